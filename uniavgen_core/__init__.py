@@ -1,0 +1,1 @@
+"""UniAVGen in plain PyTorch: the joint model, its sampling, its speech text and its sound."""

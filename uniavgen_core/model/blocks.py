@@ -1,0 +1,113 @@
+"""Transformer blocks of both branches: Wan's, the audio branch's on one axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..config import HEAD_WIDTH
+from .modulation import gated_sum, modulate
+from .plan import Runs
+
+
+class Attention(nn.Module):
+    """Self- or cross-attention with an RMSNorm over the whole width of queries and keys."""
+
+    def __init__(self, width: int, operations: Any, device: Any = None, dtype: Any = None):
+        super().__init__()
+        place = {"device": device, "dtype": dtype}
+        self.heads = width // HEAD_WIDTH
+        self.operations = operations
+        self.q = operations.Linear(width, width, **place)
+        self.k = operations.Linear(width, width, **place)
+        self.v = operations.Linear(width, width, **place)
+        self.o = operations.Linear(width, width, **place)
+        self.norm_q = operations.RMSNorm(width, eps=1e-6, **place)
+        self.norm_k = operations.RMSNorm(width, eps=1e-6, **place)
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor,
+        query_table: Tensor | None,
+        key_table: Tensor | None,
+        options: dict[str, Any],
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        """Attention of x (batch, tokens, width) to context (batch, keys, width); tables of None do not rotate."""
+        q = self._rotate(self.norm_q(self.q(x)), query_table)
+        k = self._rotate(self.norm_k(self.k(context)), key_table)
+        return self.o(self.operations.attention(q, k, self.v(context), self.heads, mask=mask, options=options))
+
+    def _rotate(self, x: Tensor, table: Tensor | None) -> Tensor:
+        if table is None:
+            return x
+        return self.operations.rotate(x.unflatten(-1, (self.heads, -1)), table).flatten(-2)
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention to the text and a feed-forward net, modulated by the timestep."""
+
+    def __init__(self, width: int, ffn_width: int, operations: Any, device: Any = None, dtype: Any = None):
+        super().__init__()
+        place = {"device": device, "dtype": dtype}
+        self.cast = operations.cast
+        self.modulation = nn.Parameter(torch.empty(1, 6, width, **place))
+        self.norm1 = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **place)
+        self.self_attn = Attention(width, operations, **place)
+        self.norm3 = operations.LayerNorm(width, eps=1e-6, **place)
+        self.cross_attn = Attention(width, operations, **place)
+        self.norm2 = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **place)
+        self.ffn = nn.Sequential(
+            operations.Linear(width, ffn_width, **place),
+            nn.GELU(approximate="tanh"),
+            operations.Linear(ffn_width, width, **place),
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor,
+        runs: Runs,
+        table: Tensor,
+        text: Tensor,
+        text_tables: tuple[Tensor | None, Tensor | None],
+        options: dict[str, Any],
+        text_mask: Tensor | None = None,
+    ) -> Tensor:
+        """One block.
+
+        Args:
+            x: tokens (batch, tokens, width).
+            time: projected time embeddings (batch, 2, 6, width) of timestep 0 and of the step, float32.
+            runs: which of the two the tokens have.
+            table: rotary table of the tokens.
+            text: caption or speech features (batch, rows, width).
+            text_tables: rotary tables of the tokens and of the text in cross-attention.
+            text_mask: added to the scores of cross-attention (batch, 1, rows).
+        """
+        e = (self.cast(self.modulation, time)[:, None] + time).unbind(2)
+        y = modulate(self.norm1(x), e[0], e[1], runs)
+        x = gated_sum(x, self.self_attn(y, y, table, table, options), e[2], runs)
+        x = x + self.cross_attn(self.norm3(x), text, *text_tables, options, text_mask)
+        y = modulate(self.norm2(x), e[3], e[4], runs)
+        return gated_sum(x, self.ffn(y), e[5], runs)
+
+
+class Head(nn.Module):
+    """The output layer of a branch, computed in float32."""
+
+    def __init__(self, width: int, channels: int, operations: Any, device: Any = None, dtype: Any = None):
+        super().__init__()
+        place = {"device": device, "dtype": dtype}
+        self.cast = operations.cast
+        self.norm = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **place)
+        self.head = operations.Float32Linear(width, channels, **place)
+        self.modulation = nn.Parameter(torch.empty(1, 2, width, **place))
+
+    def forward(self, x: Tensor, time: Tensor, runs: Runs) -> Tensor:
+        """Velocities (batch, tokens, channels) of x (batch, tokens, width); time embeddings (batch, 2, width)."""
+        shift, scale = (self.cast(self.modulation, time)[:, None] + time.unsqueeze(2)).unbind(2)
+        return self.head(modulate(self.norm(x.float()), shift, scale, runs))

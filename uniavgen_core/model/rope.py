@@ -1,0 +1,51 @@
+"""Rotary position tables of both branches and of the aligners.
+
+A table has the shape (1, positions, 1, pairs, 2, 2): a rotation matrix for each position and each pair of
+neighbouring channels of a head. Tables are made in float64 on the CPU and kept in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..config import HEAD_WIDTH
+
+PAIRS = HEAD_WIDTH // 2
+ROW_PAIRS = COLUMN_PAIRS = HEAD_WIDTH // 6
+TIME_PAIRS = PAIRS - ROW_PAIRS - COLUMN_PAIRS
+
+
+def _angles(positions: int, pairs: int, width: int) -> Tensor:
+    """Angles (positions, pairs) with the frequencies 10000^(-2j / width)."""
+    frequencies = torch.pow(10_000.0, -2 * torch.arange(pairs, dtype=torch.float64) / width)
+    return torch.arange(positions, dtype=torch.float64).unsqueeze(-1) * frequencies
+
+
+def _table(angles: Tensor, device: torch.device) -> Tensor:
+    cosine, sine = angles.cos(), angles.sin()
+    matrices = torch.stack((cosine, -sine, sine, cosine), dim=-1).unflatten(-1, (2, 2))
+    return matrices.unsqueeze(1).unsqueeze(0).float().to(device)
+
+
+def video_table(frames: int, rows: int, columns: int, device: torch.device) -> Tensor:
+    """Positions (frame, row, column), in that order; each axis has pairs and frequencies of its own."""
+    axes = (
+        _angles(frames, TIME_PAIRS, 2 * TIME_PAIRS)[:, None, None],
+        _angles(rows, ROW_PAIRS, 2 * ROW_PAIRS)[None, :, None],
+        _angles(columns, COLUMN_PAIRS, 2 * COLUMN_PAIRS)[None, None, :],
+    )
+    grid = torch.cat([axis.expand(frames, rows, columns, -1) for axis in axes], dim=-1)
+    return _table(grid.flatten(0, 2), device)
+
+
+def audio_table(tokens: int, device: torch.device) -> Tensor:
+    """Positions of audio tokens or speech symbols, on all pairs."""
+    return _table(_angles(tokens, PAIRS, HEAD_WIDTH), device)
+
+
+def window_table(tokens: int, device: torch.device) -> Tensor:
+    """Places in an audio window: the audio branch's frequencies, on the video branch's time pairs only."""
+    angles = torch.zeros(tokens, PAIRS, dtype=torch.float64)
+    angles[:, :TIME_PAIRS] = _angles(tokens, TIME_PAIRS, HEAD_WIDTH)
+    return _table(angles, device)

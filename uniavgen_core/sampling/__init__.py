@@ -1,0 +1,1 @@
+"""The schedule, modality-aware guidance and a plain Euler loop."""

@@ -1,0 +1,63 @@
+"""Modality-aware guidance (arXiv 2511.03334, section 3.5).
+
+The unconditional estimate of the first steps is unimodal: its interactions are off, so that guidance strengthens
+exactly the exchange of the two modalities. In the later steps it is plain classifier-free guidance. The unconditional
+pass leaves one block out at all steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+AUTO_BLOCK = -2
+"""Ask for the block that the released model leaves out, in proportion to the number of blocks."""
+RELEASED_SKIP_BLOCK = 11
+RELEASED_BLOCKS = 30
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Scales of both streams, the guided part of the schedule and the block that the negative pass leaves out."""
+
+    video_scale: float = 3.0
+    audio_scale: float = 2.0
+    guided_part: float = 0.5
+    skip_block: int = AUTO_BLOCK
+
+
+def guided_steps(steps: int, guided_part: float) -> int:
+    """How many steps, from the first, have the unimodal estimate."""
+    return int(steps * guided_part)
+
+
+def guided_sigma(sigmas: Sequence[float], guided_part: float) -> float | None:
+    """The noise level that parts the guided steps from the later ones; None where no step is guided.
+
+    It lies just above the first later step's, so that a solver's evaluations inside a step stay on that step's side.
+    """
+    first = guided_steps(len(sigmas) - 1, guided_part)
+    if first == 0:
+        return None
+    return sigmas[first] + 0.01 * (sigmas[first - 1] - sigmas[first])
+
+
+def resolve_skip_block(skip_block: int, blocks: int) -> int:
+    """The index of the block to leave out, or -1 for none.
+
+    Raises:
+        ValueError: the model has no such block.
+    """
+    if skip_block == AUTO_BLOCK:
+        return RELEASED_SKIP_BLOCK * blocks // RELEASED_BLOCKS
+    if skip_block >= blocks:
+        raise ValueError(
+            f"Skipped block {skip_block} does not exist: this model has {blocks} blocks, 0 to {blocks - 1} "
+            f"(-1 skips none, {AUTO_BLOCK} chooses automatically)."
+        )
+    return skip_block
+
+
+def guide(positive, negative, scale: float):
+    """negative + scale · (positive - negative)."""
+    return negative + scale * (positive - negative)
