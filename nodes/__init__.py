@@ -1,0 +1,32 @@
+"""The nodes of the pack."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from .conditioning import Conditioning
+from .latents import Latent
+from .loaders import AudioCodecLoader, ModelLoader, TinyLoader
+from .media import AVMux
+from .sampling import Guider, Sampler, Scheduler
+
+NODES: list[type[io.ComfyNode]] = [
+    ModelLoader,
+    AudioCodecLoader,
+    TinyLoader,
+    Latent,
+    Conditioning,
+    Scheduler,
+    Guider,
+    Sampler,
+    AVMux,
+]
+
+
+class UniAVGenExtension(ComfyExtension):
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES
+
+
+async def comfy_entrypoint() -> UniAVGenExtension:
+    return UniAVGenExtension()

@@ -1,0 +1,121 @@
+"""Modality-aware guidance as a ComfyUI guider."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from typing import Any
+
+import comfy.samplers
+import comfy.utils
+from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
+from torch import Tensor
+
+from ..uniavgen_core.sampling.guidance import Guidance, guide, guided_sigma, resolve_skip_block
+from ..uniavgen_core.sampling.schedule import flow_sigmas
+from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO
+
+SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
+SWITCH = {"auto": None, "on": True, "off": False}
+
+
+class ModalityAwareGuider(comfy.samplers.CFGGuider):
+    """Guidance with a scale for each stream, whose negative pass is unimodal in the first steps."""
+
+    def __init__(self, model_patcher: Any, guidance: Guidance, full_sigmas: Tensor | None = None):
+        super().__init__(model_patcher)
+        self.guidance = guidance
+        self.full_sigmas = full_sigmas
+        self.set_cfg(guidance.video_scale)
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        return self.guidance.video_scale, self.guidance.audio_scale
+
+    def inner_sample(self, noise, latent_image, device, sampler, sigmas, *args, **kwargs):
+        self.shapes = kwargs["latent_shapes"]
+        self.conds = dict(self.conds, negative=self._windowed(self.conds["negative"], sigmas))
+        return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
+
+    def _windowed(self, negative: list[dict[str, Any]], sigmas: Tensor) -> list[dict[str, Any]]:
+        """Each negative cond twice: unimodal in the guided steps, as it is in the later ones."""
+        edge = self._edge(sigmas)
+        if edge is None:
+            return negative
+        unimodal = {AUDIO_TO_VIDEO: False, VIDEO_TO_AUDIO: False}
+        return [
+            *(self._bounded(dict(cond, **unimodal), math.inf, edge) for cond in negative),
+            *(self._bounded(cond, math.nextafter(edge, 0), 0.0) for cond in negative),
+        ]
+
+    def _edge(self, sigmas: Tensor) -> float | None:
+        """The noise level where the guided steps end, from the full schedule where it is known."""
+        sampling = self.inner_model.model_sampling
+        if self.full_sigmas is None and (sigmas[0] < sampling.sigma_max or sigmas[-1] > 0):
+            return float(sampling.percent_to_sigma(self.guidance.guided_part)) if self.guidance.guided_part else None
+        full = sigmas if self.full_sigmas is None else self.full_sigmas
+        return guided_sigma(full.tolist(), self.guidance.guided_part)
+
+    def _bounded(self, cond: dict[str, Any], start: float, end: float) -> dict[str, Any]:
+        """The cond between two noise levels, and within the part of the schedule that a user gave it."""
+        cond = dict(cond, uuid=uuid.uuid4())
+        sampling = self.inner_model.model_sampling
+        own_start = sampling.percent_to_sigma(cond.pop("start_percent", 0.0))
+        own_end = sampling.percent_to_sigma(cond.pop("end_percent", 1.0))
+        return dict(
+            cond,
+            timestep_start=min(start, own_start if own_start < 1 else math.inf, cond.get("timestep_start", math.inf)),
+            timestep_end=max(end, own_end, cond.get("timestep_end", 0.0)),
+        )
+
+    def predict_noise(self, x, timestep, model_options={}, seed=None):
+        options = dict(model_options, sampler_cfg_function=self._per_stream(model_options.get("sampler_cfg_function")))
+        if any(not math.isclose(scale, 1.0) for scale in self.scales):
+            options["disable_cfg1_optimization"] = True
+        return comfy.samplers.sampling_function(
+            self.inner_model, x, timestep, self.conds["negative"], self.conds["positive"], self.cfg,
+            model_options=options, seed=seed,
+        )  # fmt: skip
+
+    def _per_stream(self, user_function):
+        """A CFG function that guides each stream by its own scale, through the user's function where there is one."""
+        keys = ("cond", "uncond", "input", "cond_denoised", "uncond_denoised")
+
+        def guide_streams(args: dict[str, Any]) -> Tensor:
+            parts = {key: comfy.utils.unpack_latents(args[key], self.shapes) for key in keys}
+            guided = []
+            for stream, scale in enumerate(self.scales):
+                own = dict(args, cond_scale=scale, **{key: parts[key][stream] for key in keys})
+                guided.append(user_function(own) if user_function else guide(own["cond"], own["uncond"], scale))
+            return comfy.utils.pack_latents(guided)[0]
+
+        return guide_streams
+
+
+def make_guider(
+    model: Any,
+    positive: list,
+    negative: list,
+    guidance: Guidance,
+    audio_to_video: str = "auto",
+    video_to_audio: str = "auto",
+    full_sigmas: Tensor | None = None,
+) -> ModalityAwareGuider:
+    """A guider with its conds; the switches are "auto" (as the task says), "on" or "off"."""
+    blocks = model.model.diffusion_model.sizes.blocks
+    chosen = {AUDIO_TO_VIDEO: SWITCH[audio_to_video], VIDEO_TO_AUDIO: SWITCH[video_to_audio]}
+    forced = {key: value for key, value in chosen.items() if value is not None}
+    skipped = {SKIP_BLOCK: resolve_skip_block(guidance.skip_block, blocks)}
+    guider = ModalityAwareGuider(model, guidance, full_sigmas)
+    guider.set_conds(
+        [[rows, {**values, **forced}] for rows, values in positive],
+        [[rows, {**values, **forced, **skipped}] for rows, values in negative],
+    )
+    return guider
+
+
+def sample(guider: ModalityAwareGuider, seed: int, sampler_name: str, steps: int, shift: float, latent: dict) -> dict:
+    """One sampling run, as SamplerCustomAdvanced does it."""
+    sampler = comfy.samplers.sampler_object(sampler_name)
+    sigmas = flow_sigmas(steps, shift)
+    return SamplerCustomAdvanced.execute(Noise_RandomNoise(seed), guider, sampler, sigmas, latent)[0]

@@ -1,0 +1,337 @@
+"""The seam: a UniAVGen model as an ordinary ComfyUI MODEL.
+
+Every import of `comfy` is here and in `comfy_guider.py` and `comfy_codecs.py`, beside this file.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import comfy.conds
+import comfy.latent_formats
+import comfy.ldm.flux.math
+import comfy.model_base
+import comfy.model_management
+import comfy.model_patcher
+import comfy.nested_tensor
+import comfy.supported_models_base
+import comfy.utils
+import torch
+from comfy.ldm.modules.attention import optimized_attention
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
+from torch import Tensor
+
+from ..uniavgen_core import checkpoint
+from ..uniavgen_core.audio.mel import denormalise_mel, normalise_mel
+from ..uniavgen_core.backend import torch_operations
+from ..uniavgen_core.checks import check_finite
+from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes
+from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames
+from ..uniavgen_core.model.joint_dit import JointDiT, Switches, parameter_names
+from ..uniavgen_core.model.plan import Plans
+from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
+from ..uniavgen_core.tasks import KeptParts, directions
+
+PLANS = "uniavgen_plans"
+"""The run's plans in `transformer_options`."""
+
+SPEECH = "uniavgen_speech"
+"""Conditioning value: speech symbols (1, S), int64."""
+REFERENCE_IMAGE = "uniavgen_reference_image"
+"""Conditioning value: picture latent (1, 48, 1, h, w), as the VAE gives it."""
+REFERENCE_AUDIO = "uniavgen_reference_audio"
+"""Conditioning value: natural log-mel (1, R, 80) of the reference voice."""
+SKIP_BLOCK = "uniavgen_skip_block"
+"""Conditioning value: the block that this pass leaves out."""
+AUDIO_TO_VIDEO = "uniavgen_audio_to_video"
+VIDEO_TO_AUDIO = "uniavgen_video_to_audio"
+"""Conditioning values: True or False overrides what the task says."""
+
+WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
+    "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
+    "fp8_e5m2": {"dtype": torch.float8_e5m2},
+}
+
+
+def comfy_operations(operations: Any) -> type:
+    """ComfyUI's layers, attention and kernels in the form that the core asks for."""
+
+    class ComfyOperations(operations):
+        class Float32Linear(operations.Linear):
+            comfy_cast_weights = True
+
+        @staticmethod
+        def cast(parameter: Tensor, like: Tensor) -> Tensor:
+            return comfy.model_management.cast_to(parameter, like.dtype, like.device)
+
+        @staticmethod
+        def sinusoid(timestep: Tensor) -> Tensor:
+            if comfy.model_management.supports_fp64(timestep.device):
+                return torch_operations.sinusoid(timestep)
+            return torch_operations.sinusoid(timestep.cpu()).to(timestep.device)
+
+        @staticmethod
+        def rotate(x: Tensor, table: Tensor) -> Tensor:
+            return comfy.ldm.flux.math.apply_rope1(x, table)
+
+        @staticmethod
+        def attention(
+            q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: dict | None = None
+        ) -> Tensor:
+            return optimized_attention(q, k, v, heads, mask=mask, transformer_options=options)
+
+    return ComfyOperations
+
+
+class ComfyJointDiT(JointDiT):
+    """The joint model as ComfyUI's BaseModel makes and calls it."""
+
+    def __init__(self, sizes: ModelSizes, operations: Any, device: Any = None, dtype: Any = None):
+        super().__init__(sizes, comfy_operations(operations), device, dtype)
+
+    def forward(
+        self, x: list[Tensor], timestep: Tensor, context: Tensor, control=None, transformer_options={}, **conds
+    ) -> list[Tensor]:
+        wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
+        executor = WrapperExecutor.new_class_executor(self._forward, self, wrappers)
+        return executor.execute(x, timestep, context, transformer_options, **conds)
+
+    def _forward(self, x: list[Tensor], timestep: Tensor, context: Tensor, transformer_options, **conds):
+        plans = transformer_options.get(PLANS)
+        return super().forward(x, timestep, context, plans=plans, options=transformer_options, **conds)
+
+
+class UniAVGenConfig(comfy.supported_models_base.BASE):
+    """What ComfyUI asks of a model's kind."""
+
+    unet_extra_config: dict[str, Any] = {}
+    latent_format = comfy.latent_formats.Wan22
+    sampling_settings = {"shift": DEFAULT_SHIFT, "multiplier": TIMESTEPS}
+    supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]
+
+    def __init__(self, sizes: ModelSizes):
+        super().__init__({"sizes": sizes})
+        # ComfyUI's Wan models reserve in proportion to their width.
+        self.memory_usage_factor = sizes.video_width / 2222
+
+    def get_model(self, state_dict: dict[str, Tensor], prefix: str = "", device: Any = None) -> UniAVGenModel:
+        return UniAVGenModel(self, device)
+
+
+class UniAVGenModel(comfy.model_base.BaseModel):
+    """The joint model with what ComfyUI does around it: conditions, latents, memory."""
+
+    def __init__(self, model_config: UniAVGenConfig, device: Any = None):
+        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device, unet_model=ComfyJointDiT)
+        self.latent_shapes: list[tuple[int, ...]] | None = None
+        self.latent_format.latent_rgb_factors_reshape = self._picture_stream
+
+    def _picture_stream(self, latent: Tensor) -> Tensor:
+        """What the previewer shows, also where it gets the packed latent."""
+        return comfy.utils.unpack_latents(latent, self.latent_shapes)[0] if latent.ndim == 3 else latent
+
+    def _per_stream(self, latent: Any, video_function, audio_function) -> Any:
+        if getattr(latent, "is_nested", False):
+            video, audio = latent.unbind()
+            return comfy.nested_tensor.NestedTensor([video_function(video), audio_function(audio)])
+        if latent.ndim == 5:
+            return video_function(latent)
+        video, audio = comfy.utils.unpack_latents(latent, self.latent_shapes)
+        return comfy.utils.pack_latents([video_function(video), audio_function(audio)])[0]
+
+    def process_latent_in(self, latent: Any) -> Any:
+        return self._per_stream(latent, self.latent_format.process_in, normalise_mel)
+
+    def process_latent_out(self, latent: Any) -> Any:
+        return self._per_stream(latent, self.latent_format.process_out, denormalise_mel)
+
+    def scale_latent_inpaint(self, sigma, noise, latent_image, **kwargs) -> Tensor:
+        return latent_image
+
+    def extra_conds(self, **kwargs) -> dict[str, Any]:
+        shapes = kwargs["latent_shapes"]
+        kept_video, kept_audio = _kept_parts(kwargs.get("denoise_mask"), shapes)
+        reference_audio = kwargs.get(REFERENCE_AUDIO)
+        out = self._text_conds(kwargs)
+        out["reference_image"] = comfy.conds.CONDRegular(self._reference_image(kwargs, shapes[0]))
+        if reference_audio is not None:
+            out["reference_audio"] = comfy.conds.CONDRegular(normalise_mel(reference_audio))
+        out["switches"] = comfy.conds.CONDConstant(_switches(kwargs, kept_video, kept_audio))
+        out["kept_video"] = comfy.conds.CONDConstant(kept_video)
+        out["kept_audio"] = comfy.conds.CONDConstant(kept_audio)
+        out["latent_shapes"] = comfy.conds.CONDConstant(shapes)
+        return out
+
+    def _text_conds(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Features of caption and speech, once a run."""
+        caption, symbols = kwargs.get("cross_attn"), kwargs.get(SPEECH)
+        if symbols is None:
+            raise ValueError(
+                "The conditioning holds no speech: put the node 'UniAVGen Conditioning' between the captions and the "
+                "sampler."
+            )
+        wanted = self.diffusion_model.sizes.text_width
+        if caption.shape[-1] != wanted:
+            raise ValueError(
+                f"The caption encoder gives rows of width {caption.shape[-1]}, but this model reads {wanted}: load "
+                f"the one that it was trained with (for the released model: umT5-XXL in CLIPLoader, type 'wan')."
+            )
+        device, dtype = kwargs["device"], self.get_dtype_inference()
+        caption = self.diffusion_model.encode_caption(caption.to(device, dtype))
+        speech = self.diffusion_model.encode_speech(symbols.to(device), dtype)
+        return {"c_crossattn": comfy.conds.CONDRegular(caption), "speech": comfy.conds.CONDRegular(speech)}
+
+    def _reference_image(self, kwargs: dict[str, Any], video_shape: Sequence[int]) -> Tensor:
+        image = kwargs[REFERENCE_IMAGE]
+        if tuple(image.shape[-2:]) != tuple(video_shape[-2:]):
+            raise ValueError(
+                f"The conditioning was made for pictures of {_pixels(image.shape)}, but the latent to sample is of "
+                f"{_pixels(video_shape)}: connect the same LATENT to 'UniAVGen Conditioning' and to the sampler."
+            )
+        return self.latent_format.process_in(image.to(kwargs["device"]))
+
+    def memory_required(self, input_shape: Sequence[int], cond_shapes: dict[str, Any] | None = None) -> float:
+        """The packed latent counts channels as positions; ComfyUI's estimate is made for positions only."""
+        channels = self.diffusion_model.sizes.latent_channels
+        return super().memory_required([input_shape[0], 1, input_shape[-1] / channels], cond_shapes or {})
+
+    def map_context_window_to_modalities(
+        self, primary_indices: list[int], latent_shapes: list[Sequence[int]], dim: int
+    ) -> list[list[int]]:
+        frames, tokens = latent_shapes[0][dim], latent_shapes[1][dim]
+        return [primary_indices, tokens_of_frames(primary_indices, frames, tokens)]
+
+    def resize_cond_for_context_window(self, cond_key, cond_value, window, x_in, device, retain_index_list=()):
+        if cond_key == "kept_video":
+            indices = window.index_list
+        elif cond_key == "kept_audio":
+            indices = window.modality_windows[1].index_list
+        else:
+            return None
+        return cond_value._copy_with(tuple(cond_value.cond[index] for index in indices))
+
+
+def _pixels(latent_shape: Sequence[int]) -> str:
+    height, width = (SPATIAL_COMPRESSION * size for size in latent_shape[-2:])
+    return f"{width}×{height} pixels"
+
+
+def _kept_parts(mask: Tensor | None, shapes: list[Sequence[int]]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Which frames and tokens the mask keeps: those where it is 0 everywhere, over the whole batch."""
+    if mask is None:
+        return (False,) * shapes[0][2], (False,) * shapes[1][2]
+    video, audio = comfy.utils.unpack_latents(mask, shapes)
+    kept = [(m.movedim(2, 0).flatten(1).amax(dim=1) == 0).tolist() for m in (video, audio)]
+    return tuple(kept[0]), tuple(kept[1])
+
+
+def _switches(kwargs: dict[str, Any], kept_video: tuple[bool, ...], kept_audio: tuple[bool, ...]) -> Switches:
+    """What the task says of this pass, unless the conditioning overrides it."""
+    has_voice = kwargs.get(REFERENCE_AUDIO) is not None
+    task = directions(kept_video, kept_audio, has_voice, kwargs["prompt_type"] == "negative")
+    return Switches(
+        audio_to_video=kwargs.get(AUDIO_TO_VIDEO, task.audio_to_video),
+        video_to_audio=kwargs.get(VIDEO_TO_AUDIO, task.video_to_audio),
+        skip_block=kwargs.get(SKIP_BLOCK, -1),
+    )
+
+
+def _sampling_run(
+    executor: WrapperExecutor, noise: Tensor, latent_image: Tensor, sampler, sigmas, denoise_mask=None, *args, **kwargs
+) -> Tensor:
+    """Around a whole run: tell the model the streams' shapes, share the plans, put the kept parts back exactly."""
+    guider = executor.class_obj
+    shapes = kwargs["latent_shapes"]
+    check_shapes(shapes)
+    check_finite("LATENT", latent_image)
+    guider.model_patcher.model.latent_shapes = shapes
+    guider.model_options.setdefault("transformer_options", {})[PLANS] = Plans()
+    samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+    if denoise_mask is None:
+        return samples
+    return torch.where(denoise_mask.to(samples.device) == 0, latent_image.to(samples), samples)
+
+
+def load_model(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False):
+    """Load a joint model from a file or a folder of shards as a ModelPatcher, as ComfyUI loads its own.
+
+    Raises:
+        ValueError, FileNotFoundError: the file is missing, damaged or of another model.
+    """
+    source = checkpoint.Checkpoint(path)
+    sizes = checkpoint.recognise(source.meta, source.path.name)
+    names = parameter_names(sizes)
+    checkpoint.check_names(source.meta, names, source.path.name)
+    state = checkpoint.state_dict(source)
+    return make_patcher(
+        sizes,
+        {name: tensor for name, tensor in state.items() if name in names or checkpoint.is_side_tensor(name)},
+        source.metadata,
+        model_options or {},
+        disable_dynamic,
+        (load_model, (path, model_options)),
+    )
+
+
+def make_patcher(
+    sizes: ModelSizes,
+    state: dict[str, Tensor],
+    metadata: dict[str, str] | None,
+    model_options: dict[str, Any],
+    disable_dynamic: bool,
+    factory: tuple[Any, tuple[Any, ...]],
+):
+    """A ModelPatcher of these weights; `factory` makes it again where ComfyUI needs a fresh one."""
+    state, _ = comfy.utils.convert_old_quants(state, "", metadata=metadata)
+    config = UniAVGenConfig(sizes)
+    config.quant_config = comfy.utils.detect_layer_quantization(state, "")
+    load_device = comfy.model_management.get_torch_device()
+    offload_device = comfy.model_management.unet_offload_device()
+    dtype = model_options.get("dtype") or comfy.model_management.unet_dtype(
+        model_params=comfy.utils.calculate_parameters(state),
+        supported_dtypes=config.supported_inference_dtypes,
+        weight_dtype=None if config.quant_config else comfy.utils.weight_dtype(state),
+    )
+    manual_cast_dtype = comfy.model_management.unet_manual_cast(
+        None if config.quant_config else dtype, load_device, config.supported_inference_dtypes
+    )
+    config.set_inference_dtype(dtype, manual_cast_dtype)
+    config.optimizations["fp8"] = model_options.get("fp8_optimizations", False)
+
+    model = config.get_model(state)
+    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    patcher = patcher_class(model, load_device=load_device, offload_device=offload_device)
+    if not comfy.model_management.is_device_cpu(offload_device):
+        model.to(offload_device)
+    model.load_model_weights(state, "", assign=patcher.is_dynamic())
+    patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "uniavgen", _sampling_run)
+    patcher.cached_patcher_init = factory
+    logging.info("UniAVGen: %d blocks, %d and %d wide", sizes.blocks, sizes.video_width, sizes.audio_width)
+    return patcher
+
+
+def host_model(model: JointDiT, disable_dynamic: bool = False) -> Any:
+    """A ModelPatcher of a model that the core has made."""
+    return make_patcher(model.sizes, dict(model.state_dict()), None, {}, disable_dynamic, (host_model, (model,)))
+
+
+def joint_latent(shapes: tuple[Shape, Shape], kept: KeptParts, video_prefix: Tensor) -> dict[str, Any]:
+    """A LATENT of two streams, empty but for the first frames, with the masks of what is kept."""
+    device = comfy.model_management.intermediate_device()
+    video, audio = (torch.zeros(shape, device=device) for shape in shapes)
+    video[:, :, : video_prefix.shape[2]] = video_prefix
+    masks = stream_masks(kept, video.shape[3], video.shape[4])
+    return {
+        "samples": comfy.nested_tensor.NestedTensor([video, audio]),
+        "noise_mask": comfy.nested_tensor.NestedTensor([mask.to(device) for mask in masks]),
+    }
+
+
+def streams(latent: dict[str, Any]) -> list[Tensor]:
+    """The streams of a LATENT; one where it is not nested."""
+    samples = latent["samples"]
+    return samples.unbind() if samples.is_nested else [samples]

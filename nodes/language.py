@@ -1,0 +1,29 @@
+"""The language of the speech, as nodes ask for it."""
+
+from __future__ import annotations
+
+from comfy_api.latest import Input, io
+
+from ..uniavgen_core.speech.duration import reference_rate
+from ..uniavgen_core.speech.text import detect_language
+
+LANGUAGES = {"English": "en", "Chinese": "zh"}
+
+
+def language_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "language",
+        options=["auto", *LANGUAGES],
+        tooltip="auto: Chinese where the words hold a Chinese character, else English.",
+    )
+
+
+def resolve_language(language: str, text: str) -> str:
+    """The core's code of the language."""
+    return LANGUAGES[language] if language in LANGUAGES else detect_language(text)
+
+
+def rate_of_voice(audio: Input.Audio, transcript: str) -> float:
+    """Characters a second of a reference voice."""
+    seconds = audio["waveform"].shape[-1] / audio["sample_rate"]
+    return reference_rate(transcript, detect_language(transcript), seconds)

@@ -1,0 +1,103 @@
+"""Picture and sound into one video."""
+
+from __future__ import annotations
+
+import uuid
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+from comfy_api.latest import Input, InputImpl, Types, io
+from torch import Tensor
+
+from ..uniavgen_core.audio.soundtrack import soundtrack
+from ..uniavgen_core.checks import check_finite
+from ..uniavgen_core.config import FRAME_RATE
+from ..uniavgen_core.media import replace_audio
+
+
+class AVMux(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        loudness = [
+            io.DynamicCombo.Option("as it is", []),
+            io.DynamicCombo.Option(
+                "even",
+                [
+                    io.Float.Input(
+                        "lufs", default=-16.0, min=-60.0, max=-5.0, step=0.5, tooltip="Loudness after ITU-R BS.1770."
+                    )
+                ],
+            ),
+        ]
+        return io.Schema(
+            node_id="UniAVGenAVMux",
+            display_name="UniAVGen AV Mux",
+            category="video",
+            description="Joins picture and sound. The picture leads: the sound is cut to its length or padded with "
+            "silence. Of a given VIDEO the picture is copied, not encoded again.",
+            search_aliases=["mux", "combine audio and video", "replace audio", "dub"],
+            inputs=[
+                io.MultiType.Input("picture", [io.Image, io.Video], tooltip="Frames, or a VIDEO to give new sound to."),
+                io.Audio.Input("audio"),
+                io.Float.Input(
+                    "frame_rate",
+                    default=float(FRAME_RATE),
+                    min=1.0,
+                    max=240.0,
+                    step=0.01,
+                    tooltip="Frames a second of the frames; UniAVGen makes 16. A VIDEO keeps its own.",
+                ),
+                io.DynamicCombo.Input("loudness", options=loudness, tooltip="as it is: the sound is not touched."),
+                io.Float.Input(
+                    "fade",
+                    default=0.0,
+                    min=0.0,
+                    max=5.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="Seconds in which the sound comes up at the start and goes down at the end.",
+                ),
+            ],
+            outputs=[io.Video.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        picture: Tensor | Input.Video,
+        audio: Input.Audio,
+        frame_rate: float,
+        loudness: dict[str, Any],
+        fade: float = 0.0,
+    ) -> io.NodeOutput:
+        check_finite("audio", audio["waveform"])
+        target = loudness.get("lufs")
+        if isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0):
+            return io.NodeOutput(_with_new_sound(picture, audio, target, fade))
+        if isinstance(picture, Tensor):
+            images, rate = picture, Fraction(frame_rate).limit_denominator(1001)
+        else:
+            components = picture.get_components()
+            images, rate = components.images, components.frame_rate
+        check_finite("picture", images)
+        track = soundtrack(audio["waveform"], audio["sample_rate"], len(images) / rate, target, fade)
+        sound = {"waveform": track, "sample_rate": audio["sample_rate"]}
+        return io.NodeOutput(
+            InputImpl.VideoFromComponents(Types.VideoComponents(images=images, audio=sound, frame_rate=rate))
+        )
+
+
+def _with_new_sound(
+    video: InputImpl.VideoFromFile, audio: Input.Audio, target: float | None, fade: float
+) -> InputImpl.VideoFromFile:
+    """The video's own picture packets with this sound, in a temporary file."""
+    track = soundtrack(audio["waveform"], audio["sample_rate"], video.get_duration(), target, fade)
+    source = video.get_stream_source()
+    suffix = Path(source).suffix if isinstance(source, str) else ".mp4"
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"uniavgen_{uuid.uuid4().hex}{suffix}"
+    replace_audio(source, path, track[0], audio["sample_rate"])
+    return InputImpl.VideoFromFile(str(path))

@@ -1,0 +1,187 @@
+"""Sampling with modality-aware guidance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
+from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, flow_sigmas
+from .comfy_guider import SAMPLER_NAMES, SWITCH, make_guider, sample
+
+NO_BLOCK = -1
+
+
+def schedule_inputs() -> list[io.Input]:
+    return [
+        io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000),
+        io.Float.Input(
+            "shift",
+            default=DEFAULT_SHIFT,
+            min=0.01,
+            max=100.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Moves the steps towards the noisy part. The released model uses 5.",
+        ),
+    ]
+
+
+def guidance_inputs() -> list[io.Input]:
+    default = Guidance()
+    skip_block = [
+        io.DynamicCombo.Option("auto", []),
+        io.DynamicCombo.Option("none", []),
+        io.DynamicCombo.Option("block", [io.Int.Input("index", default=11, min=0, max=999)]),
+    ]
+    return [
+        io.Float.Input(
+            "video_scale", default=default.video_scale, min=0.0, max=30.0, step=0.1, tooltip="Guidance of the picture."
+        ),
+        io.Float.Input(
+            "audio_scale", default=default.audio_scale, min=0.0, max=30.0, step=0.1, tooltip="Guidance of the sound."
+        ),
+        io.Float.Input(
+            "guided_part",
+            default=default.guided_part,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Part of the steps, from the first, that strengthen what picture and sound owe each other. More "
+            "makes lips and emotion fit better, and the picture worse.",
+        ),
+        io.DynamicCombo.Input(
+            "skip_block",
+            options=skip_block,
+            tooltip="The block that the negative pass leaves out. auto: block 11 of 30, or its like.",
+        ),
+        io.Combo.Input(
+            "audio_to_video",
+            options=list(SWITCH),
+            advanced=True,
+            tooltip="Whether the picture hears the sound. auto: as the task wants.",
+        ),
+        io.Combo.Input(
+            "video_to_audio",
+            options=list(SWITCH),
+            advanced=True,
+            tooltip="Whether the sound sees the picture. auto: as the task wants.",
+        ),
+    ]
+
+
+def _guidance(video_scale: float, audio_scale: float, guided_part: float, skip_block: dict[str, Any]) -> Guidance:
+    choice = skip_block["skip_block"]
+    block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
+    return Guidance(video_scale, audio_scale, guided_part, block)
+
+
+class Scheduler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenScheduler",
+            display_name="UniAVGen Scheduler",
+            category="model/sampling",
+            description="The noise schedule of the released model.",
+            search_aliases=["uniavgen sigmas"],
+            inputs=schedule_inputs(),
+            outputs=[io.Sigmas.Output()],
+        )
+
+    @classmethod
+    def execute(cls, steps: int, shift: float) -> io.NodeOutput:
+        return io.NodeOutput(flow_sigmas(steps, shift))
+
+
+class Guider(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenGuider",
+            display_name="UniAVGen Guider",
+            category="model/sampling",
+            description="Modality-aware guidance, for SamplerCustomAdvanced.",
+            search_aliases=["ma-cfg", "modality-aware guidance"],
+            inputs=[
+                io.Model.Input("model"),
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                *guidance_inputs(),
+                io.Sigmas.Input(
+                    "full_sigmas",
+                    optional=True,
+                    tooltip="The whole schedule, where the sampler gets only a part of it: the guided part is counted "
+                    "in its steps.",
+                ),
+            ],
+            outputs=[io.Guider.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: list,
+        negative: list,
+        video_scale: float,
+        audio_scale: float,
+        guided_part: float,
+        skip_block: dict[str, Any],
+        audio_to_video: str,
+        video_to_audio: str,
+        full_sigmas: Tensor | None = None,
+    ) -> io.NodeOutput:
+        guidance = _guidance(video_scale, audio_scale, guided_part, skip_block)
+        return io.NodeOutput(
+            make_guider(model, positive, negative, guidance, audio_to_video, video_to_audio, full_sigmas)
+        )
+
+
+class Sampler(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenSampler",
+            display_name="UniAVGen Sampler",
+            category="model/sampling",
+            description="Samples picture and sound together: the schedule and the guidance of the released model in "
+            "one node.",
+            search_aliases=["uniavgen ksampler"],
+            inputs=[
+                io.Model.Input("model"),
+                io.Conditioning.Input("positive"),
+                io.Conditioning.Input("negative"),
+                io.Latent.Input("latent"),
+                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                *schedule_inputs(),
+                io.Combo.Input("sampler_name", options=SAMPLER_NAMES, default="euler", advanced=True),
+                *guidance_inputs(),
+            ],
+            outputs=[io.Latent.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Any,
+        positive: list,
+        negative: list,
+        latent: dict[str, Any],
+        seed: int,
+        steps: int,
+        shift: float,
+        sampler_name: str,
+        video_scale: float,
+        audio_scale: float,
+        guided_part: float,
+        skip_block: dict[str, Any],
+        audio_to_video: str,
+        video_to_audio: str,
+    ) -> io.NodeOutput:
+        guidance = _guidance(video_scale, audio_scale, guided_part, skip_block)
+        guider = make_guider(model, positive, negative, guidance, audio_to_video, video_to_audio)
+        return io.NodeOutput(sample(guider, seed, sampler_name, steps, shift, latent))

@@ -1,0 +1,34 @@
+"""Checks of what users give."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SILENCE_PEAK = 1e-4
+"""Loudest sample below which a sound counts as silence (-80 dB)."""
+MIN_SOUND_SAMPLES = 393
+"""A spectrum needs this many samples."""
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Refuse NaN and infinite values.
+
+    Raises:
+        ValueError: it names the input.
+    """
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} holds values that are not numbers (NaN or infinite): the node before it is at fault.")
+
+
+def check_sound(name: str, waveform: Tensor) -> None:
+    """Refuse a sound in which nothing is to be heard.
+
+    Raises:
+        ValueError: it is empty, silent or not of numbers; the message names the input.
+    """
+    if waveform.shape[-1] < MIN_SOUND_SAMPLES:
+        raise ValueError(f"{name} is empty ({waveform.shape[-1]} samples): give a sound of at least a second.")
+    check_finite(name, waveform)
+    if waveform.abs().max() < SILENCE_PEAK:
+        raise ValueError(f"{name} is silent: give a sound in which somebody speaks.")

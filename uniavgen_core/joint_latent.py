@@ -1,0 +1,110 @@
+"""The joint latent: a video stream (batch, 48, T, h, w) and an audio stream (batch, 1, L, 80) of one length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .config import (
+    LATENT_CHANNELS,
+    MAX_LATENT_FRAMES,
+    MEL_BANDS,
+    SIZE_MULTIPLE,
+    SPATIAL_COMPRESSION,
+    audio_tokens,
+    clip_seconds,
+    latent_frames_for_seconds,
+    pixel_frames,
+)
+from .tasks import KeptParts
+
+Shape = tuple[int, ...]
+
+
+def stream_shapes(latent_frames: int, width: int, height: int, batch: int = 1) -> tuple[Shape, Shape]:
+    """Shapes of both streams for this many latent frames of width × height pixels."""
+    rows, columns = height // SPATIAL_COMPRESSION, width // SPATIAL_COMPRESSION
+    video = (batch, LATENT_CHANNELS, latent_frames, rows, columns)
+    return video, (batch, 1, audio_tokens(pixel_frames(latent_frames)), MEL_BANDS)
+
+
+def stream_masks(kept: KeptParts, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """Noise masks (1, 1, T, h, w) and (1, 1, L, 80): 0 where a part is kept, else 1."""
+    video = 1 - torch.tensor(kept.video, dtype=torch.float32)
+    audio = 1 - torch.tensor(kept.audio, dtype=torch.float32)
+    return (
+        video.view(1, 1, -1, 1, 1).repeat(1, 1, 1, rows, columns),
+        audio.view(1, 1, -1, 1).repeat(1, 1, 1, MEL_BANDS),
+    )
+
+
+def check_size(width: int, height: int) -> None:
+    """Refuse sizes that the codec and the model cannot take.
+
+    Raises:
+        ValueError: width or height is not a positive multiple of 32.
+    """
+    for name, size in (("width", width), ("height", height)):
+        if size < SIZE_MULTIPLE or size % SIZE_MULTIPLE:
+            nearest = max(1, round(size / SIZE_MULTIPLE)) * SIZE_MULTIPLE
+            raise ValueError(
+                f"{name} is {size}: it must be a multiple of {SIZE_MULTIPLE}. The nearest is {nearest}."
+            )
+
+
+def check_seconds(seconds: float) -> int:
+    """Latent frames of a segment that lasts at least this many seconds.
+
+    Raises:
+        ValueError: no time at all, or more than one segment takes.
+    """
+    longest = clip_seconds(MAX_LATENT_FRAMES)
+    if not seconds > 0:
+        raise ValueError(f"seconds is {seconds:g}: ask for more than 0 seconds, or let the length be automatic.")
+    frames = latent_frames_for_seconds(seconds)
+    if frames > MAX_LATENT_FRAMES:
+        raise ValueError(
+            f"{seconds:.2f} seconds are more than one segment takes, which is {longest:.2f}. The model was trained on "
+            f"clips of 5 seconds: make a longer video out of several segments."
+        )
+    return frames
+
+
+def check_shapes(shapes: Sequence[Sequence[int]]) -> None:
+    """Refuse a latent that is not joint, or of another model.
+
+    Raises:
+        ValueError: it says what the latent is and what to connect.
+    """
+    advice = "Connect the LATENT of the node 'UniAVGen Latent'."
+    if len(shapes) != 2:
+        kind = "a picture or video latent without sound" if len(shapes) == 1 else f"a latent of {len(shapes)} streams"
+        raise ValueError(f"UniAVGen samples picture and sound together, but this LATENT is {kind}. {advice}")
+    video, audio = shapes
+    if len(video) != 5 or video[1] != LATENT_CHANNELS or len(audio) != 4 or audio[1] != 1 or audio[3] != MEL_BANDS:
+        raise ValueError(
+            f"This LATENT is of another model: its streams are {_sizes(video)} and {_sizes(audio)}, UniAVGen's are "
+            f"(batch, {LATENT_CHANNELS}, frames, rows, columns) and (batch, 1, tokens, {MEL_BANDS}). {advice}"
+        )
+    wanted = audio_tokens(pixel_frames(video[2]))
+    if audio[2] != wanted:
+        raise ValueError(
+            f"Picture and sound of this LATENT are not equally long: {video[2]} latent frames "
+            f"({clip_seconds(video[2]):.2f} s) go with {wanted} audio tokens, but there are {audio[2]}. {advice}"
+        )
+
+
+def tokens_of_frames(frames: Sequence[int], latent_frames: int, tokens: int) -> list[int]:
+    """Audio tokens that sound during these latent frames, each once, in the frames' order."""
+    found: dict[int, None] = {}
+    for frame in frames:
+        start = round(frame * tokens / latent_frames)
+        end = max(start + 1, round((frame + 1) * tokens / latent_frames))
+        found.update(dict.fromkeys(range(min(start, tokens - 1), min(end, tokens))))
+    return list(found)
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))

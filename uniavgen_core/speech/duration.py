@@ -1,0 +1,82 @@
+"""How long a person takes to say a text.
+
+Speech is measured in characters of its language. Within Chinese, another character (of a foreign word, a digit,
+punctuation) counts as the fraction of a Chinese one that it takes to say it.
+"""
+
+from __future__ import annotations
+
+from ..config import MAX_LATENT_FRAMES, clip_seconds, latent_frames_for_seconds
+from .text import check_language, is_ideograph
+
+CHARACTERS_PER_SECOND = {"en": 15.0, "zh": 4.5}
+HURRY = 1.5
+"""Speech fits while it wants at most this many times the seconds that there are."""
+
+
+def speech_seconds(text: str, language: str, rate: float | None = None) -> float:
+    """Seconds that the words take.
+
+    Args:
+        text: what is said.
+        language: "en" or "zh".
+        rate: characters a second, as `reference_rate` measures; by default 15 in English, 4.5 in Chinese.
+
+    Raises:
+        ValueError: another language.
+    """
+    return _spoken_characters(text, language) / (rate or CHARACTERS_PER_SECOND[language])
+
+
+def seconds_for_speech(text: str, language: str, rate: float | None = None) -> float:
+    """`speech_seconds` rounded up to whole latent frames: the length of the shortest clip that has room for it."""
+    return clip_seconds(latent_frames_for_seconds(speech_seconds(text, language, rate)))
+
+
+def reference_rate(transcript: str, language: str, seconds: float) -> float:
+    """Characters a second of a reference voice.
+
+    Args:
+        transcript: what is said in the reference sound.
+        language: "en" or "zh".
+        seconds: length of the reference sound.
+
+    Raises:
+        ValueError: no transcript, no sound, or another language.
+    """
+    characters = _spoken_characters(transcript, language)
+    if characters == 0:
+        raise ValueError("The transcript of the reference sound is empty: write what is said in it.")
+    if seconds <= 0:
+        raise ValueError("The reference sound is empty: give a recording of the voice.")
+    return characters / seconds
+
+
+def check_fits(text: str, language: str, seconds: float, rate: float | None = None) -> None:
+    """Refuse words that clearly need more time than there is.
+
+    Args:
+        text, language, rate: as in `speech_seconds`.
+        seconds: length of the clip.
+
+    Raises:
+        ValueError: the words want more than 1.5 times these seconds.
+    """
+    if speech_seconds(text, language, rate) <= seconds * HURRY:
+        return
+    wanted = seconds_for_speech(text, language, rate)
+    longest = clip_seconds(MAX_LATENT_FRAMES)
+    advice = "make it longer" if wanted <= longest else f"one segment lasts at most {longest:.2f}: split it"
+    raise ValueError(
+        f"The speech wants about {wanted:.2f} seconds, the clip lasts {seconds:.2f}: {advice}, or shorten the speech."
+    )
+
+
+def _spoken_characters(text: str, language: str) -> float:
+    """Characters in units of the language's own."""
+    check_language(language)
+    characters = " ".join(text.split())
+    if language == "en":
+        return len(characters)
+    own = sum(map(is_ideograph, characters))
+    return own + (len(characters) - own) * CHARACTERS_PER_SECOND["zh"] / CHARACTERS_PER_SECOND["en"]
