@@ -206,12 +206,11 @@ class UniAVGenModel(comfy.model_base.BaseModel):
         return [primary_indices, tokens_of_frames(primary_indices, frames, tokens)]
 
     def resize_cond_for_context_window(self, cond_key, cond_value, window, x_in, device, retain_index_list=()):
-        if cond_key == "kept_video":
-            indices = window.index_list
-        elif cond_key == "kept_audio":
-            indices = window.modality_windows[1].index_list
-        else:
+        if cond_key not in ("kept_video", "kept_audio"):
             return None
+        stream = window if cond_key == "kept_video" else window.modality_windows[1]
+        places = torch.arange(len(cond_value.cond)).view(1, 1, -1)
+        indices = stream.get_tensor(places, dim=2).flatten().tolist()
         return cond_value._copy_with(tuple(cond_value.cond[index] for index in indices))
 
 

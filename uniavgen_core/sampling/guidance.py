@@ -52,8 +52,8 @@ def resolve_skip_block(skip_block: int, blocks: int) -> int:
         return RELEASED_SKIP_BLOCK * blocks // RELEASED_BLOCKS
     if skip_block >= blocks:
         raise ValueError(
-            f"Skipped block {skip_block} does not exist: this model has {blocks} blocks, 0 to {blocks - 1} "
-            f"(-1 skips none, {AUTO_BLOCK} chooses automatically)."
+            f"Block {skip_block} cannot be skipped: this model has {blocks} blocks, 0 to {blocks - 1}. Choose one of "
+            "them, 'auto' or 'none'."
         )
     return skip_block
 

@@ -1,0 +1,27 @@
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/installed
+TYPECHECK := $(VENV)/typecheck
+
+.PHONY: demo test lint
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	$(VENV)/bin/python -m uniavgen_core demo
+
+test: lint
+	$(VENV)/bin/pytest
+
+# The pack is checked under a link with an importable name: the checkout's own folder may be called anything.
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check .
+	mkdir -p $(TYPECHECK)
+	ln -sfn "$(CURDIR)" $(TYPECHECK)/uniavgen
+	cd $(TYPECHECK) && ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" uniavgen/uniavgen_core uniavgen/nodes
+
+# --no-deps: requirements-dev.txt has them all, and the frontend's range in pyproject.toml is for the registry only.
+$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -r requirements-dev.txt
+	$(VENV)/bin/python -m pip install --no-deps --editable .
+	touch $@

@@ -1,0 +1,171 @@
+"""ComfyUI's real frontend in headless Chromium, used as a person would: drop a workflow, look, run, look again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, Response, sync_playwright
+
+from .prompt_errors import PromptRejected
+from .server import ComfyServer
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+QUIET_SETTINGS = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.Workflow.Persist": False,
+    "Comfy.Notification.ShowVersionUpdates": False,
+    "Comfy.VersionCompatibility.DisableWarnings": True,
+}
+"""The frontend's settings that keep first-run panels and counters off the picture."""
+
+READY = "() => window.app?.vueAppReady && window.app.graph && window.app.extensionManager?.workflow?.activeWorkflow"
+DROP = """([name, text]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([text], name, {type: "application/json"}));
+    const canvas = document.querySelector("#graph-canvas");
+    const box = canvas.getBoundingClientRect();
+    const at = {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2};
+    for (const kind of ["dragenter", "dragover", "drop"])
+        canvas.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true, ...at}));
+}"""
+DROPPED = """([name, nodes]) => window.app.graph.nodes.length === nodes
+    && window.app.extensionManager.workflow.activeWorkflow?.filename === name"""
+PROBLEMS = """() => {
+    const found = [];
+    const describe = node => `node ${node.id} (${node.type})`;
+    for (const node of window.app.graph.nodes) {
+        if (!(node.type in window.LiteGraph.registered_node_types) && !node.isSubgraphNode?.())
+            found.push(`${describe(node)} is of an unknown type`);
+        if (node.has_errors) found.push(`${describe(node)} is red`);
+        for (const input of node.inputs ?? [])
+            if (input.hasErrors) found.push(`${describe(node)} has a red input ${input.name}`);
+    }
+    for (const [id, node] of Object.entries(window.app.lastNodeErrors ?? {}))
+        for (const error of node.errors)
+            found.push(`node ${id} (${node.class_type}): ${error.message}: ${error.details}`);
+    const failure = window.app.lastExecutionError;
+    if (failure) found.push(`node ${failure.node_id} (${failure.node_type}): ${failure.exception_message.trim()}`);
+    const shown = "[data-testid=error-overlay], .p-toast-message-error, .comfy-error-report, .comfy-missing-nodes";
+    for (const element of document.querySelectorAll(shown))
+        found.push(`shown: ${element.innerText.replace(/\\s+/g, " ")}`);
+    return found;
+}"""
+
+
+def find_chromium(environment: Mapping[str, str]) -> str | None:
+    """CHROMIUM_PATH, else the chromium on the path, else None."""
+    return environment.get("CHROMIUM_PATH") or shutil.which("chromium")
+
+
+@contextmanager
+def launch_chromium(executable: str) -> Iterator[Browser]:
+    """A headless Chromium, closed at the end."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Frontend:
+    """One page of the frontend. `page` is Playwright's, for whatever the methods here do not do."""
+
+    def __init__(self, page: Page, server: ComfyServer) -> None:
+        self.page = page
+        self.server = server
+        self.script_errors: list[str] = []
+        """Uncaught JavaScript exceptions, the frontend's own and those of extensions."""
+        page.on("pageerror", lambda error: self.script_errors.append(str(error)))
+
+    def open(self) -> None:
+        """Load the frontend and wait until it has set up its first graph."""
+        self.server.request("/settings", QUIET_SETTINGS)
+        self.page.goto(self.server.url)
+        self.page.wait_for_function(READY, timeout=60_000)
+
+    def drop_workflow(self, name: str, workflow: dict[str, Any]) -> None:
+        """Drop a workflow in UI form on the canvas as a file called `name`.json, and wait until it has loaded."""
+        self.page.evaluate(DROP, [f"{name}.json", json.dumps(workflow)])
+        self.page.wait_for_function(DROPPED, arg=[name, len(workflow["nodes"])], timeout=30_000)
+        self.settle()
+
+    def settle(self, seconds: float = 1.0) -> None:
+        """Give the frontend time for what it does after the fact: looking for missing files, loading pictures."""
+        self.page.wait_for_timeout(seconds * 1000)
+
+    def problems(self) -> list[str]:
+        """All that a person would see in red, a line each: unknown nodes, red nodes and inputs, error messages."""
+        lines: list[str] = self.page.evaluate(PROBLEMS)
+        return lines
+
+    def api_prompt(self) -> dict[str, Any]:
+        """The graph in API form, as the frontend would send it."""
+        prompt: dict[str, Any] = self.page.evaluate("async () => (await window.app.graphToPrompt()).output")
+        return prompt
+
+    def workflow(self) -> dict[str, Any]:
+        """The graph in UI form, as the frontend would save it."""
+        workflow: dict[str, Any] = self.page.evaluate("() => window.app.graph.serialize()")
+        return workflow
+
+    def queue(self) -> str:
+        """Press Run; the prompt's id. Raises PromptRejected where validation refuses the graph."""
+        with self.page.expect_response(is_prompt_answer, timeout=30_000) as waiting:
+            self.page.evaluate("() => window.app.queuePrompt(0)")
+        answer = waiting.value.json()
+        if answer.get("node_errors") or "prompt_id" not in answer:
+            raise PromptRejected(answer)
+        prompt_id: str = answer["prompt_id"]
+        return prompt_id
+
+    def run(self, timeout: float = 300) -> dict[str, Any]:
+        """Press Run and wait for the end; the outputs, {node id: {kind: [...]}}.
+
+        Raises PromptRejected, PromptFailed or PromptInterrupted.
+        """
+        prompt_id = self.queue()
+        self.server.wait(prompt_id, timeout)
+        self.settle()
+        return self.server.result(prompt_id)
+
+    def fit_view(self) -> None:
+        """Zoom so that the whole graph is in view."""
+        self.page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        self.settle()
+
+    def screenshot(self, file: Path) -> None:
+        """Write what the page shows as a PNG."""
+        self.page.screenshot(path=file)
+
+
+def is_prompt_answer(response: Response) -> bool:
+    """Whether this is ComfyUI's answer to a queued prompt."""
+    return response.request.method == "POST" and response.url.endswith("/prompt")
+
+
+@contextmanager
+def open_frontend(browser: Browser, server: ComfyServer, width: int = 1600, height: int = 1000) -> Iterator[Frontend]:
+    """The frontend of `server` in a page without history, of this many pixels, with an empty graph."""
+    context = browser.new_context(viewport={"width": width, "height": height})
+    try:
+        frontend = Frontend(context.new_page(), server)
+        frontend.open()
+        yield frontend
+    finally:
+        context.close()

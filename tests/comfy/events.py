@@ -1,0 +1,72 @@
+"""What ComfyUI tells its clients over the websocket while it works."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from websockets.sync.client import ClientConnection, connect
+
+PREVIEW_KINDS = {1, 2, 4}
+"""First four bytes (big-endian) of the binary frames that carry a picture; 3 carries text."""
+
+
+class EventRecorder:
+    """The events of one websocket client so far.
+
+    `events` are the JSON messages, {"type", "data"}, in the order of arrival; `previews` counts preview pictures.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.previews = 0
+        self._changed = threading.Condition()
+
+    def record(self, connection: ClientConnection) -> None:
+        """Take messages until the connection closes."""
+        for message in connection:
+            with self._changed:
+                self._take(message)
+                self._changed.notify_all()
+
+    def _take(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            self.events.append(json.loads(message))
+        elif int.from_bytes(message[:4], "big") in PREVIEW_KINDS:
+            self.previews += 1
+
+    def of_type(self, name: str) -> list[dict[str, Any]]:
+        """The data of all events of this type so far, such as "progress" with its `value` and `max`."""
+        with self._changed:
+            return [event["data"] for event in self.events if event["type"] == name]
+
+    def wait_for(
+        self, name: str, matches: Callable[[dict[str, Any]], bool] = lambda data: True, timeout: float = 60
+    ) -> dict[str, Any]:
+        """The data of the first event of this type that `matches`; raises TimeoutError when none comes."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for event in self.events:
+                    if event["type"] == name and matches(event["data"]):
+                        return event["data"]
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise TimeoutError(f"no {name!r} event within {timeout} s")
+
+
+@contextmanager
+def record_events(url: str) -> Iterator[EventRecorder]:
+    """Record in a thread what the websocket at `url` sends, until the context is left."""
+    recorder = EventRecorder()
+    with connect(url, max_size=None, proxy=None) as connection:
+        thread = threading.Thread(target=recorder.record, args=(connection,), daemon=True)
+        thread.start()
+        try:
+            yield recorder
+        finally:
+            connection.close()
+            thread.join(timeout=10)

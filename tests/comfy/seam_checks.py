@@ -1,0 +1,633 @@
+"""What must hold inside ComfyUI: run by its python in its folder, one JSON line a check.
+
+python seam_checks.py PACK FOLDER [NAME …]: PACK is the pack's folder, FOLDER an empty one for files.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+PACK, FOLDER, WANTED = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+sys.argv = ["main.py", "--cpu", "--base-directory", str(FOLDER)]
+sys.path.insert(0, str(Path.cwd()))
+
+import comfy.options  # noqa: E402
+
+comfy.options.enable_args_parsing()
+
+import comfy.model_management  # noqa: E402
+import comfy.sample  # noqa: E402
+import comfy.samplers  # noqa: E402
+import comfy.sd  # noqa: E402
+import comfy.utils  # noqa: E402
+import nodes as comfy_nodes  # noqa: E402
+import torch  # noqa: E402
+from comfy.nested_tensor import NestedTensor  # noqa: E402
+from comfy_extras.nodes_custom_sampler import (  # noqa: E402
+    DisableNoise,
+    Noise_RandomNoise,
+    SamplerCustomAdvanced,
+    SplitSigmas,
+)
+from comfy_extras.nodes_easycache import EasyCacheNode  # noqa: E402
+from comfy_extras.nodes_torch_compile import TorchCompileModel  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+
+def load_module(name: str, path: Path) -> ModuleType:
+    """Import a file or package under a made-up name, as ComfyUI imports packs."""
+    spec = importlib.util.spec_from_file_location(
+        name, path / "__init__.py" if path.is_dir() else path, submodule_search_locations=[str(path)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+load_module("pack", PACK)
+rule = load_module("golden_weights", PACK / "tests" / "golden_weights.py")
+
+from pack.nodes import comfy_guider, comfy_model  # noqa: E402
+from pack.nodes.conditioning import Conditioning  # noqa: E402
+from pack.nodes.sampling import Guider, Sampler, Scheduler  # noqa: E402
+from pack.uniavgen_core.backend import torch_operations  # noqa: E402
+from pack.uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames  # noqa: E402
+from pack.uniavgen_core.joint_latent import stream_shapes  # noqa: E402
+from pack.uniavgen_core.model.joint_dit import JointDiT  # noqa: E402
+from pack.uniavgen_core.sampling.euler import Clip, Condition, sample_euler  # noqa: E402
+from pack.uniavgen_core.sampling.guidance import Guidance  # noqa: E402
+from pack.uniavgen_core.sampling.schedule import flow_sigmas  # noqa: E402
+from pack.uniavgen_core.tasks import KeptParts, kept_prefix  # noqa: E402
+
+SIZES = ModelSizes(
+    blocks=4, video_width=256, video_ffn_width=384, audio_width=128, audio_ffn_width=256, text_width=64,
+    speech_width=64, speech_ffn_width=96,
+)  # fmt: skip
+SPEECH = "Hello"
+GUIDANCE = {
+    "video_scale": 3.0, "audio_scale": 2.0, "guided_part": 0.5, "skip_block": {"skip_block": "auto"},
+    "audio_to_video": "auto", "video_to_audio": "auto",
+}  # fmt: skip
+CHECKS: dict[str, Callable[[], Any]] = {}
+
+
+def check(function: Callable[[], Any]) -> Callable[[], Any]:
+    CHECKS[function.__name__] = function
+    return function
+
+
+def state_dict() -> dict[str, torch.Tensor]:
+    return rule.weights_by_rule(JointDiT(SIZES, torch_operations, device="meta"))
+
+
+def model_file(name: str = "model", **changes: Any) -> Path:
+    path = FOLDER / f"{name}.safetensors"
+    if not path.exists():
+        save_file(changes.get("state") or state_dict(), path, changes.get("metadata"))
+    return path
+
+
+def model(options: dict[str, Any] | None = None) -> Any:
+    return comfy_model.load_model(str(model_file()), options or {"dtype": torch.float32})
+
+
+def joint(frames: int = 3, width: int = 96, height: int = 64, batch: int = 1, rows: int | None = None) -> dict:
+    """A joint latent with a random first frame that is kept."""
+    shapes = stream_shapes(frames, width, height, batch)
+    if rows is not None:
+        shapes = ((*shapes[0][:3], rows, rows + 2), shapes[1])
+    picture = torch.randn((1, 48, 1, *shapes[0][3:]), generator=torch.Generator().manual_seed(1))
+    return comfy_model.joint_latent(shapes, kept_prefix(frames, shapes[1][2], 1), picture)
+
+
+def caption(seed: int, rows: int = 12) -> list:
+    return [[torch.randn(1, rows, SIZES.text_width, generator=torch.Generator().manual_seed(seed)), {}]]
+
+
+def conditions(latent: dict, voice: dict | None = None, speech: str = SPEECH) -> tuple[list, list]:
+    out = Conditioning.execute(
+        caption(2), caption(3), latent, speech, "auto", voice or {"voice": "free"}, {"picture": "first frame"}
+    )
+    return out[0], out[1]
+
+
+def voice() -> dict:
+    sound = torch.randn(1, 2, 24000, generator=torch.Generator().manual_seed(4)) * 0.1
+    return {
+        "voice": "reference",
+        "reference_audio": {"waveform": sound, "sample_rate": 24000},
+        "reference_transcript": "Selected forms.",
+    }
+
+
+def sample(patcher: Any, latent: dict, steps: int = 4, seed: int = 7, conds=None, **changes: Any) -> list[torch.Tensor]:
+    positive, negative = conds or conditions(latent)
+    settings = {"shift": 5.0, "sampler_name": "euler", **GUIDANCE, **changes}
+    out = Sampler.execute(patcher, positive, negative, latent, seed, steps, **settings)
+    return out[0]["samples"].unbind()
+
+
+def error(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
+
+
+def assert_close(ours: list[torch.Tensor], theirs: list[torch.Tensor], limit: float) -> list[float]:
+    errors = [error(a, b) for a, b in zip(ours, theirs, strict=True)]
+    assert all(value <= limit for value in errors), f"relative errors {errors}, limit {limit}"
+    return errors
+
+
+def assert_kept(latent: dict, samples: list[torch.Tensor]) -> None:
+    for given, mask, result in zip(latent["samples"].unbind(), latent["noise_mask"].unbind(), samples, strict=True):
+        kept = (mask == 0).expand_as(given)
+        assert torch.equal(given[kept], result[kept]), "the kept part did not come back exactly"
+        assert torch.isfinite(result).all(), "not finite"
+
+
+def core_run(latent: dict, conds: tuple[list, list], steps: int, seed: int = 7) -> list[torch.Tensor]:
+    """The core's own loop on ComfyUI's noise, in the units of the LATENT."""
+    dit = JointDiT(SIZES, torch_operations)
+    dit.load_state_dict(state_dict())
+    loaded = model().model
+    video, audio = latent["samples"].unbind()
+    masks = [mask.expand_as(part) for mask, part in zip(latent["noise_mask"].unbind(), (video, audio), strict=True)]
+    kept = KeptParts(
+        tuple((masks[0].amax(dim=(0, 1, 3, 4)) == 0).tolist()), tuple((masks[1].amax(dim=(0, 1, 3)) == 0).tolist())
+    )
+    positive, negative = conds
+    voice_mel = positive[0][1].get(comfy_model.REFERENCE_AUDIO)
+    clip = Clip(
+        video=loaded.latent_format.process_in(video),
+        audio=comfy_model.normalise_mel(audio),
+        kept=kept,
+        reference_image=loaded.latent_format.process_in(positive[0][1][comfy_model.REFERENCE_IMAGE]),
+        reference_audio=None if voice_mel is None else comfy_model.normalise_mel(voice_mel),
+    )
+    noise = comfy.sample.prepare_noise(latent["samples"], seed).unbind()
+    told = [
+        Condition(cond[0][0].expand(video.shape[0], -1, -1), cond[0][1][comfy_model.SPEECH].expand(video.shape[0], -1))
+        for cond in conds
+    ]
+    samples = clip.put_back(*sample_euler(dit, clip, tuple(noise), flow_sigmas(steps), *told, Guidance()))
+    return [loaded.latent_format.process_out(samples[0]), comfy_model.denormalise_mel(samples[1])]
+
+
+@check
+def equals_the_core_loop() -> Any:
+    latent = joint()
+    return assert_close(sample(model(), latent, 5), core_run(latent, conditions(latent), 5), 1e-3)
+
+
+@check
+def equals_the_core_loop_with_a_reference_voice() -> Any:
+    latent = joint()
+    conds = conditions(latent, voice(), "Hi")
+    return assert_close(sample(model(), latent, 5, conds=conds), core_run(latent, conds, 5), 1e-3)
+
+
+@check
+def equals_the_core_loop_with_some_sound_kept() -> Any:
+    latent = joint(frames=4)
+    video_mask, audio_mask = latent["noise_mask"].unbind()
+    video_mask[:, :, :2] = 0
+    audio_mask[:, :, :30] = 0
+    latent["samples"].unbind()[1][:, :, :30] = -4.0
+    conds = conditions(latent)
+    samples = sample(model(), latent, 4, conds=conds)
+    assert_kept(latent, samples)
+    return assert_close(samples, core_run(latent, conds, 4), 1e-3)
+
+
+@check
+def same_seed_same_clip() -> Any:
+    patcher, latent = model(), joint()
+    first, second, other = sample(patcher, latent), sample(patcher, latent), sample(patcher, latent, seed=8)
+    assert all(map(torch.equal, first, second)), "the same seed gave another clip"
+    assert not torch.equal(first[0], other[0]), "another seed gave the same clip"
+    return None
+
+
+@check
+def guider_equals_sampler() -> Any:
+    patcher, latent = model(), joint()
+    positive, negative = conditions(latent)
+    guider = Guider.execute(patcher, positive, negative, **GUIDANCE)[0]
+    sampler = comfy.samplers.sampler_object("euler")
+    sigmas = Scheduler.execute(4, 5.0)[0]
+    out = SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, sampler, sigmas, latent)
+    assert_kept(latent, out[0]["samples"].unbind())
+    return assert_close(out[0]["samples"].unbind(), sample(patcher, latent), 0.0)
+
+
+@check
+def every_sampler_brings_the_kept_part_back() -> Any:
+    patcher, latent = model(), joint(frames=2)
+    names = [name for name in comfy.samplers.SAMPLER_NAMES if "_gpu" not in name]
+    for name in names:
+        try:
+            samples = sample(patcher, latent, 3, sampler_name=name)
+        except Exception as fault:
+            raise AssertionError(f"{name}: {fault!r}") from fault
+        for given, mask, result in zip(latent["samples"].unbind(), latent["noise_mask"].unbind(), samples, strict=True):
+            kept = (mask == 0).expand_as(given)
+            assert torch.equal(given[kept], result[kept]), f"{name}: the kept part did not come back exactly"
+    return len(names)
+
+
+@check
+def split_schedule_equals_one_run() -> Any:
+    patcher, latent = model(), joint()
+    positive, negative = conditions(latent)
+    sigmas = flow_sigmas(6)
+    guider = Guider.execute(patcher, positive, negative, **GUIDANCE, full_sigmas=sigmas)[0]
+    sampler = comfy.samplers.sampler_object("euler")
+    high, low = SplitSigmas.execute(sigmas, 2).args
+    half = SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, sampler, high, latent)[0]
+    rest = SamplerCustomAdvanced.execute(DisableNoise.execute()[0], guider, sampler, low, half)[0]
+    assert_kept(latent, rest["samples"].unbind())
+    return assert_close(rest["samples"].unbind(), sample(patcher, latent, 6), 1e-5)
+
+
+@check
+def guided_steps_are_the_first_half() -> Any:
+    patcher, latent = model(), joint(frames=2)
+    positive, negative = conditions(latent)
+    seen: list[tuple[bool, bool, int]] = []
+
+    def record(apply_model: Callable, args: dict) -> torch.Tensor:
+        switches = args["c"]["switches"]
+        seen.append((switches.audio_to_video, switches.video_to_audio, switches.skip_block))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patcher.set_model_unet_function_wrapper(record)
+    for steps in (1, 2, 5, 6):
+        for scheduler in ("uniavgen", "simple", "karras", "beta"):
+            seen.clear()
+            sigmas = flow_sigmas(steps)
+            if scheduler != "uniavgen":
+                sigmas = comfy.samplers.calculate_sigmas(patcher.get_model_object("model_sampling"), scheduler, steps)
+            guider = Guider.execute(patcher, positive, negative, **GUIDANCE)[0]
+            sampler = comfy.samplers.sampler_object("euler")
+            SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, sampler, sigmas, latent)
+            ran = len(sigmas) - 1
+            off = seen.count((False, False, 1))
+            assert len(seen) == 2 * ran, f"{scheduler}, {steps} steps: {len(seen)} forwards in {ran} steps"
+            assert off == ran // 2, f"{scheduler}, {steps} steps: {off} guided"
+            assert seen.count((True, True, -1)) == ran and seen.count((True, True, 1)) == ran - off, seen
+    return None
+
+
+@check
+def task_switches_reach_a_plain_ksampler() -> Any:
+    latent = joint(frames=3)
+    latent["noise_mask"].unbind()[1][:] = 0
+    patcher = model()
+    positive, negative = conditions(latent)
+    seen = set()
+
+    def record(apply_model: Callable, args: dict) -> torch.Tensor:
+        seen.add((args["c"]["switches"].audio_to_video, args["c"]["switches"].video_to_audio))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patcher.set_model_unet_function_wrapper(record)
+    out = comfy_nodes.common_ksampler(patcher, 7, 3, 3.0, "euler", "simple", positive, negative, latent)[0]
+    assert seen == {(True, False)}, seen
+    assert_kept(latent, out["samples"].unbind())
+    return None
+
+
+@check
+def plain_ksampler_runs() -> Any:
+    latent = joint()
+    positive, negative = conditions(latent)
+    out = comfy_nodes.common_ksampler(model(), 7, 3, 3.0, "euler", "simple", positive, negative, latent)[0]
+    assert_kept(latent, out["samples"].unbind())
+    return None
+
+
+@check
+def batch_of_two_equals_two_single_runs() -> Any:
+    patcher = model()
+    pair = joint(batch=2)
+    conds = conditions(pair)
+    noise = comfy.sample.prepare_noise(pair["samples"], 7).unbind()
+    both = sample(patcher, pair, conds=conds)
+
+    class GivenNoise:
+        seed = 7
+
+        def __init__(self, item: int):
+            self.item = item
+
+        def generate_noise(self, latent: dict) -> NestedTensor:
+            return NestedTensor([part[self.item : self.item + 1] for part in noise])
+
+    errors = []
+    for item in range(2):
+        guider = Guider.execute(patcher, *conds, **GUIDANCE)[0]
+        sampler = comfy.samplers.sampler_object("euler")
+        single = SamplerCustomAdvanced.execute(GivenNoise(item), guider, sampler, flow_sigmas(4), joint())[0]
+        errors += assert_close([part[item : item + 1] for part in both], single["samples"].unbind(), 1e-4)
+    return errors
+
+
+@check
+def two_runs_of_different_sizes() -> Any:
+    patcher = model()
+    first = sample(patcher, joint(frames=2))
+    sample(patcher, joint(frames=4, width=64, height=128))
+    again = sample(patcher, joint(frames=2))
+    assert all(map(torch.equal, first, again)), "a run in between changed the result"
+    return None
+
+
+@check
+def one_latent_frame() -> Any:
+    latent = joint(frames=1)
+    latent["noise_mask"].unbind()[0][:] = 1
+    samples = sample(model(), latent, conds=conditions(latent, speech="I"))
+    assert samples[0].shape[2] == 1 and samples[1].shape[2] == audio_tokens(pixel_frames(1))
+    assert_kept(latent, samples)
+    return None
+
+
+@check
+def latents_that_are_no_multiple_of_the_patch() -> Any:
+    latent = joint(frames=2, rows=5)
+    samples = sample(model(), latent)
+    assert samples[0].shape[3:] == (5, 7)
+    return assert_close(samples, core_run(latent, conditions(latent), 4), 1e-3)
+
+
+def lora(names: list[str], patcher: Any, form: str) -> dict[str, torch.Tensor]:
+    weights = patcher.model.diffusion_model.state_dict()
+    out, generator = {}, torch.Generator().manual_seed(5)
+    for name in names:
+        rows, columns = weights[f"{name}.weight"].shape[:2]
+        down, up = torch.randn(4, columns, generator=generator), torch.randn(rows, 4, generator=generator)
+        if form == "kohya":
+            prefix = "lora_unet_" + name.replace(".", "_")
+            out |= {f"{prefix}.lora_down.weight": down, f"{prefix}.lora_up.weight": up}
+            out[f"{prefix}.alpha"] = torch.tensor(4.0)
+        else:
+            out |= {
+                f"diffusion_model.{name}.lora_A.weight": down,
+                f"diffusion_model.{name}.lora_B.weight": up,
+            }
+    return out
+
+
+@check
+def a_wan_lora_changes_the_weights() -> Any:
+    names = ["blocks.0.self_attn.q", "blocks.3.cross_attn.o", "blocks.1.ffn.0", "time_embedding.0", "head.head"]
+    latent = joint(frames=2)
+    plain = sample(model(), latent)
+    for form in ("diffusers", "kohya"):
+        patcher = model()
+        patched, _ = comfy.sd.load_lora_for_models(patcher, None, lora(names, patcher, form), 0.5, 0.0)
+        keys = set(patched.patches)
+        assert keys == {f"diffusion_model.{name}.weight" for name in names}, f"{form}: {keys}"
+        before = {key: patched.model.state_dict()[key].clone() for key in keys}
+        changed = sample(patched, latent)
+        after = patched.model.state_dict()
+        for key in keys:
+            assert not torch.equal(before[key], after[key]), f"{form}: {key} did not change"
+        assert error(changed[0], plain[0]) > 1e-3, f"{form}: the picture did not change"
+        assert error(changed[1], plain[1]) > 1e-4, f"{form}: the sound did not change"
+        patched.detach()
+        assert all(map(torch.equal, sample(patcher, latent), plain)), f"{form}: removing it left a trace"
+    return None
+
+
+@check
+def easycache_skips_steps() -> Any:
+    patcher, latent = model(), joint()
+    forwards = []
+    patcher.set_model_unet_function_wrapper(
+        lambda apply_model, args: apply_model(args["input"], args["timestep"], **args["c"])
+    )
+    inner = patcher.model.diffusion_model._forward
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        forwards.append(1)
+        return inner(*args, **kwargs)
+
+    patcher.model.diffusion_model._forward = counted
+    cached = EasyCacheNode.execute(patcher, 0.5, 0.1, 0.95, False)[0]
+    assert_kept(latent, sample(cached, latent, 10))
+    assert 4 <= len(forwards) < 20, f"{len(forwards)} forwards of 20"
+    return len(forwards)
+
+
+@check
+def compiled_equals_eager() -> Any:
+    latent = joint(frames=2)
+    compiled = TorchCompileModel.execute(model(), "eager")[0]
+    return assert_close(sample(compiled, latent, 2), sample(model(), latent, 2), 1e-4)
+
+
+@check
+def fp8_weights_run() -> Any:
+    latent = joint(frames=2)
+    exact = sample(model(), latent, 2)
+    out = {}
+    for name in ("fp8_e4m3fn", "fp8_e5m2"):
+        samples = sample(model(comfy_model.WEIGHT_DTYPES[name]), latent, 2)
+        assert_kept(latent, samples)
+        out[name] = error(samples[0], exact[0])
+        assert 1e-6 < out[name] < 0.5, out
+    return out
+
+
+@check
+def converted_fp8_file_runs() -> Any:
+    from pack.uniavgen_core import convert
+
+    source, target = model_file(), FOLDER / "scaled.safetensors"
+    convert.convert(source, target, "fp8_e4m3fn", force=True)
+    latent = joint(frames=2)
+    samples = sample(comfy_model.load_model(str(target)), latent, 2)
+    assert_kept(latent, samples)
+    difference = error(samples[0], sample(model(), latent, 2)[0])
+    assert 1e-6 < difference < 0.5, difference
+    return difference
+
+
+@check
+def offloaded_weights_run() -> Any:
+    """Most of the model stays where it is and is cast at use, as with --lowvram."""
+    latent = joint(frames=2)
+    exact = sample(model(), latent, 2)
+    patcher = model({"dtype": torch.bfloat16})
+    patcher.model.manual_cast_dtype = torch.float32
+    full_load = type(patcher).partially_load
+    moved = []
+
+    def limited(self: Any, device: Any, extra_memory: int = 0, force_patch_weights: bool = False) -> Any:
+        self.load(device, lowvram_model_memory=1, force_patch_weights=force_patch_weights)
+        moved.append(sum(getattr(m, "comfy_cast_weights", False) for m in self.model.modules()))
+        return 0
+
+    type(patcher).partially_load = limited
+    try:
+        samples = sample(patcher, latent, 2)
+    finally:
+        type(patcher).partially_load = full_load
+    assert_kept(latent, samples)
+    assert moved and moved[0] > 50, f"{moved} layers cast at use"
+    return error(samples[0], exact[0])
+
+
+@check
+def a_cancel_stops_in_mid_step() -> Any:
+    patcher, latent = model(), joint()
+    layer = patcher.model.diffusion_model.blocks[2].ffn[0]
+    steps_done = []
+
+    def cancel(*args: Any) -> None:
+        comfy.model_management.interrupt_current_processing(True)
+
+    hook = layer.register_forward_hook(cancel)
+    last = patcher.model.diffusion_model.head.register_forward_hook(lambda *args: steps_done.append(1))
+    try:
+        sample(patcher, latent, 4)
+    except comfy.model_management.InterruptProcessingException:
+        pass
+    else:
+        raise AssertionError("the cancel had no effect")
+    finally:
+        hook.remove()
+        last.remove()
+    assert not steps_done, "the step went on to its end"
+    sample(patcher, latent, 2)
+    return None
+
+
+@check
+def preview_shows_the_picture() -> Any:
+    import latent_preview
+
+    patcher, latent = model(), joint()
+    latent_preview.default_preview_method = latent_preview.LatentPreviewMethod.Latent2RGB
+    comfy.cli_args.args.preview_method = latent_preview.LatentPreviewMethod.Latent2RGB
+    previewer = latent_preview.get_previewer(torch.device("cpu"), patcher.model.latent_format)
+    assert previewer is not None
+    shown = []
+    decode = type(previewer).decode_latent_to_preview
+    type(previewer).decode_latent_to_preview = lambda self, x0: shown.append(decode(self, x0)) or shown[-1]
+    try:
+        sample(patcher, latent, 3)
+    finally:
+        type(previewer).decode_latent_to_preview = decode
+    assert len(shown) == 3 and shown[0].size == (6, 4), [image.size for image in shown]
+    return None
+
+
+@check
+def memory_is_estimated_by_positions() -> Any:
+    patcher, latent = model(), joint(frames=21, width=1280, height=736)
+    video, audio = latent["samples"].unbind()
+    packed = comfy.utils.pack_latents([video, audio])[0].shape
+    ours = patcher.model.memory_required([1, *packed[1:]])
+    positions = math.prod(video.shape[2:]) + audio.shape[2] * audio.shape[3] / 48
+    wanted = super(type(patcher.model), patcher.model).memory_required([1, 1, positions])
+    assert math.isclose(ours, wanted), (ours, wanted)
+    return ours
+
+
+@check
+def context_windows_run() -> Any:
+    from comfy_extras.nodes_context_windows import ContextWindowsManualNode
+
+    latent = joint(frames=8, width=64, height=64)
+    settings = {"context_length": 5, "context_overlap": 1, "context_schedule": "standard_static", "dim": 2}
+    settings |= {"context_stride": 1, "closed_loop": False, "fuse_method": "pyramid", "freenoise": False}
+    windowed = ContextWindowsManualNode.execute(model(), **settings)[0]
+    samples = sample(windowed, latent, 2)
+    assert_kept(latent, samples)
+    return None
+
+
+def refused(function: Callable[[], Any], *parts: str) -> str:
+    try:
+        function()
+    except (ValueError, FileNotFoundError) as fault:
+        for part in parts:
+            assert part in str(fault), f"{part!r} is not in: {fault}"
+        return str(fault)
+    raise AssertionError(f"nothing was refused; wanted a message with {parts}")
+
+
+@check
+def wrong_latents_are_refused() -> Any:
+    patcher, latent = model(), joint()
+    conds = conditions(latent)
+    video, audio = latent["samples"].unbind()
+    plain = {"samples": video}
+    other = {"samples": NestedTensor([video[:, :24], audio])}
+    short = {"samples": NestedTensor([video, audio[:, :, :20]])}
+    ill = {"samples": NestedTensor([video * float("nan"), audio])}
+    bigger = joint(width=128, height=64)
+    return [
+        refused(lambda: sample(patcher, plain, conds=conds), "picture and sound", "UniAVGen Latent"),
+        refused(lambda: sample(patcher, other, conds=conds), "another model", "24"),
+        refused(lambda: sample(patcher, short, conds=conds), "not equally long"),
+        refused(lambda: sample(patcher, ill, conds=conds), "NaN"),
+        refused(lambda: sample(patcher, bigger, conds=conds), "96×64", "128×64", "same LATENT"),
+        refused(lambda: conditions(plain), "UniAVGen Latent"),
+    ]
+
+
+@check
+def wrong_conditions_are_refused() -> Any:
+    patcher, latent = model(), joint()
+    wide = [[torch.randn(1, 12, 96), {}]]
+    positive, negative = conditions(latent)
+    bad = Conditioning.execute(wide, wide, latent, SPEECH, "auto", {"voice": "free"}, {"picture": "first frame"})
+    silent = voice()
+    silent["reference_audio"]["waveform"] = torch.zeros(1, 1, 24000)
+    empty = voice()
+    empty["reference_audio"]["waveform"] = torch.zeros(1, 1, 0)
+    mute = voice() | {"reference_transcript": " "}
+    return [
+        refused(lambda: sample(patcher, latent, conds=(bad[0], bad[1])), "96", "64", "CLIPLoader"),
+        refused(lambda: sample(patcher, latent, conds=(caption(2), caption(3))), "UniAVGen Conditioning"),
+        refused(lambda: conditions(latent, speech="  "), "speech is empty"),
+        refused(lambda: conditions(latent, speech="word " * 40), "seconds"),
+        refused(lambda: conditions(latent, speech="Привет, мир"), "English", "Chinese"),
+        refused(lambda: conditions(latent, silent), "silent"),
+        refused(lambda: conditions(latent, empty), "empty"),
+        refused(lambda: conditions(latent, mute), "transcript"),
+        refused(
+            lambda: sample(patcher, latent, skip_block={"skip_block": "block", "index": 4}), "4 blocks", "0 to 3"
+        ),
+    ]
+
+
+def main() -> None:
+    for name, function in CHECKS.items():
+        if WANTED and name not in WANTED:
+            continue
+        result: dict[str, Any] = {"check": name, "ok": True}
+        start = time.perf_counter()
+        try:
+            with torch.inference_mode():
+                result["value"] = function()
+        except Exception:
+            result |= {"ok": False, "error": traceback.format_exc()}
+        result["seconds"] = round(time.perf_counter() - start, 1)
+        print("CHECK " + json.dumps(result, default=str), flush=True)
+
+
+if __name__ == "__main__":
+    main()

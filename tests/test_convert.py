@@ -1,0 +1,311 @@
+"""Conversion: precision, names, the file's form, and what must not happen to files."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from golden_weights import weights_by_rule
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from uniavgen_core import convert
+from uniavgen_core.backend import torch_operations
+from uniavgen_core.checkpoint import Checkpoint, CheckpointError, load_into
+from uniavgen_core.config import ModelSizes
+from uniavgen_core.model.joint_dit import JointDiT
+
+SIZES = ModelSizes(3, 256, 384, 128, 256, 64, vocabulary_rows=12, speech_width=16, speech_ffn_width=32)
+
+
+def meta_model() -> JointDiT:
+    return JointDiT(SIZES, torch_operations, device=torch.device("meta"))
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    return weights_by_rule(meta_model())
+
+
+@pytest.fixture(params=["single", "shards", "prefixed"])
+def source(request: pytest.FixtureRequest, weights: dict[str, Tensor], tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    if request.param == "single":
+        save_file(weights, folder / "model.safetensors")
+        return folder / "model.safetensors"
+    if request.param == "prefixed":
+        save_file({f"model.diffusion_model.{name}": weights[name] for name in weights}, folder / "m.safetensors")
+        return folder
+    return write_shards(folder, weights)
+
+
+def write_shards(folder: Path, weights: dict[str, Tensor]) -> Path:
+    names = sorted(weights)
+    for part in range(2):
+        shard = {name: weights[name] for name in names[part::2]}
+        save_file(shard, folder / f"diffusion_pytorch_model-{part + 1:05}-of-00002.safetensors")
+    weight_map = {name: f"diffusion_pytorch_model-{i % 2 + 1:05}-of-00002.safetensors" for i, name in enumerate(names)}
+    index = folder / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}))
+    return folder
+
+
+@pytest.fixture
+def model_file(weights: dict[str, Tensor], tmp_path: Path) -> Path:
+    save_file(weights, tmp_path / "model.safetensors", metadata={"origin": "test"})
+    return tmp_path / "model.safetensors"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_torchs_rounding(
+    source: Path, weights: dict[str, Tensor], tmp_path: Path, precision: str
+) -> None:
+    size = convert.convert(source, tmp_path / "out.safetensors", precision)
+    assert size == (tmp_path / "out.safetensors").stat().st_size
+    converted = load_file(tmp_path / "out.safetensors")
+    assert converted.keys() == weights.keys()
+    for name, tensor in converted.items():
+        assert tensor.dtype == convert.PRECISIONS[precision]
+        assert torch.equal(tensor, weights[name].to(convert.PRECISIONS[precision])), name
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["out.safetensors", "source"]
+
+
+def is_float8(name: str) -> bool:
+    layer = name.removesuffix(".weight")
+    linear = layer.split(".")[-1] in "qkvo" or ".ffn." in layer
+    return linear and "blocks." in name and name.endswith(".weight")
+
+
+def test_fp8_is_scaled(source: Path, weights: dict[str, Tensor], tmp_path: Path) -> None:
+    path = tmp_path / "out.safetensors"
+    convert.convert(source, path, "fp8_e4m3fn")
+    converted = load_file(path)
+    for name, weight in weights.items():
+        stored = converted.pop(name)
+        if not is_float8(name):
+            assert torch.equal(stored, weight.bfloat16()), name
+            continue
+        scale = converted.pop(f"{name}_scale")
+        assert (stored.dtype, scale.dtype, scale.shape) == (torch.float8_e4m3fn, torch.float32, ())
+        assert scale == weight.abs().max() / 448
+        error = (stored.float() * scale - weight).norm() / weight.norm()
+        assert 0.01 < error < 0.04, name
+    assert not converted
+
+
+def test_fp8_metadata_names_the_layers(model_file: Path, weights: dict[str, Tensor], tmp_path: Path) -> None:
+    convert.convert(model_file, tmp_path / "out.safetensors", "fp8_e4m3fn")
+    with safe_open(tmp_path / "out.safetensors", framework="pt") as file:
+        metadata = file.metadata()
+    layers = json.loads(metadata["_quantization_metadata"])["layers"]
+    assert set(layers) == {name.removesuffix(".weight") for name in weights if is_float8(name)}
+    assert {layer["format"] for layer in layers.values()} == {"float8_e4m3fn"}
+    assert (metadata["format"], metadata["source_dtype"], metadata["origin"]) == ("pt", "F32", "test")
+    assert metadata["converted_by"].startswith("uniavgen")
+
+
+def test_fp8_file_is_loaded_by_the_core(model_file: Path, weights: dict[str, Tensor], tmp_path: Path) -> None:
+    convert.convert(model_file, tmp_path / "out.safetensors", "fp8_e4m3fn")
+    model = meta_model()
+    load_into(model, Checkpoint(tmp_path / "out.safetensors"), torch.float32)
+    for name, parameter in model.named_parameters():
+        assert (parameter - weights[name]).norm() <= 0.04 * weights[name].norm(), name
+
+
+def test_tensors_are_aligned(model_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.safetensors"
+    convert.convert(model_file, path, "fp8_e4m3fn")
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    assert length % 8 == 0
+    widths = {"F32": 4, "BF16": 2, "F8_E4M3": 1}
+    entries = [entry for name, entry in header.items() if name != "__metadata__"]
+    assert all(entry["data_offsets"][0] % widths[entry["dtype"]] == 0 for entry in entries)
+
+
+def test_zero_weight_in_fp8(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    zeros = {**weights, "blocks.0.ffn.2.weight": torch.zeros_like(weights["blocks.0.ffn.2.weight"])}
+    save_file(zeros, tmp_path / "model.safetensors")
+    convert.convert(tmp_path / "model.safetensors", tmp_path / "out.safetensors", "fp8_e4m3fn")
+    read = load_file(tmp_path / "out.safetensors")
+    assert not read["blocks.0.ffn.2.weight"].float().any()
+    assert read["blocks.0.ffn.2.weight_scale"] == 1
+
+
+def test_unknown_and_integer_tensors_are_kept(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file({**weights, "step": torch.tensor([70_000])}, tmp_path / "model.safetensors")
+    convert.convert(tmp_path / "model.safetensors", tmp_path / "out.safetensors", "bf16")
+    step = load_file(tmp_path / "out.safetensors")["step"]
+    assert (step.dtype, step.item()) == (torch.int64, 70_000)
+
+
+def test_never_overwrites_without_force(model_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "out.safetensors"
+    path.write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match="out.safetensors exists: give another name, or --force"):
+        convert.convert(model_file, path, "bf16")
+    assert path.read_bytes() == b"precious"
+    convert.convert(model_file, path, "bf16", force=True)
+    assert Checkpoint(path).meta["patch_embedding.weight"].dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("link", ["same", "symbolic", "hard"])
+def test_never_overwrites_the_source(model_file: Path, tmp_path: Path, link: str) -> None:
+    path = model_file
+    if link != "same":
+        path = tmp_path / "link.safetensors"
+        path.symlink_to(model_file) if link == "symbolic" else path.hardlink_to(model_file)
+    before = model_file.read_bytes()
+    with pytest.raises(FileExistsError, match="is the source itself"):
+        convert.convert(model_file, path, "bf16", force=True)
+    assert model_file.read_bytes() == before
+
+
+def test_never_overwrites_a_shard(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    folder = write_shards(tmp_path, weights)
+    with pytest.raises(FileExistsError, match="is the source itself"):
+        convert.convert(folder, folder / "diffusion_pytorch_model-00001-of-00002.safetensors", "bf16", force=True)
+
+
+def test_bad_destinations(model_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no folder .*nowhere: make it first"):
+        convert.convert(model_file, tmp_path / "nowhere" / "out.safetensors", "bf16")
+    with pytest.raises(OSError, match="name of a file that ends in .safetensors"):
+        convert.convert(model_file, tmp_path, "bf16")
+
+
+def test_quantised_source_is_refused(model_file: Path, tmp_path: Path) -> None:
+    convert.convert(model_file, tmp_path / "fp8.safetensors", "fp8_e4m3fn")
+    with pytest.raises(CheckpointError, match="fp8.safetensors is quantised already"):
+        convert.convert(tmp_path / "fp8.safetensors", tmp_path / "out.safetensors", "bf16")
+
+
+def test_incomplete_source_is_refused(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file({name: weights[name] for name in weights if "ffn.2.bias" not in name}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="lacks 6 of .* audio_blocks.0.ffn.2.bias"):
+        convert.convert(tmp_path / "model.safetensors", tmp_path / "out.safetensors", "bf16")
+
+
+@pytest.mark.parametrize(
+    ("value", "precision", "message"),
+    [(1e6, "fp16", "head.head.bias holds values too large for .*float16"), (float("nan"), "bf16", "not numbers")],
+)
+def test_values_that_do_not_fit(
+    weights: dict[str, Tensor], tmp_path: Path, value: float, precision: str, message: str
+) -> None:
+    bias = torch.full_like(weights["head.head.bias"], value)
+    save_file({**weights, "head.head.bias": bias}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        convert.convert(tmp_path / "model.safetensors", tmp_path / "out.safetensors", precision)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def failing(error: BaseException) -> Iterator[tuple[str, Tensor]]:
+    yield "head.head.bias", torch.zeros(SIZES.latent_channels * 4)
+    raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_nothing_half_written_is_left(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(Checkpoint, "__iter__", lambda checkpoint: failing(error))
+    expected = "disk is full, out.safetensors was not written" if isinstance(error, OSError) else None
+    with pytest.raises(type(error), match=expected):
+        convert.convert(model_file, tmp_path / "out.safetensors", "bf16")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_too_small_a_disk(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: argparse.Namespace(free=1000))
+    with pytest.raises(OSError, match="out.safetensors takes .* GB, but its disk has 0.0 GB left"):
+        convert.convert(model_file, tmp_path / "out.safetensors", "bf16")
+
+
+def test_command_line(
+    model_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    parser = argparse.ArgumentParser()
+    convert.add_arguments(parser)
+    arguments = [str(model_file), str(tmp_path / "out.safetensors"), "--dtype", "fp16"]
+    assert convert.run(parser.parse_args(arguments)) == 0
+    assert "100%" in capfd.readouterr().err
+    assert convert.run(parser.parse_args(arguments)) == 1
+    assert "out.safetensors exists" in caplog.text
+    assert convert.run(parser.parse_args([*arguments, "--force"])) == 0
+
+
+MEMORY_SCRIPT = """
+import re, sys
+from pathlib import Path
+from uniavgen_core.convert import JointDiT, convert, torch_operations
+from uniavgen_core.config import ModelSizes
+
+def used(field):
+    return int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+JointDiT(ModelSizes(1, 128, 8, 128, 8, 8), torch_operations, device="meta")  # imports much of torch, once
+Path("/proc/self/clear_refs").write_text("5")
+before = used("VmRSS")
+convert(Path(sys.argv[1]), Path(sys.argv[1]).with_name("out.safetensors"), "fp8_e4m3fn")
+print((used("VmHWM") - before) / Path(sys.argv[1]).stat().st_size)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+def test_peak_memory_is_a_few_tensors(tmp_path: Path) -> None:
+    names = JointDiT(ModelSizes(8, 512, 2048, 128, 256, 64), torch_operations, device=torch.device("meta")).state_dict()
+    path = tmp_path / "model.safetensors"
+    save_file({name: torch.zeros_like(tensor, device="cpu") for name, tensor in names.items()}, path)
+    command = [sys.executable, "-c", MEMORY_SCRIPT, str(path)]
+    root = Path(__file__).parent.parent
+    result = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout) < 0.3
+
+
+COMFYUI_SCRIPT = """
+import sys, torch
+path = sys.argv[1]
+sys.argv = ["main.py", "--cpu"]
+import comfy.options
+comfy.options.enable_args_parsing()
+import comfy.ops, comfy.utils
+from comfy.quant_ops import QuantizedTensor
+state, metadata = comfy.utils.load_torch_file(path, return_metadata=True)
+state, metadata = comfy.utils.convert_old_quants(state, "", metadata=metadata)
+assert comfy.utils.detect_layer_quantization(state, "") == {"mixed_ops": True}
+weight, scale = state["blocks.1.ffn.0.weight"].clone(), state["blocks.1.ffn.0.weight_scale"].clone()
+bias = state["blocks.1.ffn.0.bias"].clone()
+operations = comfy.ops.mixed_precision_ops({"mixed_ops": True}, torch.float32)
+linear = operations.Linear(weight.shape[1], weight.shape[0])
+layer = {name.removeprefix("blocks.1.ffn.0."): state[name] for name in state if name.startswith("blocks.1.ffn.0.")}
+missing, unexpected = linear.load_state_dict(layer, strict=False)
+assert not missing and not unexpected, (missing, unexpected)
+assert isinstance(linear.weight, QuantizedTensor) and linear._full_precision_mm
+x = torch.randn(5, weight.shape[1])
+expected = x @ (weight.float() * scale).T + bias.float()
+print(float((linear(x) - expected).norm() / expected.norm()))
+"""
+
+
+@pytest.mark.comfy
+@pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="set COMFYUI_PATH (and COMFYUI_PYTHON) to a ComfyUI")
+def test_fp8_is_read_by_comfyui(model_file: Path, tmp_path: Path) -> None:
+    convert.convert(model_file, tmp_path / "out.safetensors", "fp8_e4m3fn")
+    command = [os.environ.get("COMFYUI_PYTHON", "python"), "-c", COMFYUI_SCRIPT, str(tmp_path / "out.safetensors")]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=os.environ["COMFYUI_PATH"], check=False)
+    assert result.returncode == 0, result.stderr
+    assert float(result.stdout.splitlines()[-1]) < 1e-6

@@ -1,0 +1,64 @@
+"""What the repository says of itself in several places, and what Manager will install."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomllib
+from comfy.install import ComfyInstall
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+NEVER = {"flash-attn", "torchvision", "xformers"}
+
+
+def read_requirements(file: Path) -> dict[str, Requirement]:
+    """The requirements of a file by their names in lower case, without comments and included files."""
+    lines = [line.split("#")[0].strip() for line in file.read_text(encoding="utf-8").splitlines()]
+    requirements = [Requirement(line) for line in lines if line and not line.startswith("-")]
+    return {requirement.name.lower(): requirement for requirement in requirements}
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def installed_by_manager() -> dict[str, Requirement]:
+    return read_requirements(ROOT / "requirements.txt")
+
+
+def test_both_lists_of_requirements_agree(
+    project: dict[str, Any], installed_by_manager: dict[str, Requirement]
+) -> None:
+    declared = {str(Requirement(line)) for line in project["dependencies"]}
+    frontend = {line for line in declared if line.startswith("comfyui-frontend-package")}
+    assert len(frontend) == 1
+    assert declared - frontend == {str(requirement) for requirement in installed_by_manager.values()}
+
+
+def test_pinned_versions_satisfy_the_requirements(installed_by_manager: dict[str, Requirement]) -> None:
+    pinned = read_requirements(ROOT / "requirements-dev.txt")
+    for name, requirement in installed_by_manager.items():
+        (pin,) = pinned[name].specifier
+        assert pin.operator == "=="
+        assert requirement.specifier.contains(pin.version), name
+
+
+def test_manager_never_changes_the_torch_build(installed_by_manager: dict[str, Requirement]) -> None:
+    assert not NEVER & installed_by_manager.keys()
+    assert not installed_by_manager["torch"].specifier
+    assert not installed_by_manager["torchaudio"].specifier
+
+
+def test_nothing_is_narrower_than_in_comfyui(
+    comfy_install: ComfyInstall, installed_by_manager: dict[str, Requirement]
+) -> None:
+    theirs = read_requirements(comfy_install.path / "requirements.txt")
+    shared = theirs.keys() & installed_by_manager.keys()
+    narrower = [name for name in shared if installed_by_manager[name].specifier not in ("", theirs[name].specifier)]
+    assert {"torch", "transformers", "av"} <= shared
+    assert narrower == []

@@ -1,0 +1,1 @@
+"""The built-in small model: its picture codec, its caption encoder, and its weights."""

@@ -1,0 +1,118 @@
+"""The small model as a whole: sizes, weights, and how they are loaded."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..backend import torch_operations
+from ..config import ModelSizes
+from ..model.joint_dit import JointDiT
+from .caption import CaptionEncoder
+from .codec import Codec
+
+SHORT_SIDE = 128
+"""Short side in pixels of the pictures that the small model is made for."""
+CAPTION_WIDTH = 64
+CODEC_WIDTHS = (48, 72, 104)
+"""Channels of the picture codec at 1/4, 1/8 and 1/16 of the size."""
+MODEL_SIZES = ModelSizes(
+    blocks=3,
+    video_width=256,
+    video_ffn_width=256,
+    audio_width=256,
+    audio_ffn_width=256,
+    text_width=CAPTION_WIDTH,
+    speech_width=128,
+    speech_ffn_width=256,
+)
+"""Each branch is wider than its tokens (192 and 80 values), or it could not tell their noise."""
+MAX_PARAMETERS = 8_000_000
+"""All parts together: 16 MB in half precision."""
+WEIGHTS_FILE = Path(__file__).with_name("tiny.safetensors")
+
+
+@dataclass(frozen=True)
+class TinyBundle:
+    """The small model's parts, in float32 on the CPU.
+
+    `trained` is False where the weights are random: then the parts have the right forms and make noise.
+    """
+
+    model: JointDiT
+    codec: Codec
+    caption_encoder: CaptionEncoder
+    trained: bool
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All weights under the names of the weights file: `model.…`, `codec.…`, `caption.…`."""
+        return {
+            f"{prefix}.{name}": tensor
+            for prefix, part in _parts(self).items()
+            for name, tensor in part.state_dict().items()
+        }
+
+
+def load_tiny(path: Path = WEIGHTS_FILE) -> TinyBundle:
+    """The small model with its trained weights, or with random ones where their file is absent."""
+    if not path.is_file():
+        return build_tiny()
+    state = load_file(path)
+    sizes = ModelSizes.from_state_dict(_under("model", state))
+    return _fill(_empty(sizes, trained=True), {name: tensor.float() for name, tensor in state.items()})
+
+
+def build_tiny(seed: int = 0) -> TinyBundle:
+    """The small model with random weights that follow from the seed alone."""
+    bundle = _empty(MODEL_SIZES, trained=False)
+    shapes = {name: tensor.shape for name, tensor in bundle.state_dict().items()}
+    return _fill(bundle, random_state_dict(shapes, seed))
+
+
+def random_state_dict(shapes: Mapping[str, torch.Size], seed: int = 0) -> dict[str, Tensor]:
+    """Random weights that keep signals near unit scale; each depends on its name, its shape and the seed alone."""
+    return {name: _random(name, shape, seed) for name, shape in shapes.items()}
+
+
+def _random(name: str, shape: torch.Size, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) ^ seed)
+    noise = torch.randn(shape, generator=generator)
+    if name.endswith("modulation"):
+        return 0.2 * noise
+    if len(shape) > 1:
+        return noise / math.sqrt(shape[1:].numel())
+    return 1 + 0.1 * noise if name.endswith(".weight") else 0.1 * noise
+
+
+def _empty(sizes: ModelSizes, trained: bool) -> TinyBundle:
+    """The parts without weights."""
+    place: dict[str, Any] = {"operations": torch_operations, "device": "meta", "dtype": torch.float32}
+    return TinyBundle(
+        model=JointDiT(sizes, **place).eval(),
+        codec=Codec(CODEC_WIDTHS, **place).eval(),
+        caption_encoder=CaptionEncoder(sizes.text_width, **place).eval(),
+        trained=trained,
+    )
+
+
+def _fill(bundle: TinyBundle, state: Mapping[str, Tensor]) -> TinyBundle:
+    for prefix, part in _parts(bundle).items():
+        part.load_state_dict(_under(prefix, state), assign=True)
+    return bundle
+
+
+def _parts(bundle: TinyBundle) -> dict[str, nn.Module]:
+    return {"model": bundle.model, "codec": bundle.codec, "caption": bundle.caption_encoder}
+
+
+def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): tensor for name, tensor in state.items() if name.startswith(start)}
