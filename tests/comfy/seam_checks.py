@@ -615,6 +615,7 @@ def wrong_conditions_are_refused() -> Any:
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     for name, function in CHECKS.items():
         if WANTED and name not in WANTED:
             continue

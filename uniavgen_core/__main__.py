@@ -1,0 +1,96 @@
+"""Commands: python -m uniavgen_core demo | convert"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from . import convert, pipeline
+from .config import FRAME_RATE, SAMPLE_RATE
+from .media import automatic_size, read_image, stream_summary, write_video
+from .tiny.bundle import SHORT_SIDE, load_tiny
+from .tiny.portrait import draw_portrait
+
+CAPTION = "A friendly person looks at the camera and speaks in a calm mood."
+SPEECH = "Hello, one red bird and two blue fish."
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Print how long a stage took."""
+    start = time.perf_counter()
+    yield
+    print(f"{name:<24}{time.perf_counter() - start:8.2f} s")
+
+
+def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--portrait", type=Path, help="a picture (default: one that is drawn)")
+    parser.add_argument("--caption", default=CAPTION, help="what is seen")
+    parser.add_argument("--speech", default=SPEECH, help="what is said")
+    parser.add_argument("--seconds", type=float, help="length of the clip (default: as long as the words take)")
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("output/demo.mp4"))
+
+
+def run_demo(arguments: argparse.Namespace) -> int:
+    """Make a clip with the built-in small model."""
+    with stage("load the small model"):
+        bundle = load_tiny()
+    if not bundle.trained:
+        print("The small model has random weights: the clip shows that everything runs, and is noise.")
+    portrait = draw_portrait() if arguments.portrait is None else read_image(arguments.portrait)
+    width, height = automatic_size(portrait.shape[2], portrait.shape[1], SHORT_SIDE)
+    request = pipeline.Request(
+        portrait, arguments.caption, arguments.speech, width, height, arguments.seconds, arguments.seed, arguments.steps
+    )
+    with stage("encode"):
+        clip, positive, negative = pipeline.encode(bundle, request)
+    with stage("sample"), tqdm(total=request.steps, desc="sample", unit="step") as bar:
+        video, audio = pipeline.sample(
+            bundle, request, clip, positive, negative, lambda step, steps: bar.update(step - bar.n)
+        )
+    with stage("decode picture"):
+        frames = pipeline.decode_video(bundle, video)
+    with stage("decode sound"):
+        sound = pipeline.decode_audio(audio)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    with stage("write"):
+        bar = tqdm(frames, desc="write", unit="frame")
+        write_video(arguments.output, bar, FRAME_RATE, sound, SAMPLE_RATE)
+    print(_describe(arguments.output))
+    return 0
+
+
+def _describe(path: Path) -> str:
+    made = stream_summary(path)
+    return (
+        f"{path}: {made.picture_seconds:.2f} s, {made.frames} frames of {made.width}×{made.height} at "
+        f"{float(made.frame_rate):g}/s ({made.picture_codec}); sound {made.sound_seconds:.2f} s at "
+        f"{made.sample_rate} Hz ({made.sound_codec})"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m uniavgen_core", description="UniAVGen without ComfyUI.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    add_demo_arguments(commands.add_parser("demo", help="make a clip with the built-in small model"))
+    convert.add_arguments(commands.add_parser("convert", help="write a model to one file, in another precision"))
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        return run_demo(arguments) if arguments.command == "demo" else convert.run(arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

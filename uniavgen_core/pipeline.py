@@ -1,0 +1,101 @@
+"""From a portrait, a caption and words to a clip, without ComfyUI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .audio.mel import denormalise_mel
+from .audio.vocoder import GriffinLim
+from .joint_latent import check_seconds, check_size, stream_shapes
+from .media import crop_and_resize, to_rgb
+from .sampling.euler import Clip, Condition, sample_euler
+from .sampling.guidance import Guidance
+from .sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, flow_sigmas
+from .speech.duration import check_fits, seconds_for_speech
+from .speech.prompt import negative_symbols, positive_symbols
+from .speech.text import detect_language
+from .tasks import kept_prefix
+from .tiny.bundle import TinyBundle
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: a portrait (1, H, W, channels) of values 0..1, what is seen, and what is said."""
+
+    portrait: Tensor
+    caption: str
+    speech: str
+    width: int
+    height: int
+    seconds: float | None = None
+    """Length of the clip; None makes it as long as the words take."""
+    seed: int = 0
+    steps: int = DEFAULT_STEPS
+    shift: float = DEFAULT_SHIFT
+    guidance: Guidance = Guidance()
+
+
+@torch.no_grad()
+def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condition]:
+    """The clip to sample, and what the positive and the negative pass are told.
+
+    Raises:
+        ValueError: the words do not fit, or the size or the length cannot be had.
+    """
+    language = detect_language(request.speech)
+    seconds = request.seconds if request.seconds is not None else seconds_for_speech(request.speech, language)
+    check_size(request.width, request.height)
+    frames = check_seconds(seconds)
+    check_fits(request.speech, language, seconds)
+    picture = crop_and_resize(to_rgb(request.portrait), request.width, request.height)
+    portrait = bundle.codec.encode(picture.movedim(-1, 1).unsqueeze(2) * 2 - 1)
+    shapes = stream_shapes(frames, request.width, request.height)
+    clip = Clip(
+        video=portrait.expand(shapes[0]),
+        audio=torch.zeros(shapes[1]),
+        kept=kept_prefix(frames, shapes[1][2], kept_frames=1),
+        reference_image=portrait,
+    )
+    told = [
+        Condition(bundle.caption_encoder(torch.tensor([bundle.caption_encoder.tokenize(caption)])), torch.tensor([said]))
+        for caption, said in (
+            (request.caption, positive_symbols(request.speech, language)),
+            ("", negative_symbols(language)),
+        )
+    ]
+    return clip, told[0], told[1]
+
+
+def sample(
+    bundle: TinyBundle,
+    request: Request,
+    clip: Clip,
+    positive: Condition,
+    negative: Condition,
+    progress: Callable[[int, int], None],
+) -> list[Tensor]:
+    """Both streams of the clip, with the given parts in place; noise is drawn for the video first."""
+    generator = torch.Generator().manual_seed(request.seed)
+    noise = (
+        torch.randn(clip.video.shape, generator=generator),
+        torch.randn(clip.audio.shape, generator=generator),
+    )
+    sigmas = flow_sigmas(request.steps, request.shift)
+    streams = sample_euler(bundle.model, clip, noise, sigmas, positive, negative, request.guidance, progress)
+    return clip.put_back(*streams)
+
+
+@torch.no_grad()
+def decode_video(bundle: TinyBundle, video: Tensor) -> Tensor:
+    """Frames (F, H, W, 3) of values 0..1 from a latent (1, 48, T, h, w)."""
+    return bundle.codec.decode(video)[0].movedim(0, -1).add(1).div(2).clamp(0, 1)
+
+
+@torch.no_grad()
+def decode_audio(audio: Tensor) -> Tensor:
+    """Sound (1, samples) at 24 kHz from a normalised log-mel (1, 1, L, 80)."""
+    return GriffinLim()(denormalise_mel(audio[:, 0]))
