@@ -129,12 +129,13 @@ class TinyCaptionEncoder(HostedModule):
 
     def __init__(self, encoder: CaptionEncoder):
         super().__init__(encoder, comfy.model_management.text_encoder_device())
+        self.encoder = encoder
 
     def clone(self) -> TinyCaptionEncoder:
         return self
 
     def tokenize(self, text: str, **options: Any) -> list[int]:
-        return self.first_stage_model.tokenize(text)
+        return self.encoder.tokenize(text)
 
     def encode_from_tokens_scheduled(self, tokens: list[int], **options: Any) -> list[list[Any]]:
         rows = self.run(self.first_stage_model, torch.tensor([tokens]), memory=len(tokens) ** 2 * 64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import comfy.samplers
@@ -17,10 +18,13 @@ from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
+CFGFunction = Callable[[dict[str, Any]], Tensor]
 
 
 class ModalityAwareGuider(comfy.samplers.CFGGuider):
     """Guidance with a scale for each stream, whose negative pass is unimodal in the first steps."""
+
+    conds: dict[str, list[dict[str, Any]]]
 
     def __init__(self, model_patcher: Any, guidance: Guidance, full_sigmas: Tensor | None = None):
         super().__init__(model_patcher)
@@ -32,7 +36,9 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
     def scales(self) -> tuple[float, float]:
         return self.guidance.video_scale, self.guidance.audio_scale
 
-    def inner_sample(self, noise, latent_image, device, sampler, sigmas, *args, **kwargs):
+    def inner_sample(
+        self, noise: Tensor, latent_image: Tensor, device: Any, sampler: Any, sigmas: Tensor, *args: Any, **kwargs: Any
+    ) -> Tensor:
         self.shapes = kwargs["latent_shapes"]
         self.conds = dict(self.conds, negative=self._windowed(self.conds["negative"], sigmas))
         return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
@@ -68,7 +74,10 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
             timestep_end=max(end, own_end, cond.get("timestep_end", 0.0)),
         )
 
-    def predict_noise(self, x, timestep, model_options={}, seed=None):
+    def predict_noise(
+        self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None
+    ) -> Tensor:
+        model_options = model_options or {}
         options = dict(model_options, sampler_cfg_function=self._per_stream(model_options.get("sampler_cfg_function")))
         if any(not math.isclose(scale, 1.0) for scale in self.scales):
             options["disable_cfg1_optimization"] = True
@@ -77,7 +86,7 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
             model_options=options, seed=seed,
         )  # fmt: skip
 
-    def _per_stream(self, user_function):
+    def _per_stream(self, user_function: CFGFunction | None) -> CFGFunction:
         """A CFG function that guides each stream by its own scale, through the user's function where there is one."""
         keys = ("cond", "uncond", "input", "cond_denoised", "uncond_denoised")
 

@@ -6,7 +6,7 @@ Every import of `comfy` is here and in `comfy_guider.py` and `comfy_codecs.py`, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import comfy.conds
@@ -93,14 +93,23 @@ class ComfyJointDiT(JointDiT):
     def __init__(self, sizes: ModelSizes, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__(sizes, comfy_operations(operations), device, dtype)
 
-    def forward(
-        self, x: list[Tensor], timestep: Tensor, context: Tensor, control=None, transformer_options={}, **conds
+    def forward(  # type: ignore[override]  # ComfyUI's convention
+        self,
+        x: list[Tensor],
+        timestep: Tensor,
+        context: Tensor,
+        control: Any = None,
+        *,
+        transformer_options: dict[str, Any],
+        **conds: Any,
     ) -> list[Tensor]:
         wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
         executor = WrapperExecutor.new_class_executor(self._forward, self, wrappers)
         return executor.execute(x, timestep, context, transformer_options, **conds)
 
-    def _forward(self, x: list[Tensor], timestep: Tensor, context: Tensor, transformer_options, **conds):
+    def _forward(
+        self, x: list[Tensor], timestep: Tensor, context: Tensor, transformer_options: dict[str, Any], **conds: Any
+    ) -> list[Tensor]:
         plans = transformer_options.get(PLANS)
         return super().forward(x, timestep, context, plans=plans, options=transformer_options, **conds)
 
@@ -134,7 +143,9 @@ class UniAVGenModel(comfy.model_base.BaseModel):
         """What the previewer shows, also where it gets the packed latent."""
         return comfy.utils.unpack_latents(latent, self.latent_shapes)[0] if latent.ndim == 3 else latent
 
-    def _per_stream(self, latent: Any, video_function, audio_function) -> Any:
+    def _per_stream(
+        self, latent: Any, video_function: Callable[[Tensor], Tensor], audio_function: Callable[[Tensor], Tensor]
+    ) -> Any:
         if getattr(latent, "is_nested", False):
             video, audio = latent.unbind()
             return comfy.nested_tensor.NestedTensor([video_function(video), audio_function(audio)])
@@ -149,10 +160,10 @@ class UniAVGenModel(comfy.model_base.BaseModel):
     def process_latent_out(self, latent: Any) -> Any:
         return self._per_stream(latent, self.latent_format.process_out, denormalise_mel)
 
-    def scale_latent_inpaint(self, sigma, noise, latent_image, **kwargs) -> Tensor:
+    def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **kwargs: Any) -> Tensor:
         return latent_image
 
-    def extra_conds(self, **kwargs) -> dict[str, Any]:
+    def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         shapes = kwargs["latent_shapes"]
         kept_video, kept_audio = _kept_parts(kwargs.get("denoise_mask"), shapes)
         reference_audio = kwargs.get(REFERENCE_AUDIO)
@@ -168,7 +179,7 @@ class UniAVGenModel(comfy.model_base.BaseModel):
 
     def _text_conds(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Features of caption and speech, once a run."""
-        caption, symbols = kwargs.get("cross_attn"), kwargs.get(SPEECH)
+        caption, symbols = kwargs["cross_attn"], kwargs.get(SPEECH)
         if symbols is None:
             raise ValueError(
                 "The conditioning holds no speech: put the node 'UniAVGen Conditioning' between the captions and the "
@@ -205,7 +216,9 @@ class UniAVGenModel(comfy.model_base.BaseModel):
         frames, tokens = latent_shapes[0][dim], latent_shapes[1][dim]
         return [primary_indices, tokens_of_frames(primary_indices, frames, tokens)]
 
-    def resize_cond_for_context_window(self, cond_key, cond_value, window, x_in, device, retain_index_list=()):
+    def resize_cond_for_context_window(
+        self, cond_key: str, cond_value: Any, window: Any, x_in: Tensor, device: Any, retain_index_list: Any = ()
+    ) -> Any:
         if cond_key not in ("kept_video", "kept_audio"):
             return None
         stream = window if cond_key == "kept_video" else window.modality_windows[1]
@@ -240,7 +253,14 @@ def _switches(kwargs: dict[str, Any], kept_video: tuple[bool, ...], kept_audio: 
 
 
 def _sampling_run(
-    executor: WrapperExecutor, noise: Tensor, latent_image: Tensor, sampler, sigmas, denoise_mask=None, *args, **kwargs
+    executor: Any,
+    noise: Tensor,
+    latent_image: Tensor,
+    sampler: Any,
+    sigmas: Tensor,
+    denoise_mask: Tensor | None = None,
+    *args: Any,
+    **kwargs: Any,
 ) -> Tensor:
     """Around a whole run: tell the model the streams' shapes, share the plans, put the kept parts back exactly."""
     guider = executor.class_obj
@@ -255,7 +275,7 @@ def _sampling_run(
     return torch.where(denoise_mask.to(samples.device) == 0, latent_image.to(samples), samples)
 
 
-def load_model(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False):
+def load_model(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False) -> Any:
     """Load a joint model from a file or a folder of shards as a ModelPatcher, as ComfyUI loads its own.
 
     Raises:
@@ -283,7 +303,7 @@ def make_patcher(
     model_options: dict[str, Any],
     disable_dynamic: bool,
     factory: tuple[Any, tuple[Any, ...]],
-):
+) -> Any:
     """A ModelPatcher of these weights; `factory` makes it again where ComfyUI needs a fresh one."""
     state, _ = comfy.utils.convert_old_quants(state, "", metadata=metadata)
     config = UniAVGenConfig(sizes)

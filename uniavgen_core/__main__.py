@@ -71,9 +71,10 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
 def _describe(path: Path) -> str:
     made = stream_summary(path)
+    rate = float(made.frame_rate or 0)
     return (
         f"{path}: {made.picture_seconds:.2f} s, {made.frames} frames of {made.width}×{made.height} at "
-        f"{float(made.frame_rate):g}/s ({made.picture_codec}); sound {made.sound_seconds:.2f} s at "
+        f"{rate:g}/s ({made.picture_codec}); sound {made.sound_seconds:.2f} s at "
         f"{made.sample_rate} Hz ({made.sound_codec})"
     )
 

@@ -60,14 +60,13 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
         kept=kept_prefix(frames, shapes[1][2], kept_frames=1),
         reference_image=portrait,
     )
-    told = [
-        Condition(bundle.caption_encoder(torch.tensor([bundle.caption_encoder.tokenize(caption)])), torch.tensor([said]))
-        for caption, said in (
-            (request.caption, positive_symbols(request.speech, language)),
-            ("", negative_symbols(language)),
-        )
-    ]
-    return clip, told[0], told[1]
+    positive = _condition(bundle, request.caption, positive_symbols(request.speech, language))
+    return clip, positive, _condition(bundle, "", negative_symbols(language))
+
+
+def _condition(bundle: TinyBundle, caption: str, symbols: list[int]) -> Condition:
+    tokens = torch.tensor([bundle.caption_encoder.tokenize(caption)])
+    return Condition(bundle.caption_encoder(tokens), torch.tensor([symbols]))
 
 
 def sample(

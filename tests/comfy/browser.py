@@ -34,6 +34,7 @@ QUIET_SETTINGS = {
 """The frontend's settings that keep first-run panels and counters off the picture."""
 
 READY = "() => window.app?.vueAppReady && window.app.graph && window.app.extensionManager?.workflow?.activeWorkflow"
+BLANK = "() => window.app.extensionManager.command.execute('Comfy.NewBlankWorkflow')"
 DROP = """([name, text]) => {
     const data = new DataTransfer();
     data.items.add(new File([text], name, {type: "application/json"}));
@@ -94,10 +95,12 @@ class Frontend:
         page.on("pageerror", lambda error: self.script_errors.append(str(error)))
 
     def open(self) -> None:
-        """Load the frontend and wait until it has set up its first graph."""
+        """Load the frontend, wait until it has set up its first graph, which is an example, and open an empty one."""
         self.server.request("/settings", QUIET_SETTINGS)
         self.page.goto(self.server.url)
         self.page.wait_for_function(READY, timeout=60_000)
+        self.page.evaluate(BLANK)
+        self.page.wait_for_function("() => window.app.graph.nodes.length === 0")
 
     def drop_workflow(self, name: str, workflow: dict[str, Any]) -> None:
         """Drop a workflow in UI form on the canvas as a file called `name`.json, and wait until it has loaded."""

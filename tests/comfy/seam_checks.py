@@ -24,14 +24,7 @@ import comfy.options  # noqa: E402
 
 comfy.options.enable_args_parsing()
 
-import comfy.model_management  # noqa: E402
-import comfy.sample  # noqa: E402
-import comfy.samplers  # noqa: E402
-import comfy.sd  # noqa: E402
-import comfy.utils  # noqa: E402
-import nodes as comfy_nodes  # noqa: E402
 import torch  # noqa: E402
-from comfy.nested_tensor import NestedTensor  # noqa: E402
 from comfy_extras.nodes_custom_sampler import (  # noqa: E402
     DisableNoise,
     Noise_RandomNoise,
@@ -41,6 +34,14 @@ from comfy_extras.nodes_custom_sampler import (  # noqa: E402
 from comfy_extras.nodes_easycache import EasyCacheNode  # noqa: E402
 from comfy_extras.nodes_torch_compile import TorchCompileModel  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
+
+import comfy.model_management  # noqa: E402
+import comfy.sample  # noqa: E402
+import comfy.samplers  # noqa: E402
+import comfy.sd  # noqa: E402
+import comfy.utils  # noqa: E402
+import nodes as comfy_nodes  # noqa: E402
+from comfy.nested_tensor import NestedTensor  # noqa: E402
 
 
 def load_module(name: str, path: Path) -> ModuleType:
@@ -57,7 +58,7 @@ def load_module(name: str, path: Path) -> ModuleType:
 load_module("pack", PACK)
 rule = load_module("golden_weights", PACK / "tests" / "golden_weights.py")
 
-from pack.nodes import comfy_guider, comfy_model  # noqa: E402
+from pack.nodes import comfy_model  # noqa: E402
 from pack.nodes.conditioning import Conditioning  # noqa: E402
 from pack.nodes.sampling import Guider, Sampler, Scheduler  # noqa: E402
 from pack.uniavgen_core.backend import torch_operations  # noqa: E402
@@ -433,7 +434,7 @@ def easycache_skips_steps() -> Any:
 def compiled_equals_eager() -> Any:
     latent = joint(frames=2)
     compiled = TorchCompileModel.execute(model(), "eager")[0]
-    return assert_close(sample(compiled, latent, 2), sample(model(), latent, 2), 1e-4)
+    return assert_close(sample(compiled, latent, 1), sample(model(), latent, 1), 1e-4)
 
 
 @check

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -246,7 +246,8 @@ class JointDiT(nn.Module):
             return video, audio
 
         frames = video.unflatten(1, (streams.frames + 1, -1))[:, 1:]
-        mask = self.a2v_blocks[layer].mask_head(frames, streams.video_time, plan.frame_rows)
+        audio_to_video = cast(AudioToVideo, self.a2v_blocks[layer])
+        mask = audio_to_video.mask_head(frames, streams.video_time, plan.frame_rows)
         for patch in patches:
             mask = patch(mask, layer, options)
 
@@ -254,7 +255,7 @@ class JointDiT(nn.Module):
         if to_video:
             generated, generated_mask = (x.index_select(1, plan.generated_frames) for x in (frames, mask))
             heard = audio[:, streams.reference_tokens :]
-            update = self.a2v_blocks[layer](generated, heard, generated_mask, plan, options)
+            update = audio_to_video(generated, heard, generated_mask, plan, options)
             places = plan.generated_frames + 1
             new_video = video.unflatten(1, (streams.frames + 1, -1)).index_add(1, places, update).flatten(1, 2)
         if to_audio:

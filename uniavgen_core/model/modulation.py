@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -20,7 +22,7 @@ def gated_sum(x: Tensor, update: Tensor, gate: Tensor, runs: Runs) -> Tensor:
     return _by_run(x, runs, lambda part, span, row: torch.addcmul(part, update[:, span], gate[:, row]))
 
 
-def _by_run(x: Tensor, runs: Runs, compute) -> Tensor:
+def _by_run(x: Tensor, runs: Runs, compute: Callable[[Tensor, slice, slice], Tensor]) -> Tensor:
     parts, start = [], 0
     for count, row in runs:
         span = slice(start, start + count)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 AUTO_BLOCK = -2
 """Ask for the block that the released model leaves out, in proportion to the number of blocks."""
 RELEASED_SKIP_BLOCK = 11
@@ -58,6 +60,6 @@ def resolve_skip_block(skip_block: int, blocks: int) -> int:
     return skip_block
 
 
-def guide(positive, negative, scale: float):
+def guide(positive: Tensor, negative: Tensor, scale: float) -> Tensor:
     """negative + scale · (positive - negative)."""
     return negative + scale * (positive - negative)

@@ -1,0 +1,502 @@
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import naive_interaction
+import pytest
+import torch
+from golden_weights import weights_by_rule
+from torch import Tensor, nn
+from torch.nn import functional
+
+from uniavgen_core.backend import torch_operations
+from uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames
+from uniavgen_core.model import plan
+from uniavgen_core.model.face_mask import FaceMaskHead
+from uniavgen_core.model.interaction import AudioToVideo, VideoToAudio
+from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT, Switches
+from uniavgen_core.model.modulation import gated_sum, modulate
+from uniavgen_core.model.plan import CLEAN, NOISY, ClipShape, make_plan
+from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
+from uniavgen_core.sampling.schedule import flow_sigmas
+from uniavgen_core.tasks import kept_prefix
+
+SIZES = ModelSizes(
+    blocks=3,
+    video_width=256,
+    video_ffn_width=64,
+    audio_width=128,
+    audio_ffn_width=48,
+    text_width=8,
+    vocabulary_rows=32,
+    speech_width=16,
+    speech_ffn_width=24,
+    speech_blocks=2,
+)
+"""Blocks 0 and 2 have an interaction, block 1 has none."""
+FRAMES, ROWS, COLUMNS = 3, 4, 6
+TOKENS = audio_tokens(pixel_frames(FRAMES))
+PICTURE_TOKENS = (ROWS // 2) * (COLUMNS // 2)
+REFERENCE_TOKENS = 5
+KEEPS: dict[str, Callable[[int], bool]] = {
+    "nothing": lambda place: False,
+    "scattered": lambda place: place % 5 in (1, 3),
+    "all but one": lambda place: place != 0,
+}
+LIMIT = 2e-6
+
+
+def relative_error(ours: Tensor, theirs: Tensor) -> float:
+    assert ours.shape == theirs.shape
+    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
+
+
+def by_rule(module: nn.Module) -> Any:
+    module.load_state_dict(weights_by_rule(module))
+    return module.eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> JointDiT:
+    return by_rule(JointDiT(SIZES, torch_operations))
+
+
+def clip_shape(frames: int, tokens: int, keeps: str = "nothing") -> ClipShape:
+    return ClipShape(
+        latent_frames=frames,
+        rows=2,
+        columns=3,
+        audio_tokens=tokens,
+        reference_tokens=0,
+        symbols=10,
+        kept_video=tuple(map(KEEPS[keeps], range(frames))),
+        kept_audio=tuple(map(KEEPS[keeps], range(tokens))),
+        device=torch.device("cpu"),
+    )
+
+
+def make_inputs(
+    model: JointDiT,
+    batch: int = 1,
+    frames: int = FRAMES,
+    rows: int = ROWS,
+    columns: int = COLUMNS,
+    reference_tokens: int = 0,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Arguments of a forward pass; each item of the batch has its own timestep, words, pictures and sounds."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    symbols = torch.randint(SIZES.vocabulary_rows - 1, (batch, 12), generator=generator)
+    return {
+        "x": [noise(batch, 48, frames, rows, columns), noise(batch, 1, audio_tokens(pixel_frames(frames)), 80)],
+        "timestep": torch.tensor([900.0, 250.0][:batch]),
+        "caption": model.encode_caption(noise(batch, 5, SIZES.text_width)),
+        "speech": model.encode_speech(symbols, torch.float32),
+        "reference_image": noise(batch, 48, 1, rows, columns),
+        "reference_audio": noise(batch, reference_tokens, 80) if reference_tokens else None,
+    } | settings
+
+
+def item(inputs: dict[str, Any], index: int) -> dict[str, Any]:
+    """One item of a batch, as a batch of one."""
+    own = slice(index, index + 1)
+    single = {name: value[own] if isinstance(value, Tensor) else value for name, value in inputs.items()}
+    return single | {"x": [stream[own] for stream in inputs["x"]]}
+
+
+@torch.no_grad()
+def run(model: JointDiT, inputs: dict[str, Any], **settings: Any) -> list[Tensor]:
+    return model(**(inputs | settings))
+
+
+def assert_equal_to_singles(model: JointDiT, inputs: dict[str, Any], singles: list[dict[str, Any]]) -> None:
+    both = run(model, inputs)
+    for index, single in enumerate(singles):
+        for ours, theirs in zip(both, run(model, single), strict=True):
+            assert relative_error(ours[index : index + 1], theirs) <= LIMIT
+
+
+def kept_scattered() -> dict[str, list[bool]]:
+    keep = KEEPS["scattered"]
+    return {"kept_video": list(map(keep, range(FRAMES))), "kept_audio": list(map(keep, range(TOKENS)))}
+
+
+def calls_of(model: JointDiT, inputs: dict[str, Any], **settings: Any) -> Counter[str]:
+    """How often each block, aligner and face mask head ran."""
+    counts: Counter[str] = Counter()
+    groups = ("blocks", "audio_blocks", "a2v_blocks", "v2a_blocks")
+    watched = {f"{group}.{i}": part for group in groups for i, part in enumerate(getattr(model, group))}
+    watched |= {f"mask_head.{i}": part.mask_head for i, part in enumerate(model.a2v_blocks)}
+    hooks = [
+        part.register_forward_hook(lambda *_, name=name: counts.update([name])) for name, part in watched.items()
+    ]
+    run(model, inputs, **settings)
+    for hook in hooks:
+        hook.remove()
+    assert set(counts.values()) <= {1}
+    return counts
+
+
+class Recording:
+    """What goes into and comes out of a module."""
+
+    def __init__(self, module: nn.Module):
+        self.module = module
+
+    def __enter__(self) -> Recording:
+        self.hook = self.module.register_forward_hook(self._record)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hook.remove()
+
+    def _record(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        self.args, self.output = args, output
+
+
+# The interaction against its literal form
+
+
+LENGTHS = [(1, 6), (1, 13), (2, 1), (2, 3), (2, 30), (2, 300), (3, 54), (5, 106)]
+"""Fewer tokens than frames, six a pixel frame (the last one is hit exactly), the usual rate, and very many."""
+
+
+@pytest.mark.parametrize("keeps", KEEPS)
+@pytest.mark.parametrize(("frames", "tokens"), LENGTHS)
+@torch.no_grad()
+def test_aligners_equal_the_literal_ones(frames: int, tokens: int, keeps: str) -> None:
+    generator = torch.Generator().manual_seed(frames + tokens)
+    video = torch.randn(2, frames, 6, SIZES.video_width, generator=generator)
+    audio = torch.randn(2, tokens, SIZES.audio_width, generator=generator)
+    mask = torch.rand(2, frames, 6, generator=generator)
+    clip = make_plan(clip_shape(frames, tokens, keeps))
+    to_video, to_audio = (by_rule(part(SIZES, torch_operations)) for part in (AudioToVideo, VideoToAudio))
+
+    places = clip.generated_frames
+    update = to_video(video[:, places], audio, mask[:, places], clip, {})
+    for ours, *inputs in zip(update, video, audio, mask, strict=True):
+        theirs = naive_interaction.audio_to_video(to_video.state_dict(), *inputs, columns=3)
+        assert relative_error(ours, theirs[places]) <= LIMIT
+
+    places = clip.generated_tokens
+    update = to_audio(audio[:, places], video, mask, clip, {})
+    for ours, *inputs in zip(update, audio, video, mask, strict=True):
+        theirs = naive_interaction.video_to_audio(to_audio.state_dict(), *inputs, columns=3)
+        assert relative_error(ours, theirs[places]) <= LIMIT
+
+
+@pytest.mark.parametrize("keeps", KEEPS)
+@pytest.mark.parametrize("frames", [1, 2, 5])
+@torch.no_grad()
+def test_face_mask_equals_the_literal_one(frames: int, keeps: str) -> None:
+    head = by_rule(FaceMaskHead(SIZES.video_width, torch_operations))
+    generator = torch.Generator().manual_seed(frames)
+    video = 3 + 2 * torch.randn(2, frames, 6, SIZES.video_width, generator=generator)
+    time = torch.randn(2, 2, SIZES.video_width, generator=generator)
+    kept = clip_shape(frames, 9, keeps).kept_video
+    mask = head(video, time, [CLEAN if is_kept else NOISY for is_kept in kept])
+    for ours, *inputs in zip(mask, video, time, strict=True):
+        assert relative_error(ours, naive_interaction.face_mask(head.state_dict(), *inputs, kept)) <= LIMIT
+
+
+# Shapes
+
+
+@pytest.mark.parametrize("frames", [1, FRAMES])
+@pytest.mark.parametrize("reference_tokens", [0, REFERENCE_TOKENS])
+def test_a_batch_of_two_equals_two_single_runs(model: JointDiT, frames: int, reference_tokens: int) -> None:
+    inputs = make_inputs(model, batch=2, frames=frames, reference_tokens=reference_tokens)
+    assert_equal_to_singles(model, inputs, [item(inputs, 0), item(inputs, 1)])
+
+
+def test_scattered_kept_parts_in_a_batch(model: JointDiT) -> None:
+    inputs = make_inputs(model, batch=2, reference_tokens=REFERENCE_TOKENS, **kept_scattered())
+    assert_equal_to_singles(model, inputs, [item(inputs, 0), item(inputs, 1)])
+
+
+def test_a_batch_shares_one_reference(model: JointDiT) -> None:
+    inputs = make_inputs(model, batch=2, reference_tokens=REFERENCE_TOKENS)
+    inputs |= {name: inputs[name][:1] for name in ("reference_image", "reference_audio")}
+    assert_equal_to_singles(model, inputs, [item(inputs, 0), item(inputs, 1) | item_references(inputs)])
+
+
+def item_references(inputs: dict[str, Any]) -> dict[str, Tensor]:
+    return {name: inputs[name] for name in ("reference_image", "reference_audio")}
+
+
+def test_texts_of_unequal_length_equal_single_runs(model: JointDiT) -> None:
+    inputs = make_inputs(model, batch=2)
+    longer = model.encode_speech(torch.arange(17).unsqueeze(0), torch.float32)
+    singles = [item(inputs, 0), item(inputs, 1) | {"speech": longer}]
+    shorter = functional.pad(inputs["speech"][:1], (0, 0, 0, 5), value=3.0)
+    mask = torch.zeros(2, 1, 17)
+    mask[0, :, 12:] = float("-inf")
+    inputs |= {"speech": torch.cat((shorter, longer)), "speech_mask": mask}
+    assert_equal_to_singles(model, inputs, singles)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(5, 6), (4, 7), (3, 5)])
+def test_odd_sizes_are_padded_with_the_edge_and_cropped(model: JointDiT, rows: int, columns: int) -> None:
+    inputs = make_inputs(model, rows=rows, columns=columns)
+    bottom, right = rows % 2, columns % 2
+
+    def padded(latent: Tensor) -> Tensor:
+        latent = torch.cat([latent, latent[:, :, :, -1:]][: 1 + bottom], dim=3)
+        return torch.cat([latent, latent[..., -1:]][: 1 + right], dim=4)
+
+    video, audio = run(model, inputs)
+    whole = inputs | {"x": [padded(inputs["x"][0]), inputs["x"][1]], "reference_image": padded(inputs["reference_image"])}
+    whole_video, whole_audio = run(model, whole)
+    assert video.shape == inputs["x"][0].shape
+    assert torch.equal(video, whole_video[..., :rows, :columns])
+    assert torch.equal(audio, whole_audio)
+
+
+def test_pixels_keep_their_places(model: JointDiT) -> None:
+    """With heads that copy the embedded patch, each latent value comes back where it was."""
+    video = torch.arange(48.0 * 2 * 4 * 6).view(1, 48, 2, 4, 6)
+    patches = video.unfold(3, 2, 2).unfold(4, 2, 2)  # batch, channel, frame, row, column, row and column in the patch
+    released = patches.permute(0, 2, 3, 4, 5, 6, 1).flatten(4).flatten(2, 3)
+    assert torch.equal(model._unpatchify(released, (2, 3)), video)
+
+
+# What is kept
+
+
+def rows_of(runs: plan.Runs) -> list[int]:
+    return [row for count, row in runs for _ in range(count)]
+
+
+def test_kept_parts_have_timestep_0(model: JointDiT) -> None:
+    inputs = make_inputs(model, batch=2, reference_tokens=REFERENCE_TOKENS)
+    kept_video = [False, True, False]
+    kept_audio = [place % 7 == 2 for place in range(TOKENS)]
+    with Recording(model.blocks[0]) as video, Recording(model.audio_blocks[0]) as audio:
+        run(model, inputs, kept_video=kept_video, kept_audio=kept_audio)
+        assert rows_of(video.args[2]) == [
+            CLEAN if kept else NOISY for kept in [True, *kept_video] for _ in range(PICTURE_TOKENS)
+        ]
+        assert rows_of(audio.args[2]) == [NOISY] * REFERENCE_TOKENS + [CLEAN if kept else NOISY for kept in kept_audio]
+        run(model, inputs, kept_audio=[True] * TOKENS)
+        assert rows_of(audio.args[2]) == [CLEAN] * (REFERENCE_TOKENS + TOKENS)
+
+    for recording, branch in ((video, ""), (audio, "_audio")):
+        embed, project = (getattr(model, f"{name}{branch}") for name in ("time_embedding", "time_projection"))
+        rows = torch.stack((torch.zeros(2), inputs["timestep"]), dim=1)
+        expected = project(embed(torch_operations.sinusoid(rows))).unflatten(-1, (6, -1))
+        torch.testing.assert_close(recording.args[1], expected)
+
+
+def test_a_clip_that_is_all_kept_does_not_depend_on_the_timestep(model: JointDiT) -> None:
+    inputs = make_inputs(model, reference_tokens=REFERENCE_TOKENS)
+    all_kept = {"kept_video": [True] * FRAMES, "kept_audio": [True] * TOKENS}
+    later = {"timestep": torch.tensor([100.0])}
+    for ours, theirs in zip(run(model, inputs, **all_kept), run(model, inputs, **all_kept, **later), strict=True):
+        assert torch.equal(ours, theirs)
+
+    # All sound kept, picture generated: without the interaction, the step reaches only the picture.
+    apart = {"kept_audio": [True] * TOKENS, "switches": Switches(False, False)}
+    (video, audio), (later_video, later_audio) = run(model, inputs, **apart), run(model, inputs, **apart, **later)
+    assert torch.equal(audio, later_audio)
+    assert relative_error(video, later_video) > 0.01
+
+
+def test_only_generated_parts_take_updates(model: JointDiT) -> None:
+    """Between two blocks, the interaction leaves references and kept parts as they are."""
+    inputs = make_inputs(model, batch=2, reference_tokens=REFERENCE_TOKENS)
+    kept_video, kept_audio = [False, True, False], [place % 7 == 2 for place in range(TOKENS)]
+    watched = [model.blocks[0], model.blocks[1], model.audio_blocks[0], model.audio_blocks[1], model.a2v_blocks[0]]
+    video, next_video, audio, next_audio, to_video = recordings = [Recording(module) for module in watched]
+    for recording in recordings:
+        recording.__enter__()
+    run(model, inputs, kept_video=kept_video, kept_audio=kept_audio)
+    for recording in recordings:
+        recording.__exit__()
+
+    def changed(before: Tensor, after: Tensor) -> list[bool]:
+        return (before != after).any(dim=2).all(dim=0).tolist()
+
+    frames = [kept for kept in [True, *kept_video] for _ in range(PICTURE_TOKENS)]
+    assert changed(video.output, next_video.args[0]) == [not kept for kept in frames]
+    tokens = [True] * REFERENCE_TOKENS + kept_audio
+    assert changed(audio.output, next_audio.args[0]) == [not kept for kept in tokens]
+    assert torch.equal(to_video.args[1], audio.output[:, REFERENCE_TOKENS:])
+
+
+def test_the_reference_voice_is_heard_by_the_sound_alone(model: JointDiT) -> None:
+    inputs = make_inputs(model, reference_tokens=REFERENCE_TOKENS, switches=Switches(False, False))
+    video, audio = run(model, inputs)
+    other_video, other_audio = run(model, inputs, reference_audio=inputs["reference_audio"] + 1)
+    assert audio.shape == (1, 1, TOKENS, 80)
+    assert torch.equal(video, other_video)
+    assert relative_error(audio, other_audio) > 0.001
+
+
+# Switches
+
+
+ALL = {f"{group}.{i}" for group in ("blocks", "audio_blocks") for i in range(3)} | {
+    f"{group}.{i}" for group in ("a2v_blocks", "v2a_blocks", "mask_head") for i in range(2)
+}
+
+
+def without(*groups: str) -> set[str]:
+    return {name for name in ALL if name.split(".")[0] not in groups}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ALL),
+        ({"switches": Switches(audio_to_video=False)}, without("a2v_blocks")),
+        ({"switches": Switches(video_to_audio=False)}, without("v2a_blocks")),
+        ({"switches": Switches(False, False)}, without("a2v_blocks", "v2a_blocks", "mask_head")),
+        ({"kept_video": [True] * FRAMES}, without("a2v_blocks")),
+        ({"kept_audio": [True] * TOKENS}, without("v2a_blocks")),
+        ({"switches": Switches(skip_block=1)}, ALL - {"blocks.1", "audio_blocks.1"}),
+        (
+            {"switches": Switches(skip_block=2)},
+            ALL - {"blocks.2", "audio_blocks.2", "a2v_blocks.1", "v2a_blocks.1", "mask_head.1"},
+        ),
+        (
+            {"switches": Switches(False, False), "options": {"patches": {FACE_MASK_PATCH: [lambda mask, *_: mask]}}},
+            without("a2v_blocks", "v2a_blocks"),
+        ),
+    ],
+    ids=["all", "no a2v", "no v2a", "neither", "kept video", "kept audio", "skip 1", "skip 2", "face masks alone"],
+)
+def test_what_is_switched_off_is_not_computed(model: JointDiT, settings: dict[str, Any], expected: set[str]) -> None:
+    assert set(calls_of(model, make_inputs(model), **settings)) == expected
+
+
+def test_a_switched_off_direction_adds_nothing(model: JointDiT) -> None:
+    inputs = make_inputs(model)
+    with Recording(model.blocks[0]) as video, Recording(model.blocks[1]) as after:
+        run(model, inputs, switches=Switches(audio_to_video=False))
+        assert torch.equal(video.output, after.args[0])
+    with Recording(model.audio_blocks[0]) as audio, Recording(model.audio_blocks[1]) as after:
+        run(model, inputs, switches=Switches(video_to_audio=False))
+        assert torch.equal(audio.output, after.args[0])
+
+
+# Patches
+
+
+def patched(patch: Callable[[Tensor, int, dict[str, Any]], Tensor]) -> dict[str, Any]:
+    return {"options": {"patches": {FACE_MASK_PATCH: [patch]}}}
+
+
+def test_face_mask_patches_see_each_layer_and_decide(model: JointDiT) -> None:
+    inputs = make_inputs(model, batch=2, switches=Switches(video_to_audio=False))
+    seen: dict[int, tuple[torch.Size, torch.dtype]] = {}
+
+    def record(mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
+        seen[layer] = mask.shape, mask.dtype
+        assert FACE_MASK_PATCH in options["patches"]
+        return mask * (1 + 0.0)
+
+    plain, unchanged = run(model, inputs), run(model, inputs, **patched(record))
+    assert seen == {layer: ((2, FRAMES, PICTURE_TOKENS), torch.float32) for layer in (0, 1)}
+    assert all(torch.equal(a, b) for a, b in zip(plain, unchanged, strict=True))
+
+    # Without the face, the sound adds its projection's bias and nothing else.
+    with Recording(model.a2v_blocks[0]) as update:
+        changed = run(model, inputs, **patched(lambda mask, layer, options: torch.zeros_like(mask)))
+    torch.testing.assert_close(update.output, model.a2v_blocks[0].o.bias.expand_as(update.output))
+    assert relative_error(changed[0], plain[0]) > 1e-3
+
+
+def test_face_mask_patches_follow_each_other_and_reach_the_sound(model: JointDiT) -> None:
+    inputs = make_inputs(model, switches=Switches(audio_to_video=False))
+    halves = [lambda mask, *_: mask / 2, lambda mask, *_: mask + 0.25]
+    plain = run(model, inputs)
+    chained = run(model, inputs, options={"patches": {FACE_MASK_PATCH: halves}})
+    at_once = run(model, inputs, **patched(lambda mask, *_: mask / 2 + 0.25))
+    assert torch.equal(chained[1], at_once[1])
+    assert relative_error(chained[1], plain[1]) > 1e-3
+
+
+def replaced(index: int, replacement: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return {"options": {"patches_replace": {"dit": {("double_block", index): replacement}}}}
+
+
+def test_a_host_may_replace_a_block(model: JointDiT) -> None:
+    inputs = make_inputs(model)
+    options: list[dict[str, Any]] = []
+
+    def through(args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        options.append(args["transformer_options"])
+        return extra["original_block"](args)
+
+    def left_out(args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        return args
+
+    def doubled(args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        return extra["original_block"](args | {"img": 2 * args["img"]})
+
+    plain = run(model, inputs)
+    setting = replaced(2, through)
+    assert all(torch.equal(a, b) for a, b in zip(plain, run(model, inputs, **setting), strict=True))
+    assert options == [setting["options"]]
+    skipped = run(model, inputs, switches=Switches(skip_block=2))
+    assert all(torch.equal(a, b) for a, b in zip(skipped, run(model, inputs, **replaced(2, left_out)), strict=True))
+    assert relative_error(run(model, inputs, **replaced(1, doubled))[0], plain[0]) > 1e-3
+
+
+# Runs, training, precision
+
+
+def test_modulation_of_runs_equals_that_of_tokens() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, update = torch.randn(2, 2, 6, 4, generator=generator)
+    shift, scale = torch.randn(2, 2, 2, 4, generator=generator)
+    row = [0, 0, 1, 1, 1, 0]
+    runs = ((2, 0), (3, 1), (1, 0))
+    torch.testing.assert_close(modulate(x, shift, scale, runs), x * (1 + scale[:, row]) + shift[:, row])
+    torch.testing.assert_close(gated_sum(x, update, scale, runs), x + scale[:, row] * update)
+
+
+def test_plans_are_made_once_for_a_shape_of_clip(model: JointDiT, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ClipShape] = []
+    monkeypatch.setattr(plan, "make_plan", lambda shape: made.append(shape) or make_plan(shape))
+    inputs = make_inputs(model)
+    video, audio = inputs["x"]
+    clip = Clip(video, audio, kept_prefix(FRAMES, TOKENS, kept_frames=1), inputs["reference_image"])
+    caption = torch.ones(1, 1, SIZES.text_width)
+    negative = Condition(caption, torch.zeros(1, 10, dtype=torch.long))
+    longer = Condition(caption, torch.zeros(1, 14, dtype=torch.long))
+    sample_euler(model, clip, (video, audio), flow_sigmas(2), negative, negative)
+    assert len(made) == 1
+    sample_euler(model, clip, (video, audio), flow_sigmas(2), longer, negative)
+    assert [shape.symbols for shape in made[1:]] == [14, 10]
+
+
+def test_gradients_reach_every_parameter_that_takes_part(model: JointDiT) -> None:
+    trained = copy.deepcopy(model)
+    inputs = make_inputs(trained, batch=2, reference_tokens=REFERENCE_TOKENS, **kept_scattered())
+    masks: list[Tensor] = []
+    outputs = trained(**inputs, **patched(lambda mask, *_: masks.append(mask) or mask))
+    sum(stream.square().mean() for stream in [*outputs, *masks]).backward()
+    idle = {name for name, weight in trained.named_parameters() if weight.grad is None or not weight.grad.any()}
+    assert idle == {"audio_padding"}
+    assert all(weight.grad.isfinite().all() for weight in trained.parameters() if weight.grad is not None)
+
+
+def test_half_precision_keeps_to_float32(model: JointDiT) -> None:
+    half = copy.deepcopy(model).bfloat16()
+    inputs = make_inputs(model, reference_tokens=REFERENCE_TOKENS, **kept_scattered())
+    rounded = {name: value.bfloat16() for name, value in inputs.items() if isinstance(value, Tensor)}
+    rounded |= {"x": [stream.bfloat16() for stream in inputs["x"]], "timestep": inputs["timestep"]}
+    with Recording(half.blocks[1]) as block:
+        outputs = run(half, inputs | rounded)
+    assert [block.args[0].dtype, block.args[1].dtype] == [torch.bfloat16, torch.float32]
+    for ours, theirs in zip(outputs, run(model, inputs), strict=True):
+        assert ours.dtype == torch.float32
+        assert relative_error(ours, theirs) <= 2e-2
