@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import Guidance, guide, guided_sigma, resolve_skip_block
 from ..uniavgen_core.sampling.schedule import flow_sigmas
-from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO
+from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO, UniAVGenModel
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
@@ -111,6 +111,8 @@ def make_guider(
     full_sigmas: Tensor | None = None,
 ) -> ModalityAwareGuider:
     """A guider with its conds; the switches are "auto" (as the task says), "on" or "off"."""
+    if not isinstance(model.model, UniAVGenModel):
+        raise ValueError("This MODEL is not UniAVGen: connect the one of 'UniAVGen Model Loader'.")
     blocks = model.model.diffusion_model.sizes.blocks
     chosen = {AUDIO_TO_VIDEO: SWITCH[audio_to_video], VIDEO_TO_AUDIO: SWITCH[video_to_audio]}
     forced = {key: value for key, value in chosen.items() if value is not None}

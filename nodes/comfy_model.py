@@ -31,6 +31,7 @@ from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes
 from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames
 from ..uniavgen_core.model.joint_dit import JointDiT, Switches, parameter_names
 from ..uniavgen_core.model.plan import Plans
+from ..uniavgen_core.recognition import recognise
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
 from ..uniavgen_core.tasks import KeptParts, directions
 
@@ -282,18 +283,27 @@ def load_model(path: str, model_options: dict[str, Any] | None = None, disable_d
         ValueError, FileNotFoundError: the file is missing, damaged or of another model.
     """
     source = checkpoint.Checkpoint(path)
-    sizes = checkpoint.recognise(source.meta, source.path.name)
+    sizes = recognise(source.meta, source.path.name)
     names = parameter_names(sizes)
     checkpoint.check_names(source.meta, names, source.path.name)
-    state = checkpoint.state_dict(source)
     return make_patcher(
         sizes,
-        {name: tensor for name, tensor in state.items() if name in names or checkpoint.is_side_tensor(name)},
+        _read(source, names),
         source.metadata,
         model_options or {},
         disable_dynamic,
         (load_model, (path, model_options)),
     )
+
+
+def _read(source: checkpoint.Checkpoint, names: set[str]) -> dict[str, Tensor]:
+    """The model's tensors, file by file in the way that ComfyUI reads its own."""
+    state: dict[str, Tensor] = {}
+    for file in source.files:
+        tensors = comfy.utils.load_torch_file(str(file))
+        state |= {checkpoint.strip_prefix(name): tensor for name, tensor in tensors.items()}
+    state = checkpoint.with_optional(state)
+    return {name: tensor for name, tensor in state.items() if name in names or checkpoint.is_side_tensor(name)}
 
 
 def make_patcher(

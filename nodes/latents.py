@@ -12,6 +12,7 @@ from ..uniavgen_core.config import LATENT_CHANNELS, SHORT_SIDE, SIZE_MULTIPLE, T
 from ..uniavgen_core.joint_latent import check_seconds, check_size, stream_shapes
 from ..uniavgen_core.media import automatic_size, crop_and_resize, to_rgb
 from ..uniavgen_core.speech.duration import seconds_for_speech
+from ..uniavgen_core.speech.text import check_speech
 from ..uniavgen_core.tasks import kept_prefix
 from .comfy_model import joint_latent
 from .language import language_input, rate_of_voice, resolve_language
@@ -44,6 +45,7 @@ def _seconds(length: dict[str, Any]) -> float:
     if length["length"] == "seconds":
         return length["seconds"]
     language = resolve_language(length["language"], length["speech"])
+    check_speech(length["speech"], language)
     return seconds_for_speech(length["speech"], language, _own_rate(length))
 
 

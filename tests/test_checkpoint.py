@@ -18,18 +18,16 @@ from torch import Tensor
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.checkpoint import (
     LISTED_NAMES,
-    SIGNATURES,
     Checkpoint,
     CheckpointError,
-    Signature,
     check_names,
     load_into,
     read_scaled_fp8,
-    recognise,
     state_dict,
 )
 from uniavgen_core.config import ModelSizes
 from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_core.recognition import SIGNATURES, Signature, recognise
 
 SIZES = ModelSizes(4, 256, 384, 128, 256, 64, vocabulary_rows=12, speech_width=16, speech_ffn_width=32)
 RELEASE_SIZES = ModelSizes(30, 3072, 14336, 1536, 8960, 4096)
@@ -364,8 +362,9 @@ MEMORY_SCRIPT = """
 import re, sys, torch
 from pathlib import Path
 from uniavgen_core.backend import torch_operations
-from uniavgen_core.checkpoint import Checkpoint, load_into, recognise, state_dict
+from uniavgen_core.checkpoint import Checkpoint, load_into, state_dict
 from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_core.recognition import recognise
 
 def used(field):
     return int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 
@@ -112,7 +113,7 @@ class ModelSizes:
         def count(prefix: str) -> int:
             return len({name.split(".")[prefix.count(".")] for name in state if name.startswith(prefix)})
 
-        time, row, column = state["patch_embedding.weight"].shape[2:]
+        patch = cast("tuple[int, int, int]", tuple(state["patch_embedding.weight"].shape[2:]))
         caption = state["text_embedding_video.0.weight"]
         values_a_byte = 2 if caption.dtype == torch.uint8 else 1
         return cls(
@@ -126,7 +127,7 @@ class ModelSizes:
             speech_width=rows("text_embedding.text_blocks.0.norm.weight"),
             speech_ffn_width=rows("text_embedding.text_blocks.0.pwconv1.weight"),
             speech_blocks=count("text_embedding.text_blocks."),
-            latent_channels=rows("head.head.weight") // (time * row * column),
+            latent_channels=rows("head.head.weight") // math.prod(patch),
             mel_bands=rows("head_audio.head.weight"),
-            patch=(time, row, column),
+            patch=patch,
         )

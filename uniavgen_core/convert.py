@@ -32,9 +32,9 @@ from .checkpoint import (
     CheckpointError,
     check_names,
     is_side_tensor,
-    recognise,
 )
 from .model.joint_dit import JointDiT
+from .recognition import recognise
 
 logger = logging.getLogger(__name__)
 
