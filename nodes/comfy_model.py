@@ -29,9 +29,9 @@ from ..uniavgen_core.backend import torch_operations
 from ..uniavgen_core.checks import check_finite
 from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes
 from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames
-from ..uniavgen_core.model.joint_dit import JointDiT, Switches, parameter_names
+from ..uniavgen_core.model.joint_dit import JointDiT, Switches
 from ..uniavgen_core.model.plan import Plans
-from ..uniavgen_core.recognition import recognise
+from ..uniavgen_core.recognition import parameter_names, recognise
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
 from ..uniavgen_core.tasks import KeptParts, directions
 

@@ -18,6 +18,7 @@ from ..uniavgen_core.speech.text import unknown_symbols
 from .comfy_model import REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, streams
 from .language import language_input, rate_of_voice, resolve_language
 from .latents import encode_picture
+from .options import chosen
 
 
 class Conditioning(io.ComfyNode):
@@ -77,9 +78,11 @@ class Conditioning(io.ComfyNode):
         latent: dict[str, Any],
         speech: str,
         language: str,
-        voice: dict[str, Any],
-        picture: dict[str, Any],
+        voice: dict[str, Any] | None = None,
+        picture: dict[str, Any] | None = None,
+        **of_other_options: Any,
     ) -> io.NodeOutput:
+        voice, picture = chosen("voice", voice), chosen("picture", picture)
         streams_of_latent = streams(latent)
         check_shapes([stream.shape for stream in streams_of_latent])
         video = streams_of_latent[0]

@@ -16,6 +16,7 @@ from ..uniavgen_core.speech.text import check_speech
 from ..uniavgen_core.tasks import kept_prefix
 from .comfy_model import joint_latent
 from .language import language_input, rate_of_voice, resolve_language
+from .options import chosen
 
 
 def encode_picture(vae: Any, name: str, picture: Tensor, width: int, height: int) -> Tensor:
@@ -133,11 +134,17 @@ class Latent(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, vae: Any, task: dict[str, Any], size: dict[str, Any], length: dict[str, Any], batch_size: int = 1
+        cls,
+        vae: Any,
+        batch_size: int,
+        task: dict[str, Any] | None = None,
+        size: dict[str, Any] | None = None,
+        length: dict[str, Any] | None = None,
+        **of_other_options: Any,
     ) -> io.NodeOutput:
-        portrait = task["portrait"]
-        width, height = _size(size, portrait)
-        frames = check_seconds(_seconds(length))
+        portrait = chosen("task", task)["portrait"]
+        width, height = _size(chosen("size", size), portrait)
+        frames = check_seconds(_seconds(chosen("length", length)))
         picture = encode_picture(vae, "portrait", portrait, width, height)
         shapes = stream_shapes(frames, width, height, batch_size)
         kept = kept_prefix(frames, shapes[1][2], kept_frames=1)

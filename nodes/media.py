@@ -15,6 +15,10 @@ from ..uniavgen_core.audio.soundtrack import soundtrack
 from ..uniavgen_core.checks import check_finite
 from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.media import replace_audio
+from .options import chosen
+
+WRITABLE_CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+"""Containers that are kept; a picture from another one goes into Matroska, which takes any."""
 
 
 class AVMux(io.ComfyNode):
@@ -69,11 +73,12 @@ class AVMux(io.ComfyNode):
         picture: Tensor | Input.Video,
         audio: Input.Audio,
         frame_rate: float,
-        loudness: dict[str, Any],
-        fade: float = 0.0,
+        fade: float,
+        loudness: dict[str, Any] | None = None,
+        **of_other_options: Any,
     ) -> io.NodeOutput:
         check_finite("audio", audio["waveform"])
-        target = loudness.get("lufs")
+        target = chosen("loudness", loudness).get("lufs")
         if isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0):
             return io.NodeOutput(_with_new_sound(picture, audio, target, fade))
         if isinstance(picture, Tensor):
@@ -95,7 +100,9 @@ def _with_new_sound(
     """The video's own picture packets with this sound, in a temporary file."""
     track = soundtrack(audio["waveform"], audio["sample_rate"], video.get_duration(), target, fade)
     source = video.get_stream_source()
-    suffix = Path(source).suffix if isinstance(source, str) else ".mp4"
+    suffix = Path(source).suffix.lower() if isinstance(source, str) else ".mp4"
+    if suffix not in WRITABLE_CONTAINERS:
+        suffix = ".mkv"
     folder = Path(folder_paths.get_temp_directory())
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"uniavgen_{uuid.uuid4().hex}{suffix}"

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, flow_sigmas
-from .comfy_guider import SAMPLER_NAMES, SWITCH, make_guider, sample
+from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample
+from .options import chosen
 
 NO_BLOCK = -1
 
@@ -73,10 +74,16 @@ def guidance_inputs() -> list[io.Input]:
     ]
 
 
-def _guidance(video_scale: float, audio_scale: float, guided_part: float, skip_block: dict[str, Any]) -> Guidance:
+def _guider(
+    model: Any, positive: list, negative: list, settings: dict[str, Any], full_sigmas: Tensor | None = None
+) -> ModalityAwareGuider:
+    """A guider with the settings that `guidance_inputs` ask for."""
+    skip_block = chosen("skip_block", settings.get("skip_block"))
     choice = skip_block["skip_block"]
     block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
-    return Guidance(video_scale, audio_scale, guided_part, block)
+    guidance = Guidance(settings["video_scale"], settings["audio_scale"], settings["guided_part"], block)
+    directions = settings["audio_to_video"], settings["video_to_audio"]
+    return make_guider(model, positive, negative, guidance, *directions, full_sigmas)
 
 
 class Scheduler(io.ComfyNode):
@@ -127,18 +134,10 @@ class Guider(io.ComfyNode):
         model: Any,
         positive: list,
         negative: list,
-        video_scale: float,
-        audio_scale: float,
-        guided_part: float,
-        skip_block: dict[str, Any],
-        audio_to_video: str,
-        video_to_audio: str,
         full_sigmas: Tensor | None = None,
+        **guidance: Any,
     ) -> io.NodeOutput:
-        guidance = _guidance(video_scale, audio_scale, guided_part, skip_block)
-        return io.NodeOutput(
-            make_guider(model, positive, negative, guidance, audio_to_video, video_to_audio, full_sigmas)
-        )
+        return io.NodeOutput(_guider(model, positive, negative, guidance, full_sigmas))
 
 
 class Sampler(io.ComfyNode):
@@ -175,13 +174,7 @@ class Sampler(io.ComfyNode):
         steps: int,
         shift: float,
         sampler_name: str,
-        video_scale: float,
-        audio_scale: float,
-        guided_part: float,
-        skip_block: dict[str, Any],
-        audio_to_video: str,
-        video_to_audio: str,
+        **guidance: Any,
     ) -> io.NodeOutput:
-        guidance = _guidance(video_scale, audio_scale, guided_part, skip_block)
-        guider = make_guider(model, positive, negative, guidance, audio_to_video, video_to_audio)
+        guider = _guider(model, positive, negative, guidance)
         return io.NodeOutput(sample(guider, seed, sampler_name, steps, shift, latent))

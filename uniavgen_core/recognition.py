@@ -8,8 +8,10 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor
 
+from .backend import torch_operations
 from .checkpoint import CheckpointError, name_list
 from .config import HEAD_WIDTH, ModelSizes
+from .model.joint_dit import JointDiT
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,11 @@ def recognise(meta: Mapping[str, Tensor], source: str = "The file") -> ModelSize
             "Download it again, or choose the released model."
         )
     return sizes
+
+
+def parameter_names(sizes: ModelSizes) -> set[str]:
+    """Names of the parameters of a joint model of these sizes."""
+    return set(JointDiT(sizes, torch_operations, device="meta").state_dict())
 
 
 def _variant_faults(meta: Mapping[str, Tensor], sizes: ModelSizes) -> list[str]:

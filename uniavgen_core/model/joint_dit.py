@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..backend import torch_operations
 from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS, ModelSizes
 from .blocks import Block, Head
 from .interaction import AudioToVideo, VideoToAudio
@@ -269,8 +268,3 @@ class JointDiT(nn.Module):
         """Latent (batch, channels, T, h, w) of patches (batch, T, N, row · column · channel)."""
         patches = patches.unflatten(3, (*self.sizes.patch[1:], -1)).unflatten(2, grid)
         return patches.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
-
-
-def parameter_names(sizes: ModelSizes) -> set[str]:
-    """Names of the parameters of a joint model of these sizes."""
-    return set(JointDiT(sizes, torch_operations, device="meta").state_dict())

@@ -1,0 +1,16 @@
+"""Options of dynamic combos."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def chosen(name: str, option: dict[str, Any] | None) -> dict[str, Any]:
+    """The option with its inputs; ComfyUI hands over nothing where the saved one does not exist.
+
+    Raises:
+        ValueError: there is no such option; the message names the input.
+    """
+    if option is None:
+        raise ValueError(f"{name} has an option that this version of the node does not know: choose one of its list.")
+    return option
