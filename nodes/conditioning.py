@@ -16,7 +16,7 @@ from ..uniavgen_core.speech.duration import check_fits
 from ..uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..uniavgen_core.speech.text import unknown_symbols
 from .comfy_model import REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, streams
-from .language import language_input, rate_of_voice, resolve_language
+from .language import language_input, pace_of_voice, resolve_language
 from .latents import encode_picture
 from .options import chosen
 
@@ -87,14 +87,15 @@ class Conditioning(io.ComfyNode):
         check_shapes([stream.shape for stream in streams_of_latent])
         video = streams_of_latent[0]
         check_finite("latent", video)
-        code = resolve_language(language, speech)
         values: dict[str, Any] = {REFERENCE_IMAGE: _reference_image(picture, video)}
-        transcript, rate = None, None
+        transcript, pace = None, 1.0
         if voice["voice"] == "reference":
             audio, transcript = voice["reference_audio"], voice["reference_transcript"]
             values[REFERENCE_AUDIO] = reference_mel(audio["waveform"], audio["sample_rate"], transcript)
-            rate = rate_of_voice(audio, transcript)
-        check_fits(speech, code, clip_seconds(video.shape[2]), rate)
+            pace = pace_of_voice(audio, transcript)
+        check_fits(speech, resolve_language(language, speech), clip_seconds(video.shape[2]), pace)
+        # One text is made of both, and Chinese text may hold English words, but not the other way round.
+        code = resolve_language(language, speech + (transcript or ""))
         if unknown := unknown_symbols(speech, code):
             logging.warning("UniAVGen: no sound is known for %s; they are passed over.", " ".join(unknown))
 

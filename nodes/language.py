@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import Input, io
 
-from ..uniavgen_core.speech.duration import reference_rate
+from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.text import detect_language
 
 LANGUAGES = {"English": "en", "Chinese": "zh"}
@@ -23,7 +23,7 @@ def resolve_language(language: str, text: str) -> str:
     return LANGUAGES[language] if language in LANGUAGES else detect_language(text)
 
 
-def rate_of_voice(audio: Input.Audio, transcript: str) -> float:
-    """Characters a second of a reference voice."""
+def pace_of_voice(audio: Input.Audio, transcript: str) -> float:
+    """How fast a reference voice is, against the usual rate."""
     seconds = audio["waveform"].shape[-1] / audio["sample_rate"]
-    return reference_rate(transcript, detect_language(transcript), seconds)
+    return reference_pace(transcript, detect_language(transcript), seconds)

@@ -15,7 +15,7 @@ from ..uniavgen_core.speech.duration import seconds_for_speech
 from ..uniavgen_core.speech.text import check_speech
 from ..uniavgen_core.tasks import kept_prefix
 from .comfy_model import joint_latent
-from .language import language_input, rate_of_voice, resolve_language
+from .language import language_input, pace_of_voice, resolve_language
 from .options import chosen
 
 
@@ -47,16 +47,16 @@ def _seconds(length: dict[str, Any]) -> float:
         return length["seconds"]
     language = resolve_language(length["language"], length["speech"])
     check_speech(length["speech"], language)
-    return seconds_for_speech(length["speech"], language, _own_rate(length))
+    return seconds_for_speech(length["speech"], language, _own_pace(length))
 
 
-def _own_rate(length: dict[str, Any]) -> float | None:
-    """Characters a second of the reference voice, where one is given."""
+def _own_pace(length: dict[str, Any]) -> float:
+    """How fast the reference voice is, where one is given."""
     audio, transcript = length.get("reference_audio"), length.get("reference_transcript")
     if audio is None or not transcript:
-        return None
+        return 1.0
     check_sound("reference_audio", audio["waveform"])
-    return rate_of_voice(audio, transcript)
+    return pace_of_voice(audio, transcript)
 
 
 class Latent(io.ComfyNode):
@@ -73,7 +73,7 @@ class Latent(io.ComfyNode):
                 ],
             ),
         ]
-        length = [
+        lengths = [
             io.DynamicCombo.Option(
                 "auto",
                 [
@@ -104,6 +104,7 @@ class Latent(io.ComfyNode):
                 ],
             ),
         ]
+        length = io.DynamicCombo.Input("length", options=lengths, tooltip="auto: as long as the words take to say.")
         return io.Schema(
             node_id="UniAVGenLatent",
             display_name="UniAVGen Latent",
@@ -113,9 +114,10 @@ class Latent(io.ComfyNode):
             search_aliases=["uniavgen empty latent", "talking video latent"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The Wan 2.2 VAE."),
+                # The first option needs a widget: ComfyUI's frontend cannot make the node if it has sockets only.
                 io.DynamicCombo.Input(
                     "task",
-                    options=[io.DynamicCombo.Option("joint", [portrait])],
+                    options=[io.DynamicCombo.Option("joint", [portrait, length])],
                     tooltip="joint: picture and voice are both generated from a portrait.",
                 ),
                 io.DynamicCombo.Input(
@@ -123,9 +125,6 @@ class Latent(io.ComfyNode):
                     options=size,
                     tooltip=f"auto: the portrait's aspect with a short side of {SHORT_SIDE}, cropped in the middle to "
                     f"multiples of {SIZE_MULTIPLE}.",
-                ),
-                io.DynamicCombo.Input(
-                    "length", options=length, tooltip="auto: as long as the words take to say."
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, advanced=True, tooltip="Clips made at once."),
             ],
@@ -139,12 +138,12 @@ class Latent(io.ComfyNode):
         batch_size: int,
         task: dict[str, Any] | None = None,
         size: dict[str, Any] | None = None,
-        length: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:
-        portrait = chosen("task", task)["portrait"]
+        task = chosen("task", task)
+        portrait = task["portrait"]
         width, height = _size(chosen("size", size), portrait)
-        frames = check_seconds(_seconds(chosen("length", length)))
+        frames = check_seconds(_seconds(chosen("length", task.get("length"))))
         picture = encode_picture(vae, "portrait", portrait, width, height)
         shapes = stream_shapes(frames, width, height, batch_size)
         kept = kept_prefix(frames, shapes[1][2], kept_frames=1)

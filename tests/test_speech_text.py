@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from uniavgen_core.config import clip_seconds, latent_frames_for_seconds
-from uniavgen_core.speech.duration import check_fits, reference_rate, seconds_for_speech, speech_seconds
+from uniavgen_core.speech.duration import check_fits, reference_pace, seconds_for_speech, speech_seconds
 from uniavgen_core.speech.text import check_speech, detect_language, symbols, tokens, unknown_symbols
 
 CASES = json.loads((Path(__file__).parent / "golden" / "speech_tokens.json").read_text(encoding="utf-8"))
@@ -85,18 +85,23 @@ def test_seconds_of_speech() -> None:
     assert speech_seconds("  " + "a" * 30 + "\n", "en") == pytest.approx(2)
     assert speech_seconds("今" * 9, "zh") == pytest.approx(2)
     assert speech_seconds("今" * 9 + "a" * 30, "zh") == pytest.approx(4)
-    assert speech_seconds("a" * 30, "en", rate=10) == pytest.approx(3)
+    assert speech_seconds("a" * 30, "en", pace=2 / 3) == pytest.approx(3)
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_reference_rate_is_the_one_at_which_the_transcript_takes_its_seconds(language: str) -> None:
+def test_reference_pace_is_the_one_at_which_the_transcript_takes_its_seconds(language: str) -> None:
     transcript = "Hello 今天天气真好"
-    rate = reference_rate(transcript, language, 3.7)
-    assert speech_seconds(transcript, language, rate) == pytest.approx(3.7)
+    pace = reference_pace(transcript, language, 3.7)
+    assert speech_seconds(transcript, language, pace) == pytest.approx(3.7)
     with pytest.raises(ValueError, match="transcript of the reference sound is empty"):
-        reference_rate(" ", language, 3.7)
+        reference_pace(" ", language, 3.7)
     with pytest.raises(ValueError, match="reference sound is empty"):
-        reference_rate(transcript, language, 0)
+        reference_pace(transcript, language, 0)
+
+
+def test_pace_holds_across_languages() -> None:
+    twice_as_fast = reference_pace("a" * 30, "en", 1.0)
+    assert speech_seconds("今" * 9, "zh", twice_as_fast) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("length", [1, 15, 76, 300])
@@ -109,7 +114,7 @@ def test_clip_is_the_shortest_that_has_room(length: int) -> None:
 
 def test_too_many_words_are_an_error_that_says_what_they_want() -> None:
     check_fits("a" * 45, "en", 2.0)
-    check_fits("a" * 60, "en", 2.0, rate=20)
+    check_fits("a" * 60, "en", 2.0, pace=4 / 3)
     with pytest.raises(ValueError, match=r"wants about 4\.06 seconds, the clip lasts 2\.00: make it longer"):
         check_fits("a" * 60, "en", 2.0)
     with pytest.raises(ValueError, match=r"one segment lasts at most 20\.06: split it"):

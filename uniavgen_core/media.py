@@ -48,6 +48,8 @@ COLOUR_CONVERSION = Interpolation.BILINEAR | 0x40000 | 0x2000
 """libswscale's flags: bilinear, accurate rounding, full chroma. Its defaults darken by one level of 255 each way."""
 PEAK_LIMIT = 10 ** (-1 / 20)
 """Loudest sample after a change of loudness: 1 dB below full scale."""
+MEASURED_PEAK = 0.1
+"""Loudness is measured of a copy whose peak is no higher: torchaudio's filters clip at full scale."""
 LOUDNESS_BLOCK_SECONDS = 0.4
 """Loudness (ITU-R BS.1770) is measured over blocks of this length, so it needs one at least."""
 CHANNEL_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
@@ -501,8 +503,10 @@ def set_loudness(waveform: Tensor, sample_rate: int, target_lufs: float) -> Tens
     that is silent, or too soft to be measured, is returned as it is.
     """
     block = math.ceil(LOUDNESS_BLOCK_SECONDS * sample_rate)
-    measured = torchaudio.functional.loudness(fit_audio(waveform, max(block, waveform.shape[-1])), sample_rate)
     peak = waveform.abs().amax(dim=(-2, -1))
+    softer = (MEASURED_PEAK / peak).clamp(max=1)
+    heard = fit_audio(waveform * softer[..., None, None], max(block, waveform.shape[-1]))
+    measured = torchaudio.functional.loudness(heard, sample_rate) - 20 * softer.log10()
     gain = torch.minimum(10 ** ((target_lufs - measured) / 20), PEAK_LIMIT / peak)
     gain = torch.where(measured.isfinite() & (peak > 0), gain, torch.ones_like(gain))
     return waveform * gain[..., None, None]

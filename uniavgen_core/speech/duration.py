@@ -14,27 +14,28 @@ HURRY = 1.5
 """Speech fits while it wants at most this many times the seconds that there are."""
 
 
-def speech_seconds(text: str, language: str, rate: float | None = None) -> float:
+def speech_seconds(text: str, language: str, pace: float = 1.0) -> float:
     """Seconds that the words take.
 
     Args:
         text: what is said.
         language: "en" or "zh".
-        rate: characters a second, as `reference_rate` measures; by default 15 in English, 4.5 in Chinese.
+        pace: how fast the voice is, as `reference_pace` measures. At 1 it says 15 characters a second in English and
+            4.5 in Chinese.
 
     Raises:
         ValueError: another language.
     """
-    return _spoken_characters(text, language) / (rate or CHARACTERS_PER_SECOND[language])
+    return _spoken_characters(text, language) / (pace * CHARACTERS_PER_SECOND[language])
 
 
-def seconds_for_speech(text: str, language: str, rate: float | None = None) -> float:
+def seconds_for_speech(text: str, language: str, pace: float = 1.0) -> float:
     """`speech_seconds` rounded up to whole latent frames: the length of the shortest clip that has room for it."""
-    return clip_seconds(latent_frames_for_seconds(speech_seconds(text, language, rate)))
+    return clip_seconds(latent_frames_for_seconds(speech_seconds(text, language, pace)))
 
 
-def reference_rate(transcript: str, language: str, seconds: float) -> float:
-    """Characters a second of a reference voice.
+def reference_pace(transcript: str, language: str, seconds: float) -> float:
+    """How fast a reference voice is, against the usual rate of its language; it holds for words of another, too.
 
     Args:
         transcript: what is said in the reference sound.
@@ -49,22 +50,22 @@ def reference_rate(transcript: str, language: str, seconds: float) -> float:
         raise ValueError("The transcript of the reference sound is empty: write what is said in it.")
     if seconds <= 0:
         raise ValueError("The reference sound is empty: give a recording of the voice.")
-    return characters / seconds
+    return characters / seconds / CHARACTERS_PER_SECOND[language]
 
 
-def check_fits(text: str, language: str, seconds: float, rate: float | None = None) -> None:
+def check_fits(text: str, language: str, seconds: float, pace: float = 1.0) -> None:
     """Refuse words that clearly need more time than there is.
 
     Args:
-        text, language, rate: as in `speech_seconds`.
+        text, language, pace: as in `speech_seconds`.
         seconds: length of the clip.
 
     Raises:
         ValueError: the words want more than 1.5 times these seconds.
     """
-    if speech_seconds(text, language, rate) <= seconds * HURRY:
+    if speech_seconds(text, language, pace) <= seconds * HURRY:
         return
-    wanted = seconds_for_speech(text, language, rate)
+    wanted = seconds_for_speech(text, language, pace)
     longest = clip_seconds(MAX_LATENT_FRAMES)
     advice = "make it longer" if wanted <= longest else f"one segment lasts at most {longest:.2f}: split it"
     raise ValueError(
