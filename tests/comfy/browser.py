@@ -68,6 +68,23 @@ PROBLEMS = """() => {
 }"""
 
 
+SET_WIDGETS = """([kind, values]) => {
+    const [node, ...others] = window.app.graph.nodes.filter(node => node.type === kind);
+    if (!node || others.length) throw new Error(`there is not exactly one ${kind}`);
+    for (const [name, value] of values) {
+        const widget = node.widgets.find(widget => widget.name === name);
+        if (!widget) throw new Error(`${kind} has no ${name}, only ${node.widgets.map(widget => widget.name)}`);
+        widget.value = value;
+        widget.callback?.(value);
+    }
+}"""
+WATCH_RUN = """() => {
+    window.watchedRun = {steps: [], previews: 0};
+    window.app.api.addEventListener("progress", ({detail}) => window.watchedRun.steps.push([detail.value, detail.max]));
+    window.app.api.addEventListener("b_preview", () => window.watchedRun.previews++);
+}"""
+
+
 def find_chromium(environment: Mapping[str, str]) -> str | None:
     """CHROMIUM_PATH, else the chromium on the path, else None."""
     return environment.get("CHROMIUM_PATH") or shutil.which("chromium")
@@ -124,8 +141,23 @@ class Frontend:
 
     def workflow(self) -> dict[str, Any]:
         """The graph in UI form, as the frontend would save it."""
-        workflow: dict[str, Any] = self.page.evaluate("() => window.app.graph.serialize()")
+        # As text: Playwright would hand over a null for what JSON leaves out.
+        text: str = self.page.evaluate("async () => JSON.stringify((await window.app.graphToPrompt()).workflow)")
+        workflow: dict[str, Any] = json.loads(text)
         return workflow
+
+    def set_widgets(self, kind: str, values: Mapping[str, Any]) -> None:
+        """Set widgets of the graph's only node of this type, in this order; an option may bring the next ones."""
+        self.page.evaluate(SET_WIDGETS, [kind, list(values.items())])
+
+    def watch_run(self) -> None:
+        """Note from now on what the page is told while prompts run; `watched_run` says what it was."""
+        self.page.evaluate(WATCH_RUN)
+
+    def watched_run(self) -> dict[str, Any]:
+        """Since `watch_run`: "steps", the progress messages as [value, max], and "previews", how many pictures."""
+        watched: dict[str, Any] = self.page.evaluate("() => window.watchedRun")
+        return watched
 
     def queue(self) -> str:
         """Press Run; the prompt's id. Raises PromptRejected where validation refuses the graph."""

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from uniavgen_core.config import MAX_LATENT_FRAMES, audio_tokens, clip_seconds, pixel_frames
+from uniavgen_core.joint_latent import (
+    Shape,
+    check_seconds,
+    check_shapes,
+    check_size,
+    stream_masks,
+    stream_shapes,
+    tokens_of_frames,
+)
+from uniavgen_core.tasks import KeptParts, kept_prefix
+
+VIDEO, AUDIO = (2, 48, 21, 46, 80), (2, 1, 506, 80)
+
+
+def test_stream_shapes() -> None:
+    assert stream_shapes(21, width=1280, height=736, batch=2) == (VIDEO, AUDIO)
+    assert stream_shapes(1, 64, 32) == ((1, 48, 1, 2, 4), (1, 1, 6, 80))
+    check_shapes(stream_shapes(1, 64, 32))
+
+
+def test_masks_are_0_where_a_part_is_kept() -> None:
+    video, audio = stream_masks(KeptParts(video=(True, False), audio=(False, False, True)), rows=2, columns=3)
+    assert torch.equal(video, torch.tensor([0.0, 1.0]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 2, 3))
+    assert torch.equal(audio, torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 3, 1).expand(1, 1, 3, 80))
+
+
+def test_masks_fit_the_streams() -> None:
+    shapes = stream_shapes(5, 96, 64)
+    masks = stream_masks(kept_prefix(5, audio_tokens(pixel_frames(5)), kept_frames=2), rows=4, columns=6)
+    assert [mask.shape[2:] for mask in masks] == [shape[2:] for shape in shapes]
+
+
+def test_sizes() -> None:
+    check_size(32, 1280)
+    for width, height, message in [
+        (500, 736, r"^width is 500: it must be a multiple of 32\. The nearest is 512\.$"),
+        (736, 730, r"^height is 730: .* The nearest is 736\.$"),
+        (0, 736, r"^width is 0: .* The nearest is 32\.$"),
+        (736, -64, r"^height is -64: .* The nearest is 32\.$"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_size(width, height)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frames"), [(0.01, 1), (0.0625, 1), (0.07, 2), (5.0625, 21), (5.07, 22), (20.0625, 81)]
+)
+def test_seconds_become_latent_frames(seconds: float, frames: int) -> None:
+    assert check_seconds(seconds) == frames
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.5, float("nan")])
+def test_no_time_at_all_is_an_error(seconds: float) -> None:
+    with pytest.raises(ValueError, match=rf"^seconds is {seconds:g}: ask for more than 0 seconds"):
+        check_seconds(seconds)
+
+
+@pytest.mark.parametrize("seconds", [20.07, 3600.0])
+def test_more_time_than_a_segment_is_an_error(seconds: float) -> None:
+    assert clip_seconds(MAX_LATENT_FRAMES) == 20.0625
+    with pytest.raises(ValueError, match=rf"^{seconds:.2f} seconds are more than one segment takes, which is 20\.06"):
+        check_seconds(seconds)
+
+
+def test_a_joint_latent_passes() -> None:
+    check_shapes((VIDEO, AUDIO))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([VIDEO], "this LATENT is a picture or video latent without sound"),
+        ([VIDEO, AUDIO, AUDIO], "this LATENT is a latent of 3 streams"),
+        ([(2, 16, 21, 46, 80), AUDIO], "of another model: its streams are 2×16×21×46×80 and 2×1×506×80"),
+        ([(2, 48, 46, 80), AUDIO], "of another model"),
+        ([VIDEO, (2, 506, 80)], "of another model"),
+        ([VIDEO, (2, 8, 506, 80)], "of another model"),
+        ([VIDEO, (2, 1, 506, 64)], "of another model"),
+        (
+            [VIDEO, (2, 1, 500, 80)],
+            r"not equally long: 21 latent frames \(5\.06 s\) go with 506 audio tokens, but there are 500",
+        ),
+    ],
+)
+def test_other_latents_are_refused(shapes: list[Shape], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"{message}.* Connect the LATENT of the node 'UniAVGen Latent'\.$"):
+        check_shapes(shapes)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 21, MAX_LATENT_FRAMES])
+def test_all_frames_have_all_tokens(frames: int) -> None:
+    tokens = audio_tokens(pixel_frames(frames))
+    assert tokens_of_frames(range(frames), frames, tokens) == list(range(tokens))
+
+
+def test_tokens_of_some_frames() -> None:
+    assert tokens_of_frames([1], 4, 12) == [3, 4, 5]
+    assert tokens_of_frames([3, 0], 4, 12) == [9, 10, 11, 0, 1, 2]
+    assert tokens_of_frames([0, 0, 1], 4, 12) == [0, 1, 2, 3, 4, 5]
+    # Fewer tokens than frames: each frame has one, named once.
+    assert tokens_of_frames(range(4), 4, 2) == [0, 1]
+    assert [tokens_of_frames([frame], 4, 2) for frame in range(4)] == [[0], [0], [1], [1]]

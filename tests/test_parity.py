@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import parity
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+KINDS = {"video": 16, "audio": 16, "face_mask": 19, "speech_features": 1, "a2v_window": 7}
+"""Ten forward cases of two face masks each, less the one that is skipped, and six trajectories."""
+
+
+def kind(name: str) -> str:
+    match = re.search("face_mask|a2v_window|speech_features|video$|audio$", name)
+    assert match
+    return match[0]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """These tensors are so small that a second thread costs more than it gives, many times so on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@torch.no_grad()
+def test_all_reference_numbers_are_met(golden: Path, one_thread: None) -> None:
+    results = list(parity.compare(golden / "parity_a.safetensors"))
+    assert [f"{result.name}: {result.error:.1e}" for result in results if not result.passed] == []
+    assert Counter(kind(result.name) for result in results) == KINDS
+    limits = {kind(result.name): result.limit for result in results if "trajectory" not in result.name}
+    assert limits == dict.fromkeys(KINDS, 5e-6) | {"a2v_window": 0}
+    assert {result.limit for result in results if "trajectory" in result.name} == {2e-5}
+
+
+@pytest.fixture
+def one_case(golden: Path, tmp_path: Path) -> Path:
+    """A copy of the file with its first forward case only, one value of which is wrong."""
+    with safe_open(golden / "parity_a.safetensors", framework="pt") as file:
+        meta = json.loads(file.metadata()["meta"])
+        others = [name for name in meta["cases"] if name != "joint"]
+        tensors = {
+            name: file.get_tensor(name)
+            for name in file.keys()  # noqa: SIM118
+            if not name.startswith(tuple(f"{other}." for other in others))
+        }
+    tensors["joint.video"][0, 1, 0, 0] += 0.01
+    path = tmp_path / "tampered.safetensors"
+    save_file(tensors, path, {"meta": json.dumps(meta | {"cases": {"joint": meta["cases"]["joint"]}})})
+    return path
+
+
+def test_a_wrong_number_fails_the_command(one_case: Path) -> None:
+    command = [sys.executable, parity.__file__, str(one_case)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    lines = run.stdout.splitlines()
+    assert run.returncode == 1, run.stderr
+    assert [line.split()[-1] for line in lines if line.startswith("FAIL")] == ["joint.video"]
+    assert len([line for line in lines if line.startswith("ok")]) == 7 + 1 + 3
+    assert lines[-1] == "1 over the limit"

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from uniavgen_core.config import audio_tokens, pixel_frames
+from uniavgen_core.model.joint_dit import Switches
+from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
+from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance, guide, guided_sigma, guided_steps, resolve_skip_block
+from uniavgen_core.sampling.schedule import flow_sigmas
+from uniavgen_core.tasks import kept_prefix
+
+FRAMES = 3
+TOKENS = audio_tokens(pixel_frames(FRAMES))
+POSITIVE = Condition(torch.full((1, 4, 8), 1.0), torch.zeros(1, 12, dtype=torch.long))
+NEGATIVE = Condition(torch.full((1, 4, 8), 3.0), torch.zeros(1, 10, dtype=torch.long))
+ON, OFF = Switches(), Switches(False, False)
+
+
+class Call(SimpleNamespace):
+    """The arguments of one call of the model."""
+
+
+def caption_value(call: Call) -> list[Tensor]:
+    """Velocities that are the caption's value everywhere."""
+    return [torch.full_like(stream, call.caption.mean()) for stream in call.x]
+
+
+class StubModel:
+    """In place of the model: it notes what it is asked, and its velocities are a plain function of that."""
+
+    def __init__(self, velocity: Callable[[Call], list[Tensor]] = caption_value):
+        self.sizes = SimpleNamespace(blocks=30)
+        self.velocity = velocity
+        self.calls: list[Call] = []
+
+    def encode_caption(self, caption: Tensor) -> Tensor:
+        return caption
+
+    def encode_speech(self, symbols: Tensor, dtype: torch.dtype) -> Tensor:
+        return symbols.unsqueeze(-1).to(dtype)
+
+    def __call__(
+        self, x: list[Tensor], timestep: Tensor, caption: Tensor, speech: Tensor, reference_image: Tensor,
+        reference_audio: Tensor | None, kept_video: Any, kept_audio: Any, switches: Switches, plans: Any,
+    ) -> list[Tensor]:  # fmt: skip
+        self.calls.append(Call(**{name: value for name, value in locals().items() if name != "self"}))
+        return self.velocity(self.calls[-1])
+
+    def switches(self, condition: Condition) -> list[Switches]:
+        return [call.switches for call in self.calls if call.caption is condition.caption]
+
+
+def make_clip(kept_frames: int = 1, kept_tokens: int = 0, has_voice: bool = False, batch: int = 1) -> Clip:
+    generator = torch.Generator().manual_seed(1)
+    return Clip(
+        video=torch.randn(batch, 48, FRAMES, 2, 4, generator=generator),
+        audio=torch.randn(batch, 1, TOKENS, 80, generator=generator),
+        kept=kept_prefix(FRAMES, TOKENS, kept_frames, kept_tokens),
+        reference_image=torch.randn(1, 48, 1, 2, 4, generator=generator),
+        reference_audio=torch.randn(1, 5, 80, generator=generator) if has_voice else None,
+    )
+
+
+def make_noise(clip: Clip, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(clip.video.shape, generator=generator), torch.randn(clip.audio.shape, generator=generator)
+
+
+def sample(model: Any, clip: Clip, steps: int = 4, noise: Any = None, **settings: Any) -> list[Tensor]:
+    return sample_euler(model, clip, noise or make_noise(clip), flow_sigmas(steps), POSITIVE, NEGATIVE, **settings)
+
+
+# Schedule
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 50])
+@pytest.mark.parametrize("shift", [1.0, 5.0, 0.5])
+def test_schedule_follows_the_formula(steps: int, shift: float) -> None:
+    sigmas = flow_sigmas(steps, shift)
+    timesteps = [1000 - 999 * step / (steps - 1) for step in range(steps)] if steps > 1 else [1000]
+    expected = [shift * t / 1000 / (1 + (shift - 1) * t / 1000) for t in timesteps] + [0]
+    assert sigmas.dtype == torch.float32
+    assert sigmas.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_released_schedule() -> None:
+    sigmas = flow_sigmas()
+    assert len(sigmas) == 51
+    assert [round(float(sigma), 5) for sigma in sigmas[[0, 24, 25, 50]]] == [1, 0.83919, 0.82788, 0]
+    assert float(sigmas[49]) == pytest.approx(0.005 / 1.004)
+
+
+@pytest.mark.parametrize(
+    ("steps", "shift", "message"), [(0, 5.0, "^steps is 0"), (9, 0.0, "^shift is 0"), (9, -1, "^shift is -1")]
+)
+def test_impossible_schedules_are_errors(steps: int, shift: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        flow_sigmas(steps, shift)
+
+
+# Guidance
+
+
+@pytest.mark.parametrize(("steps", "guided"), [(1, 0), (2, 1), (7, 3), (8, 4), (50, 25)])
+def test_the_first_half_is_guided(steps: int, guided: int) -> None:
+    assert guided_steps(steps, 0.5) == guided
+    sigmas = flow_sigmas(steps).tolist()
+    edge = guided_sigma(sigmas, 0.5)
+    if guided == 0:
+        assert edge is None
+        return
+    assert edge is not None and [sigma > edge for sigma in sigmas].count(True) == guided
+    # A solver's evaluations inside the last guided step are above the edge, too.
+    assert edge < (sigmas[guided - 1] + sigmas[guided]) / 2
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 50])
+def test_none_and_all_of_the_steps_may_be_guided(steps: int) -> None:
+    sigmas = flow_sigmas(steps).tolist()
+    assert guided_steps(steps, 0.0) == 0 and guided_sigma(sigmas, 0.0) is None
+    assert guided_steps(steps, 1.0) == steps
+    edge = guided_sigma(sigmas, 1.0)
+    assert edge is not None and 0 < edge < sigmas[-2]
+
+
+@pytest.mark.parametrize(("blocks", "block"), [(30, 11), (4, 1), (3, 1), (2, 0), (60, 22)])
+def test_the_block_to_skip_is_in_proportion(blocks: int, block: int) -> None:
+    assert resolve_skip_block(AUTO_BLOCK, blocks) == block
+
+
+def test_the_block_to_skip_may_be_chosen() -> None:
+    assert [resolve_skip_block(block, 30) for block in (-1, 0, 29)] == [-1, 0, 29]
+    with pytest.raises(ValueError, match="^Block 30 cannot be skipped: this model has 30 blocks, 0 to 29"):
+        resolve_skip_block(30, 30)
+
+
+def test_guidance_leads_away_from_the_negative() -> None:
+    assert [guide(1.0, 3.0, scale) for scale in (0.0, 1.0, 3.0)] == [3.0, 1.0, -3.0]
+
+
+# Euler
+
+
+def test_each_step_follows_the_guided_velocity() -> None:
+    clip = make_clip()
+    noise = make_noise(clip)
+    video, audio = sample(StubModel(), clip, noise=noise)
+    # From sigma 1 to 0 at the velocities 3 + 3 · (1 - 3) and 3 + 2 · (1 - 3).
+    torch.testing.assert_close(video, noise[0] + 3)
+    torch.testing.assert_close(audio, noise[1] + 1)
+
+
+def test_scales_of_1_follow_the_positive_alone() -> None:
+    clip = make_clip()
+    noise = make_noise(clip)
+    for ours, theirs in zip(sample(StubModel(), clip, noise=noise, guidance=Guidance(1.0, 1.0)), noise, strict=True):
+        torch.testing.assert_close(ours, theirs - 1)
+
+
+def test_straight_paths_end_at_the_data() -> None:
+    """Where the velocity leads from x to the data in the time that is left, any number of steps arrives."""
+    clip = make_clip(kept_frames=0)
+    model = StubModel(lambda call: [(stream - 7) / (call.timestep.item() / 1000) for stream in call.x])
+    for steps in (1, 5):
+        for stream in sample(model, clip, steps=steps):
+            torch.testing.assert_close(stream, torch.full_like(stream, 7), rtol=0, atol=1e-4)
+
+
+def test_the_model_is_told_the_shifted_timestep_of_each_item() -> None:
+    model = StubModel()
+    sample(model, make_clip(batch=2), steps=3)
+    expected = [1000 * sigma for sigma in flow_sigmas(3).tolist()[:3] for _ in range(2)]
+    assert [call.timestep.tolist() for call in model.calls] == [pytest.approx([t, t]) for t in expected]
+    assert len({id(call.plans) for call in model.calls}) == 1
+
+
+@pytest.mark.parametrize(
+    ("clip", "positive", "unimodal", "plain"),
+    [
+        (make_clip(), (True, True), (False, False), (True, True)),
+        (make_clip(has_voice=True), (True, False), (False, False), (True, True)),
+        (make_clip(kept_tokens=TOKENS), (True, False), (False, False), (True, False)),
+        (make_clip(kept_frames=FRAMES), (False, True), (False, False), (False, True)),
+        (make_clip(kept_frames=FRAMES, has_voice=True), (False, True), (False, False), (False, True)),
+    ],
+    ids=["joint", "reference voice", "driven", "dubbing", "dubbing in a voice"],
+)
+def test_passes_of_each_task(
+    clip: Clip, positive: tuple[bool, bool], unimodal: tuple[bool, bool], plain: tuple[bool, bool]
+) -> None:
+    model = StubModel()
+    sample(model, clip, steps=5)
+    assert model.switches(POSITIVE) == [Switches(*positive)] * 5
+    assert model.switches(NEGATIVE) == [Switches(*unimodal, 11)] * 2 + [Switches(*plain, 11)] * 3
+    for call in model.calls:
+        assert call.reference_image is clip.reference_image and call.reference_audio is clip.reference_audio
+        assert (call.kept_video, call.kept_audio) == (clip.kept.video, clip.kept.audio)
+        condition = POSITIVE if call.caption is POSITIVE.caption else NEGATIVE
+        assert call.speech.shape[1] == condition.speech.shape[1]
+
+
+def test_guided_part_and_skipped_block_may_be_chosen() -> None:
+    model = StubModel()
+    sample(model, make_clip(), steps=3, guidance=Guidance(guided_part=1.0, skip_block=-1))
+    assert model.switches(NEGATIVE) == [OFF] * 3
+    model = StubModel()
+    sample(model, make_clip(), steps=3, guidance=Guidance(guided_part=0.0, skip_block=7))
+    assert model.switches(NEGATIVE) == [Switches(skip_block=7)] * 3
+    assert model.switches(POSITIVE) == [ON] * 3
+
+
+def test_noise_in_kept_parts_has_no_influence() -> None:
+    def mean_of_all(call: Call) -> list[Tensor]:
+        return [stream * 0.1 + call.x[0].mean() + call.x[1].mean() for stream in call.x]
+
+    clip = make_clip(kept_frames=2, kept_tokens=9)
+    noise, other = make_noise(clip), make_noise(clip, seed=5)
+    mixed = (other[0].clone(), other[1].clone())
+    mixed[0][:, :, 2:], mixed[1][:, :, 9:] = noise[0][:, :, 2:], noise[1][:, :, 9:]
+    model = StubModel(mean_of_all)
+    first, second = sample(model, clip, noise=noise), sample(model, clip, noise=mixed)
+    assert torch.equal(first[0][:, :, 2:], second[0][:, :, 2:])
+    assert torch.equal(first[1][:, :, 9:], second[1][:, :, 9:])
+    for call in model.calls:
+        assert torch.equal(call.x[0][:, :, :2], clip.video[:, :, :2])
+        assert torch.equal(call.x[1][:, :, :9], clip.audio[:, :, :9])
+
+
+def test_put_back_restores_what_is_given() -> None:
+    clip = make_clip(kept_frames=1, kept_tokens=4, batch=2)
+    noise = make_noise(clip)
+    video, audio = clip.put_back(*noise)
+    assert torch.equal(video, torch.cat((clip.video[:, :, :1], noise[0][:, :, 1:]), dim=2))
+    assert torch.equal(audio, torch.cat((clip.audio[:, :, :4], noise[1][:, :, 4:]), dim=2))
+
+
+def test_progress_is_reported() -> None:
+    reports: list[tuple[int, int]] = []
+    sample(StubModel(), make_clip(), steps=3, progress=lambda step, steps: reports.append((step, steps)))
+    assert reports == [(1, 3), (2, 3), (3, 3)]

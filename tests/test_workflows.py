@@ -1,0 +1,293 @@
+"""The workflows of the pack: their files, and a person's whole way from the dropped file to the saved clip."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy
+import pytest
+import tomllib
+import torch
+from comfy.browser import Frontend, open_frontend
+from comfy.files import small_sizes, write_joint_model, write_vocoder
+from comfy.graphs import WORKFLOW_NAMES, WORKFLOWS, Prompt, api_workflow, id_of, set_inputs, ui_workflow, without_meta
+from comfy.install import ComfyInstall
+from comfy.server import ComfyServer
+from PIL import Image
+from playwright.sync_api import Browser
+from safetensors.torch import save_file
+
+from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, pixel_frames
+from uniavgen_core.joint_latent import check_seconds
+from uniavgen_core.speech.duration import seconds_for_speech
+from uniavgen_core.tiny.bundle import CAPTION_WIDTH
+
+ROOT = WORKFLOWS.parent
+NOTE = "MarkdownNote"
+TITLE_HEIGHT = 30
+CAPTION_ENCODER = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
+VIDEO_VAE = "wan2.2_vae.safetensors"
+MACHINE_PATH = re.compile(r"""(^|[\s"'(=])(/|~/|[A-Za-z]:\\)\w|localhost|127\.0\.0\.1""")
+STEPS = 3
+WIDTH, HEIGHT = 128, 160
+WORKFLOW = pytest.mark.parametrize("name", WORKFLOW_NAMES)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All strings in a JSON value, keys of objects too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from texts(part)
+
+
+def box(node: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a node with its title."""
+    (left, top), (width, height) = node["pos"], node["size"]
+    return left, top - TITLE_HEIGHT, left + width, top + height
+
+
+def overlap(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def contains(outer: list[float], inner: tuple[float, float, float, float]) -> bool:
+    left, top, width, height = outer
+    return left <= inner[0] and top <= inner[1] and inner[2] <= left + width and inner[3] <= top + height
+
+
+def test_both_are_there() -> None:
+    assert WORKFLOW_NAMES == ("joint_generation", "tiny_joint_generation")
+    assert {file.stem for file in (WORKFLOWS / "api").glob("*.json")} == set(WORKFLOW_NAMES)
+
+
+@WORKFLOW
+def test_nodes_name_their_pack(name: str) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "nodes").glob("*.py"))
+    known = set(re.findall(r'node_id="(\w+)"', source))
+    for node in ui_workflow(name)["nodes"]:
+        kind, properties = node["type"], node["properties"]
+        if kind == NOTE:
+            continue
+        ours = kind.startswith("UniAVGen")
+        assert properties["Node name for S&R"] == kind
+        assert properties["cnr_id"] == ("uniavgen" if ours else "comfy-core")
+        assert properties["ver"] == version if ours else re.fullmatch(r"0\.\d+\.\d+", properties["ver"])
+        assert kind in known or not ours
+
+
+@WORKFLOW
+def test_links_hold_together(name: str) -> None:
+    workflow = ui_workflow(name)
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    assert len(nodes) == len(workflow["nodes"])
+    links = {link[0]: link for link in workflow["links"]}
+    for number, source, output, target, _, kind in links.values():
+        assert nodes[source]["outputs"][output]["type"] == kind
+        assert number in nodes[source]["outputs"][output]["links"]
+        (taken,) = (slot["type"] for slot in nodes[target]["inputs"] if slot.get("link") == number)
+        assert kind in taken.split(",")
+    plugged = [slot["link"] for node in nodes.values() for slot in node["inputs"] if slot.get("link") is not None]
+    assert sorted(plugged) == sorted(links)
+
+
+@WORKFLOW
+def test_it_reads_from_left_to_right(name: str) -> None:
+    workflow = ui_workflow(name)
+    nodes = {node["id"]: node for node in workflow["nodes"]}
+    for first, second in combinations(nodes.values(), 2):
+        assert not overlap(box(first), box(second)), f"nodes {first['id']} and {second['id']} overlap"
+    for _, source, _, target, _, _ in workflow["links"]:
+        assert nodes[source]["pos"][0] <= nodes[target]["pos"][0], f"the link from {source} to {target} runs backwards"
+    titles = [group["title"] for group in sorted(workflow["groups"], key=lambda group: group["bounding"][0])]
+    assert titles == ["Load", "Portrait and words", "Condition", "Sample", "Decode and save"]
+    for left, right in pairwise(sorted(group["bounding"] for group in workflow["groups"])):
+        assert left[0] + left[2] < right[0]
+    for node in nodes.values():
+        assert any(contains(group["bounding"], box(node)) for group in workflow["groups"]), f"{node['id']} is outside"
+
+
+@WORKFLOW
+def test_nothing_of_a_machine_is_in_it(name: str) -> None:
+    for value in (ui_workflow(name), api_workflow(name)):
+        assert [text for text in texts(value) if MACHINE_PATH.search(text)] == []
+
+
+@WORKFLOW
+def test_thumbnail_is_small(name: str) -> None:
+    file = WORKFLOWS / f"{name}.jpg"
+    with Image.open(file) as picture:
+        assert picture.format == "JPEG"
+        assert max(picture.size) <= 1024
+    assert file.stat().st_size < 100_000
+
+
+def test_downloads_are_those_of_the_loaders() -> None:
+    offered = {}
+    for node in ui_workflow("joint_generation")["nodes"]:
+        for model in node["properties"].get("models", []):
+            assert model["name"] in node["widgets_values"]
+            assert re.fullmatch(rf"https://huggingface\.co/[\w./-]+/{re.escape(model['name'])}", model["url"])
+            offered[model["name"]] = model["directory"]
+    assert offered == {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"}
+
+
+def test_note_says_where_the_folders_go() -> None:
+    notes = [node["widgets_values"][0] for node in ui_workflow("joint_generation")["nodes"] if node["type"] == NOTE]
+    (files,) = (note for note in notes if "MCG-NJU/UniAVGen" in note)
+    assert {"diffusion_models/", "UniAVGen/", "vocoders/", "code2wav_bigvgan_model/"} <= set(
+        re.findall(r"[\w.]+/", files)
+    )
+
+
+@pytest.fixture(scope="module")
+def server(comfy_install: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """ComfyUI as a new user has it, with the pack and no model files."""
+    base = tmp_path_factory.mktemp("workflows")
+    with ComfyServer(comfy_install, base, [ROOT], ["--preview-method", "latent2rgb"]) as running:
+        running.add_input(comfy_install.path / "input" / "example.png")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def files(server: ComfyServer, video_vae: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the joint workflow asks for: random weights of small size in the real formats, and a real portrait."""
+    folder = tmp_path_factory.mktemp("files")
+    # The captions come from the tiny bundle's encoder, so the model reads its width.
+    server.add_model("diffusion_models", write_joint_model(folder / "UniAVGen", small_sizes(CAPTION_WIDTH)))
+    server.add_model("vocoders", write_vocoder(folder / "code2wav_bigvgan_model"))
+    server.add_model("vae", video_vae, VIDEO_VAE)
+    server.add_input(shared_data / "portraits" / "woman.png")
+    # umT5-XXL cannot be had for a test. A file of its name lets the frontend find nothing missing; nothing reads it.
+    save_file({"nothing": torch.zeros(1)}, folder / CAPTION_ENCODER)
+    server.add_model("text_encoders", folder / CAPTION_ENCODER)
+
+
+def edited(name: str) -> Prompt:
+    """A workflow in API form, with the test's changes."""
+    prompt = api_workflow(name)
+    set_inputs(prompt, "LoadImage", image="woman.png")
+    set_inputs(prompt, "UniAVGenSampler", steps=STEPS)
+    if name == "joint_generation":
+        set_inputs(prompt, "UniAVGenLatent", size="custom", size__width=WIDTH, size__height=HEIGHT)
+        replace_caption_encoder(prompt)
+    return prompt
+
+
+def replace_caption_encoder(prompt: Prompt) -> None:
+    """The tiny bundle's caption encoder in the place of umT5-XXL, which cannot be had for a test."""
+    encoder = id_of(prompt, "CLIPLoader")
+    del prompt[encoder]
+    prompt["100"] = {"class_type": "UniAVGenTinyLoader", "inputs": {}}
+    for node in prompt.values():
+        if node["inputs"].get("clip") == [encoder, 0]:
+            node["inputs"]["clip"] = ["100", 1]
+
+
+REPLACE_CAPTION_ENCODER = """() => {
+    const graph = window.app.graph;
+    const [encoder] = graph.nodes.filter(node => node.type === "CLIPLoader");
+    const readers = graph.nodes.filter(node => node.type === "CLIPTextEncode");
+    const tiny = window.LiteGraph.createNode("UniAVGenTinyLoader");
+    tiny.pos = [...encoder.pos];
+    graph.add(tiny);
+    graph.remove(encoder);
+    for (const reader of readers) tiny.connect(1, reader, "clip");
+}"""
+"""As `replace_caption_encoder`, in the graph on the page."""
+
+
+def edit_page(frontend: Frontend, name: str) -> None:
+    """The test's changes of a workflow, by the hands of a user."""
+    frontend.set_widgets("LoadImage", {"image": "woman.png"})
+    frontend.set_widgets("UniAVGenSampler", {"steps": STEPS})
+    if name == "joint_generation":
+        frontend.set_widgets("UniAVGenLatent", {"size": "custom", "size.width": WIDTH, "size.height": HEIGHT})
+        frontend.page.evaluate(REPLACE_CAPTION_ENCODER)
+    frontend.settle()
+
+
+def check_clip(file: Path, prompt: Prompt) -> None:
+    """The saved file is what the workflow promises: both streams, their lengths and sizes, movement and sound."""
+    speech = prompt[id_of(prompt, "PrimitiveStringMultiline")]["inputs"]["value"]
+    size = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]
+    frames = pixel_frames(check_seconds(seconds_for_speech(speech, "en")))
+    with av.open(file) as container:
+        assert sorted(stream.type for stream in container.streams) == ["audio", "video"]
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert video.average_rate == FRAME_RATE
+        assert audio.sample_rate == SAMPLE_RATE
+        seconds = [float(stream.duration * stream.time_base) for stream in (video, audio)]
+        pictures = numpy.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video)])
+        container.seek(0)
+        sound = numpy.concatenate([frame.to_ndarray() for frame in container.decode(audio)], axis=1)
+    assert pictures.shape == (frames, size["size.height"], size["size.width"], 3)
+    assert frames % 4 == 1
+    assert seconds == pytest.approx([frames / FRAME_RATE] * 2, abs=1 / FRAME_RATE)
+    assert sound.shape[1] / SAMPLE_RATE == pytest.approx(frames / FRAME_RATE, abs=1 / FRAME_RATE)
+    changes = numpy.abs(numpy.diff(pictures.astype(float), axis=0)).mean(axis=(1, 2, 3))
+    assert (changes > 0.5).mean() > 0.8, f"the picture stands still: {changes.round(1)}"
+    assert sound.std() > 1e-3, "the sound is silent"
+
+
+def saved_clip(server: ComfyServer, outputs: dict[str, Any]) -> Path:
+    (file,) = server.output_files(outputs)
+    assert file.parent == server.base / "output" / "video"
+    return file
+
+
+def test_downloads_are_offered(server: ComfyServer, chromium: Browser) -> None:
+    with open_frontend(chromium, server) as frontend:
+        frontend.drop_workflow("joint_generation", ui_workflow("joint_generation"))
+        frontend.page.get_by_text("View details").click()
+        for name in (CAPTION_ENCODER, VIDEO_VAE):
+            frontend.page.get_by_text(name).first.wait_for(timeout=10_000)
+        assert frontend.page.get_by_text("Download", exact=True).count() == 2
+
+
+def test_templates_are_listed(server: ComfyServer) -> None:
+    (templates,) = server.request("/workflow_templates").values()
+    assert sorted(templates) == sorted(WORKFLOW_NAMES)
+    for name in templates:
+        address = f"{server.url}/api/workflow_templates/{ROOT.name}/{name}"
+        with urllib.request.urlopen(f"{address}.jpg", timeout=30) as answer:
+            assert answer.read() == (WORKFLOWS / f"{name}.jpg").read_bytes()
+
+
+@WORKFLOW
+def test_dropped_on_the_canvas(server: ComfyServer, files: None, chromium: Browser, name: str) -> None:
+    with open_frontend(chromium, server) as frontend:
+        frontend.drop_workflow(name, ui_workflow(name))
+        assert frontend.problems() == []
+        assert without_meta(frontend.api_prompt()) == without_meta(api_workflow(name))
+        edit_page(frontend, name)
+        frontend.watch_run()
+        clip = saved_clip(server, frontend.run())
+        assert frontend.problems() == []
+        assert frontend.script_errors == []
+        watched = frontend.watched_run()
+    assert [STEPS, STEPS] in watched["steps"]
+    assert watched["previews"] >= STEPS
+    check_clip(clip, edited(name))
+
+
+@WORKFLOW
+def test_in_api_form(server: ComfyServer, files: None, name: str) -> None:
+    prompt = edited(name)
+    set_inputs(prompt, "PrimitiveStringMultiline", value="Hello, it is me.")
+    with server.events() as events:
+        clip = saved_clip(server, server.run(prompt))
+        assert events.wait_for("progress", lambda data: data["value"] == data["max"] == STEPS)
+        assert events.previews >= STEPS
+    check_clip(clip, prompt)
