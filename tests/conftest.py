@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from comfy.browser import Frontend, find_chromium, launch_chromium, open_frontend
 from comfy.files import write_video_vae
 from comfy.install import HOW_TO_SET, ComfyInstall, find_install
 from comfy.server import ComfyServer
 from playwright.sync_api import Browser
+
+# The tests' tensors are small: a second thread costs more than it gives.
+torch.set_num_threads(1)
 
 PACK = Path(__file__).absolute().parent.parent
 

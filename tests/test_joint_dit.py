@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -58,15 +58,6 @@ def relative_error(ours: Tensor, theirs: Tensor) -> float:
 def by_rule(module: nn.Module) -> Any:
     module.load_state_dict(weights_by_rule(module))
     return module.eval()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """These tensors are so small that a second thread costs more than it gives, many times so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

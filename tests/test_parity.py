@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import parity
@@ -25,17 +24,8 @@ def kind(name: str) -> str:
     return match[0]
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """These tensors are so small that a second thread costs more than it gives, many times so on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @torch.no_grad()
-def test_all_reference_numbers_are_met(golden: Path, one_thread: None) -> None:
+def test_all_reference_numbers_are_met(golden: Path) -> None:
     results = list(parity.compare(golden / "parity_a.safetensors"))
     assert [f"{result.name}: {result.error:.1e}" for result in results if not result.passed] == []
     assert Counter(kind(result.name) for result in results) == KINDS

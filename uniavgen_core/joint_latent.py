@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -61,7 +62,7 @@ def check_seconds(seconds: float) -> int:
         ValueError: no time at all, or more than one segment takes.
     """
     longest = clip_seconds(MAX_LATENT_FRAMES)
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise ValueError(f"seconds is {seconds:g}: ask for more than 0 seconds, or let the length be automatic.")
     frames = latent_frames_for_seconds(seconds)
     if frames > MAX_LATENT_FRAMES:
@@ -98,11 +99,12 @@ def check_shapes(shapes: Sequence[Sequence[int]]) -> None:
 
 def tokens_of_frames(frames: Sequence[int], latent_frames: int, tokens: int) -> list[int]:
     """Audio tokens that sound during these latent frames, each once, in the frames' order."""
+    tokens_a_pixel_frame = tokens / pixel_frames(latent_frames)
     found: dict[int, None] = {}
     for frame in frames:
-        start = round(frame * tokens / latent_frames)
-        end = max(start + 1, round((frame + 1) * tokens / latent_frames))
-        found.update(dict.fromkeys(range(min(start, tokens - 1), min(end, tokens))))
+        end = max(1, round(pixel_frames(frame + 1) * tokens_a_pixel_frame))
+        start = min(round(pixel_frames(frame) * tokens_a_pixel_frame), end - 1) if frame else 0
+        found.update(dict.fromkeys(range(start, end)))
     return list(found)
 
 

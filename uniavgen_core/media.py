@@ -50,6 +50,8 @@ PEAK_LIMIT = 10 ** (-1 / 20)
 """Loudest sample after a change of loudness: 1 dB below full scale."""
 MEASURED_PEAK = 0.1
 """Loudness is measured of a copy whose peak is no higher: torchaudio's filters clip at full scale."""
+MEASURED_CHANNELS = 5
+"""Most channels whose loudness torchaudio measures."""
 LOUDNESS_BLOCK_SECONDS = 0.4
 """Loudness (ITU-R BS.1770) is measured over blocks of this length, so it needs one at least."""
 CHANNEL_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
@@ -501,7 +503,12 @@ def set_loudness(waveform: Tensor, sample_rate: int, target_lufs: float) -> Tens
 
     The loudest sample stays 1 dB below full scale, so a sound with high peaks ends up softer than asked for. A sound
     that is silent, or too soft to be measured, is returned as it is.
+
+    Raises:
+        ValueError: there are more than five channels.
     """
+    if waveform.shape[-2] > MEASURED_CHANNELS:
+        raise ValueError(f"The sound has {waveform.shape[-2]} channels: loudness can be set for {MEASURED_CHANNELS}.")
     block = math.ceil(LOUDNESS_BLOCK_SECONDS * sample_rate)
     peak = waveform.abs().amax(dim=(-2, -1))
     softer = (MEASURED_PEAK / peak).clamp(max=1)

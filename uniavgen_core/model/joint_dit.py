@@ -218,7 +218,7 @@ class JointDiT(nn.Module):
 
         args = {"img": video, "txt": audio, "transformer_options": streams.options}
         out = replace(args, {"original_block": original_block})
-        return out["img"], out["txt"]
+        return out["img"], out.get("txt", audio)
 
     def _joint_block(self, index: int, video: Tensor, audio: Tensor, streams: _Streams) -> tuple[Tensor, Tensor]:
         plan = streams.plan
