@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ..uniavgen_core.audio.mel import log_mel
-from ..uniavgen_core.config import HOP_LENGTH, LATENT_CHANNELS, SAMPLE_RATE, SPATIAL_COMPRESSION, TEMPORAL_COMPRESSION
+from ..uniavgen_core.config import (
+    HOP_LENGTH,
+    LATENT_CHANNELS,
+    MEL_BANDS,
+    SAMPLE_RATE,
+    SPATIAL_COMPRESSION,
+    TEMPORAL_COMPRESSION,
+)
 from ..uniavgen_core.tiny.caption import CaptionEncoder
 from ..uniavgen_core.tiny.codec import Codec
 
@@ -64,7 +71,7 @@ class AudioCodec(HostedModule):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Sound (batch, samples, 1) of log-mel (batch, 1, tokens, 80)."""
-        mel = latent.flatten(0, 1).float()
+        mel = _mel_of(latent)
         return self.run(self.first_stage_model, mel, mel.shape[:2].numel() * BYTES_A_MEL_FRAME).unsqueeze(-1)
 
     def decode_tiled(self, latent: Tensor, tile_x: int = 512, tile_y: int = 512, overlap: int = 64) -> Tensor:
@@ -74,12 +81,23 @@ class AudioCodec(HostedModule):
             part = mel.transpose(1, 2)
             return self.run(self.first_stage_model, part, part.shape[1] * BYTES_A_MEL_FRAME).unsqueeze(1)
 
-        mel = latent.flatten(0, 1).transpose(1, 2).float()
+        mel = _mel_of(latent).transpose(1, 2)
         sound = comfy.utils.tiled_scale_multidim(
             mel, decode_part, tile=(tile_x,), overlap=overlap, upscale_amount=HOP_LENGTH, out_channels=1,
             output_device=self.output_device,
         )  # fmt: skip
         return sound.transpose(1, 2)
+
+
+def _mel_of(latent: Any) -> Tensor:
+    """Mel (batch, tokens, 80) of a latent. Until ComfyUI 0.27 VAEDecodeAudio hands over a joint one as it is."""
+    stream = latent.unbind()[-1] if latent.is_nested else latent
+    if stream.ndim != 4 or stream.shape[1] != 1 or stream.shape[3] != MEL_BANDS:
+        raise ValueError(
+            f"The audio VAE decodes the sound of UniAVGen's latents, not a latent of {tuple(stream.shape)}: connect it "
+            "to VAE Decode Audio, and the Wan 2.2 VAE to VAE Decode."
+        )
+    return stream.flatten(0, 1).float()
 
 
 class TinyVideoCodec(HostedModule):
@@ -101,6 +119,11 @@ class TinyVideoCodec(HostedModule):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Frames (batch, F, H, W, 3) of a latent (batch, 48, T, h, w)."""
+        if latent.ndim != 5 or latent.shape[1] != LATENT_CHANNELS:
+            raise ValueError(
+                f"This VAE decodes the picture of UniAVGen's latents, not a latent of {tuple(latent.shape)}: connect "
+                "it to VAE Decode, and the audio VAE to VAE Decode Audio."
+            )
         positions = latent.shape[0] * latent.shape[2:].numel()
         memory = positions * TEMPORAL_COMPRESSION * SPATIAL_COMPRESSION**2 * BYTES_A_PIXEL
         normalised = self.latent_format.process_in(latent.float())

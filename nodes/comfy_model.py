@@ -6,6 +6,7 @@ Every import of `comfy` is here and in `comfy_guider.py` and `comfy_codecs.py`, 
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import comfy.model_base
 import comfy.model_management
 import comfy.model_patcher
 import comfy.nested_tensor
+import comfy.ops
 import comfy.supported_models_base
 import comfy.utils
 import torch
@@ -31,7 +33,7 @@ from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes
 from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames
 from ..uniavgen_core.model.joint_dit import JointDiT, Switches
 from ..uniavgen_core.model.plan import Plans
-from ..uniavgen_core.recognition import parameter_names, recognise
+from ..uniavgen_core.recognition import expected_tensors, recognise
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
 from ..uniavgen_core.tasks import KeptParts, directions
 
@@ -61,9 +63,21 @@ WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
 def comfy_operations(operations: Any) -> type:
     """ComfyUI's layers, attention and kernels in the form that the core asks for."""
 
+    class FastFp8Linear(operations.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            # ComfyUI's fp8 product takes up to three dimensions, and clamps its input in place.
+            return super().forward(input.flatten(1, -2).clone()).unflatten(1, input.shape[1:-1])
+
     class ComfyOperations(operations):
+        Linear = FastFp8Linear if issubclass(operations, comfy.ops.fp8_ops) else operations.Linear
+
         class Float32Linear(operations.Linear):
-            comfy_cast_weights = True
+            def forward(self, input: Tensor) -> Tensor:
+                comfy.ops.run_every_op()
+                weight, bias, stream = comfy.ops.cast_bias_weight(self, input, offloadable=True)
+                output = torch.nn.functional.linear(input, weight, bias)
+                comfy.ops.uncast_bias_weight(self, weight, bias, stream)
+                return output
 
         @staticmethod
         def cast(parameter: Tensor, like: Tensor) -> Tensor:
@@ -121,7 +135,8 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     unet_extra_config: dict[str, Any] = {}
     latent_format = comfy.latent_formats.Wan22
     sampling_settings = {"shift": DEFAULT_SHIFT, "multiplier": TIMESTEPS}
-    supported_inference_dtypes = [torch.bfloat16, torch.float16, torch.float32]
+    # Not float16: the aligners read the residual stream as it is, which may be beyond that type's range.
+    supported_inference_dtypes = [torch.bfloat16, torch.float32]
 
     def __init__(self, sizes: ModelSizes):
         super().__init__({"sizes": sizes})
@@ -138,11 +153,7 @@ class UniAVGenModel(comfy.model_base.BaseModel):
     def __init__(self, model_config: UniAVGenConfig, device: Any = None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device, unet_model=ComfyJointDiT)
         self.latent_shapes: list[tuple[int, ...]] | None = None
-        self.latent_format.latent_rgb_factors_reshape = self._picture_stream
-
-    def _picture_stream(self, latent: Tensor) -> Tensor:
-        """What the previewer shows, also where it gets the packed latent."""
-        return comfy.utils.unpack_latents(latent, self.latent_shapes)[0] if latent.ndim == 3 else latent
+        self.latent_format.latent_rgb_factors_reshape = _picture_stream(weakref.ref(self))
 
     def _per_stream(
         self, latent: Any, video_function: Callable[[Tensor], Tensor], audio_function: Callable[[Tensor], Tensor]
@@ -221,11 +232,23 @@ class UniAVGenModel(comfy.model_base.BaseModel):
         self, cond_key: str, cond_value: Any, window: Any, x_in: Tensor, device: Any, retain_index_list: Any = ()
     ) -> Any:
         if cond_key not in ("kept_video", "kept_audio"):
-            return None
+            return cond_value
         stream = window if cond_key == "kept_video" else window.modality_windows[1]
         places = torch.arange(len(cond_value.cond)).view(1, 1, -1)
         indices = stream.get_tensor(places, dim=2).flatten().tolist()
         return cond_value._copy_with(tuple(cond_value.cond[index] for index in indices))
+
+
+def _picture_stream(model: weakref.ref[UniAVGenModel]) -> Callable[[Tensor], Tensor]:
+    """What the previewer shows, also where it gets the packed latent; it must not keep the model in memory."""
+
+    def reshape(latent: Tensor) -> Tensor:
+        sampled = model()
+        if latent.ndim != 3 or sampled is None:
+            return latent
+        return comfy.utils.unpack_latents(latent, sampled.latent_shapes)[0]
+
+    return reshape
 
 
 def _pixels(latent_shape: Sequence[int]) -> str:
@@ -284,11 +307,12 @@ def load_model(path: str, model_options: dict[str, Any] | None = None, disable_d
     """
     source = checkpoint.Checkpoint(path)
     sizes = recognise(source.meta, source.path.name)
-    names = parameter_names(sizes)
-    checkpoint.check_names(source.meta, names, source.path.name)
+    expected = expected_tensors(sizes)
+    checkpoint.check_names(source.meta, expected, source.path.name)
+    checkpoint.check_shapes(source.meta, expected, source.path.name)
     return make_patcher(
         sizes,
-        _read(source, names),
+        _read(source, expected),
         source.metadata,
         model_options or {},
         disable_dynamic,
@@ -296,14 +320,15 @@ def load_model(path: str, model_options: dict[str, Any] | None = None, disable_d
     )
 
 
-def _read(source: checkpoint.Checkpoint, names: set[str]) -> dict[str, Tensor]:
+def _read(source: checkpoint.Checkpoint, expected: dict[str, Tensor]) -> dict[str, Tensor]:
     """The model's tensors, file by file in the way that ComfyUI reads its own."""
     state: dict[str, Tensor] = {}
     for file in source.files:
         tensors = comfy.utils.load_torch_file(str(file))
-        state |= {checkpoint.strip_prefix(name): tensor for name, tensor in tensors.items()}
-    state = checkpoint.with_optional(state)
-    return {name: tensor for name, tensor in state.items() if name in names or checkpoint.is_side_tensor(name)}
+        for stored, name in source.names_in(file).items():
+            if name in expected or checkpoint.is_side_tensor(name):
+                state[name] = tensors[stored]
+    return checkpoint.with_optional(state)
 
 
 def make_patcher(

@@ -14,11 +14,11 @@ from ..uniavgen_core.config import SPATIAL_COMPRESSION, clip_seconds
 from ..uniavgen_core.joint_latent import check_shapes
 from ..uniavgen_core.speech.duration import check_fits
 from ..uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
-from ..uniavgen_core.speech.text import unknown_symbols
+from ..uniavgen_core.speech.text import check_speech, detect_language, unknown_symbols
 from .comfy_model import REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, streams
 from .language import language_input, pace_of_voice, resolve_language
 from .latents import encode_picture
-from .options import chosen
+from .options import chosen, sound
 
 
 class Conditioning(io.ComfyNode):
@@ -90,14 +90,16 @@ class Conditioning(io.ComfyNode):
         values: dict[str, Any] = {REFERENCE_IMAGE: _reference_image(picture, video)}
         transcript, pace = None, 1.0
         if voice["voice"] == "reference":
-            audio, transcript = voice["reference_audio"], voice["reference_transcript"]
+            audio, transcript = sound("reference_audio", voice["reference_audio"]), voice["reference_transcript"]
             values[REFERENCE_AUDIO] = reference_mel(audio["waveform"], audio["sample_rate"], transcript)
             pace = pace_of_voice(audio, transcript)
         check_fits(speech, resolve_language(language, speech), clip_seconds(video.shape[2]), pace)
+        check_speech(speech, resolve_language(language, speech))
         # One text is made of both, and Chinese text may hold English words, but not the other way round.
-        code = resolve_language(language, speech + (transcript or ""))
-        if unknown := unknown_symbols(speech, code):
-            logging.warning("UniAVGen: no sound is known for %s; they are passed over.", " ".join(unknown))
+        code = "zh" if detect_language(transcript or "") == "zh" else resolve_language(language, speech)
+        unknown = [symbol for symbol in unknown_symbols(f"{transcript or ''} {speech}", code) if symbol.strip()]
+        if unknown:
+            logging.warning("UniAVGen: no sound is known for %s; they become pauses.", " ".join(unknown))
 
         spoken = torch.tensor([positive_symbols(speech, code, transcript)])
         unspoken = torch.tensor([negative_symbols(code, transcript)])

@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_finite, check_sound
+from ..uniavgen_core.checks import check_picture, check_sound
 from ..uniavgen_core.config import LATENT_CHANNELS, SHORT_SIDE, SIZE_MULTIPLE, TRAINED_LATENT_FRAMES, clip_seconds
 from ..uniavgen_core.joint_latent import check_seconds, check_size, stream_shapes
 from ..uniavgen_core.media import automatic_size, crop_and_resize, to_rgb
@@ -31,7 +31,7 @@ def encode_picture(vae: Any, name: str, picture: Tensor, width: int, height: int
             f"This VAE has {channels} latent channels, but UniAVGen needs the {LATENT_CHANNELS} of the Wan 2.2 VAE: "
             "choose wan2.2_vae.safetensors in Load VAE (the VAE of Wan 2.1 and of the 14B models is another one)."
         )
-    check_finite(name, picture)
+    check_picture(name, picture)
     return vae.encode(crop_and_resize(to_rgb(picture[:1]), width, height))
 
 
@@ -142,6 +142,7 @@ class Latent(io.ComfyNode):
     ) -> io.NodeOutput:
         task = chosen("task", task)
         portrait = task["portrait"]
+        check_picture("portrait", portrait)
         width, height = _size(chosen("size", size), portrait)
         frames = check_seconds(_seconds(chosen("length", task.get("length"))))
         picture = encode_picture(vae, "portrait", portrait, width, height)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import folder_paths
@@ -26,31 +27,55 @@ def _is_vocoder(name: str) -> bool:
     return VOCODER_FOLDER in Path(name).parts
 
 
-def model_choices() -> dict[str, Path]:
-    """What the user may choose under models/diffusion_models: files, and folders of shards with a slash behind."""
-    choices = {}
-    for name in folder_paths.get_filename_list("diffusion_models"):
-        if not name.endswith(".safetensors") or _is_vocoder(name):
-            continue
-        path = Path(folder_paths.get_full_path_or_raise("diffusion_models", name))
-        if SHARD.search(name):
-            choices[f"{Path(name).parent.as_posix()}/"] = path.parent
-        else:
-            choices[name] = path
-    return choices
+def _choices(kind: str, wanted: Callable[[str], bool]) -> dict[str, tuple[str, str]]:
+    """What the user may choose of a kind of files, and the kind and name of a file in it.
+
+    A folder that is loaded as a whole has a slash behind. Paths are looked up only when one is chosen, because a file
+    of the list may be gone.
+    """
+    names = [name for name in folder_paths.get_filename_list(kind) if name.endswith(".safetensors") and wanted(name)]
+    return {_choice(kind, name): (kind, name) for name in names}
 
 
-def vocoder_choices() -> dict[str, Path]:
+def _choice(kind: str, name: str) -> str:
+    parent = Path(name).parent.as_posix()
+    in_folder = SHARD.search(name) or (parent != "." and (kind == VOCODERS or _is_vocoder(name)))
+    return f"{parent}/" if in_folder else name
+
+
+def _path(choices: dict[str, tuple[str, str]], choice: str) -> Path | None:
+    """The file or folder that a choice stands for; None where it is not there."""
+    if choice not in choices:
+        return None
+    path = folder_paths.get_full_path(*choices[choice])
+    if path is None:
+        return None
+    return Path(path).parent if choice.endswith("/") else Path(path)
+
+
+def model_choices() -> dict[str, tuple[str, str]]:
+    """Files and folders of shards under models/diffusion_models."""
+    return _choices("diffusion_models", lambda name: not _is_vocoder(name))
+
+
+def vocoder_choices() -> dict[str, tuple[str, str]]:
     """Folders and files under models/vocoders, and the vocoder's folder beside a model."""
-    choices = {}
-    for kind in (VOCODERS, "diffusion_models"):
-        for name in folder_paths.get_filename_list(kind):
-            if not name.endswith(".safetensors") or (kind != VOCODERS and not _is_vocoder(name)):
-                continue
-            path = Path(folder_paths.get_full_path_or_raise(kind, name))
-            parent = Path(name).parent.as_posix()
-            choices[name if parent == "." else f"{parent}/"] = path if parent == "." else path.parent
-    return choices
+    return _choices(VOCODERS, lambda name: True) | _choices("diffusion_models", _is_vocoder)
+
+
+def _no_model(model: str) -> str:
+    name = "" if model == NO_MODEL else f" '{model}'"
+    return (
+        f"There is no UniAVGen model{name}. Put the folder of shards or the safetensors file into "
+        "models/diffusion_models and press R; the README lists the files."
+    )
+
+
+def _no_vocoder(vocoder: str) -> str:
+    return (
+        f"There is no vocoder '{vocoder}'. Put the folder {VOCODER_FOLDER} into models/vocoders and press R, or choose "
+        f"'{GRIFFIN_LIM}'."
+    )
 
 
 class ModelLoader(io.ComfyNode):
@@ -80,13 +105,14 @@ class ModelLoader(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, model: str) -> bool | str:
+        return model in model_choices() or _no_model(model)
+
+    @classmethod
     def execute(cls, model: str, weight_dtype: str) -> io.NodeOutput:
-        path = model_choices().get(model)
+        path = _path(model_choices(), model)
         if path is None:
-            raise FileNotFoundError(
-                f"There is no UniAVGen model '{model}'. Put the folder of shards or the safetensors file into "
-                "models/diffusion_models and press R; the README lists the files."
-            )
+            raise FileNotFoundError(_no_model(model))
         return io.NodeOutput(load_model(str(path), WEIGHT_DTYPES[weight_dtype]))
 
 
@@ -111,15 +137,16 @@ class AudioCodecLoader(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, vocoder: str) -> bool | str:
+        return vocoder == GRIFFIN_LIM or vocoder in vocoder_choices() or _no_vocoder(vocoder)
+
+    @classmethod
     def execute(cls, vocoder: str) -> io.NodeOutput:
         if vocoder == GRIFFIN_LIM:
             return io.NodeOutput(AudioCodec(GriffinLim(), cpu_device()))
-        path = vocoder_choices().get(vocoder)
+        path = _path(vocoder_choices(), vocoder)
         if path is None:
-            raise FileNotFoundError(
-                f"There is no vocoder '{vocoder}'. Put the folder {VOCODER_FOLDER} into models/vocoders and press R, "
-                f"or choose '{GRIFFIN_LIM}'."
-            )
+            raise FileNotFoundError(_no_vocoder(vocoder))
         return io.NodeOutput(AudioCodec(load_bigvgan(path), vae_device()))
 
 

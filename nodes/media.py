@@ -15,7 +15,7 @@ from ..uniavgen_core.audio.soundtrack import soundtrack
 from ..uniavgen_core.checks import check_finite
 from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.media import replace_audio
-from .options import chosen
+from .options import chosen, sound
 
 WRITABLE_CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 """Containers that are kept; a picture from another one goes into Matroska, which takes any."""
@@ -77,7 +77,7 @@ class AVMux(io.ComfyNode):
         loudness: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:
-        check_finite("audio", audio["waveform"])
+        check_finite("audio", sound("audio", audio)["waveform"])
         target = chosen("loudness", loudness).get("lufs")
         if isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0):
             return io.NodeOutput(_with_new_sound(picture, audio, target, fade))
@@ -88,9 +88,9 @@ class AVMux(io.ComfyNode):
             images, rate = components.images, components.frame_rate
         check_finite("picture", images)
         track = soundtrack(audio["waveform"], audio["sample_rate"], len(images) / rate, target, fade)
-        sound = {"waveform": track, "sample_rate": audio["sample_rate"]}
+        new_audio = {"waveform": track, "sample_rate": audio["sample_rate"]}
         return io.NodeOutput(
-            InputImpl.VideoFromComponents(Types.VideoComponents(images=images, audio=sound, frame_rate=rate))
+            InputImpl.VideoFromComponents(Types.VideoComponents(images=images, audio=new_audio, frame_rate=rate))
         )
 
 

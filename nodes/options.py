@@ -14,3 +14,14 @@ def chosen(name: str, option: dict[str, Any] | None) -> dict[str, Any]:
     if option is None:
         raise ValueError(f"{name} has an option that this version of the node does not know: choose one of its list.")
     return option
+
+
+def sound(name: str, audio: dict[str, Any] | None) -> dict[str, Any]:
+    """An AUDIO; a video without sound gives none.
+
+    Raises:
+        ValueError: there is no sound; the message names the input.
+    """
+    if audio is None:
+        raise ValueError(f"{name} is empty: the video that it comes from has no sound.")
+    return audio

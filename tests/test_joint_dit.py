@@ -200,7 +200,7 @@ def test_face_mask_equals_the_literal_one(frames: int, keeps: str) -> None:
     video = 3 + 2 * torch.randn(2, frames, 6, SIZES.video_width, generator=generator)
     time = torch.randn(2, 2, SIZES.video_width, generator=generator)
     kept = clip_shape(frames, 9, keeps).kept_video
-    mask = head(video, time, [CLEAN if is_kept else NOISY for is_kept in kept])
+    mask = head(video, time, torch.tensor([CLEAN if is_kept else NOISY for is_kept in kept]))
     for ours, *inputs in zip(mask, video, time, strict=True):
         assert relative_error(ours, naive_interaction.face_mask(head.state_dict(), *inputs, kept)) <= LIMIT
 

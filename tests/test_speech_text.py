@@ -91,12 +91,14 @@ def test_seconds_of_speech() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_reference_pace_is_the_one_at_which_the_transcript_takes_its_seconds(language: str) -> None:
     transcript = "Hello 今天天气真好"
-    pace = reference_pace(transcript, language, 3.7)
-    assert speech_seconds(transcript, language, pace) == pytest.approx(3.7)
+    pace = reference_pace(transcript, language, 2.7)
+    assert speech_seconds(transcript, language, pace) == pytest.approx(2.7)
     with pytest.raises(ValueError, match="transcript of the reference sound is empty"):
         reference_pace(" ", language, 3.7)
     with pytest.raises(ValueError, match="reference sound is empty"):
         reference_pace(transcript, language, 0)
+    with pytest.raises(ValueError, match="does not fit the reference sound"):
+        reference_pace(transcript, language, 60)
 
 
 def test_pace_holds_across_languages() -> None:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
@@ -46,6 +45,8 @@ SIDE_SUFFIXES = (
     ".comfy_quant",
 )
 """Ends of the names of tensors that describe how a weight beside them is quantised."""
+PACKED_DTYPES = (torch.uint8, torch.int8)
+"""Storage of quantised weights, some of which hold two values a byte."""
 FLOAT8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 DTYPES = {
@@ -165,17 +166,9 @@ class Checkpoint:
         """One tensor, in memory of its own. Raises KeyError where the checkpoint has no such name."""
         return self._stored[name].read()
 
-    def mapped(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and tensors that are windows onto the files: memory is taken only where they are used."""
-        for file in self.files:
-            names = [name for name, stored in self._stored.items() if stored.file == file]
-            with safe_open(file, framework="pt", device="cpu") as opened:
-                yield from ((name, opened.get_tensor(self._stored[name].name)) for name in names)
-
-
-def state_dict(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The tensors of a recognised model, memory-mapped; parameters that a file may lack are added as zeros."""
-    return with_optional(dict(checkpoint.mapped()))
+    def names_in(self, file: Path) -> dict[str, str]:
+        """What of a file counts: names in it, and the same without prefix."""
+        return {stored.name: name for name, stored in self._stored.items() if stored.file == file}
 
 
 def load_into(
@@ -196,16 +189,9 @@ def load_into(
     """
     expected = model.state_dict()
     check_names(checkpoint.meta, expected, checkpoint.path.name)
-    state = {}
-    for name, tensor in read_scaled_fp8(checkpoint, dtype):
-        if name not in expected:
-            continue
-        if tensor.shape != expected[name].shape:
-            raise CheckpointError(
-                f"{checkpoint.path.name}: {name} has the shape {list(tensor.shape)}, the model wants "
-                f"{list(expected[name].shape)}. The file is damaged or of another variant of the model."
-            )
-        state[name] = tensor.to(device)
+    check_shapes(checkpoint.meta, expected, checkpoint.path.name)
+    tensors = read_scaled_fp8(checkpoint, dtype)
+    state = {name: tensor.to(device) for name, tensor in tensors if name in expected}
     model.load_state_dict(with_optional(state), assign=True)
 
 
@@ -254,6 +240,23 @@ def check_names(found: Collection[str], expected: Collection[str], source: str =
         logger.warning("%s holds %d tensors that are not used: %s", source, len(unknown), name_list(unknown))
 
 
+def check_shapes(
+    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str = "The file"
+) -> None:
+    """Compare the shapes that a file's tensors have with those that the model wants; packed weights are passed over.
+
+    Raises:
+        CheckpointError: a shape differs; the message names the tensor.
+    """
+    for name, tensor in found.items():
+        if name not in expected or tensor.dtype in PACKED_DTYPES or tensor.shape == expected[name].shape:
+            continue
+        raise CheckpointError(
+            f"{source}: {name} has the shape {list(tensor.shape)}, the model wants {list(expected[name].shape)}. "
+            "The file is damaged or of another variant of the model."
+        )
+
+
 def name_list(names: list[str]) -> str:
     rest = len(names) - LISTED_NAMES
     return ", ".join(names[:LISTED_NAMES]) + (f" and {rest} more" if rest > 0 else "")
@@ -282,7 +285,8 @@ def _find_index(path: Path) -> Path | None:
     indices = sorted(path.glob(f"*{INDEX_SUFFIX}"))
     if len(indices) > 1:
         raise CheckpointError(
-            f"The folder {path} holds several models: choose one of {name_list([index.name for index in indices])}."
+            f"The folder {path} holds several models ({name_list([index.name for index in indices])}): give each a "
+            "folder of its own."
         )
     return indices[0] if indices else None
 
@@ -398,8 +402,13 @@ def _truncated(file: Path, size: int, wanted: int) -> str:
 
 def _merged_metadata(headers: list[dict[str, str]]) -> dict[str, str]:
     merged = {key: value for header in headers for key, value in header.items()}
-    quantised = [json.loads(header[QUANTISATION_METADATA]) for header in headers if QUANTISATION_METADATA in header]
-    if quantised:
+    stored = [header[QUANTISATION_METADATA] for header in headers if QUANTISATION_METADATA in header]
+    if not stored:
+        return merged
+    try:
+        quantised = [json.loads(text) for text in stored]
         layers = {strip_prefix(name): form for part in quantised for name, form in part["layers"].items()}
-        merged[QUANTISATION_METADATA] = json.dumps({**quantised[0], "layers": layers})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError("The file's description of its quantised layers is damaged: convert it again.") from error
+    merged[QUANTISATION_METADATA] = json.dumps({**quantised[0], "layers": layers})
     return merged

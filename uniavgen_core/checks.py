@@ -21,6 +21,17 @@ def check_finite(name: str, tensor: Tensor) -> None:
         raise ValueError(f"{name} holds values that are not numbers (NaN or infinite): the node before it is at fault.")
 
 
+def check_picture(name: str, picture: Tensor | None) -> None:
+    """Refuse a picture (frames, height, width, channels) that is not there or empty, and NaN in its first frame.
+
+    Raises:
+        ValueError: it names the input.
+    """
+    if picture is None or picture.numel() == 0:
+        raise ValueError(f"{name} is empty: it has no pixels. Connect a picture.")
+    check_finite(name, picture[:1])
+
+
 def check_sound(name: str, waveform: Tensor) -> None:
     """Refuse a sound in which nothing is to be heard.
 
@@ -28,7 +39,7 @@ def check_sound(name: str, waveform: Tensor) -> None:
         ValueError: it is empty, silent or not of numbers; the message names the input.
     """
     if waveform.shape[-1] < MIN_SOUND_SAMPLES:
-        raise ValueError(f"{name} is empty ({waveform.shape[-1]} samples): give a sound of at least a second.")
+        raise ValueError(f"{name} is empty ({waveform.shape[-1]} samples): give a longer sound.")
     check_finite(name, waveform)
     if waveform.abs().max() < SILENCE_PEAK:
         raise ValueError(f"{name} is silent: give a sound in which somebody speaks.")

@@ -156,9 +156,9 @@ def recognise(meta: Mapping[str, Tensor], source: str = "The file") -> ModelSize
     return sizes
 
 
-def parameter_names(sizes: ModelSizes) -> set[str]:
-    """Names of the parameters of a joint model of these sizes."""
-    return set(JointDiT(sizes, torch_operations, device="meta").state_dict())
+def expected_tensors(sizes: ModelSizes) -> dict[str, Tensor]:
+    """Parameters of a joint model of these sizes, as meta tensors."""
+    return JointDiT(sizes, torch_operations, device="meta").state_dict()
 
 
 def _variant_faults(meta: Mapping[str, Tensor], sizes: ModelSizes) -> list[str]:

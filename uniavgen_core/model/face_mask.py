@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,15 +18,15 @@ class FaceMaskHead(nn.Module):
         self.head = operations.Float32Linear(width, 1, device=device, dtype=dtype)
         self.modulation = nn.Parameter(torch.empty(1, 2, width, device=device, dtype=dtype))
 
-    def forward(self, video: Tensor, time: Tensor, frame_rows: Sequence[int]) -> Tensor:
+    def forward(self, video: Tensor, time: Tensor, frame_rows: Tensor) -> Tensor:
         """Face mask (batch, T, N) in (0, 1), computed in float32.
 
         Args:
             video: tokens (batch, T, N, width) as the block left them.
             time: video time embeddings (batch, 2, width) of timestep 0 and of the step, float32.
-            frame_rows: which of the two each of the T frames has.
+            frame_rows: (T,) which of the two each frame has.
         """
-        rows = time[:, list(frame_rows)].unsqueeze(2)
+        rows = time.index_select(1, frame_rows).unsqueeze(2)
         shift, scale = (self.cast(self.modulation, time)[:, None] + rows).chunk(2, dim=2)
         normed = self.norm(video.float())
         return torch.sigmoid(self.head(torch.addcmul(shift, normed, 1 + scale))).squeeze(-1)

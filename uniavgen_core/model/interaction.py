@@ -11,7 +11,7 @@ from ..config import ModelSizes
 from .face_mask import FaceMaskHead
 from .plan import Plan, VoicePlan
 
-MIXED_TOKENS_A_CHUNK = 32
+MIXED_TOKENS_A_CHUNK = 16
 """Audio tokens whose mixed contexts are in memory at once."""
 
 
@@ -106,8 +106,7 @@ class VideoToAudio(CrossModalAttention):
 
 
 def _mix(frames: Tensor, voice: VoicePlan, tokens: slice) -> Tensor:
-    """Contexts (batch, tokens, N, width) of projected frames (batch, T + 1, N, width)."""
-    left_weight = voice.left_weight[tokens, None, None].to(frames.dtype)
-    right_weight = voice.right_weight[tokens, None, None].to(frames.dtype)
-    left = frames.index_select(1, voice.left[tokens]) * left_weight
-    return torch.addcmul(left, frames.index_select(1, voice.right[tokens]), right_weight)
+    """Contexts (batch, tokens, N, width) of projected frames (batch, T + 1, N, width), mixed in float32."""
+    left = frames.index_select(1, voice.left[tokens]) * voice.left_weight[tokens, None, None]
+    right = frames.index_select(1, voice.right[tokens]) * voice.right_weight[tokens, None, None]
+    return (left + right).to(frames.dtype)

@@ -70,7 +70,7 @@ class Plan:
     """Over the reference frame and the T frames, counted in tokens."""
     audio_runs: Runs
     """Over the reference tokens and the L tokens."""
-    frame_rows: tuple[int, ...]
+    frame_rows: Tensor
     """CLEAN or NOISY for each of the T frames."""
     generated_frames: Tensor
     """Frames of the T that take updates."""
@@ -102,7 +102,7 @@ def make_plan(shape: ClipShape) -> Plan:
     frames = [frame for frame, kept in enumerate(shape.kept_video) if not kept]
     tokens = [token for token, kept in enumerate(shape.kept_audio) if not kept]
     windows = audio_windows(shape.latent_frames, shape.audio_tokens)
-    frame_rows = tuple(CLEAN if kept else NOISY for kept in shape.kept_video)
+    frame_rows = [CLEAN if kept else NOISY for kept in shape.kept_video]
     token_rows = [CLEAN if kept else NOISY for kept in shape.kept_audio]
     reference_row = NOISY if tokens else CLEAN
     positions = max(shape.reference_tokens + shape.audio_tokens, shape.symbols)
@@ -113,7 +113,7 @@ def make_plan(shape: ClipShape) -> Plan:
         window_table=window_table(len(windows[0]), shape.device),
         video_runs=_runs([CLEAN, *frame_rows], shape.rows * shape.columns),
         audio_runs=_runs([reference_row] * shape.reference_tokens + token_rows, 1),
-        frame_rows=frame_rows,
+        frame_rows=indices(frame_rows),
         generated_frames=indices(frames),
         generated_tokens=indices(tokens),
         windows=indices([token for frame in frames for token in windows[frame]]),

@@ -10,6 +10,8 @@ from ..config import MAX_LATENT_FRAMES, clip_seconds, latent_frames_for_seconds
 from .text import check_language, is_ideograph
 
 CHARACTERS_PER_SECOND = {"en": 15.0, "zh": 4.5}
+PACE_LIMIT = 4.0
+"""No voice is this many times faster or slower than usual."""
 HURRY = 1.5
 """Speech fits while it wants at most this many times the seconds that there are."""
 
@@ -43,14 +45,20 @@ def reference_pace(transcript: str, language: str, seconds: float) -> float:
         seconds: length of the reference sound.
 
     Raises:
-        ValueError: no transcript, no sound, or another language.
+        ValueError: no transcript, no sound, one that does not fit the other, or another language.
     """
     characters = _spoken_characters(transcript, language)
     if characters == 0:
         raise ValueError("The transcript of the reference sound is empty: write what is said in it.")
     if seconds <= 0:
         raise ValueError("The reference sound is empty: give a recording of the voice.")
-    return characters / seconds / CHARACTERS_PER_SECOND[language]
+    pace = characters / seconds / CHARACTERS_PER_SECOND[language]
+    if not 1 / PACE_LIMIT <= pace <= PACE_LIMIT:
+        raise ValueError(
+            f"The transcript does not fit the reference sound: nobody says these {characters:.0f} characters in "
+            f"{seconds:.1f} seconds. Write all that is said in it, and nothing else."
+        )
+    return pace
 
 
 def check_fits(text: str, language: str, seconds: float, pace: float = 1.0) -> None:
@@ -68,8 +76,10 @@ def check_fits(text: str, language: str, seconds: float, pace: float = 1.0) -> N
     wanted = seconds_for_speech(text, language, pace)
     longest = clip_seconds(MAX_LATENT_FRAMES)
     advice = "make it longer" if wanted <= longest else f"one segment lasts at most {longest:.2f}: split it"
+    voice = "" if pace == 1 else f" at this voice's pace, which is {pace:.1f} times the usual"
     raise ValueError(
-        f"The speech wants about {wanted:.2f} seconds, the clip lasts {seconds:.2f}: {advice}, or shorten the speech."
+        f"The speech wants about {wanted:.2f} seconds{voice}, the clip lasts {seconds:.2f}: {advice}, or shorten the "
+        "speech."
     )
 
 

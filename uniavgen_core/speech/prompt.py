@@ -15,6 +15,7 @@ NO_SYMBOL = -1
 NEGATIVE_LENGTH = 10
 SILENCE_SECONDS = 0.3
 """Silence after a reference voice, so that its last word does not run into the first new one."""
+MAX_REFERENCE_SECONDS = 30
 
 
 def positive_symbols(text: str, language: str, transcript: str | None = None) -> list[int]:
@@ -38,10 +39,15 @@ def reference_mel(waveform: Tensor, sample_rate: int, transcript: str) -> Tensor
     """Natural log-mel (1, R, 80) of a reference voice (batch, channels, samples); the batch's first is used.
 
     Raises:
-        ValueError: the sound is empty, silent or not of numbers, or nothing is said what it says.
+        ValueError: the sound is empty, silent, too long or not of numbers, or nothing is said what it says.
     """
     if not transcript.strip():
         raise ValueError("The reference transcript is empty: write what the reference voice says, word by word.")
     check_sound("reference_audio", waveform)
+    if waveform.shape[-1] > MAX_REFERENCE_SECONDS * sample_rate:
+        raise ValueError(
+            f"reference_audio lasts {waveform.shape[-1] / sample_rate:.0f} seconds: give at most "
+            f"{MAX_REFERENCE_SECONDS} seconds of the voice, with their transcript."
+        )
     sound = peak_scale(to_model_waveform(waveform[:1], sample_rate))
     return log_mel(functional.pad(sound, (0, round(SILENCE_SECONDS * SAMPLE_RATE))))

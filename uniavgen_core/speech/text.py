@@ -69,8 +69,10 @@ def check_speech(text: str, language: str | None = None) -> None:
     check_language(language)
     letters = [character for character in text if character.isalpha()]
     spoken = letters or [character for character in text if unicodedata.category(character)[0] not in "ZCPM"]
+    if not spoken:
+        raise ValueError("The speech holds no words, only punctuation: write what the person says.")
     known = set(_vocabulary())
-    if not spoken or any(_is_spoken(character, language, known) for character in spoken):
+    if any(_is_spoken(character, language, known) for character in spoken):
         return
     shown = text.strip()[:CHARACTERS_SHOWN] + ("…" if len(text.strip()) > CHARACTERS_SHOWN else "")
     advice = "set the language to Chinese" if detect_language(text) == "zh" else "write the speech in one of them"
