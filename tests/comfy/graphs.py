@@ -60,3 +60,67 @@ class GraphBuilder:
         named = {name.replace("__", "."): value for name, value in inputs.items()}
         self.prompt[number] = {"class_type": kind, "inputs": named}
         return number
+
+
+class ClipGraph(GraphBuilder):
+    """The tiny model from a portrait to what the sampler takes, for clips of a few frames.
+
+    Attributes hold the ids of its nodes. Keyword arguments are inputs of UniAVGenLatent and override the ones here.
+
+    Args:
+        portrait: where the picture comes from; by default a plain one.
+        speech: what is said.
+    """
+
+    def __init__(self, portrait: Link | None = None, speech: str = "Hello", **latent: Any) -> None:
+        super().__init__()
+        self.tiny = self.add("UniAVGenTinyLoader")
+        self.speech = self.add("PrimitiveStringMultiline", value=speech)
+        picture = portrait or [self.add("EmptyImage", width=64, height=64, batch_size=1, color=0x8060A0), 0]
+        self.latent = self.add_latent(portrait=picture, **latent)
+        self.conditioning = self.add_conditioning()
+
+    def add_latent(self, portrait: Link, **changes: Any) -> str:
+        """A UniAVGenLatent of half a second and 64 × 64 pixels, unless the changes say otherwise; its id."""
+        length = {"task__length": "seconds", "task__length__seconds": 0.5}
+        size = {"size": "custom", "size__width": 64, "size__height": 64}
+        settings = {"vae": [self.tiny, 2], "task": "joint", "task__portrait": portrait, "batch_size": 1}
+        return self.add("UniAVGenLatent", **{**settings, **length, **size, **changes})
+
+    def add_conditioning(self, **changes: Any) -> str:
+        """A UniAVGenConditioning with captions of its own; its id."""
+        captions = {
+            role: [self.add("CLIPTextEncode", clip=[self.tiny, 1], text=text), 0]
+            for role, text in {"positive": "a person speaks", "negative": ""}.items()
+        }
+        words = {"latent": [self.latent, 0], "speech": [self.speech, 0], "language": "auto"}
+        return self.add(
+            "UniAVGenConditioning", **{**captions, **words, "voice": "free", "picture": "first frame", **changes}
+        )
+
+    def add_sampler(self, **changes: Any) -> str:
+        """A UniAVGenSampler of two steps; its id."""
+        sources = {"model": [self.tiny, 0], **self.conditions(), "latent": [self.latent, 0]}
+        settings = {"seed": 7, "steps": 2, "shift": 5.0, "sampler_name": "euler"}
+        return self.add("UniAVGenSampler", **{**sources, **settings, **GUIDANCE, **changes})
+
+    def conditions(self) -> dict[str, Link]:
+        """Inputs `positive` and `negative` of whatever samples."""
+        return {"positive": [self.conditioning, 0], "negative": [self.conditioning, 1]}
+
+    def save_streams(self, latent: str, prefix: str) -> tuple[str, str]:
+        """Save both streams of a node's latent; the ids of the nodes that save picture and sound."""
+        separated = self.add("LTXVSeparateAVLatent", av_latent=[latent, 0])
+        video = self.add("SaveLatent", samples=[separated, 0], filename_prefix=f"{prefix}_video")
+        return video, self.add("SaveLatent", samples=[separated, 1], filename_prefix=f"{prefix}_audio")
+
+
+GUIDANCE = {
+    "video_scale": 3.0,
+    "audio_scale": 2.0,
+    "guided_part": 0.5,
+    "skip_block": "auto",
+    "audio_to_video": "auto",
+    "video_to_audio": "auto",
+}
+"""Inputs of UniAVGenGuider and UniAVGenSampler."""
