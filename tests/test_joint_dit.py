@@ -208,6 +208,20 @@ def test_face_mask_equals_the_literal_one(frames: int, keeps: str) -> None:
 # Shapes
 
 
+def test_the_released_sizes() -> None:
+    sizes = ModelSizes(30, 3072, 14336, 1536, 8960, text_width=4096)
+    model = JointDiT(sizes, torch_operations, device="meta", dtype=torch.bfloat16)
+    assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e9, 1) == 7.1
+    like = {"device": "meta", "dtype": torch.bfloat16}
+    streams = [torch.empty(1, 48, 21, 46, 80, **like), torch.empty(1, 1, 506, 80, **like)]
+    caption = model.encode_caption(torch.empty(1, 300, 4096, **like))
+    speech = model.encode_speech(torch.zeros(1, 60, dtype=torch.long, device="meta"), torch.bfloat16)
+    timestep = torch.empty(1, device="meta")
+    video, audio = model(streams, timestep, caption, speech, streams[0][:, :, :1], kept_video=[True] + [False] * 20)
+    assert caption.shape == (1, 512, 3072) and speech.shape == (1, 60, 1536)
+    assert [video.shape, audio.shape] == [stream.shape for stream in streams]
+
+
 @pytest.mark.parametrize("frames", [1, FRAMES])
 @pytest.mark.parametrize("reference_tokens", [0, REFERENCE_TOKENS])
 def test_a_batch_of_two_equals_two_single_runs(model: JointDiT, frames: int, reference_tokens: int) -> None:
