@@ -108,13 +108,14 @@ class TinyVideoCodec(HostedModule):
 
     def __init__(self, codec: Codec):
         super().__init__(codec, vae_device())
+        self.codec = codec
         self.latent_format = comfy.latent_formats.Wan22()
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Latent (1, 48, T, h, w) of frames (F, H, W, 3)."""
         height, width = (size // SPATIAL_COMPRESSION * SPATIAL_COMPRESSION for size in pixels.shape[1:3])
-        video = pixels[:, :height, :width, :3].movedim(-1, 0).unsqueeze(0) * 2 - 1
-        latent = self.run(self.first_stage_model.encode, video.float(), pixels.shape[:3].numel() * BYTES_A_PIXEL)
+        frames = pixels[:, :height, :width, :3].float()
+        latent = self.run(self.codec.encode_frames, frames, pixels.shape[:3].numel() * BYTES_A_PIXEL)
         return self.latent_format.process_out(latent)
 
     def decode(self, latent: Tensor) -> Tensor:
@@ -127,8 +128,7 @@ class TinyVideoCodec(HostedModule):
         positions = latent.shape[0] * latent.shape[2:].numel()
         memory = positions * TEMPORAL_COMPRESSION * SPATIAL_COMPRESSION**2 * BYTES_A_PIXEL
         normalised = self.latent_format.process_in(latent.float())
-        video = self.run(self.first_stage_model.decode, normalised, memory)
-        return video.movedim(1, -1).add(1).div(2).clamp(0, 1)
+        return self.run(self.codec.decode_frames, normalised, memory)
 
     def encode_tiled(self, pixels: Tensor, **tiles: Any) -> Tensor:
         """As `encode`: the small model's pictures need no tiles."""

@@ -5,22 +5,22 @@ from __future__ import annotations
 from comfy_api.latest import Input, io
 
 from ..uniavgen_core.speech.duration import reference_pace
-from ..uniavgen_core.speech.text import detect_language
+from ..uniavgen_core.speech.text import LANGUAGES, detect_language
 
-LANGUAGES = {"English": "en", "Chinese": "zh"}
+CODES = {name: code for code, name in LANGUAGES.items()}
 
 
 def language_input() -> io.Combo.Input:
     return io.Combo.Input(
         "language",
-        options=["auto", *LANGUAGES],
+        options=["auto", *CODES],
         tooltip="auto: Chinese where the words hold a Chinese character, else English.",
     )
 
 
 def resolve_language(language: str, text: str) -> str:
     """The core's code of the language."""
-    return LANGUAGES[language] if language in LANGUAGES else detect_language(text)
+    return CODES[language] if language in CODES else detect_language(text)
 
 
 def pace_of_voice(audio: Input.Audio, transcript: str) -> float:

@@ -15,12 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from golden_weights import weights_by_rule
 from safetensors import safe_open
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from golden_weights import weights_by_rule
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import ModelSizes

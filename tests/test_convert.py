@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from comfy.install import ComfyInstall
 from golden_weights import weights_by_rule
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -250,8 +250,10 @@ def test_command_line(
 MEMORY_SCRIPT = """
 import re, sys
 from pathlib import Path
-from uniavgen_core.convert import JointDiT, convert, torch_operations
+from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import ModelSizes
+from uniavgen_core.convert import convert
+from uniavgen_core.model.joint_dit import JointDiT
 
 def used(field):
     return int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
@@ -301,11 +303,9 @@ print(float((linear(x) - expected).norm() / expected.norm()))
 """
 
 
-@pytest.mark.comfy
-@pytest.mark.skipif("COMFYUI_PATH" not in os.environ, reason="set COMFYUI_PATH (and COMFYUI_PYTHON) to a ComfyUI")
-def test_fp8_is_read_by_comfyui(model_file: Path, tmp_path: Path) -> None:
+def test_fp8_is_read_by_comfyui(comfy_install: ComfyInstall, model_file: Path, tmp_path: Path) -> None:
     convert.convert(model_file, tmp_path / "out.safetensors", "fp8_e4m3fn")
-    command = [os.environ.get("COMFYUI_PYTHON", "python"), "-c", COMFYUI_SCRIPT, str(tmp_path / "out.safetensors")]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=os.environ["COMFYUI_PATH"], check=False)
+    command = [str(comfy_install.python), "-c", COMFYUI_SCRIPT, str(tmp_path / "out.safetensors")]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=comfy_install.path, check=False)
     assert result.returncode == 0, result.stderr
     assert float(result.stdout.splitlines()[-1]) < 1e-6

@@ -257,9 +257,10 @@ def check_shapes(
         )
 
 
-def name_list(names: list[str]) -> str:
-    rest = len(names) - LISTED_NAMES
-    return ", ".join(names[:LISTED_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+def name_list(names: list[str], shown: int = LISTED_NAMES) -> str:
+    """The first few names, and how many more there are."""
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def with_optional(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .audio.mel import PADDING
+
 SILENCE_PEAK = 1e-4
 """Loudest sample below which a sound counts as silence (-80 dB)."""
-MIN_SOUND_SAMPLES = 393
+MIN_SOUND_SAMPLES = PADDING + 1
 """A spectrum needs this many samples."""
 
 

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .backend import torch_operations
 from .checkpoint import (
     DTYPES,
     FLOAT8_DTYPES,
@@ -33,8 +32,7 @@ from .checkpoint import (
     check_names,
     is_side_tensor,
 )
-from .model.joint_dit import JointDiT
-from .recognition import recognise
+from .recognition import expected_tensors, recognise
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +121,7 @@ def _check_source(checkpoint: Checkpoint) -> None:
             f"{checkpoint.path} is quantised already: convert the model as it was released, in bf16, fp16 or float32."
         )
     sizes = recognise(checkpoint.meta, str(checkpoint.path))
-    model = JointDiT(sizes, torch_operations, device=torch.device("meta"))
-    check_names(checkpoint.meta, model.state_dict(), str(checkpoint.path))
+    check_names(checkpoint.meta, expected_tensors(sizes), str(checkpoint.path))
 
 
 def _check_destination(checkpoint: Checkpoint, destination: Path, force: bool) -> None:

@@ -52,7 +52,7 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
     frames = check_seconds(seconds)
     check_fits(request.speech, language, seconds)
     picture = crop_and_resize(to_rgb(request.portrait), request.width, request.height)
-    portrait = bundle.codec.encode(picture.movedim(-1, 1).unsqueeze(2) * 2 - 1)
+    portrait = bundle.codec.encode_frames(picture)
     shapes = stream_shapes(frames, request.width, request.height)
     clip = Clip(
         video=portrait.expand(shapes[0]),
@@ -91,7 +91,7 @@ def sample(
 @torch.no_grad()
 def decode_video(bundle: TinyBundle, video: Tensor) -> Tensor:
     """Frames (F, H, W, 3) of values 0..1 from a latent (1, 48, T, h, w)."""
-    return bundle.codec.decode(video)[0].movedim(0, -1).add(1).div(2).clamp(0, 1)
+    return bundle.codec.decode_frames(video)[0]
 
 
 @torch.no_grad()

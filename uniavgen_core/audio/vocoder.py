@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..checkpoint import name_list
 from ..config import HOP_LENGTH, MEL_BANDS
 from .mel import FFT_LENGTH, mel_filters
 
@@ -128,7 +129,8 @@ def _weight_files(path: Path) -> list[Path]:
     shards = {shard for index in indices for shard in index.get("weight_map", {}).values()}
     missing = sorted(shard for shard in shards if not (path / shard).is_file())
     if missing:
-        raise FileNotFoundError(f"The vocoder folder {path.name} lacks {_some(missing)}: download it again.")
+        lacking = name_list(missing, NAMES_SHOWN)
+        raise FileNotFoundError(f"The vocoder folder {path.name} lacks {lacking}: download it again.")
     files = sorted(path.glob("*.safetensors"))
     if not files:
         raise FileNotFoundError(f"The vocoder folder {path} holds no .safetensors file.")
@@ -175,7 +177,7 @@ def _load_weights(model: nn.Module, files: list[Path], path: Path) -> None:
     expected = model.state_dict()
     missing = sorted(expected.keys() - tensors.keys())
     if missing:
-        raise ValueError(f"The vocoder {path.name} does not fit: it lacks {_some(missing)}.")
+        raise ValueError(f"The vocoder {path.name} does not fit: it lacks {name_list(missing, NAMES_SHOWN)}.")
     resized = [
         f"{name} {tuple(tensors[name].shape)} in place of {tuple(parameter.shape)}"
         for name, parameter in expected.items()
@@ -184,12 +186,13 @@ def _load_weights(model: nn.Module, files: list[Path], path: Path) -> None:
     if resized:
         raise ValueError(
             f"The vocoder {path.name} has other sizes than its config.json says "
-            f"(without one, the default sizes are taken): {_some(resized)}."
+            f"(without one, the default sizes are taken): {name_list(resized, NAMES_SHOWN)}."
         )
     unknown = sorted(tensors.keys() - expected.keys())
     if unknown:
         logger = logging.getLogger(__name__)
-        logger.warning("The vocoder %s has unknown weights, which are ignored: %s", path.name, _some(unknown))
+        ignored = name_list(unknown, NAMES_SHOWN)
+        logger.warning("The vocoder %s has unknown weights, which are ignored: %s", path.name, ignored)
     model.load_state_dict(tensors, strict=False)
 
 
@@ -198,9 +201,9 @@ def _read_vocoder_tensors(files: list[Path], path: Path) -> Iterator[tuple[str, 
     names = {file: _names(file) for file in files}
     prefixes = [name.removesuffix(FIRST_WEIGHT) for group in names.values() for name in group if _is_first(name)]
     if not prefixes:
-        found = sorted(name for group in names.values() for name in group)
+        found = name_list(sorted(name for group in names.values() for name in group), NAMES_SHOWN)
         raise ValueError(
-            f"{path.name} is not a BigVGAN vocoder: it has no {FIRST_WEIGHT}, but {_some(found) or 'nothing'}. "
+            f"{path.name} is not a BigVGAN vocoder: it has no {FIRST_WEIGHT}, but {found or 'nothing'}. "
             "Choose the code2wav_bigvgan_model of the release."
         )
     for file, group in names.items():
@@ -220,9 +223,3 @@ def _names(file: Path) -> list[str]:
 
 def _is_first(name: str) -> bool:
     return name == FIRST_WEIGHT or name.endswith("." + FIRST_WEIGHT)
-
-
-def _some(names: list[str]) -> str:
-    """The first few of a list, and how many more there are."""
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return ", ".join(names[:NAMES_SHOWN]) + more

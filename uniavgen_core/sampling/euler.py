@@ -73,22 +73,25 @@ def sample_euler(
     features = [(model.encode_caption(c.caption), model.encode_speech(c.speech, c.caption.dtype))
                 for c in (positive, negative)]  # fmt: skip
 
+    in_positive, in_negative = (
+        directions(clip.kept.video, clip.kept.audio, has_voice, is_negative) for is_negative in (False, True)
+    )
+    positive_switches = Switches(in_positive.audio_to_video, in_positive.video_to_audio)
+    negative_switches = Switches(in_negative.audio_to_video, in_negative.video_to_audio, skip_block)
+    unimodal_switches = Switches(False, False, skip_block)
+
     def velocity(x: list[Tensor], sigma: Tensor, is_negative: bool, switches: Switches) -> list[Tensor]:
         caption, speech = features[is_negative]
         return model(
-            clip.put_back(*x), (sigma * TIMESTEPS).expand(x[0].shape[0]), caption, speech, clip.reference_image,
+            x, (sigma * TIMESTEPS).expand(x[0].shape[0]), caption, speech, clip.reference_image,
             clip.reference_audio, clip.kept.video, clip.kept.audio, switches, plans=plans,
         )  # fmt: skip
 
     x = list(noise)
     for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
-        runs = [directions(clip.kept.video, clip.kept.audio, has_voice, is_negative) for is_negative in (False, True)]
-        unimodal = step < guided
-        with_text = velocity(x, sigma, False, Switches(runs[0].audio_to_video, runs[0].video_to_audio))
-        without_text = velocity(
-            x, sigma, True,
-            Switches(runs[1].audio_to_video and not unimodal, runs[1].video_to_audio and not unimodal, skip_block),
-        )  # fmt: skip
+        given = clip.put_back(*x)
+        with_text = velocity(given, sigma, False, positive_switches)
+        without_text = velocity(given, sigma, True, unimodal_switches if step < guided else negative_switches)
         guided_velocity = [guide(p, n, s) for p, n, s in zip(with_text, without_text, scales, strict=True)]
         x = [part + v * (next_sigma - sigma) for part, v in zip(x, guided_velocity, strict=True)]
         progress(step + 1, steps)

@@ -156,3 +156,11 @@ class Codec(nn.Module):
         """Frames (batch, 3, F, 16h, 16w), about -1..1 and not clamped, of a latent (batch, 48, T, h, w)."""
         blocks = self.decoder(latent).movedim(1, 2)
         return functional.pixel_shuffle(blocks, PIXEL_BLOCK).movedim(2, 1)
+
+    def encode_frames(self, frames: Tensor) -> Tensor:
+        """Latent (1, 48, T, h, w) of frames (F, 16h, 16w, 3) of values 0..1; errors as in `encode`."""
+        return self.encode(frames.movedim(-1, 0).unsqueeze(0) * 2 - 1)
+
+    def decode_frames(self, latent: Tensor) -> Tensor:
+        """Frames (batch, F, 16h, 16w, 3) of values 0..1 of a latent (batch, 48, T, h, w)."""
+        return self.decode(latent).movedim(1, -1).add(1).div(2).clamp(0, 1)
