@@ -1,4 +1,4 @@
-"""Commands: python -m uniavgen_core demo | convert"""
+"""Commands: python -m uniavgen_core demo | convert | render | prepare | train-codec | train | bundle | evaluate"""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .config import FRAME_RATE, SAMPLE_RATE
 from .media import automatic_size, read_image, stream_summary, write_video
 from .tiny.bundle import SHORT_SIDE, load_tiny
 from .tiny.portrait import draw_portrait
+from .training import commands as training
 
 CAPTION = "A friendly person looks at the camera and speaks in a calm mood."
 SPEECH = "Hello, one red bird and two blue fish."
@@ -84,11 +85,25 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     add_demo_arguments(commands.add_parser("demo", help="make a clip with the built-in small model"))
     convert.add_arguments(commands.add_parser("convert", help="write a model to one file, in another precision"))
+    training.add_render_arguments(commands.add_parser("render", help="make the small model's corpus"))
+    training.add_prepare_arguments(commands.add_parser("prepare", help="make training data of a folder of real clips"))
+    training.add_train_arguments(commands.add_parser("train-codec", help="train the small model's picture codec"))
+    training.add_train_arguments(commands.add_parser("train", help="train a model"))
+    training.add_bundle_arguments(commands.add_parser("bundle", help="put a run's weights into the pack"))
+    run = {
+        "demo": run_demo,
+        "convert": convert.run,
+        "render": training.run_render,
+        "prepare": training.run_prepare,
+        "train-codec": training.run_train_codec,
+        "train": training.run_train,
+        "bundle": training.run_bundle,
+    }
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return run_demo(arguments) if arguments.command == "demo" else convert.run(arguments)
-    except (ValueError, OSError) as error:
+        return run[arguments.command](arguments)
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

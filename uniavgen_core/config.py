@@ -50,6 +50,11 @@ def latent_frames(pixel_frames: int) -> int:
     return math.ceil((pixel_frames - 1) / TEMPORAL_COMPRESSION) + 1
 
 
+def whole_latent_frames(pixel_frames: int) -> int:
+    """Most latent frames that this many pixel frames fill."""
+    return (pixel_frames - 1) // TEMPORAL_COMPRESSION + 1
+
+
 def audio_tokens(pixel_frames: int) -> int:
     """Audio tokens L that sound as long as F pixel frames."""
     return pixel_frames * AUDIO_TOKENS_PER_SECOND // FRAME_RATE

@@ -41,6 +41,7 @@ class _Streams:
     caption: Tensor
     speech: Tensor
     speech_mask: Tensor | None
+    caption_mask: Tensor | None
     switches: Switches
     options: dict[str, Any]
     frames: int
@@ -122,6 +123,7 @@ class JointDiT(nn.Module):
         kept_audio: Sequence[bool] | None = None,
         switches: Switches = Switches(),  # noqa: B008 - frozen
         speech_mask: Tensor | None = None,
+        caption_mask: Tensor | None = None,
         plans: Plans | None = None,
         options: dict[str, Any] | None = None,
     ) -> list[Tensor]:
@@ -138,6 +140,7 @@ class JointDiT(nn.Module):
             kept_audio: for each of the L tokens, whether it is kept; None keeps none.
             switches: the interaction's directions and the block left out.
             speech_mask: added to the scores of the speech (batch, 1, S), for a batch of texts of unequal lengths.
+            caption_mask: added to the scores of the caption (batch or 1, 1, rows).
             plans: the run's plans; None makes one for this call.
             options: handed to the host's attention; `patches` and `patches_replace` as in ComfyUI.
 
@@ -170,6 +173,7 @@ class JointDiT(nn.Module):
             caption=caption,
             speech=speech,
             speech_mask=speech_mask,
+            caption_mask=caption_mask,
             switches=switches,
             options=options or {},
             frames=frames,
@@ -225,7 +229,7 @@ class JointDiT(nn.Module):
         tables: tuple[Tensor | None, Tensor | None] = (None, None)
         video = self.blocks[index](
             video, streams.video_time_projected, plan.video_runs, plan.video_table,
-            streams.caption, tables, streams.options,
+            streams.caption, tables, streams.options, streams.caption_mask,
         )  # fmt: skip
         audio = self.audio_blocks[index](
             audio, streams.audio_time_projected, plan.audio_runs, streams.audio_text_tables[0],

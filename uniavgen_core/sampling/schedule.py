@@ -22,5 +22,10 @@ def flow_sigmas(steps: int = DEFAULT_STEPS, shift: float = DEFAULT_SHIFT) -> Ten
     if shift <= 0:
         raise ValueError(f"shift is {shift}: it must be greater than 0 (the released model uses {DEFAULT_SHIFT:g}).")
     sigma = torch.linspace(TIMESTEPS, 1, steps, dtype=torch.float64) / TIMESTEPS
-    shifted = shift * sigma / (1 + (shift - 1) * sigma)
+    shifted = shift_sigma(sigma, shift)
     return torch.cat((shifted, shifted.new_zeros(1))).float()
+
+
+def shift_sigma(sigma: Tensor, shift: float) -> Tensor:
+    """Noise levels in 0..1, moved towards noise: s·σ / (1 + (s - 1)·σ)."""
+    return shift * sigma / (1 + (shift - 1) * sigma)

@@ -22,14 +22,14 @@ from .codec import Codec
 SHORT_SIDE = 128
 """Short side in pixels of the pictures that the small model is made for."""
 CAPTION_WIDTH = 64
-CODEC_WIDTHS = (48, 72, 104)
-"""Channels of the picture codec at 1/4, 1/8 and 1/16 of the size."""
+CODEC_WIDTHS = (40, 80)
+"""Channels of the picture codec's network at 1/4 and 1/8 of the size."""
 MODEL_SIZES = ModelSizes(
     blocks=3,
     video_width=256,
     video_ffn_width=256,
     audio_width=256,
-    audio_ffn_width=256,
+    audio_ffn_width=384,
     text_width=CAPTION_WIDTH,
     speech_width=128,
     speech_ffn_width=256,

@@ -11,10 +11,30 @@ from torch.nn import functional
 
 from ..config import LATENT_CHANNELS, SPATIAL_COMPRESSION, TEMPORAL_COMPRESSION, latent_frames, pixel_frames
 
-PIXEL_BLOCK = 4
-"""Side of the squares of pixels that become channels before the first layer. Two more halvings follow."""
 COLOURS = 3
-TEMPORAL_KERNEL = 3
+PIXEL_SQUARE = 4
+"""Side of the squares of pixels that become channels for the decoder's network."""
+
+
+def picture_blocks(pixels: Tensor) -> Tensor:
+    """Squares of 16 × 16 pixels (batch, F, h, w, 768) of frames (batch, 3, F, 16h, 16w)."""
+    return functional.pixel_unshuffle(pixels.movedim(1, 2), SPATIAL_COMPRESSION).movedim(2, -1)
+
+
+def change_blocks(pixels: Tensor) -> Tensor:
+    """What each four frames differ from the first (batch, T - 1, h, w, 3072), of frames (batch, 3, F, 16h, 16w)."""
+    squares = picture_blocks(pixels[:, :, 1:] - pixels[:, :, :1])
+    return squares.unflatten(1, (-1, TEMPORAL_COMPRESSION)).movedim(2, -2).flatten(-2)
+
+
+def _pictures(blocks: Tensor) -> Tensor:
+    """The inverse of `picture_blocks`."""
+    return functional.pixel_shuffle(blocks.movedim(-1, 2), SPATIAL_COMPRESSION).movedim(2, 1)
+
+
+def _changes(blocks: Tensor) -> Tensor:
+    """The inverse of `change_blocks`: differences from the first frame (batch, 3, F - 1, 16h, 16w)."""
+    return _pictures(blocks.unflatten(-1, (TEMPORAL_COMPRESSION, -1)).movedim(-2, 2).flatten(1, 2))
 
 
 def _spatial(inputs: int, outputs: int, operations: Any, place: dict[str, Any], stride: int = 1) -> nn.Module:
@@ -22,116 +42,68 @@ def _spatial(inputs: int, outputs: int, operations: Any, place: dict[str, Any], 
     return operations.Conv3d(inputs, outputs, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), **place)
 
 
-def _pointwise(inputs: int, outputs: int, operations: Any, place: dict[str, Any]) -> nn.Module:
-    return operations.Conv3d(inputs, outputs, 1, **place)
-
-
-class TemporalConv(nn.Module):
-    """A convolution over time that sees no later frame. Before the first frame it sees the first again.
-
-    With a stride of 2, frames 0, 2, 4, … are kept, so the first stays alone.
-    """
-
-    def __init__(self, inputs: int, outputs: int, operations: Any, place: dict[str, Any], stride: int = 1):
-        super().__init__()
-        self.conv = operations.Conv3d(inputs, outputs, (TEMPORAL_KERNEL, 1, 1), stride=(stride, 1, 1), **place)
-
-    def forward(self, x: Tensor) -> Tensor:
-        past = x[:, :, :1].expand(-1, -1, TEMPORAL_KERNEL - 1, -1, -1)
-        return self.conv(torch.cat((past, x), dim=2))
-
-
-class ChannelNorm(nn.Module):
-    """LayerNorm over the channels of each position, which leaves time unmixed, and SiLU."""
-
-    def __init__(self, channels: int, operations: Any, place: dict[str, Any]):
-        super().__init__()
-        self.norm = operations.LayerNorm(channels, **place)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.silu(self.norm(x.movedim(1, -1)).movedim(-1, 1))
-
-
 class ResidualBlock(nn.Module):
-    """A convolution in space, then one in time, added to the input."""
+    """Two 3 × 3 convolutions of each frame by itself, added to the input."""
 
     def __init__(self, channels: int, operations: Any, place: dict[str, Any]):
         super().__init__()
         self.layers = nn.Sequential(
-            ChannelNorm(channels, operations, place),
+            nn.SiLU(),
             _spatial(channels, channels, operations, place),
-            ChannelNorm(channels, operations, place),
-            TemporalConv(channels, channels, operations, place),
+            nn.SiLU(),
+            _spatial(channels, channels, operations, place),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)
 
 
-class Downsample(nn.Module):
-    """Halve height, width and the number of frames after the first."""
+class Refiner(nn.Module):
+    """What to add to decoded frames: a small U-Net that sees each frame beside the clip's first."""
 
-    def __init__(self, inputs: int, outputs: int, operations: Any, place: dict[str, Any]):
+    def __init__(self, widths: Sequence[int], operations: Any, place: dict[str, Any]):
         super().__init__()
-        self.space = _spatial(inputs, outputs, operations, place, stride=2)
-        self.time = TemporalConv(outputs, outputs, operations, place, stride=2)
+        fine, coarse = widths
+        square = COLOURS * PIXEL_SQUARE**2
+        self.start = _spatial(2 * square, fine, operations, place)
+        self.fine = ResidualBlock(fine, operations, place)
+        self.down = _spatial(fine, coarse, operations, place, stride=2)
+        self.coarse = ResidualBlock(coarse, operations, place)
+        self.up = _spatial(coarse, fine, operations, place)
+        self.last = ResidualBlock(fine, operations, place)
+        self.out = _spatial(fine, square, operations, place)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.time(self.space(x))
-
-
-class Upsample(nn.Module):
-    """Double height, width and the number of frames after the first."""
-
-    def __init__(self, inputs: int, outputs: int, operations: Any, place: dict[str, Any]):
-        super().__init__()
-        self.time = TemporalConv(inputs, 2 * inputs, operations, place)
-        self.space = _spatial(inputs, outputs, operations, place)
-
-    def forward(self, x: Tensor) -> Tensor:
-        pairs = self.time(x).unflatten(1, (2, -1))
-        frames = pairs.movedim(1, 3).flatten(2, 3)[:, :, 1:]
-        wide = frames.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
-        return self.space(wide)
+    def forward(self, frames: Tensor) -> Tensor:
+        """Change of frames; both (batch, 3, F, height, width)."""
+        squares = functional.pixel_unshuffle(frames.movedim(1, 2), PIXEL_SQUARE).movedim(2, 1)
+        x = self.fine(self.start(torch.cat((squares, squares[:, :, :1].expand_as(squares)), dim=1)))
+        wide = self.up(self.coarse(self.down(x))).repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
+        change = self.out(functional.silu(self.last(x + wide)))
+        return functional.pixel_shuffle(change.movedim(1, 2), PIXEL_SQUARE).movedim(2, 1)
 
 
 class Codec(nn.Module):
     """Frames to latents and back: 16 times smaller in space, four times in time, the first frame alone.
 
-    Both directions are causal: a latent frame depends on no later frame, and a frame on no later latent frame.
-    The layers at the latents are plain linear maps of a position, so that training can bring the latents to zero mean
-    and unit deviation by changing these weights alone.
+    The first latent frame holds the first picture, each later one what four frames differ from it. Latents are linear
+    in the pixels; decoding is linear too, with a network that adds detail. Both directions are causal: a latent frame
+    depends on no later frame, and a frame on no later latent frame.
 
     Args:
-        widths: channels at 1/4, 1/8 and 1/16 of the size.
+        widths: channels of the network at 1/4 and 1/8 of the size.
         operations: namespace of the layers.
     """
 
     def __init__(self, widths: Sequence[int], operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
         place = {"device": device, "dtype": dtype}
-        fine, middle, coarse = widths
-        pixels = COLOURS * PIXEL_BLOCK**2
-        self.encoder = nn.Sequential(
-            _spatial(pixels, fine, operations, place),
-            ResidualBlock(fine, operations, place),
-            Downsample(fine, middle, operations, place),
-            ResidualBlock(middle, operations, place),
-            Downsample(middle, coarse, operations, place),
-            ResidualBlock(coarse, operations, place),
-            ChannelNorm(coarse, operations, place),
-            _pointwise(coarse, LATENT_CHANNELS, operations, place),
-        )
-        self.decoder = nn.Sequential(
-            _pointwise(LATENT_CHANNELS, coarse, operations, place),
-            ResidualBlock(coarse, operations, place),
-            Upsample(coarse, middle, operations, place),
-            ResidualBlock(middle, operations, place),
-            Upsample(middle, fine, operations, place),
-            ResidualBlock(fine, operations, place),
-            ChannelNorm(fine, operations, place),
-            _spatial(fine, pixels, operations, place),
-        )
+        picture = COLOURS * SPATIAL_COMPRESSION**2
+        change = picture * TEMPORAL_COMPRESSION
+        self.encode_picture = operations.Linear(picture, LATENT_CHANNELS, **place)
+        self.encode_change = operations.Linear(change, LATENT_CHANNELS, **place)
+        self.decode_picture = operations.Linear(LATENT_CHANNELS, picture, **place)
+        self.decode_change = operations.Linear(LATENT_CHANNELS, change, **place)
+        self.refiner = Refiner(widths, operations, place)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Latent (batch, 48, T, h, w) of frames (batch, 3, F, 16h, 16w) in -1..1.
@@ -149,13 +121,17 @@ class Codec(nn.Module):
             raise ValueError(
                 f"Width and height must be multiples of {SPATIAL_COMPRESSION} pixels; this clip is {width} × {height}."
             )
-        blocks = functional.pixel_unshuffle(pixels.movedim(1, 2), PIXEL_BLOCK)
-        return self.encoder(blocks.movedim(2, 1))
+        picture = self.encode_picture(picture_blocks(pixels[:, :, :1]))
+        changes = self.encode_change(change_blocks(pixels))
+        return torch.cat((picture, changes), dim=1).movedim(-1, 1)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Frames (batch, 3, F, 16h, 16w), about -1..1 and not clamped, of a latent (batch, 48, T, h, w)."""
-        blocks = self.decoder(latent).movedim(1, 2)
-        return functional.pixel_shuffle(blocks, PIXEL_BLOCK).movedim(2, 1)
+        rows = latent.movedim(1, -1)
+        first = _pictures(self.decode_picture(rows[:, :1]))
+        later = first + _changes(self.decode_change(rows[:, 1:]))
+        frames = torch.cat((first, later), dim=2)
+        return frames + self.refiner(frames)
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Latent (1, 48, T, h, w) of frames (F, 16h, 16w, 3) of values 0..1; errors as in `encode`."""

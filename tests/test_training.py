@@ -1,0 +1,175 @@
+"""Training: a run resumes exactly, its batches are what their tasks say, and configurations are read with care."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from uniavgen_core.config import MEL_BANDS, audio_tokens, pixel_frames
+from uniavgen_core.training.batches import REFERENCE_TASKS, TASKS, Batch, Batches, Drawing
+from uniavgen_core.training.config import TrainConfig, read_config
+from uniavgen_core.training.shards import Clip, Label, Shards, write_shard
+
+FRAMES = 3
+TOKENS = audio_tokens(pixel_frames(FRAMES))
+SMALLEST = """
+output: run
+validation_data: shards
+precision: "no"
+log_every: 5
+validate_every: 10
+validation_batches: 2
+save_every: 7
+sizes: {blocks: 2, video_width: 256, video_ffn_width: 64, audio_width: 128, audio_ffn_width: 64, text_width: 16,
+  speech_width: 16, speech_ffn_width: 32}
+stages:
+  - {name: audio, steps: 8, tasks: {audio: 1, audio_reference_voice: 1}, data: shards, batch_size: 2,
+     learning_rate: 1.0e-3, final_learning_rate: 1.0e-4, warmup_steps: 2}
+  - {name: all, steps: 12, tasks: {joint: 4, reference_voice: 1, continuation: 1, dubbing: 2, audio_driven: 2},
+     data: shards, batch_size: 2, learning_rate: 1.0e-3, final_learning_rate: 1.0e-4, face_mask_weight: [0.1, 0.0]}
+"""
+
+
+def random_clip(index: int, generator: torch.Generator) -> Clip:
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    label = Label(FRAMES, f"Two red birds {index}.", "A man talks.", starts_at_rest=index % 4 != 3, partner=index ^ 1)
+    audio = noise(TOKENS, MEL_BANDS)
+    return Clip(label, audio, audio + 1, noise(48, FRAMES, 4, 4), noise(48, 1, 4, 4), noise(FRAMES, 4).sigmoid())
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Shards:
+    generator = torch.Generator().manual_seed(0)
+    (tmp_path / "shards").mkdir()
+    for shard in range(2):
+        clips = [random_clip(index, generator) for index in range(8)]
+        write_shard(tmp_path / "shards" / f"{shard}.safetensors", clips)
+    return Shards(tmp_path / "shards")
+
+
+def batch_of(shards: Shards, task: str, step: int = 0, text_dropout: float = 0.0) -> Batch:
+    drawing = Drawing(4, {task: 1.0}, text_dropout, interaction_dropout=0.0, timestep_shift=1.0)
+    return Batches(shards, drawing, range(step, step + 1), seed=0)[0]
+
+
+def write_config(folder: Path, text: str = SMALLEST) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def train(folder: Path, *stops: int | None) -> dict[str, torch.Tensor]:
+    """Train in as many runs as there are stops, each in an object of its own; the weights."""
+    trainer = pytest.importorskip("uniavgen_core.training.trainer", reason="needs accelerate and tensorboard")
+    config = read_config(write_config(folder), TrainConfig)
+    for stop in stops:
+        trainer.Trainer(config, stop).run()
+    return load_file(folder / "run" / "weights.safetensors")
+
+
+def test_a_run_that_stops_and_resumes_gives_the_weights_of_an_unbroken_one(
+    shards: Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(tmp_path, None)
+    (tmp_path / "run").rename(tmp_path / "whole")
+    broken = train(tmp_path, 5, 13, None)
+    assert whole.keys() == broken.keys()
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+    lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["kind"] == "train"] == [5, 10, 15, 20]
+    assert [line["step"] for line in lines if line["kind"] == "validation"] == [10, 20]
+    assert all(torch.isfinite(torch.tensor(line["loss"])) for line in lines if line["kind"] == "train")
+    assert len(list((tmp_path / "whole" / "checkpoints").iterdir())) == 2
+    assert list((tmp_path / "whole" / "tensorboard").rglob("events.out.tfevents*"))
+
+
+def test_what_is_kept_follows_from_the_task(shards: Shards) -> None:
+    kept = {task: batch_of(shards, task).kept for task in TASKS}
+    video = {task: sum(parts.video) for task, parts in kept.items()}
+    audio = {task: sum(parts.audio) for task, parts in kept.items()}
+    assert video["joint"] == video["reference_voice"] == video["audio_driven"] == 1
+    assert video["dubbing"] == FRAMES
+    assert video["continuation"] == 2
+    assert audio["joint"] == audio["reference_voice"] == audio["dubbing"] == 0
+    assert audio["audio_driven"] == TOKENS
+    assert audio["continuation"] == 31
+
+
+def test_sound_that_is_given_is_loud_and_sound_to_make_is_not(shards: Shards) -> None:
+    clean = torch.stack([shards.tensor(clip, "audio") for clip in range(len(shards))])
+    for task, offset in (("joint", 0), ("continuation", 0), ("audio_driven", 1)):
+        for row in batch_of(shards, task).audio[:, 0]:
+            assert (clean + offset - row).abs().amax(dim=(1, 2)).min() < 0.01, task
+
+
+def test_a_reference_voice_is_the_partners_sound_with_its_transcript(shards: Shards) -> None:
+    for task in TASKS:
+        batch = batch_of(shards, task)
+        assert (batch.reference_audio is not None) == (task in REFERENCE_TASKS)
+    batch = batch_of(shards, "reference_voice")
+    assert batch.reference_audio is not None
+    assert batch.reference_audio.shape == (4, TOKENS + 30, MEL_BANDS)
+    plain = batch_of(shards, "joint")
+    assert all(len(symbols) > 1.8 * len(plain.symbols[0]) for symbols in batch.symbols)
+
+
+def test_joint_clips_start_at_rest(shards: Shards) -> None:
+    for step in range(10):
+        batch = batch_of(shards, "joint", step)
+        assert batch.video is not None
+        starts = [
+            clip
+            for clip in range(len(shards))
+            for row in batch.video
+            if torch.allclose(shards.tensor(clip, "video"), row, atol=1e-3)
+        ]
+        assert len(starts) == 4
+        assert all(shards.labels[clip].starts_at_rest for clip in starts)
+
+
+def test_caption_and_words_are_left_out_together(shards: Shards) -> None:
+    batches = [batch_of(shards, "joint", step, text_dropout=0.5) for step in range(10)]
+    dropped = [caption == "" for batch in batches for caption in batch.captions]
+    silent = [symbols == [0] + [-1] * 9 for batch in batches for symbols in batch.symbols]
+    assert dropped == silent
+    assert 5 < sum(dropped) < 35
+
+
+def test_batches_follow_from_seed_step_and_process_alone(shards: Shards) -> None:
+    drawing = Drawing(4, {"joint": 1.0}, 0.1, 0.1, 1.0)
+
+    def noise(step: int, **place: int) -> torch.Tensor:
+        return Batches(shards, drawing, range(step, step + 3), **{"seed": 0, **place})[0].audio_noise
+
+    assert torch.equal(noise(4), Batches(shards, drawing, range(10), seed=0)[4].audio_noise)
+    others = (noise(5), noise(4, seed=1), noise(4, process=1))
+    assert all(other.shape != noise(4).shape or not torch.equal(noise(4), other) for other in others)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("output: run", "outptu: run"), "unknown entries outptu"),
+        (("validation_data: shards\n", ""), "write validation_data"),
+        (("steps: 12", "steps: many"), "stages 2: steps is 'many'"),
+        (("output: run", "output: ["), "is not YAML"),
+    ],
+)
+def test_a_wrong_configuration_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_config(write_config(tmp_path, SMALLEST.replace(*change)), TrainConfig)
+
+
+def test_unknown_tasks_and_empty_folders_are_named(shards: Shards, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no task singing"):
+        batch_of(shards, "singing")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty holds no shards"):
+        Shards(tmp_path / "empty")

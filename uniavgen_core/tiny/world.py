@@ -1,0 +1,114 @@
+"""The small model's world: who there is, what mood they can be in, and the words that they know."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+KINDS = ("man", "woman", "child", "grandfather")
+"""Kinds of speaker. A kind has looks and a voice of its own."""
+MOODS = ("neutral", "happy", "angry", "sad")
+
+NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+COLOURS = ("red", "blue", "green", "yellow", "black", "white", "orange", "pink")
+ANIMALS = ("cat", "dog", "bird", "horse", "duck", "lion", "bear", "fish")
+MANY_ANIMALS = ("cats", "dogs", "birds", "horses", "ducks", "lions", "bears", "fish")
+GREETINGS = ("hello", "hi", "goodbye", "welcome", "thanks", "please")
+TIMES_OF_DAY = ("morning", "evening", "night")
+PEOPLE = ("i", "we", "you")
+DEEDS = ("see", "like", "want", "have", "love", "find")
+"""Verbs that need an object."""
+MOVES = ("run", "jump", "sing", "sleep", "play", "swim")
+SMALL_WORDS = ("good", "and", "the", "my")
+WORDS = tuple(
+    dict.fromkeys(
+        NUMBERS + COLOURS + ANIMALS + MANY_ANIMALS + GREETINGS + TIMES_OF_DAY + PEOPLE + DEEDS + MOVES + SMALL_WORDS
+    )
+)
+FEWEST_WORDS, MOST_WORDS = 2, 6
+"""Words of a sentence."""
+
+CAPTIONS = (
+    "{A_mood} {kind} looks at the camera and speaks.",
+    "A {kind} speaks in {a_mood} mood.",
+    "{A_mood} {kind} talks.",
+    "Portrait of a {kind} who sounds {mood}.",
+)
+
+
+def words_of(speech: str) -> list[str]:
+    """The words of a text in lower case, without punctuation."""
+    return re.findall(r"[^\W_]+", speech.lower())
+
+
+def check_words(speech: str) -> None:
+    """Refuse words that the small model has not learned.
+
+    Raises:
+        ValueError: no words, or unknown ones; the message lists the words that there are.
+    """
+    words = words_of(speech)
+    unknown = [word for word in dict.fromkeys(words) if word not in WORDS]
+    if not words or unknown:
+        problem = f"does not know {', '.join(map(repr, unknown))}" if unknown else "needs something to say"
+        raise ValueError(
+            f"The small model {problem}. Its words are: {', '.join(WORDS)}. Use {FEWEST_WORDS} to {MOST_WORDS} of "
+            "them."
+        )
+
+
+def draw_caption(kind: str, mood: str, random: Random) -> str:
+    """What is seen, in one of a few forms."""
+    a_mood = f"{'an' if mood.startswith('a') else 'a'} {mood}"
+    return random.choice(CAPTIONS).format(kind=kind, mood=mood, a_mood=a_mood, A_mood=a_mood.capitalize())
+
+
+def draw_sentence(random: Random) -> str:
+    """A sentence of two to six words, with a capital letter, a comma after a greeting and a full stop."""
+    form = random.choice((_greeting_and_things, _things, _deed, _things_that_move, _two_things, _wish, _one_thing))
+    sentence = form(random)
+    return sentence[0].upper() + sentence[1:] + "."
+
+
+def _count(random: Random, colour: bool) -> str:
+    number = random.choice(NUMBERS)
+    animal = random.choice(ANIMALS if number == "one" else MANY_ANIMALS)
+    return f"{number} {random.choice(COLOURS)} {animal}" if colour else f"{number} {animal}"
+
+
+def _greeting(random: Random) -> str:
+    return random.choice((*GREETINGS, f"good {random.choice(TIMES_OF_DAY)}"))
+
+
+def _greeting_and_things(random: Random) -> str:
+    return f"{_greeting(random)}, {_count(random, colour=random.random() < 0.6)}"
+
+
+def _things(random: Random) -> str:
+    return _count(random, colour=random.random() < 0.7)
+
+
+def _deed(random: Random) -> str:
+    thing = _count(random, colour=random.random() < 0.6)
+    person = random.choice(PEOPLE)
+    return f"{person.upper() if person == 'i' else person} {random.choice(DEEDS)} {thing}"
+
+
+def _things_that_move(random: Random) -> str:
+    number = random.choice(NUMBERS[1:])
+    colour = f" {random.choice(COLOURS)}" if random.random() < 0.4 else ""
+    return f"{number}{colour} {random.choice(MANY_ANIMALS)} {random.choice(MOVES)}"
+
+
+def _two_things(random: Random) -> str:
+    return f"{_count(random, colour=False)} and {_count(random, colour=random.random() < 0.3)}"
+
+
+def _wish(random: Random) -> str:
+    return f"{_greeting(random)}, {random.choice(('my', 'the'))} {random.choice(COLOURS)} {random.choice(ANIMALS)}"
+
+
+def _one_thing(random: Random) -> str:
+    person = random.choice(PEOPLE)
+    thing = f"{random.choice(('my', 'the'))} {random.choice(COLOURS)} {random.choice(ANIMALS)}"
+    return f"{person.upper() if person == 'i' else person} {random.choice(DEEDS)} {thing}"

@@ -1,0 +1,214 @@
+"""Batches for training: clips of one length, set one task, with their noise.
+
+A batch follows from the run's seed and its step alone, so that a run resumes exactly and needs no state of its data.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..audio.mel import MEL_FLOOR, normalise_mel
+from ..config import AUDIO_TOKENS_PER_SECOND
+from ..joint_latent import tokens_of_frames
+from ..sampling.schedule import shift_sigma
+from ..speech.prompt import SILENCE_SECONDS, negative_symbols, positive_symbols
+from ..tasks import Directions, KeptParts, directions, kept_prefix
+from .shards import Shards
+
+AUDIO_TASKS = ("audio", "audio_reference_voice")
+"""Tasks of the audio branch alone."""
+FROM_REST_TASKS = ("joint", "reference_voice")
+"""Tasks whose first frame is the portrait."""
+TASKS = (*AUDIO_TASKS, "joint", "reference_voice", "continuation", "dubbing", "audio_driven")
+REFERENCE_TASKS = ("audio_reference_voice", "reference_voice")
+CONTINUED_FRAMES = range(2, 5)
+"""Latent frames of the past that continuation is given."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of one length and one task, the noise that they are mixed with, and what is told of them.
+
+    `video` (batch, 48, T, h, w), `audio` (batch, 1, L, 80) and their noise; `sigma` (batch) in 0..1, the share of
+    noise; `portrait` (batch, 48, 1, h, w); `reference_audio` (batch, R, 80); `face_mask` (batch, T, N). A batch of the
+    audio branch alone has no `video`.
+    """
+
+    task: str
+    audio: Tensor
+    audio_noise: Tensor
+    sigma: Tensor
+    symbols: list[list[int]]
+    captions: list[str]
+    kept: KeptParts
+    directions: Directions
+    video: Tensor | None = None
+    video_noise: Tensor | None = None
+    portrait: Tensor | None = None
+    face_mask: Tensor | None = None
+    reference_audio: Tensor | None = None
+    caption_features: list[Tensor] | None = None
+    """Rows (n, width) of each caption by a frozen encoder, where the shards have them."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How batches are drawn."""
+
+    batch_size: int
+    tasks: Mapping[str, float]
+    """Tasks and their shares."""
+    text_dropout: float
+    """Share of clips whose caption and words are left out, for guidance."""
+    interaction_dropout: float
+    """Share of batches whose branches do not see each other, for guidance."""
+    timestep_shift: float
+
+
+class Batches(Dataset[Batch]):
+    """The batch of each step of a run, for one of its processes."""
+
+    def __init__(self, shards: Shards, drawing: Drawing, steps: range, seed: int, process: int = 0):
+        unknown = set(drawing.tasks) - set(TASKS)
+        if unknown:
+            raise ValueError(f"There is no task {', '.join(sorted(unknown))}: choose from {', '.join(TASKS)}.")
+        self._shards = shards
+        self._drawing = drawing
+        self._steps = steps
+        self._seed = (seed, process)
+        self._clips = {
+            task: shards.of_one_form(from_rest=task in FROM_REST_TASKS, with_partner=task in REFERENCE_TASKS)
+            for task in drawing.tasks
+        }
+        idle = sorted(task for task, clips in self._clips.items() if not clips)
+        if idle:
+            raise ValueError(
+                f"The shards have no clip for the task {', '.join(idle)}: {' and '.join(REFERENCE_TASKS)} need two "
+                "clips of a voice, the others one that starts at rest."
+            )
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __getitem__(self, index: int) -> Batch:
+        step = self._steps[index]
+        generator = torch.Generator().manual_seed(zlib.crc32(repr((*self._seed, step)).encode()))
+        task = self._draw_task(generator)
+        clips = self._draw_clips(generator, task)
+        return _Assembly(self._shards, self._drawing, task, clips, generator).batch()
+
+    def _draw_task(self, generator: torch.Generator) -> str:
+        tasks = list(self._drawing.tasks)
+        shares = torch.tensor([self._drawing.tasks[task] for task in tasks], dtype=torch.float64)
+        return tasks[int(torch.multinomial(shares, 1, generator=generator))]
+
+    def _draw_clips(self, generator: torch.Generator, task: str) -> list[int]:
+        """Clips of one form; forms are as frequent as their clips."""
+        forms = self._clips[task]
+        counts = torch.tensor([len(clips) for clips in forms], dtype=torch.float64)
+        clips = forms[int(torch.multinomial(counts, 1, generator=generator))]
+        places = torch.randint(len(clips), (self._drawing.batch_size,), generator=generator)
+        return clips[places].tolist()
+
+
+class _Assembly:
+    """One batch in the making."""
+
+    def __init__(self, shards: Shards, drawing: Drawing, task: str, clips: list[int], generator: torch.Generator):
+        self.shards, self.drawing, self.task, self.clips, self.generator = shards, drawing, task, clips, generator
+        self.labels = [shards.labels[clip] for clip in clips]
+
+    def batch(self) -> Batch:
+        # Sound that is given has its peak scaled, as when sampling; a generated past keeps its own loudness.
+        audio = self._stack("loud_audio" if self.task == "audio_driven" else "audio").unsqueeze(1)
+        audio_tokens = audio.shape[2]
+        reference = self._reference_audio() if self.task in REFERENCE_TASKS else None
+        symbols, dropped = self._symbols(reference is not None)
+        kept = self._kept(self.labels[0].latent_frames, audio_tokens)
+        alone = self.task in AUDIO_TASKS
+        video = None if alone else self._stack("video")
+        return Batch(
+            task=self.task,
+            audio=audio,
+            audio_noise=self._noise(audio),
+            sigma=shift_sigma(torch.rand(len(self.clips), generator=self.generator), self.drawing.timestep_shift),
+            symbols=symbols,
+            captions=["" if drop else label.caption for label, drop in zip(self.labels, dropped, strict=True)],
+            kept=kept,
+            directions=self._directions(kept, reference is not None),
+            video=video,
+            video_noise=None if video is None else self._noise(video),
+            portrait=None if alone else self._stack("portrait"),
+            face_mask=None if alone else self._stack("face_mask"),
+            reference_audio=reference,
+            caption_features=None if alone else self._caption_features(dropped),
+        )
+
+    def _stack(self, name: str) -> Tensor:
+        return torch.stack([self.shards.tensor(clip, name) for clip in self.clips])
+
+    def _noise(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self.generator)
+
+    def _chance(self) -> float:
+        return float(torch.rand((), generator=self.generator))
+
+    def _reference_audio(self) -> Tensor:
+        """The partners' sounds and a silence after them."""
+        sounds = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
+        silence = normalise_mel(torch.tensor(MEL_FLOOR).log()).expand(
+            len(self.clips), round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND), sounds.shape[-1]
+        )
+        return torch.cat((sounds, silence), dim=1)
+
+    def _partner(self, clip: int) -> int:
+        partner = self.shards.partner(clip)
+        if partner is None:
+            raise ValueError(f"Clip {clip} has no other clip of its voice, which the task '{self.task}' needs.")
+        return partner
+
+    def _symbols(self, has_reference: bool) -> tuple[list[list[int]], list[bool]]:
+        """What is said in each clip, and whether it and the caption are left out."""
+        symbols, dropped = [], []
+        for clip, label in zip(self.clips, self.labels, strict=True):
+            transcript = self.shards.labels[self._partner(clip)].speech if has_reference else None
+            dropped.append(self._chance() < self.drawing.text_dropout)
+            symbols.append(
+                negative_symbols(label.language, transcript)
+                if dropped[-1]
+                else positive_symbols(label.speech, label.language, transcript)
+            )
+        return symbols, dropped
+
+    def _caption_features(self, dropped: list[bool]) -> list[Tensor] | None:
+        features = []
+        for clip, drop in zip(self.clips, dropped, strict=True):
+            empty = self.shards.empty_caption(clip)
+            if empty is None:
+                return None
+            features.append(empty if drop else self.shards.tensor(clip, "caption"))
+        return features
+
+    def _kept(self, frames: int, tokens: int) -> KeptParts:
+        if self.task in AUDIO_TASKS:
+            return KeptParts(video=(False,) * frames, audio=(False,) * tokens)
+        if self.task == "dubbing":
+            return kept_prefix(frames, tokens, frames)
+        if self.task == "audio_driven":
+            return kept_prefix(frames, tokens, 1, tokens)
+        if self.task == "continuation":
+            low, high = CONTINUED_FRAMES.start, min(CONTINUED_FRAMES.stop, frames)
+            past = int(torch.randint(low, high, (), generator=self.generator))
+            return kept_prefix(frames, tokens, past, len(tokens_of_frames(range(past), frames, tokens)))
+        return kept_prefix(frames, tokens, 1)
+
+    def _directions(self, kept: KeptParts, has_reference: bool) -> Directions:
+        if self._chance() < self.drawing.interaction_dropout:
+            return Directions(audio_to_video=False, video_to_audio=False)
+        return directions(kept.video, kept.audio, has_reference, negative=False)

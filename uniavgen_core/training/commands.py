@@ -1,0 +1,176 @@
+"""The commands of training: render, prepare, train-codec, train, bundle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import re
+import subprocess
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ..backend import torch_operations
+from ..config import FRAME_RATE, MAX_LATENT_FRAMES, SHORT_SIDE, TRAINED_LATENT_FRAMES, clip_seconds, whole_latent_frames
+from ..joint_latent import check_size
+from ..speech.text import LANGUAGES
+from ..tiny.bundle import CODEC_WIDTHS, MAX_PARAMETERS, WEIGHTS_FILE
+from ..tiny.bundle import SHORT_SIDE as TINY_SHORT_SIDE
+from ..tiny.codec import Codec
+from .config import CodecConfig, TrainConfig, read_config
+from .segments import SHORTEST_LATENT_FRAMES, Form
+
+logger = logging.getLogger(__name__)
+
+
+def add_render_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="where the shards go; those that are there stay")
+    parser.add_argument("--split", default="train", choices=("train", "validation", "test"))
+    parser.add_argument("--first", type=int, default=0, help="number of the first clip in the split (even)")
+    parser.add_argument("--clips", type=int, default=4096, help="how many clips (even)")
+    parser.add_argument("--codec", type=Path, help="weights of the picture codec; without them, sound alone")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
+
+
+def run_render(arguments: argparse.Namespace) -> int:
+    from .corpus import SPLITS
+    from .render import Rendering, render
+
+    if arguments.first % 2 or arguments.clips % 2:
+        raise ValueError("--first and --clips must be even: clips come in pairs of one voice.")
+    codec = None
+    if arguments.codec is not None:
+        codec = Codec(CODEC_WIDTHS, torch_operations).eval()
+        codec.load_state_dict(load_file(arguments.codec))
+    first_seed = SPLITS[arguments.split].start + arguments.first
+    render(Rendering(arguments.folder, first_seed, arguments.clips, codec), arguments.workers)
+    return 0
+
+
+def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="video files, each with a .txt of the same name: what is said, then the caption if there is one; a "
+        "sub-folder for each speaker",
+    )
+    parser.add_argument("output", type=Path, help="where the shards go; those that are there stay")
+    parser.add_argument("--face-detector", type=Path, required=True, help="insightface's SCRFD, an ONNX file")
+    parser.add_argument(
+        "--codec", default="tiny", help="tiny, weights of such a codec, or a diffusers folder of the Wan 2.2 VAE"
+    )
+    parser.add_argument(
+        "--caption-encoder", type=Path, help="transformers folder of umT5; without it, an encoder learns with the model"
+    )
+    parser.add_argument("--caption", default="", help="caption of clips that have none")
+    parser.add_argument("--short-side", type=int, help="of the pictures in pixels (default: 128 for the small codec)")
+    parser.add_argument("--size", help="WIDTHxHEIGHT of all pictures; else each keeps its aspect")
+    parser.add_argument("--seconds", type=float, default=clip_seconds(TRAINED_LATENT_FRAMES), help="at most, a segment")
+    parser.add_argument("--language", choices=list(LANGUAGES), help="of the speech (default: found out)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="of codec and encoder")
+
+
+def run_prepare(arguments: argparse.Namespace) -> int:
+    from ..face.detection import FaceDetector
+    from .codecs import load_codec
+    from .frozen_captions import FrozenCaptions
+    from .prepare import Preparation, prepare
+
+    device = torch.device(arguments.device)
+    codec = load_codec(arguments.codec)
+    form = _form(arguments, TINY_SHORT_SIDE if isinstance(codec, Codec) else SHORT_SIDE)
+    encoder = arguments.caption_encoder
+    preparation = Preparation(
+        folder=arguments.folder,
+        output=arguments.output,
+        form=form,
+        codec=codec.to(device),
+        detector=FaceDetector(arguments.face_detector),
+        captions=None if encoder is None else FrozenCaptions(encoder, device),
+        caption=arguments.caption,
+        settings={"codec": arguments.codec, "caption-encoder": "" if encoder is None else str(encoder)},
+        device=device,
+    )
+    with logging_redirect_tqdm():
+        summary = prepare(preparation)
+    logger.info(
+        "%d segments (%.1f minutes) are new, %d skipped, %d clips were there already.",
+        summary.segments, summary.seconds / 60, summary.skipped, summary.finished,
+    )  # fmt: skip
+    return 0
+
+
+def _form(arguments: argparse.Namespace, short_side: int) -> Form:
+    """What the options say of the segments.
+
+    Raises:
+        ValueError: the size or the length cannot be had.
+    """
+    size = None if arguments.size is None else _size(arguments.size)
+    longest = whole_latent_frames(int(round(arguments.seconds * FRAME_RATE, 6)))
+    if not SHORTEST_LATENT_FRAMES <= longest <= MAX_LATENT_FRAMES:
+        least, most = clip_seconds(SHORTEST_LATENT_FRAMES), clip_seconds(MAX_LATENT_FRAMES)
+        raise ValueError(f"--seconds is {arguments.seconds:g}: give {least:.2f} to {most:.2f}.")
+    return Form(longest, arguments.short_side or short_side, size, arguments.language)
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)[x×](\d+)", text)
+    if match is None:
+        raise ValueError(f"--size is {text!r}: give width and height, such as 768x512.")
+    width, height = map(int, match.groups())
+    check_size(width, height)
+    return width, height
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", type=Path, help="a YAML file, as in configs/")
+    parser.add_argument("--stop-after", type=int, help="stop after this step with a checkpoint")
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    from .trainer import Trainer
+
+    Trainer(read_config(arguments.config, TrainConfig), arguments.stop_after).run()
+    return 0
+
+
+def run_train_codec(arguments: argparse.Namespace) -> int:
+    from .codec_training import train_codec
+
+    train_codec(read_config(arguments.config, CodecConfig))
+    return 0
+
+
+def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weights", type=Path, help="weights.safetensors of a run")
+    parser.add_argument("codec", type=Path, help="weights of the picture codec")
+    parser.add_argument("--mask-iou", type=float, help="of the face mask, at the end of its supervision")
+    parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
+
+
+def run_bundle(arguments: argparse.Namespace) -> int:
+    """Join a run's weights and the codec's in one file, in half precision."""
+    state = load_file(arguments.weights)
+    state |= {f"codec.{name}": x for name, x in load_file(arguments.codec).items()}
+    parameters = sum(x.numel() for x in state.values())
+    if parameters > MAX_PARAMETERS:
+        raise ValueError(f"The small model may have {MAX_PARAMETERS:,} weights, these are {parameters:,}.")
+    with safe_open(arguments.weights, framework="pt") as file:
+        run = file.metadata()
+    metadata = {**run, "commit": _commit(), "parameters": str(parameters), "torch": torch.__version__}
+    if arguments.mask_iou is not None:
+        metadata["mask_iou"] = json.dumps(arguments.mask_iou)
+    save_file({name: x.half().contiguous() for name, x in state.items()}, arguments.output, metadata=metadata)
+    return 0
+
+
+def _commit() -> str:
+    """The commit that is checked out."""
+    return subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+    ).stdout.strip()

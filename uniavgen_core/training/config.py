@@ -1,0 +1,152 @@
+"""The configuration of a training run, read from a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the run with its own tasks and learning rate."""
+
+    name: str
+    steps: int
+    tasks: dict[str, float]
+    """Shares of the tasks, which are named in batches.py."""
+    data: str
+    """Folder of shards, from the configuration's folder."""
+    batch_size: int
+    """Clips a step and process."""
+    learning_rate: float
+    final_learning_rate: float
+    """Reached along a half cosine."""
+    warmup_steps: int = 0
+    face_mask_weight: tuple[float, float] = (0.0, 0.0)
+    """λ of the face-mask loss at the first and at the last step, linear between them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What all runs have. Paths are taken from the folder of the configuration's file."""
+
+    output: str
+    """Folder of checkpoints, logs and samples."""
+    seed: int = 0
+    log_every: int = 20
+    folder: Path = Path()
+    """Where the configuration's file lies."""
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecConfig(Config):
+    """A run for the picture codec.
+
+    Its network learns from latents with noise, as those of a sampled clip are not exact. Pixels that move weigh more:
+    they are few, and speech is in them.
+    """
+
+    steps: int = 4000
+    clips: int = 384
+    batch_size: int = 4
+    frames: int = 9
+    learning_rate: float = 2e-3
+    warmup_steps: int = 100
+    latent_noise: float = 0.1
+    motion_weight: float = 4.0
+    ema_decay: float = 0.998
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Config):
+    """A run for the joint model."""
+
+    stages: list[Stage]
+    validation_data: str
+    model: str = ""
+    """File or folder of weights to go on from: a UniAVGen checkpoint, or the weights of a run. Without it they are
+    random."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Sizes of a random model that differ from the small model's; a checkpoint has its own."""
+    frozen_captions: bool = False
+    """Whether the shards hold features of their captions by a frozen encoder, so that none is trained here."""
+    codec: str = ""
+    """The picture codec, for samples: `tiny`, its weights, or a diffusers folder of the Wan 2.2 VAE."""
+    precision: str = "bf16"
+    """bf16, fp16 or no."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    ema_decay: float = 0.999
+    text_dropout: float = 0.1
+    interaction_dropout: float = 0.1
+    timestep_shift: float = 1.0
+    gradient_checkpointing: bool = False
+    loader_workers: int = 0
+    validate_every: int = 500
+    validation_batches: int = 8
+    save_every: int = 500
+    sample_every: int = 0
+    """Steps between samples (a contact sheet and a sound); 0 makes none."""
+
+    @property
+    def steps(self) -> int:
+        return sum(stage.steps for stage in self.stages)
+
+    def stage_at(self, step: int) -> tuple[Stage, int]:
+        """The stage of a step and the step's number in it."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage, step
+            step -= stage.steps
+        raise ValueError(f"The run has {self.steps} steps.")
+
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def read_config(path: Path, kind: type[AnyConfig]) -> AnyConfig:
+    """Read a configuration of the given kind.
+
+    Raises:
+        ValueError: an unknown or missing entry, or a value of another type; the message names it.
+    """
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+    if not isinstance(entries, dict):
+        raise ValueError(f"{path} must hold entries such as 'output: …' and 'stages: …'.")
+    return _read(kind, {**entries, "folder": path.parent}, str(path))
+
+
+def _read(kind: Any, entries: Mapping[str, Any], where: str) -> Any:
+    known = {entry.name: entry for entry in fields(kind)}
+    unknown = sorted(set(entries) - set(known))
+    if unknown:
+        raise ValueError(f"{where}: unknown entries {', '.join(unknown)}. There are: {', '.join(known)}.")
+    required = {name for name, entry in known.items() if entry.default is MISSING and entry.default_factory is MISSING}
+    missing = sorted(required - set(entries))
+    if missing:
+        raise ValueError(f"{where}: write {', '.join(missing)}.")
+    types = get_type_hints(kind)
+    return kind(**{name: _convert(types[name], value, f"{where}: {name}") for name, value in entries.items()})
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    origin = getattr(kind, "__origin__", kind)
+    if origin is list:
+        return [_convert(kind.__args__[0], item, f"{where} {number}") for number, item in enumerate(value, 1)]
+    if is_dataclass(origin):
+        return _read(origin, value, where)
+    try:
+        return tuple(map(float, value)) if origin is tuple else origin(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where} is {value!r}: it must be of the kind {origin.__name__}.") from error

@@ -1,0 +1,135 @@
+"""The small model's corpus: any clip is made from its seed, with the truth about it.
+
+Clips come in pairs. Seeds 2n and 2n + 1 show the same person in the same mood for the same time, with other words, so
+that one is the reference voice of the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from random import Random
+
+import numpy
+
+from ..audio.envelope import rms_envelope
+from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, clip_seconds, pixel_frames
+from ..tiny.drawing import Painter
+from ..tiny.people import Person
+from ..tiny.pose import Pose
+from ..tiny.world import KINDS, MOODS, draw_caption, draw_sentence
+from .animation import animate
+from .voice import Phoneme, Speech, Synthesiser, Voice
+
+SPLITS = {
+    "train": range(0, 1_000_000_000),
+    "validation": range(1_000_000_000, 1_100_000_000),
+    "test": range(1_100_000_000, 1_200_000_000),
+}
+"""Seeds of each part of the corpus."""
+LATENT_FRAMES = range(8, 13)
+"""Lengths of clips: 1.8 to 2.8 seconds."""
+LEAD_SECONDS = (0.08, 0.2)
+"""Silence before the first word."""
+TAIL_SECONDS = 0.08
+"""Least silence after the last word."""
+SHORTEST_SHARE = 0.6
+"""Of a clip's time that is spoken, at least."""
+REST_SHARE = 0.75
+"""Of the clips that start at rest."""
+FRAMES_BEFORE = 10
+"""Pixel frames that lie before a clip that does not start at rest."""
+
+
+@dataclass(frozen=True)
+class CorpusClip:
+    """A clip and the truth about it."""
+
+    seed: int
+    person: Person
+    mood: str
+    caption: str
+    speech: str
+    latent_frames: int
+    sound: numpy.ndarray
+    """(samples) at 24 kHz, float32, as loud as the mood is: audio_tokens · 240 samples."""
+    phonemes: tuple[Phoneme, ...]
+    starts_at_rest: bool
+    """Whether the first frame is the portrait; else the clip starts in the middle of the person's mood and motion."""
+
+    @property
+    def seconds(self) -> float:
+        return clip_seconds(self.latent_frames)
+
+    @property
+    def kind(self) -> str:
+        return self.person.kind
+
+    @cached_property
+    def pictures(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Frames (F, 128, 128, 3) of bytes and the masks of their faces (F, 128, 128) of 0 or 255."""
+        before = 0 if self.starts_at_rest else FRAMES_BEFORE
+        seconds = before / FRAME_RATE
+        phonemes = [Phoneme(p.start + seconds, p.end + seconds, p.symbol) for p in self.phonemes]
+        envelope = rms_envelope(self.sound, pixel_frames(self.latent_frames))
+        envelope = numpy.pad(envelope, (before, 0))
+        poses = animate(phonemes, envelope, self.mood, len(envelope), self.seed)[before:]
+        pictures, masks = zip(*map(Painter(self.person).draw, poses), strict=True)
+        return numpy.stack(pictures), numpy.stack(masks)
+
+    @property
+    def portrait(self) -> numpy.ndarray:
+        """The person at rest, (128, 128, 3) of bytes."""
+        return Painter(self.person).draw(Pose())[0]
+
+    @property
+    def frames(self) -> numpy.ndarray:
+        return self.pictures[0]
+
+    @property
+    def face_mask(self) -> numpy.ndarray:
+        return self.pictures[1]
+
+
+def partner(seed: int) -> int:
+    """The seed of the clip that shares this one's person, mood and length."""
+    return seed ^ 1
+
+
+def make_clip(seed: int, synthesiser: Synthesiser) -> CorpusClip:
+    """The clip of a seed. Its pictures are drawn when they are first asked for."""
+    pair = Random(f"pair {seed // 2}")
+    person = Person.from_seed(seed // 2, pair.choice(KINDS))
+    mood = pair.choice(MOODS)
+    latent_frames = pair.choice(LATENT_FRAMES)
+    voice = Voice.of(person.kind, mood, seed // 2)
+    random = Random(f"clip {seed}")
+    seconds = clip_seconds(latent_frames)
+    lead = random.uniform(*LEAD_SECONDS)
+    sentence, speech = _say(random, synthesiser, voice, seconds - lead - TAIL_SECONDS, seconds * SHORTEST_SHARE)
+    start = round(lead * SAMPLE_RATE)
+    sound = numpy.zeros(audio_tokens(pixel_frames(latent_frames)) * HOP_LENGTH, dtype=numpy.float32)
+    sound[start : start + len(speech.samples)] = speech.samples
+    shift = start / SAMPLE_RATE
+    return CorpusClip(
+        seed=seed,
+        person=person,
+        mood=mood,
+        caption=draw_caption(person.kind, mood, random),
+        speech=sentence,
+        latent_frames=latent_frames,
+        sound=sound,
+        phonemes=tuple(Phoneme(p.start + shift, p.end + shift, p.symbol) for p in speech.phonemes),
+        starts_at_rest=random.random() < REST_SHARE,
+    )
+
+
+def _say(
+    random: Random, synthesiser: Synthesiser, voice: Voice, longest: float, shortest: float
+) -> tuple[str, Speech]:
+    """A sentence that lasts from `shortest` to `longest` seconds, and its sound."""
+    while True:
+        sentence = draw_sentence(random)
+        speech = synthesiser.speak(sentence, voice)
+        if shortest <= len(speech.samples) / SAMPLE_RATE <= longest:
+            return sentence, speech

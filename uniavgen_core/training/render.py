@@ -1,0 +1,101 @@
+"""Render the corpus to shards ahead of training, in worker processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from einops import reduce
+from torch import Tensor
+from tqdm import tqdm
+
+from ..audio.mel import log_mel, normalise_mel, peak_scale
+from ..config import SIZE_MULTIPLE, TEMPORAL_COMPRESSION
+from ..tiny.codec import Codec
+from .corpus import CorpusClip, make_clip, partner
+from .shards import SUFFIX, Clip, Label, write_shard
+from .voice import Synthesiser
+
+CLIPS_A_SHARD = 64
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What to render.
+
+    `first_seed` and the number of clips are even: clips come in pairs of one voice.
+    """
+
+    folder: Path
+    first_seed: int
+    clips: int
+    codec: Codec | None
+    """None renders sound alone."""
+
+
+def render(rendering: Rendering, workers: int) -> None:
+    """Write the shards that are not there yet."""
+    rendering.folder.mkdir(parents=True, exist_ok=True)
+    seeds = range(rendering.first_seed, rendering.first_seed + rendering.clips)
+    parts = [seeds[start : start + CLIPS_A_SHARD] for start in range(0, len(seeds), CLIPS_A_SHARD)]
+    missing = [part for part in parts if not _path(rendering.folder, part).is_file()]
+    write = partial(_write, rendering)
+    with multiprocessing.get_context("spawn").Pool(workers, _use_one_thread) as pool:
+        for _ in tqdm(pool.imap_unordered(write, missing), total=len(missing), desc="render", unit="shard"):
+            pass
+
+
+def _path(folder: Path, seeds: range) -> Path:
+    return folder / f"clips_{seeds.start:010d}{SUFFIX}"
+
+
+def _use_one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _write(rendering: Rendering, seeds: range) -> None:
+    write_shard(_path(rendering.folder, seeds), _clips(rendering.codec, seeds))
+
+
+def _clips(codec: Codec | None, seeds: range) -> Iterator[Clip]:
+    synthesiser = Synthesiser()
+    for seed in seeds:
+        yield training_clip(make_clip(seed, synthesiser), codec, partner(seed) - seeds.start)
+
+
+@torch.no_grad()
+def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None = None) -> Clip:
+    """A corpus clip as the model sees it."""
+    sound = torch.from_numpy(clip.sound)
+    label = Label(
+        latent_frames=clip.latent_frames,
+        speech=clip.speech,
+        caption=clip.caption,
+        kind=clip.kind,
+        mood=clip.mood,
+        starts_at_rest=clip.starts_at_rest,
+        partner=reference,
+    )
+    audio, loud_audio = (normalise_mel(log_mel(x)) for x in (sound, peak_scale(sound)))
+    if codec is None:
+        return Clip(label, audio, loud_audio)
+    video, portrait = (
+        codec.encode_frames(torch.from_numpy(pixels).float() / 255)[0] for pixels in (clip.frames, clip.portrait[None])
+    )
+    return Clip(label, audio, loud_audio, video, portrait, token_mask(torch.from_numpy(clip.face_mask)))
+
+
+def token_mask(mask: Tensor) -> Tensor:
+    """The part of each video token that is masked, (T, N), of a mask (F, height, width) of bytes.
+
+    Pixel frame 0 is latent frame 0, pixel frames 4i - 3 to 4i are latent frame i.
+    """
+    tokens = reduce(
+        mask.float() / 255, "f (rows a) (columns b) -> f (rows columns)", "mean", a=SIZE_MULTIPLE, b=SIZE_MULTIPLE
+    )
+    later = reduce(tokens[1:], "(t four) n -> t n", "mean", four=TEMPORAL_COMPRESSION)
+    return torch.cat((tokens[:1], later))

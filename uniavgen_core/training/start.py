@@ -1,0 +1,101 @@
+"""The model that a run starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint import Checkpoint, check_names, check_shapes, load_into, with_optional
+from ..config import ModelSizes
+from ..model.joint_dit import JointDiT
+from ..recognition import recognise
+from ..tiny.bundle import MODEL_SIZES
+from ..tiny.caption import CaptionEncoder
+from .config import TrainConfig
+from .initialise import initialise_caption_encoder, initialise_model
+from .learner import Learner
+from .operations import training_operations
+
+MODEL_PREFIX, CAPTION_PREFIX = "model.", "caption."
+"""What the names of a run's own weights begin with."""
+
+
+def build_learner(config: TrainConfig) -> Learner:
+    """The model with the weights that the run starts from, or random ones that follow from the run's seed.
+
+    Raises:
+        FileNotFoundError, CheckpointError: the weights are not there, damaged, or of another kind.
+        ValueError: the configuration gives sizes that the weights have not.
+    """
+    torch.manual_seed(config.seed)
+    if not config.model:
+        model = JointDiT(_changed(MODEL_SIZES, config.sizes), training_operations)
+        initialise_model(model)
+        return Learner(model, _caption_encoder(config, model.sizes, {}), config.gradient_checkpointing)
+    checkpoint = Checkpoint(config.path(config.model))
+    of_a_run = any(name.startswith(MODEL_PREFIX) for name in checkpoint.meta)
+    model = _model_of_a_run(checkpoint) if of_a_run else _released_model(checkpoint)
+    _check_sizes(config, model.sizes)
+    caption = _under(CAPTION_PREFIX, checkpoint) if of_a_run else {}
+    return Learner(model, _caption_encoder(config, model.sizes, caption), config.gradient_checkpointing)
+
+
+def _released_model(checkpoint: Checkpoint) -> JointDiT:
+    """The model of a checkpoint in the released form, in float32."""
+    model = _empty_model(recognise(checkpoint.meta, str(checkpoint.path)))
+    load_into(model, checkpoint, torch.float32)
+    return model
+
+
+def _model_of_a_run(checkpoint: Checkpoint) -> JointDiT:
+    """The model of weights that a run has written, or of a bundle of them, in float32."""
+    meta = {name.removeprefix(MODEL_PREFIX): x for name, x in checkpoint.meta.items() if name.startswith(MODEL_PREFIX)}
+    model = _empty_model(recognise(meta, str(checkpoint.path)))
+    _fill(model, _under(MODEL_PREFIX, checkpoint), str(checkpoint.path))
+    return model
+
+
+def _changed(sizes: ModelSizes, changes: Mapping[str, int]) -> ModelSizes:
+    unknown = sorted(set(changes) - {entry.name for entry in fields(sizes)})
+    if unknown:
+        raise ValueError(f"sizes has unknown entries {', '.join(unknown)}.")
+    return replace(sizes, **cast("dict[str, Any]", changes))
+
+
+def _empty_model(sizes: ModelSizes) -> JointDiT:
+    return JointDiT(sizes, training_operations, device="meta")
+
+
+def _caption_encoder(config: TrainConfig, sizes: ModelSizes, state: Mapping[str, Tensor]) -> CaptionEncoder | None:
+    """The caption encoder that learns with the model: with these weights, or with random ones where there are none."""
+    if config.frozen_captions:
+        return None
+    encoder = CaptionEncoder(sizes.text_width, training_operations)
+    if state:
+        _fill(encoder, state, f"{config.model} (its caption encoder)")
+    else:
+        initialise_caption_encoder(encoder)
+    return encoder
+
+
+def _under(prefix: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """A checkpoint's tensors whose names begin so, without that, in float32."""
+    names = (name for name in checkpoint.meta if name.startswith(prefix))
+    return {name.removeprefix(prefix): checkpoint.load(name).float() for name in names}
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    check_names(state, module.state_dict(), source)
+    check_shapes(state, module.state_dict(), source)
+    module.load_state_dict(with_optional(dict(state)) if isinstance(module, JointDiT) else dict(state), assign=True)
+
+
+def _check_sizes(config: TrainConfig, sizes: ModelSizes) -> None:
+    wrong = [name for name, value in config.sizes.items() if getattr(sizes, name, None) != value]
+    if wrong:
+        found = ", ".join(f"{name} {getattr(sizes, name, None)}" for name in wrong)
+        raise ValueError(f"The model in {config.model} has {found}: leave out sizes, they are those of the model.")

@@ -1,0 +1,229 @@
+"""The training loop, on Hugging Face Accelerate."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import set_seed
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from .batches import AUDIO_TASKS, Batch, Batches, Drawing
+from .config import Stage, TrainConfig
+from .learner import Learner
+from .shards import Shards
+from .start import build_learner
+
+CHECKPOINTS_KEPT = 2
+VALIDATION_SEED = 1
+
+
+class Trainer:
+    """A run: it starts, or goes on from its last checkpoint.
+
+    Args:
+        config: what to train.
+        stop_after: stop after this many steps of the whole run, with a checkpoint; None runs to the end.
+    """
+
+    def __init__(self, config: TrainConfig, stop_after: int | None = None):
+        self.config = config
+        self.output = config.path(config.output)
+        self.last_step = min(config.steps, stop_after or config.steps)
+        self.accelerator = Accelerator(
+            mixed_precision=config.precision,
+            log_with="tensorboard",
+            project_dir=self.output,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+        set_seed(config.seed)
+        learner = build_learner(config)
+        optimizer = torch.optim.AdamW(
+            learner.parameters(), lr=0.0, betas=config.betas, eps=1e-8, weight_decay=config.weight_decay, fused=True
+        )
+        self.learner, self.optimizer = self.accelerator.prepare(learner, optimizer)
+        self.average = AveragedModel(
+            self.accelerator.unwrap_model(self.learner), multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay)
+        )
+        self.accelerator.register_for_checkpointing(self.average)
+        self.step = self._resume()
+
+    def run(self) -> None:
+        """Train to the end, or to the step that was asked for."""
+        self.accelerator.init_trackers("tensorboard")
+        bar = tqdm(
+            total=self.config.steps, initial=self.step, desc="train", unit="step",
+            disable=not self.accelerator.is_main_process,
+        )  # fmt: skip
+        with (self.output / "log.jsonl").open("a", encoding="utf-8") as log:
+            self._log_file = log
+            while self.step < self.last_step:
+                self._run_stage(bar)
+        self._save()
+        if self.accelerator.is_main_process:
+            save_weights(self.average.module, self.output / "weights.safetensors", self.step)
+        self.accelerator.end_training()
+
+    def _run_stage(self, bar: tqdm) -> None:
+        """The rest of the stage that the run is in."""
+        stage, number = self.config.stage_at(self.step)
+        end = min(self.last_step, self.step - number + stage.steps)
+        recent: list[dict[str, float]] = []
+        start = time.perf_counter()
+        for batch in self._batches(stage, range(self.step, end)):
+            recent.append(self._train(stage, batch))
+            self.step += 1
+            bar.update()
+            if self.step % self.config.log_every == 0:
+                seconds = (time.perf_counter() - start) / len(recent)
+                self._log("train", _means(recent) | {"seconds_a_step": seconds})
+                bar.set_postfix({k: f"{v:.4f}" for k, v in _means(recent).items() if "/" not in k})
+                recent, start = [], time.perf_counter()
+            self._now_and_then(stage)
+
+    def _now_and_then(self, stage: Stage) -> None:
+        config = self.config
+        if self.step % config.validate_every == 0:
+            self._log("validation", self._validate(stage))
+        if self.step % config.save_every == 0 and self.step < self.last_step:
+            self._save()
+        if config.sample_every and self.step % config.sample_every == 0 and self.accelerator.is_main_process:
+            from .samples import write_samples
+
+            write_samples(self.average.module, config, self.output / "samples" / f"{self.step:07d}")
+
+    def _train(self, stage: Stage, batch: Batch) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(stage, self.config.stage_at(self.step)[1])
+        with self.accelerator.autocast():
+            losses = self.learner(batch)
+        loss = self._total(losses, stage)
+        self.accelerator.backward(loss)
+        norm = self.accelerator.clip_grad_norm_(self.learner.parameters(), self.config.gradient_clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update_parameters(self.accelerator.unwrap_model(self.learner))
+        values = {name: value.item() for name, value in losses.items()}
+        by_task = {f"{batch.task}/{name}": value for name, value in values.items()}
+        return values | by_task | {"loss": loss.item(), "gradient_norm": float(norm)}
+
+    def _total(self, losses: dict[str, Tensor], stage: Stage) -> Tensor:
+        """L_v + L_a + λ·L_m."""
+        first, last = stage.face_mask_weight
+        done = self.config.stage_at(self.step)[1] / max(1, stage.steps - 1)
+        weights = {"face_mask": first + (last - first) * done}
+        return torch.stack([weights.get(name, 1.0) * value for name, value in losses.items()]).sum()
+
+    @torch.no_grad()
+    def _validate(self, stage: Stage) -> dict[str, float]:
+        """Losses of the averaged weights on batches that are always the same."""
+        shards = Shards(self.config.path(self.config.validation_data))
+        tasks = {task: 1.0 for task in stage.tasks}
+        batches = Batches(
+            shards, self._drawing(replace(stage, tasks=tasks)), range(self.config.validation_batches), VALIDATION_SEED
+        )
+        with self.accelerator.autocast():
+            results = []
+            for index in range(len(batches)):
+                batch = batches[index]
+                losses = self.average.module(_on(batch, self.accelerator.device))
+                results.append({f"{batch.task}/{name}": value.item() for name, value in losses.items()})
+        return _means(results)
+
+    def _batches(self, stage: Stage, steps: range) -> Iterator[Batch]:
+        shards = Shards(self.config.path(stage.data))
+        batches = Batches(
+            shards, self._drawing(stage), steps, self.config.seed, self.accelerator.process_index
+        )
+        for batch in DataLoader(batches, batch_size=None, num_workers=self.config.loader_workers):
+            yield _on(batch, self.accelerator.device)
+
+    def _drawing(self, stage: Stage) -> Drawing:
+        config = self.config
+        return Drawing(
+            batch_size=stage.batch_size,
+            tasks=stage.tasks,
+            text_dropout=config.text_dropout,
+            interaction_dropout=0.0 if set(stage.tasks) <= set(AUDIO_TASKS) else config.interaction_dropout,
+            timestep_shift=config.timestep_shift,
+        )
+
+    def _log(self, kind: str, values: dict[str, float]) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        self._log_file.write(json.dumps({"step": self.step, "kind": kind, **values}) + "\n")
+        self._log_file.flush()
+        self.accelerator.log({f"{kind}/{name}": value for name, value in values.items()}, step=self.step)
+
+    def _save(self) -> None:
+        folder = self.output / "checkpoints" / f"{self.step:07d}"
+        unfinished = folder.with_suffix(".part")
+        self.accelerator.save_state(str(unfinished))
+        if self.accelerator.is_main_process:
+            if folder.exists():
+                shutil.rmtree(folder)
+            unfinished.rename(folder)
+            for old in self._checkpoints()[:-CHECKPOINTS_KEPT]:
+                shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
+
+    def _resume(self) -> int:
+        """Load the last checkpoint; the number of steps done."""
+        self.output.mkdir(parents=True, exist_ok=True)
+        checkpoints = self._checkpoints()
+        if not checkpoints:
+            return 0
+        self.accelerator.load_state(str(checkpoints[-1]))
+        return int(checkpoints[-1].name)
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted(path for path in (self.output / "checkpoints").glob("*") if path.name.isdigit())
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """Linear warm-up, then half a cosine down to the final rate."""
+    if step < stage.warmup_steps:
+        return stage.learning_rate * (step + 1) / stage.warmup_steps
+    done = (step - stage.warmup_steps) / max(1, stage.steps - stage.warmup_steps)
+    share = (1 + math.cos(math.pi * done)) / 2
+    return stage.final_learning_rate + (stage.learning_rate - stage.final_learning_rate) * share
+
+
+def save_weights(learner: Learner, path: Path, step: int) -> None:
+    """Write the model's weights and those of the caption encoder that learnt with it."""
+    parts = {"model": learner.model, "caption": learner.caption_encoder}
+    state = {
+        f"{prefix}.{name}": x
+        for prefix, part in parts.items()
+        if part is not None
+        for name, x in part.state_dict().items()
+    }
+    save_file({name: x.detach().contiguous() for name, x in state.items()}, path, metadata={"step": str(step)})
+
+
+def _means(rows: list[dict[str, float]]) -> dict[str, float]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    values = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: sum(found) / len(found) for name, found in values.items()}
+
+
+def _on(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on a device."""
+    moved: dict[str, Any] = {
+        entry.name: value.to(device)
+        for entry in fields(batch)
+        if isinstance(value := getattr(batch, entry.name), Tensor)
+    }
+    return replace(batch, **moved)
