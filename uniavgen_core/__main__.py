@@ -14,9 +14,10 @@ from tqdm import tqdm
 
 from . import convert, pipeline
 from .config import FRAME_RATE, SAMPLE_RATE
+from .evaluation import evaluate
 from .media import automatic_size, read_image, stream_summary, write_video
 from .tiny.bundle import SHORT_SIDE, load_tiny
-from .tiny.portrait import draw_portrait
+from .tiny.drawing import draw_portrait
 from .training import commands as training
 
 CAPTION = "A friendly person looks at the camera and speaks in a calm mood."
@@ -90,6 +91,7 @@ def main() -> int:
     training.add_train_arguments(commands.add_parser("train-codec", help="train the small model's picture codec"))
     training.add_train_arguments(commands.add_parser("train", help="train a model"))
     training.add_bundle_arguments(commands.add_parser("bundle", help="put a run's weights into the pack"))
+    evaluate.add_arguments(commands.add_parser("evaluate", help="measure the small model, or a clip of your own"))
     run = {
         "demo": run_demo,
         "convert": convert.run,
@@ -98,6 +100,7 @@ def main() -> int:
         "train-codec": training.run_train_codec,
         "train": training.run_train,
         "bundle": training.run_bundle,
+        "evaluate": evaluate.run,
     }
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

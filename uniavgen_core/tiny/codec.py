@@ -12,6 +12,8 @@ from torch.nn import functional
 from ..config import LATENT_CHANNELS, SPATIAL_COMPRESSION, TEMPORAL_COMPRESSION, latent_frames, pixel_frames
 
 COLOURS = 3
+PICTURE_BLOCK = COLOURS * SPATIAL_COMPRESSION**2
+CHANGE_BLOCK = PICTURE_BLOCK * TEMPORAL_COMPRESSION
 PIXEL_SQUARE = 4
 """Side of the squares of pixels that become channels for the decoder's network."""
 
@@ -22,7 +24,7 @@ def picture_blocks(pixels: Tensor) -> Tensor:
 
 
 def change_blocks(pixels: Tensor) -> Tensor:
-    """What each four frames differ from the first (batch, T - 1, h, w, 3072), of frames (batch, 3, F, 16h, 16w)."""
+    """What each four of frames (batch, 3, F > 1, 16h, 16w) differ from the first: (batch, T - 1, h, w, 3072)."""
     squares = picture_blocks(pixels[:, :, 1:] - pixels[:, :, :1])
     return squares.unflatten(1, (-1, TEMPORAL_COMPRESSION)).movedim(2, -2).flatten(-2)
 
@@ -34,7 +36,7 @@ def _pictures(blocks: Tensor) -> Tensor:
 
 def _changes(blocks: Tensor) -> Tensor:
     """The inverse of `change_blocks`: differences from the first frame (batch, 3, F - 1, 16h, 16w)."""
-    return _pictures(blocks.unflatten(-1, (TEMPORAL_COMPRESSION, -1)).movedim(-2, 2).flatten(1, 2))
+    return _pictures(blocks.unflatten(-1, (TEMPORAL_COMPRESSION, PICTURE_BLOCK)).movedim(-2, 2).flatten(1, 2))
 
 
 def _spatial(inputs: int, outputs: int, operations: Any, place: dict[str, Any], stride: int = 1) -> nn.Module:
@@ -97,12 +99,10 @@ class Codec(nn.Module):
     def __init__(self, widths: Sequence[int], operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
         place = {"device": device, "dtype": dtype}
-        picture = COLOURS * SPATIAL_COMPRESSION**2
-        change = picture * TEMPORAL_COMPRESSION
-        self.encode_picture = operations.Linear(picture, LATENT_CHANNELS, **place)
-        self.encode_change = operations.Linear(change, LATENT_CHANNELS, **place)
-        self.decode_picture = operations.Linear(LATENT_CHANNELS, picture, **place)
-        self.decode_change = operations.Linear(LATENT_CHANNELS, change, **place)
+        self.encode_picture = operations.Linear(PICTURE_BLOCK, LATENT_CHANNELS, **place)
+        self.encode_change = operations.Linear(CHANGE_BLOCK, LATENT_CHANNELS, **place)
+        self.decode_picture = operations.Linear(LATENT_CHANNELS, PICTURE_BLOCK, **place)
+        self.decode_change = operations.Linear(LATENT_CHANNELS, CHANGE_BLOCK, **place)
         self.refiner = Refiner(widths, operations, place)
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -121,16 +121,17 @@ class Codec(nn.Module):
             raise ValueError(
                 f"Width and height must be multiples of {SPATIAL_COMPRESSION} pixels; this clip is {width} × {height}."
             )
-        picture = self.encode_picture(picture_blocks(pixels[:, :, :1]))
-        changes = self.encode_change(change_blocks(pixels))
-        return torch.cat((picture, changes), dim=1).movedim(-1, 1)
+        rows = self.encode_picture(picture_blocks(pixels[:, :, :1]))
+        if frames > 1:
+            rows = torch.cat((rows, self.encode_change(change_blocks(pixels))), dim=1)
+        return rows.movedim(-1, 1)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Frames (batch, 3, F, 16h, 16w), about -1..1 and not clamped, of a latent (batch, 48, T, h, w)."""
         rows = latent.movedim(1, -1)
-        first = _pictures(self.decode_picture(rows[:, :1]))
-        later = first + _changes(self.decode_change(rows[:, 1:]))
-        frames = torch.cat((first, later), dim=2)
+        frames = _pictures(self.decode_picture(rows[:, :1]))
+        if latent.shape[2] > 1:
+            frames = torch.cat((frames, frames + _changes(self.decode_change(rows[:, 1:]))), dim=2)
         return frames + self.refiner(frames)
 
     def encode_frames(self, frames: Tensor) -> Tensor:

@@ -85,6 +85,7 @@ class TrainConfig(Config):
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
     ema_decay: float = 0.999
+    """Of the averaged weights, which samples, validation and the run's result take; 0 averages none."""
     text_dropout: float = 0.1
     interaction_dropout: float = 0.1
     timestep_shift: float = 1.0

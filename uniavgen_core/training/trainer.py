@@ -6,13 +6,13 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
 from accelerate.utils import set_seed
 from safetensors.torch import save_file
 from torch import Tensor
@@ -24,7 +24,7 @@ from .batches import AUDIO_TASKS, Batch, Batches, Drawing
 from .config import Stage, TrainConfig
 from .learner import Learner
 from .shards import Shards
-from .start import build_learner
+from .start import CAPTION_PREFIX, build_learner
 
 CHECKPOINTS_KEPT = 2
 VALIDATION_SEED = 1
@@ -48,17 +48,35 @@ class Trainer:
             project_dir=self.output,
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
+        self._check_sharding()
         set_seed(config.seed)
         learner = build_learner(config)
         optimizer = torch.optim.AdamW(
             learner.parameters(), lr=0.0, betas=config.betas, eps=1e-8, weight_decay=config.weight_decay, fused=True
         )
         self.learner, self.optimizer = self.accelerator.prepare(learner, optimizer)
-        self.average = AveragedModel(
-            self.accelerator.unwrap_model(self.learner), multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay)
-        )
-        self.accelerator.register_for_checkpointing(self.average)
+        self.average = self._start_average() if config.ema_decay else None
         self.step = self._resume()
+
+    def _check_sharding(self) -> None:
+        sharded = self.accelerator.distributed_type == DistributedType.FSDP
+        if sharded and (self.config.ema_decay or self.config.sample_every):
+            raise ValueError(
+                "Weights that are sharded over processes (FSDP) are neither averaged nor sampled from during the run: "
+                "set ema_decay: 0 and sample_every: 0."
+            )
+
+    def _start_average(self) -> AveragedModel:
+        average = AveragedModel(
+            self.accelerator.unwrap_model(self.learner), multi_avg_fn=get_ema_multi_avg_fn(self.config.ema_decay)
+        )
+        self.accelerator.register_for_checkpointing(average)
+        return average
+
+    @property
+    def _trained(self) -> Learner:
+        """What the run is judged by: the averaged weights, where there are such."""
+        return cast(Learner, self.learner if self.average is None else self.average.module)
 
     def run(self) -> None:
         """Train to the end, or to the step that was asked for."""
@@ -72,8 +90,10 @@ class Trainer:
             while self.step < self.last_step:
                 self._run_stage(bar)
         self._save()
+        # All processes take part, as each may have a shard.
+        state = self.accelerator.get_state_dict(self._trained)
         if self.accelerator.is_main_process:
-            save_weights(self.average.module, self.output / "weights.safetensors", self.step)
+            save_weights(state, self.output / "weights.safetensors", self.step)
         self.accelerator.end_training()
 
     def _run_stage(self, bar: tqdm) -> None:
@@ -102,7 +122,8 @@ class Trainer:
         if config.sample_every and self.step % config.sample_every == 0 and self.accelerator.is_main_process:
             from .samples import write_samples
 
-            write_samples(self.average.module, config, self.output / "samples" / f"{self.step:07d}")
+            learner = self.accelerator.unwrap_model(self._trained)
+            write_samples(learner, config, self.output / "samples" / f"{self.step:07d}")
 
     def _train(self, stage: Stage, batch: Batch) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -114,7 +135,8 @@ class Trainer:
         norm = self.accelerator.clip_grad_norm_(self.learner.parameters(), self.config.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.average.update_parameters(self.accelerator.unwrap_model(self.learner))
+        if self.average is not None:
+            self.average.update_parameters(self.accelerator.unwrap_model(self.learner))
         values = {name: value.item() for name, value in losses.items()}
         by_task = {f"{batch.task}/{name}": value for name, value in values.items()}
         return values | by_task | {"loss": loss.item(), "gradient_norm": float(norm)}
@@ -128,7 +150,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self, stage: Stage) -> dict[str, float]:
-        """Losses of the averaged weights on batches that are always the same."""
+        """Losses on batches that are always the same."""
         shards = Shards(self.config.path(self.config.validation_data))
         tasks = {task: 1.0 for task in stage.tasks}
         batches = Batches(
@@ -138,7 +160,7 @@ class Trainer:
             results = []
             for index in range(len(batches)):
                 batch = batches[index]
-                losses = self.average.module(_on(batch, self.accelerator.device))
+                losses = self._trained(_on(batch, self.accelerator.device))
                 results.append({f"{batch.task}/{name}": value.item() for name, value in losses.items()})
         return _means(results)
 
@@ -171,6 +193,8 @@ class Trainer:
         folder = self.output / "checkpoints" / f"{self.step:07d}"
         unfinished = folder.with_suffix(".part")
         self.accelerator.save_state(str(unfinished))
+        # Each process writes a part.
+        self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             if folder.exists():
                 shutil.rmtree(folder)
@@ -201,16 +225,11 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.final_learning_rate + (stage.learning_rate - stage.final_learning_rate) * share
 
 
-def save_weights(learner: Learner, path: Path, step: int) -> None:
-    """Write the model's weights and those of the caption encoder that learnt with it."""
-    parts = {"model": learner.model, "caption": learner.caption_encoder}
-    state = {
-        f"{prefix}.{name}": x
-        for prefix, part in parts.items()
-        if part is not None
-        for name, x in part.state_dict().items()
-    }
-    save_file({name: x.detach().contiguous() for name, x in state.items()}, path, metadata={"step": str(step)})
+def save_weights(state: Mapping[str, Tensor], path: Path, step: int) -> None:
+    """Write a learner's weights: those of the model, and of the caption encoder that learnt with it."""
+    names = {name: name.replace("caption_encoder.", CAPTION_PREFIX, 1) for name in state}
+    tensors = {names[name]: x.detach().contiguous() for name, x in state.items()}
+    save_file(tensors, path, metadata={"step": str(step)})
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
