@@ -11,7 +11,7 @@ WINDOW = SAMPLE_RATE // FRAME_RATE
 
 
 def rms_envelope(sound: numpy.ndarray, frames: int) -> numpy.ndarray:
-    """Root mean square of a sound (samples) at 24 kHz around each frame: (frames), of the window centred at i / 16 s."""
+    """Root mean square of a sound (samples) at 24 kHz around each frame i, at i / 16 s: (frames)."""
     padded = numpy.pad(sound.astype(numpy.float64), (WINDOW // 2, WINDOW * frames))
     windows = padded[: WINDOW * frames].reshape(frames, WINDOW)
     return numpy.sqrt(numpy.square(windows).mean(axis=1))

@@ -1,0 +1,96 @@
+"""The measures on real clips."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+from uniavgen_core.evaluation import syncnet
+from uniavgen_core.evaluation.faces import FaceFinder
+from uniavgen_core.evaluation.mouth_landmarks import MouthLandmarks
+from uniavgen_core.evaluation.people import fill_gaps, measure_own_clip
+from uniavgen_core.media import read_video
+
+
+def test_landmarks_see_a_mouth_open(shared_data: Path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    frames, _, _ = read_video(shared_data / "grid" / "G_lwbsza.mpg")
+    pictures = frames.mul(255).round().byte().numpy()
+    find, landmarks = FaceFinder(shared_data / "face"), MouthLandmarks(shared_data / "face")
+    openings = []
+    for picture in pictures[[0, 2, 22, 26, 30, 34]]:
+        face = find(picture)
+        assert face is not None
+        openings.append(landmarks.opening(picture, *face))
+    assert 0 <= min(openings) and max(openings) < 0.3
+    assert max(openings) > 1.5 * min(openings)
+    assert find(numpy.zeros_like(pictures[0])) is None
+
+
+def test_absent_face_models_are_named(tmp_path: Path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    with pytest.raises(FileNotFoundError, match=r"face_landmark\.onnx.*--face-models"):
+        MouthLandmarks(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"detector.*--face-models"):
+        FaceFinder(tmp_path)
+
+
+def test_gaps_are_filled_between_neighbours():
+    values = numpy.array([[math.nan], [1.0], [math.nan], [3.0], [4.0]])
+    assert fill_gaps(values)[:, 0].tolist() == [1, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="Only 1 of 3 frames"):
+        fill_gaps(numpy.array([[math.nan], [1.0], [math.nan]]))
+
+
+def test_what_is_not_measured_says_why(shared_data: Path, monkeypatch: pytest.MonkeyPatch):
+    for module in ("speechmos.dnsmos", "speechmos", "faster_whisper"):
+        monkeypatch.setitem(sys.modules, module, None)
+    measures = measure_own_clip(shared_data / "grid" / "G_swiz3n.mpg", text="set white in z three now")
+    assert measures["lip_sync"] == "not measured: give --face-models"
+    assert measures["lse_d"] == "not measured: give --face-models and --syncnet"
+    assert measures["voice_likeness"] == "not measured: give --voice"
+    assert "pip install '.[people]'" in measures["naturalness"]
+    assert "pip install '.[evaluation]'" in measures["word_error_rate"]
+
+
+def test_syncnet_has_the_names_and_forms_of_its_release():
+    network = syncnet.SyncNet().eval()
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert shapes["netcnnaud.18.weight"] == (512, 256, 5, 4)
+    assert shapes["netcnnlip.18.weight"] == (512, 256, 1, 6, 6)
+    assert shapes["netcnnlip.15.running_mean"] == (256,)
+    assert shapes["netfclip.3.weight"] == shapes["netfcaud.3.weight"] == (1024, 512)
+    with torch.no_grad():
+        assert network.hear(torch.zeros(1, 1, 13, 20)).shape == (1, 1024)
+        assert network.see(torch.zeros(1, 3, 5, 224, 224)).shape == (1, 1024)
+
+
+@pytest.mark.parametrize("late", [-3, 0, 5])
+def test_syncnet_finds_the_offset(late: int):
+    features = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+    found = syncnet.offsets(features[20:50], features[20 - late : 50 - late])
+    assert found["sound_late_frames"] == late
+    assert found["lse_c"] > found["lse_d"]
+
+
+def test_syncnet_looks_at_the_face():
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    pytest.importorskip("scipy", reason="SciPy is not installed")
+    frames = numpy.zeros((20, 120, 160, 3), dtype=numpy.uint8)
+    frames[:, 40:80, 60:100] = 255
+    faces = syncnet.face_pictures(frames, numpy.tile(numpy.array([60.0, 40, 100, 80]), (20, 1)))
+    assert faces.shape == (20, 224, 224, 3)
+    rows, columns = numpy.nonzero(faces[10, ..., 0] > 128)
+    assert (rows.min(), rows.max()) == pytest.approx((0, 160), abs=2)
+    assert (columns.min(), columns.max()) == pytest.approx((32, 192), abs=2)
+
+
+def test_other_weights_are_refused(tmp_path: Path):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="SyncNet's weights"):
+        syncnet.load_syncnet(tmp_path / "other.pth")

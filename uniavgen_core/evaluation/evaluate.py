@@ -1,0 +1,208 @@
+"""The command `evaluate`: what the small model reaches on held-out clips, in each of the tasks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import torch
+from safetensors import safe_open
+from tqdm import tqdm
+
+from ..audio.mel import log_mel, normalise_mel
+from ..pipeline import decode_audio, decode_video
+from ..tiny.bundle import WEIGHTS_FILE, TinyBundle, load_tiny
+from . import people
+from .extras import needed
+from .generate import GUIDANCE, TASKS, Generated, Sampling, generate, to_bytes
+from .lip_sync import shuffled_lip_sync
+from .measures import Ears, Measures, measure_clip
+from .mouth import mouth_open_area
+from .picture import identity, mask_iou, psnr
+from .report import CEILING_FILE, summarise, table, write_ceiling
+from .words import word_error_rate, word_errors
+
+if TYPE_CHECKING:
+    from ..training.corpus import CorpusClip
+
+CLIPS = 64
+CLIPS_A_GROUP = 4
+"""Clips that a worker measures before it says so; it loads its models once for them."""
+MASK_IOU_METADATA = "mask_iou"
+"""Where the weights file keeps the mask IoU of the end of the supervised part of training."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is evaluated."""
+
+    weights: Path
+    tasks: tuple[str, ...]
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class MeasuredClip:
+    """A corpus clip: measures by row, and what the floors need of it."""
+
+    rows: Mapping[str, Measures]
+    speech: str
+    mouth_area: numpy.ndarray
+    sound: numpy.ndarray
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="clips to measure on")
+    parser.add_argument("--clips", type=int, default=CLIPS)
+    parser.add_argument("--tasks", nargs="*", default=TASKS, choices=TASKS, help="none: real clips alone")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE, help="weights of a small model")
+    parser.add_argument("--steps", type=int, default=Sampling.steps)
+    parser.add_argument("--guidance", default=Sampling.guidance, choices=tuple(GUIDANCE))
+    parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
+    parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
+    people.add_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, and print a table and, if asked for, one line of JSON.
+
+    Raises:
+        ValueError: fewer than two clips, or no such weights.
+        NotInstalledError: the corpus or the recogniser needs a library that is not there.
+    """
+    if arguments.clip is not None:
+        return people.run(arguments)
+    if arguments.clips < 2:
+        raise ValueError("--clips is less than 2: lip sync is measured against shuffled pairs, so give 2 or more.")
+    if not arguments.weights.is_file() and arguments.tasks:
+        raise ValueError(f"{arguments.weights} is absent: give --weights, or --tasks with nothing after it.")
+    needed("einops", "to make the corpus", "training")
+    needed("espeakng_loader", "to make the corpus speak", "training")
+    needed("faster_whisper", "to hear the words of a clip")
+    settings = Settings(
+        arguments.weights, tuple(arguments.tasks), Sampling(steps=arguments.steps, guidance=arguments.guidance)
+    )
+    rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
+    if arguments.write_ceiling:
+        write_ceiling(CEILING_FILE, rows)
+    sys.stdout.write(table(rows) + "\n")
+    if arguments.json:
+        sys.stdout.write(json.dumps(rows) + "\n")
+    return 0
+
+
+def evaluate(split: str, clips: int, settings: Settings, workers: int) -> dict[str, dict[str, float | None]]:
+    """Rows of all tasks; `corpus`, real clips; `codec`, those through picture codec and vocoder; `shuffled`, the floor.
+
+    The same clips, settings and machine give the same rows, with any number of workers.
+    """
+    from ..training.corpus import SPLITS
+
+    # One clip of each pair, so that no two are of one person.
+    seeds = SPLITS[split][::2][:clips]
+    size = max(1, min(CLIPS_A_GROUP, clips // workers))
+    groups = [seeds[start : start + size] for start in range(0, clips, size)]
+    measured: list[MeasuredClip] = []
+    with (
+        tqdm(total=clips, desc="evaluate", unit="clip") as bar,
+        multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool,
+    ):
+        for group in pool.imap(partial(_measure_group, settings), groups):
+            measured += group
+            bar.update(len(group))
+    return _rows(measured, _recorded_mask_iou(settings.weights))
+
+
+def _rows(measured: Sequence[MeasuredClip], recorded_mask_iou: float | None) -> dict[str, dict[str, float | None]]:
+    floor = shuffled_lip_sync([clip.mouth_area for clip in measured], [clip.sound for clip in measured])
+    ceiling = fmean(clip.rows["corpus"]["lip_sync_raw"] for clip in measured)
+    rows = {name: summarise([clip.rows[name] for clip in measured], floor, ceiling) for name in measured[0].rows}
+    for name in rows.keys() - {"corpus", "codec"}:
+        # Training sets the mask free in the end, so the measure is that of the end of its supervised part.
+        rows[name]["mask_iou_sampled"] = rows[name]["mask_iou"]
+        rows[name]["mask_iou"] = recorded_mask_iou
+    rows["shuffled"] = {**_shuffled(measured), "lip_sync_raw": floor}
+    return rows
+
+
+def _shuffled(measured: Sequence[MeasuredClip]) -> dict[str, float | None]:
+    """The floor: what one clip's words and person score against those of the next."""
+    others = [*measured[1:], measured[0]]
+    errors = [
+        word_errors(other.speech, clip.rows["corpus"]["heard"]) for clip, other in zip(measured, others, strict=True)
+    ]
+    return {
+        "lip_sync": 0.0,
+        "word_error_rate": word_error_rate(errors),
+        "identity": fmean(clip.rows["corpus"]["stranger"] for clip in measured),
+        "clips": len(measured),
+    }
+
+
+def _recorded_mask_iou(weights: Path) -> float | None:
+    if not weights.is_file():
+        return None
+    with safe_open(weights, framework="pt") as file:
+        recorded = (file.metadata() or {}).get(MASK_IOU_METADATA)
+    return None if recorded is None else float(recorded)
+
+
+def _measure_group(settings: Settings, seeds: Sequence[int]) -> list[MeasuredClip]:
+    from ..training.voice import Synthesiser
+
+    bundle = load_tiny(settings.weights)
+    ears, synthesiser = Ears(), Synthesiser()
+    return [_measure(settings, bundle, ears, synthesiser, seed) for seed in seeds]
+
+
+def _measure(settings: Settings, bundle: TinyBundle, ears: Ears, synthesiser: Any, seed: int) -> MeasuredClip:
+    from ..training.corpus import make_clip, partner
+    from ..training.render import token_mask
+
+    clip, other = make_clip(seed, synthesiser), make_clip(partner(seed), synthesiser)
+    stranger = make_clip(seed + 2, synthesiser)
+    truth = token_mask(torch.from_numpy(clip.face_mask)).numpy()
+
+    def measure(frames: numpy.ndarray, sound: numpy.ndarray) -> Measures:
+        return measure_clip(frames, sound, ears, clip.frames[0], clip.speech, clip.kind, clip.mood)
+
+    rows = {"corpus": measure(clip.frames, clip.sound)}
+    rows["corpus"]["stranger"] = identity(clip.frames[1:], stranger.frames[0])
+    if bundle.trained:
+        rows["codec"] = _through_codec(bundle, clip, measure)
+        rows["corpus"]["psnr"] = rows["codec"]["psnr"]
+    for task in settings.tasks:
+        made = generate(task, bundle, clip, other, settings.sampling)
+        rows[task] = {**measure(made.frames, made.sound), **_against(made, clip.frames, truth)}
+    return MeasuredClip(rows, clip.speech, mouth_open_area(clip.frames), clip.sound)
+
+
+@torch.no_grad()
+def _through_codec(
+    bundle: TinyBundle, clip: CorpusClip, measure: Callable[[numpy.ndarray, numpy.ndarray], Measures]
+) -> Measures:
+    """A corpus clip encoded and decoded: the most that a model of this codec and vocoder could reach."""
+    latent = bundle.codec.encode_frames(torch.from_numpy(clip.frames).float() / 255)
+    frames = to_bytes(decode_video(bundle, latent))
+    mel = normalise_mel(log_mel(torch.from_numpy(clip.sound)))
+    sound = decode_audio(mel.view(1, 1, *mel.shape))[0].numpy()
+    return {**measure(frames, sound), "psnr": psnr(frames, clip.frames)}
+
+
+def _against(made: Generated, frames: numpy.ndarray, truth: numpy.ndarray) -> Measures:
+    """What a generated clip is measured against the corpus clip: the frames that were given, and the face."""
+    return {
+        "psnr": psnr(made.frames[: made.given_frames], frames[: made.given_frames]),
+        "mask_iou": fmean(mask_iou(mask, truth) for mask in made.masks),
+    }
