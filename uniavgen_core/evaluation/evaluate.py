@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ..audio.mel import log_mel, normalise_mel
 from ..pipeline import decode_audio, decode_video
 from ..tiny.bundle import WEIGHTS_FILE, TinyBundle, load_tiny
+from ..training.ablations import apply_variant, read_variant
 from . import people
 from .extras import needed
 from .generate import GUIDANCE, TASKS, Generated, Sampling, generate, to_bytes
@@ -87,9 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--clips is less than 2: lip sync is measured against shuffled pairs, so give 2 or more.")
     if not arguments.weights.is_file() and arguments.tasks:
         raise ValueError(f"{arguments.weights} is absent: give --weights, or --tasks with nothing after it.")
-    needed("einops", "to make the corpus", "training")
-    needed("espeakng_loader", "to make the corpus speak", "training")
-    needed("faster_whisper", "to hear the words of a clip")
+    require_extras()
     settings = Settings(
         arguments.weights, tuple(arguments.tasks), Sampling(steps=arguments.steps, guidance=arguments.guidance)
     )
@@ -100,6 +99,17 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(json.dumps(rows) + "\n")
     return 0
+
+
+def require_extras() -> None:
+    """Refuse to start without what the corpus and the recogniser need.
+
+    Raises:
+        NotInstalledError: a library is not there.
+    """
+    needed("einops", "to make the corpus", "training")
+    needed("espeakng_loader", "to make the corpus speak", "training")
+    needed("faster_whisper", "to hear the words of a clip")
 
 
 def evaluate(split: str, clips: int, settings: Settings, workers: int) -> dict[str, dict[str, float | None]]:
@@ -162,6 +172,7 @@ def _measure_group(settings: Settings, seeds: Sequence[int]) -> list[MeasuredCli
     from ..training.voice import Synthesiser
 
     bundle = load_tiny(settings.weights)
+    apply_variant(bundle.model, **read_variant(settings.weights))
     ears, synthesiser = Ears(), Synthesiser()
     return [_measure(settings, bundle, ears, synthesiser, seed) for seed in seeds]
 

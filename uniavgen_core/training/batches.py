@@ -81,7 +81,7 @@ class Batches(Dataset[Batch]):
         self._shards = shards
         self._drawing = drawing
         self._steps = steps
-        self._seed = (seed, process)
+        self._seed, self._process = seed, process
         self._clips = {
             task: shards.of_one_form(from_rest=task in FROM_REST_TASKS, with_partner=task in REFERENCE_TASKS)
             for task in drawing.tasks
@@ -98,10 +98,12 @@ class Batches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         step = self._steps[index]
-        generator = torch.Generator().manual_seed(zlib.crc32(repr((*self._seed, step)).encode()))
-        task = self._draw_task(generator)
-        clips = self._draw_clips(generator, task)
-        return _Assembly(self._shards, self._drawing, task, clips, generator).batch()
+        # Of one for all processes: where weights are sharded, they must all use the same layers at a step.
+        common, own = _generator(self._seed, step), _generator(self._seed, self._process, step)
+        task = self._draw_task(common)
+        apart = _chance(common) < self._drawing.interaction_dropout
+        clips = self._draw_clips(own, task)
+        return _Assembly(self._shards, self._drawing, task, apart, clips, own).batch()
 
     def _draw_task(self, generator: torch.Generator) -> str:
         tasks = list(self._drawing.tasks)
@@ -120,8 +122,17 @@ class Batches(Dataset[Batch]):
 class _Assembly:
     """One batch in the making."""
 
-    def __init__(self, shards: Shards, drawing: Drawing, task: str, clips: list[int], generator: torch.Generator):
-        self.shards, self.drawing, self.task, self.clips, self.generator = shards, drawing, task, clips, generator
+    def __init__(
+        self,
+        shards: Shards,
+        drawing: Drawing,
+        task: str,
+        apart: bool,
+        clips: list[int],
+        generator: torch.Generator,
+    ):
+        self.shards, self.drawing, self.task, self.apart = shards, drawing, task, apart
+        self.clips, self.generator = clips, generator
         self.labels = [shards.labels[clip] for clip in clips]
 
     def batch(self) -> Batch:
@@ -156,9 +167,6 @@ class _Assembly:
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator)
 
-    def _chance(self) -> float:
-        return float(torch.rand((), generator=self.generator))
-
     def _reference_audio(self) -> Tensor:
         """The partners' sounds and a silence after them."""
         sounds = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
@@ -178,7 +186,7 @@ class _Assembly:
         symbols, dropped = [], []
         for clip, label in zip(self.clips, self.labels, strict=True):
             transcript = self.shards.labels[self._partner(clip)].speech if has_reference else None
-            dropped.append(self._chance() < self.drawing.text_dropout)
+            dropped.append(_chance(self.generator) < self.drawing.text_dropout)
             symbols.append(
                 negative_symbols(label.language, transcript)
                 if dropped[-1]
@@ -209,6 +217,14 @@ class _Assembly:
         return kept_prefix(frames, tokens, 1)
 
     def _directions(self, kept: KeptParts, has_reference: bool) -> Directions:
-        if self._chance() < self.drawing.interaction_dropout:
+        if self.apart:
             return Directions(audio_to_video=False, video_to_audio=False)
         return directions(kept.video, kept.audio, has_reference, negative=False)
+
+
+def _generator(*seeds: int) -> torch.Generator:
+    return torch.Generator().manual_seed(zlib.crc32(repr(seeds).encode()))
+
+
+def _chance(generator: torch.Generator) -> float:
+    return float(torch.rand((), generator=generator))

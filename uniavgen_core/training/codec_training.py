@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import trange
 
 from ..backend import torch_operations
 from ..config import LATENT_CHANNELS
 from ..tiny.bundle import CODEC_WIDTHS
 from ..tiny.codec import Codec, change_blocks, picture_blocks
+from .average import moving_average
 from .config import CodecConfig
 from .corpus import SPLITS, make_clip
 from .voice import Synthesiser
@@ -37,7 +37,7 @@ def train_codec(config: CodecConfig) -> Path:
     initialise_codec(codec, torch.cat(windows), config.seed)
     weights = output / "codec.safetensors"
     save_codec(codec, weights)
-    average = AveragedModel(codec, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    average = moving_average(codec, config.ema_decay)
     optimizer = torch.optim.AdamW(codec.refiner.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=1e-4)
     with (output / "log.jsonl").open("w", encoding="utf-8") as log:
         bar = trange(config.steps, desc="codec", unit="step")

@@ -7,11 +7,13 @@ import json
 import logging
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..backend import torch_operations
@@ -21,7 +23,7 @@ from ..speech.text import LANGUAGES
 from ..tiny.bundle import CODEC_WIDTHS, MAX_PARAMETERS, WEIGHTS_FILE
 from ..tiny.bundle import SHORT_SIDE as TINY_SHORT_SIDE
 from ..tiny.codec import Codec
-from .config import CodecConfig, TrainConfig, read_config
+from .config import AnyConfig, CodecConfig, TrainConfig, read_config, with_seed
 from .segments import SHORTEST_LATENT_FRAMES, Form
 
 logger = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ def run_prepare(arguments: argparse.Namespace) -> int:
         detector=FaceDetector(arguments.face_detector),
         captions=None if encoder is None else FrozenCaptions(encoder, device),
         caption=arguments.caption,
-        settings={"codec": arguments.codec, "caption-encoder": "" if encoder is None else str(encoder)},
+        settings={"codec": arguments.codec, **({} if encoder is None else {"caption-encoder": str(encoder)})},
         device=device,
     )
     with logging_redirect_tqdm():
@@ -130,20 +132,26 @@ def _size(text: str) -> tuple[int, int]:
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, help="a YAML file, as in configs/")
     parser.add_argument("--stop-after", type=int, help="stop after this step with a checkpoint")
+    parser.add_argument("--seed", type=int, help="in place of the configuration's, in an output folder of its own")
 
 
 def run_train(arguments: argparse.Namespace) -> int:
     from .trainer import Trainer
 
-    Trainer(read_config(arguments.config, TrainConfig), arguments.stop_after).run()
+    Trainer(_config(arguments, TrainConfig), arguments.stop_after).run()
     return 0
 
 
 def run_train_codec(arguments: argparse.Namespace) -> int:
     from .codec_training import train_codec
 
-    train_codec(read_config(arguments.config, CodecConfig))
+    train_codec(_config(arguments, CodecConfig))
     return 0
+
+
+def _config(arguments: argparse.Namespace, kind: type[AnyConfig]) -> AnyConfig:
+    config = read_config(arguments.config, kind)
+    return config if arguments.seed is None else with_seed(config, arguments.seed)
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,19 +162,33 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
-    """Join a run's weights and the codec's in one file, in half precision."""
-    state = load_file(arguments.weights)
-    state |= {f"codec.{name}": x for name, x in load_file(arguments.codec).items()}
+    mask_iou = {} if arguments.mask_iou is None else {"mask_iou": json.dumps(arguments.mask_iou)}
+    write_bundle(arguments.output, arguments.weights, load_file(arguments.codec), mask_iou)
+    return 0
+
+
+def write_bundle(path: Path, weights: Path, codec: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Join a run's weights and the codec's in one file, in half precision.
+
+    Args:
+        path: of the file.
+        weights: of the run.
+        codec: its state dict.
+        metadata: what the file tells beside what that of the run tells.
+
+    Raises:
+        ValueError: they are more than the small model may have.
+    """
+    state = load_file(weights)
+    state |= {f"codec.{name}": x for name, x in codec.items()}
     parameters = sum(x.numel() for x in state.values())
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"The small model may have {MAX_PARAMETERS:,} weights, these are {parameters:,}.")
-    with safe_open(arguments.weights, framework="pt") as file:
+    with safe_open(weights, framework="pt") as file:
         run = file.metadata()
-    metadata = {**run, "commit": _commit(), "parameters": str(parameters), "torch": torch.__version__}
-    if arguments.mask_iou is not None:
-        metadata["mask_iou"] = json.dumps(arguments.mask_iou)
-    save_file({name: x.half().contiguous() for name, x in state.items()}, arguments.output, metadata=metadata)
-    return 0
+    provenance = {"commit": _commit(), "parameters": str(parameters), "torch": torch.__version__}
+    tensors = {name: x.half().contiguous() for name, x in state.items()}
+    save_file(tensors, path, metadata={**run, **provenance, **metadata})
 
 
 def _commit() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -37,12 +37,13 @@ class Config:
     output: str
     """Folder of checkpoints, logs and samples."""
     seed: int = 0
+    """Stands in paths for `{seed}`."""
     log_every: int = 20
     folder: Path = Path()
     """Where the configuration's file lies."""
 
     def path(self, name: str) -> Path:
-        return self.folder / name
+        return self.folder / name.replace("{seed}", str(self.seed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,10 @@ class TrainConfig(Config):
     random."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Sizes of a random model that differ from the small model's; a checkpoint has its own."""
+    interaction: str = "asymmetric"
+    """As in ablations.py, which has those that the paper compares with its own."""
+    face_mask: str = "predicted"
+    """As in ablations.py."""
     frozen_captions: bool = False
     """Whether the shards hold features of their captions by a frozen encoder, so that none is trained here."""
     codec: str = ""
@@ -116,16 +121,32 @@ AnyConfig = TypeVar("AnyConfig", bound=Config)
 def read_config(path: Path, kind: type[AnyConfig]) -> AnyConfig:
     """Read a configuration of the given kind.
 
+    The entry `base` names a configuration in the same folder, whose entries hold where the file has none of its own.
+
     Raises:
         ValueError: an unknown or missing entry, or a value of another type; the message names it.
     """
+    entries = _entries(path)
+    base = str(entries.pop("base", ""))
+    if Path(base).name != base:
+        raise ValueError(f"{path}: base is '{base}': name a file in the same folder, as paths are taken from there.")
+    inherited = _entries(path.parent / base) if base else {}
+    return _read(kind, {**inherited, **entries, "folder": path.parent}, str(path))
+
+
+def with_seed(config: AnyConfig, seed: int) -> AnyConfig:
+    """The same run with another seed, in an output folder of its own."""
+    return replace(config, seed=seed, output=f"{config.output}_seed{seed}")
+
+
+def _entries(path: Path) -> dict[str, Any]:
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, dict):
         raise ValueError(f"{path} must hold entries such as 'output: …' and 'stages: …'.")
-    return _read(kind, {**entries, "folder": path.parent}, str(path))
+    return entries
 
 
 def _read(kind: Any, entries: Mapping[str, Any], where: str) -> Any:

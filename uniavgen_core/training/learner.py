@@ -32,6 +32,7 @@ class Learner(nn.Module):
         super().__init__()
         self.model = model
         self.caption_encoder = caption_encoder
+        self._plans = Plans()
         self._options = _checkpointed(model.sizes.blocks) if checkpointing else {}
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -61,7 +62,7 @@ class Learner(nn.Module):
             Switches(batch.directions.audio_to_video, batch.directions.video_to_audio),
             speech_mask=speech_mask,
             caption_mask=caption_mask,
-            plans=Plans(),
+            plans=self._plans,
             options={**self._options, "patches": {FACE_MASK_PATCH: [_collect(masks)]}},
         )
         losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}

@@ -105,7 +105,7 @@ def _finished_files(preparation: Preparation) -> set[str]:
             metadata = shard.metadata()
         settings = json.loads(metadata.get(SETTINGS, "{}"))
         if settings != preparation.settings:
-            options = ", ".join(f"--{name} {value}" for name, value in settings.items()) or "other data"
+            options = ", ".join(f"--{name} {value}" for name, value in settings.items()) or "another kind"
             raise ValueError(f"{preparation.output} holds shards of {options}: give the same, or another folder.")
         done.update(json.loads(metadata[FILES]))
     return done

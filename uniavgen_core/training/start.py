@@ -15,6 +15,7 @@ from ..model.joint_dit import JointDiT
 from ..recognition import recognise
 from ..tiny.bundle import MODEL_SIZES
 from ..tiny.caption import CaptionEncoder
+from .ablations import apply_variant
 from .config import TrainConfig
 from .initialise import initialise_caption_encoder, initialise_model
 from .learner import Learner
@@ -29,19 +30,25 @@ def build_learner(config: TrainConfig) -> Learner:
 
     Raises:
         FileNotFoundError, CheckpointError: the weights are not there, damaged, or of another kind.
-        ValueError: the configuration gives sizes that the weights have not.
+        ValueError: the configuration gives sizes that the weights have not, or an unknown interaction or face mask.
     """
     torch.manual_seed(config.seed)
+    model, caption = _first_weights(config)
+    apply_variant(model, config.interaction, config.face_mask)
+    return Learner(model, _caption_encoder(config, model.sizes, caption), config.gradient_checkpointing)
+
+
+def _first_weights(config: TrainConfig) -> tuple[JointDiT, dict[str, Tensor]]:
+    """The model, and the weights of the caption encoder that learnt with it, if there are such."""
     if not config.model:
         model = JointDiT(_changed(MODEL_SIZES, config.sizes), training_operations)
         initialise_model(model)
-        return Learner(model, _caption_encoder(config, model.sizes, {}), config.gradient_checkpointing)
+        return model, {}
     checkpoint = Checkpoint(config.path(config.model))
     of_a_run = any(name.startswith(MODEL_PREFIX) for name in checkpoint.meta)
     model = _model_of_a_run(checkpoint) if of_a_run else _released_model(checkpoint)
     _check_sizes(config, model.sizes)
-    caption = _under(CAPTION_PREFIX, checkpoint) if of_a_run else {}
-    return Learner(model, _caption_encoder(config, model.sizes, caption), config.gradient_checkpointing)
+    return model, _under(CAPTION_PREFIX, checkpoint) if of_a_run else {}
 
 
 def _released_model(checkpoint: Checkpoint) -> JointDiT:

@@ -13,13 +13,16 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
-from accelerate.utils import set_seed
+from accelerate.utils import FullyShardedDataParallelPlugin, parse_flag_from_env, set_seed
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from .ablations import variant_metadata
+from .average import moving_average
 from .batches import AUDIO_TASKS, Batch, Batches, Drawing
 from .config import Stage, TrainConfig
 from .learner import Learner
@@ -46,6 +49,7 @@ class Trainer:
             mixed_precision=config.precision,
             log_with="tensorboard",
             project_dir=self.output,
+            fsdp_plugin=_sharding(),
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self._check_sharding()
@@ -55,6 +59,8 @@ class Trainer:
             learner.parameters(), lr=0.0, betas=config.betas, eps=1e-8, weight_decay=config.weight_decay, fused=True
         )
         self.learner, self.optimizer = self.accelerator.prepare(learner, optimizer)
+        if self.accelerator.distributed_type == DistributedType.FSDP:
+            self._start_optimizer()
         self.average = self._start_average() if config.ema_decay else None
         self.step = self._resume()
 
@@ -66,10 +72,18 @@ class Trainer:
                 "set ema_decay: 0 and sample_every: 0."
             )
 
+    def _start_optimizer(self) -> None:
+        """Give each weight its state, also those that a stage does not train: sharded checkpoints hold that of all."""
+        for weight in self.learner.parameters():
+            weight.grad = torch.zeros_like(weight)
+        # The learning rate is still 0.
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        for state in self.optimizer.state.values():
+            state["step"].zero_()
+
     def _start_average(self) -> AveragedModel:
-        average = AveragedModel(
-            self.accelerator.unwrap_model(self.learner), multi_avg_fn=get_ema_multi_avg_fn(self.config.ema_decay)
-        )
+        average = moving_average(self.accelerator.unwrap_model(self.learner), self.config.ema_decay)
         self.accelerator.register_for_checkpointing(average)
         return average
 
@@ -93,7 +107,8 @@ class Trainer:
         # All processes take part, as each may have a shard.
         state = self.accelerator.get_state_dict(self._trained)
         if self.accelerator.is_main_process:
-            save_weights(state, self.output / "weights.safetensors", self.step)
+            variant = variant_metadata(self.config.interaction, self.config.face_mask)
+            save_weights(state, self.output / "weights.safetensors", {"step": str(self.step), **variant})
         self.accelerator.end_training()
 
     def _run_stage(self, bar: tqdm) -> None:
@@ -216,6 +231,16 @@ class Trainer:
         return sorted(path for path in (self.output / "checkpoints").glob("*") if path.name.isdigit())
 
 
+def _sharding() -> FullyShardedDataParallelPlugin | None:
+    """FSDP, where `accelerate launch` asks for it.
+
+    Its own mixed precision is off: autocast does that, and leaves the layers in float32 that must stay so.
+    """
+    if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        return None
+    return FullyShardedDataParallelPlugin(mixed_precision_policy=MixedPrecisionPolicy())
+
+
 def learning_rate(stage: Stage, step: int) -> float:
     """Linear warm-up, then half a cosine down to the final rate."""
     if step < stage.warmup_steps:
@@ -225,11 +250,11 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.final_learning_rate + (stage.learning_rate - stage.final_learning_rate) * share
 
 
-def save_weights(state: Mapping[str, Tensor], path: Path, step: int) -> None:
+def save_weights(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     """Write a learner's weights: those of the model, and of the caption encoder that learnt with it."""
     names = {name: name.replace("caption_encoder.", CAPTION_PREFIX, 1) for name in state}
     tensors = {names[name]: x.detach().contiguous() for name, x in state.items()}
-    save_file(tensors, path, metadata={"step": str(step)})
+    save_file(tensors, path, metadata=metadata)
 
 
 def _means(rows: list[dict[str, float]]) -> dict[str, float]:
