@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from uniavgen_core.config import MEL_BANDS, audio_tokens, pixel_frames
 from uniavgen_core.training.batches import REFERENCE_TASKS, TASKS, Batch, Batches, Drawing
-from uniavgen_core.training.config import TrainConfig, read_config
+from uniavgen_core.training.config import CodecConfig, TrainConfig, read_config
 from uniavgen_core.training.shards import Clip, Label, Shards, write_shard
 
 FRAMES = 3
@@ -173,3 +174,38 @@ def test_unknown_tasks_and_empty_folders_are_named(shards: Shards, tmp_path: Pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="empty holds no shards"):
         Shards(tmp_path / "empty")
+
+
+CODEC = """
+output: codec
+precision: "no"
+steps: 6
+clips: 2
+batch_size: 2
+learning_rate: 1.0e-3
+final_learning_rate: 1.0e-4
+warmup_steps: 1
+log_every: 2
+"""
+
+
+def train_codec(folder: Path, *stops: int | None) -> dict[str, torch.Tensor]:
+    """Train a codec on windows of noise in as many runs as there are stops; the weights."""
+    codec_training = pytest.importorskip("uniavgen_core.training.codec_training", reason="needs accelerate")
+    (folder / "codec").mkdir(exist_ok=True)
+    windows = numpy.random.default_rng(0).integers(0, 256, (4, 9, 32, 32, 3), dtype=numpy.uint8)
+    numpy.save(folder / "codec" / "frames.npy", windows)
+    for stop in stops:
+        weights = codec_training.CodecTrainer(read_config(write_config(folder, CODEC), CodecConfig), stop).run()
+    return load_file(weights)
+
+
+def test_a_codec_that_stops_and_resumes_is_that_of_an_unbroken_run(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    first, second = train_codec(whole, None), train_codec(broken, 2, 5, None)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    start = train_codec(tmp_path, 1)
+    learned = {name for name in first if not torch.equal(first[name], start[name])}
+    assert learned and all(name.startswith("refiner.") for name in learned), "latents must not change"

@@ -128,11 +128,16 @@ class Codec(nn.Module):
 
     def decode(self, latent: Tensor) -> Tensor:
         """Frames (batch, 3, F, 16h, 16w), about -1..1 and not clamped, of a latent (batch, 48, T, h, w)."""
+        frames = self.decode_linear(latent)
+        return frames + self.refiner(frames)
+
+    def decode_linear(self, latent: Tensor) -> Tensor:
+        """As `decode`, without the network's detail."""
         rows = latent.movedim(1, -1)
         frames = _pictures(self.decode_picture(rows[:, :1]))
-        if latent.shape[2] > 1:
-            frames = torch.cat((frames, frames + _changes(self.decode_change(rows[:, 1:]))), dim=2)
-        return frames + self.refiner(frames)
+        if latent.shape[2] == 1:
+            return frames
+        return torch.cat((frames, frames + _changes(self.decode_change(rows[:, 1:]))), dim=2)
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Latent (1, 48, T, h, w) of frames (F, 16h, 16w, 3) of values 0..1; errors as in `encode`."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
+import zlib
 from pathlib import Path
 
 import numpy
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 from tqdm import trange
@@ -20,42 +20,90 @@ from ..tiny.codec import Codec, change_blocks, picture_blocks
 from .average import moving_average
 from .config import CodecConfig
 from .corpus import SPLITS, make_clip
+from .run import Run, learning_rate, means
 from .voice import Synthesiser
 
 WINDOWS = 384
 """Windows of frames whose principal components are taken."""
 
 
-def train_codec(config: CodecConfig) -> Path:
-    """Train the codec; the path of its weights."""
-    output = config.path(config.output)
-    output.mkdir(parents=True, exist_ok=True)
-    clips = _render(config, output / "frames.npy")
-    codec = Codec(CODEC_WIDTHS, torch_operations).to(memory_format=torch.channels_last_3d)
-    generator = torch.Generator().manual_seed(config.seed)
-    windows = [_draw(clips, config, generator) for _ in range(WINDOWS // config.batch_size)]
-    initialise_codec(codec, torch.cat(windows), config.seed)
-    weights = output / "codec.safetensors"
-    save_codec(codec, weights)
-    average = moving_average(codec, config.ema_decay)
-    optimizer = torch.optim.AdamW(codec.refiner.parameters(), lr=0.0, betas=(0.9, 0.99), weight_decay=1e-4)
-    with (output / "log.jsonl").open("w", encoding="utf-8") as log:
-        bar = trange(config.steps, desc="codec", unit="step")
-        for step in bar:
-            optimizer.param_groups[0]["lr"] = _learning_rate(config, step)
-            losses = _losses(codec, _draw(clips, config, generator), config, generator)
-            losses["loss"].backward()
-            torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            average.update_parameters(codec)
-            if (step + 1) % config.log_every == 0:
-                values = {name: value.item() for name, value in losses.items()}
-                log.write(json.dumps({"step": step + 1, **values}) + "\n")
-                log.flush()
-                bar.set_postfix({name: f"{value:.4f}" for name, value in values.items()})
-    save_codec(average.module, weights)
-    return weights
+class CodecTrainer(Run):
+    """A run of the picture codec: it starts, or goes on from its last checkpoint."""
+
+    def __init__(self, config: CodecConfig, stop_after: int | None = None):
+        super().__init__(config, config.precision)
+        self.config = config
+        self.last_step = min(config.steps, stop_after or config.steps)
+        self.clips = _render(config, self.output / "frames.npy")
+        self.weights = self.output / "codec.safetensors"
+        self.codec = self._start_codec().to(self.accelerator.device, memory_format=torch.channels_last_3d)
+        optimizer = torch.optim.AdamW(
+            self.codec.refiner.parameters(), lr=0.0, betas=config.betas, weight_decay=config.weight_decay
+        )
+        self.refiner, self.optimizer = self.accelerator.prepare(self.codec.refiner, optimizer)
+        self.average = moving_average(self.codec.refiner, config.ema_decay)
+        self.accelerator.register_for_checkpointing(self.average)
+        self.resume()
+
+    def _start_codec(self) -> Codec:
+        """The codec with its linear maps, which do not learn: latents stay what they are while the network does."""
+        codec = Codec(CODEC_WIDTHS, torch_operations)
+        if self.weights.is_file():
+            codec.load_state_dict(load_file(self.weights))
+            return codec
+        generator = torch.Generator().manual_seed(self.config.seed)
+        windows = [_draw(self.clips, self.config, generator) for _ in range(WINDOWS // self.config.batch_size)]
+        initialise_codec(codec, torch.cat(windows), self.config.seed)
+        save_codec(codec, self.weights)
+        return codec
+
+    def run(self) -> Path:
+        """Train to the end, or to the step that was asked for; the path of the weights."""
+        recent: list[dict[str, float]] = []
+        bar = trange(self.step, self.last_step, desc="codec", unit="step", initial=self.step)
+        for _ in bar:
+            recent.append(self._train())
+            self.step += 1
+            if self.step % self.config.log_every == 0:
+                self.log("train", means(recent))
+                bar.set_postfix({name: f"{value:.4f}" for name, value in means(recent).items()})
+                recent = []
+            if self.step % self.config.save_every == 0:
+                self.save()
+        self.save()
+        self.codec.refiner.load_state_dict(self.average.module.state_dict())
+        save_codec(self.codec, self.weights)
+        self.accelerator.end_training()
+        return self.weights
+
+    def _train(self) -> dict[str, float]:
+        generator = torch.Generator().manual_seed(zlib.crc32(repr((self.config.seed, self.step)).encode()))
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        pixels = _draw(self.clips, self.config, generator).to(self.accelerator.device)
+        losses = self._losses(pixels, generator)
+        self.accelerator.backward(losses["loss"])
+        self.accelerator.clip_grad_norm_(self.refiner.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.average.update_parameters(self.codec.refiner)
+        return {name: value.item() for name, value in losses.items()}
+
+    def _losses(self, pixels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """What is wrong with clips (batch, 3, F, height, width) that went through latents with noise."""
+        with torch.no_grad():
+            latent = self.codec.encode(pixels)
+            noise = torch.randn(latent.shape, generator=generator).to(latent.device)
+            blurred = self.codec.decode_linear(latent + noise * self.config.latent_noise)
+        with self.accelerator.autocast():
+            decoded = blurred + self.refiner(blurred).float()
+        error = decoded - pixels
+        moving = (pixels - pixels[:, :, :1]).abs().amax(dim=1, keepdim=True)
+        near = functional.max_pool3d(moving, (1, 5, 5), 1, (0, 2, 2)).clamp(max=1)
+        return {
+            "loss": ((1 + self.config.motion_weight * near) * (error.square() + 0.1 * error.abs())).mean(),
+            "psnr": 10 * torch.log10(4 / error.square().mean()),
+        }
 
 
 def save_codec(codec: Codec, path: Path) -> None:
@@ -110,25 +158,3 @@ def _draw(clips: numpy.ndarray, config: CodecConfig, generator: torch.Generator)
     places = torch.randint(len(clips), (config.batch_size,), generator=generator).tolist()
     pixels = torch.from_numpy(numpy.stack([clips[place] for place in places]))
     return pixels.float().div(127.5).sub(1).movedim(-1, 1)
-
-
-def _losses(codec: Codec, pixels: Tensor, config: CodecConfig, generator: torch.Generator) -> dict[str, Tensor]:
-    with torch.no_grad():
-        latent = codec.encode(pixels)
-    noise = torch.randn(latent.shape, generator=generator) * config.latent_noise
-    with torch.autocast("cpu", torch.bfloat16):
-        decoded = codec.decode(latent + noise).float()
-    error = decoded - pixels
-    moving = (pixels - pixels[:, :, :1]).abs().amax(dim=1, keepdim=True)
-    weight = 1 + config.motion_weight * functional.max_pool3d(moving, (1, 5, 5), 1, (0, 2, 2)).clamp(max=1)
-    return {
-        "loss": (weight * (error.square() + 0.1 * error.abs())).mean(),
-        "psnr": 10 * torch.log10(4 / error.square().mean()),
-    }
-
-
-def _learning_rate(config: CodecConfig, step: int) -> float:
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)

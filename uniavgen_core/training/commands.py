@@ -143,9 +143,9 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_train_codec(arguments: argparse.Namespace) -> int:
-    from .codec_training import train_codec
+    from .codec_training import CodecTrainer
 
-    train_codec(_config(arguments, CodecConfig))
+    CodecTrainer(_config(arguments, CodecConfig), arguments.stop_after).run()
     return 0
 
 

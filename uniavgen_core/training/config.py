@@ -54,15 +54,24 @@ class CodecConfig(Config):
     they are few, and speech is in them.
     """
 
-    steps: int = 4000
-    clips: int = 384
-    batch_size: int = 4
-    frames: int = 9
-    learning_rate: float = 2e-3
+    steps: int
+    clips: int
+    """Clips that it learns from."""
+    batch_size: int
+    """Windows a step and process."""
+    learning_rate: float
+    final_learning_rate: float
+    """Reached along a half cosine."""
     warmup_steps: int = 100
+    frames: int = 9
+    """Of a window."""
     latent_noise: float = 0.1
     motion_weight: float = 4.0
+    precision: str = "bf16"
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-4
     ema_decay: float = 0.998
+    save_every: int = 500
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
@@ -12,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs, DistributedType
-from accelerate.utils import FullyShardedDataParallelPlugin, parse_flag_from_env, set_seed
+from accelerate import DistributedDataParallelKwargs, DistributedType
+from accelerate.utils import FullyShardedDataParallelPlugin, parse_flag_from_env
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.fsdp import MixedPrecisionPolicy
@@ -26,15 +23,15 @@ from .average import moving_average
 from .batches import AUDIO_TASKS, Batch, Batches, Drawing
 from .config import Stage, TrainConfig
 from .learner import Learner
+from .run import Run, learning_rate, means
 from .shards import Shards
 from .start import CAPTION_PREFIX, build_learner
 
-CHECKPOINTS_KEPT = 2
 VALIDATION_SEED = 1
 
 
-class Trainer:
-    """A run: it starts, or goes on from its last checkpoint.
+class Trainer(Run):
+    """A run of the joint model: it starts, or goes on from its last checkpoint.
 
     Args:
         config: what to train.
@@ -42,18 +39,15 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, stop_after: int | None = None):
-        self.config = config
-        self.output = config.path(config.output)
-        self.last_step = min(config.steps, stop_after or config.steps)
-        self.accelerator = Accelerator(
-            mixed_precision=config.precision,
-            log_with="tensorboard",
-            project_dir=self.output,
+        super().__init__(
+            config,
+            config.precision,
             fsdp_plugin=_sharding(),
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
+        self.config = config
+        self.last_step = min(config.steps, stop_after or config.steps)
         self._check_sharding()
-        set_seed(config.seed)
         learner = build_learner(config)
         optimizer = torch.optim.AdamW(
             learner.parameters(), lr=0.0, betas=config.betas, eps=1e-8, weight_decay=config.weight_decay, fused=True
@@ -62,7 +56,7 @@ class Trainer:
         if self.accelerator.distributed_type == DistributedType.FSDP:
             self._start_optimizer()
         self.average = self._start_average() if config.ema_decay else None
-        self.step = self._resume()
+        self.resume()
 
     def _check_sharding(self) -> None:
         sharded = self.accelerator.distributed_type == DistributedType.FSDP
@@ -94,16 +88,13 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end, or to the step that was asked for."""
-        self.accelerator.init_trackers("tensorboard")
         bar = tqdm(
             total=self.config.steps, initial=self.step, desc="train", unit="step",
             disable=not self.accelerator.is_main_process,
         )  # fmt: skip
-        with (self.output / "log.jsonl").open("a", encoding="utf-8") as log:
-            self._log_file = log
-            while self.step < self.last_step:
-                self._run_stage(bar)
-        self._save()
+        while self.step < self.last_step:
+            self._run_stage(bar)
+        self.save()
         # All processes take part, as each may have a shard.
         state = self.accelerator.get_state_dict(self._trained)
         if self.accelerator.is_main_process:
@@ -123,17 +114,17 @@ class Trainer:
             bar.update()
             if self.step % self.config.log_every == 0:
                 seconds = (time.perf_counter() - start) / len(recent)
-                self._log("train", _means(recent) | {"seconds_a_step": seconds})
-                bar.set_postfix({k: f"{v:.4f}" for k, v in _means(recent).items() if "/" not in k})
+                self.log("train", means(recent) | {"seconds_a_step": seconds})
+                bar.set_postfix({k: f"{v:.4f}" for k, v in means(recent).items() if "/" not in k})
                 recent, start = [], time.perf_counter()
             self._now_and_then(stage)
 
     def _now_and_then(self, stage: Stage) -> None:
         config = self.config
         if self.step % config.validate_every == 0:
-            self._log("validation", self._validate(stage))
+            self.log("validation", self._validate(stage))
         if self.step % config.save_every == 0 and self.step < self.last_step:
-            self._save()
+            self.save()
         if config.sample_every and self.step % config.sample_every == 0 and self.accelerator.is_main_process:
             from .samples import write_samples
 
@@ -177,7 +168,7 @@ class Trainer:
                 batch = batches[index]
                 losses = self._trained(_on(batch, self.accelerator.device))
                 results.append({f"{batch.task}/{name}": value.item() for name, value in losses.items()})
-        return _means(results)
+        return means(results)
 
     def _batches(self, stage: Stage, steps: range) -> Iterator[Batch]:
         shards = Shards(self.config.path(stage.data))
@@ -197,39 +188,6 @@ class Trainer:
             timestep_shift=config.timestep_shift,
         )
 
-    def _log(self, kind: str, values: dict[str, float]) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        self._log_file.write(json.dumps({"step": self.step, "kind": kind, **values}) + "\n")
-        self._log_file.flush()
-        self.accelerator.log({f"{kind}/{name}": value for name, value in values.items()}, step=self.step)
-
-    def _save(self) -> None:
-        folder = self.output / "checkpoints" / f"{self.step:07d}"
-        unfinished = folder.with_suffix(".part")
-        self.accelerator.save_state(str(unfinished))
-        # Each process writes a part.
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            if folder.exists():
-                shutil.rmtree(folder)
-            unfinished.rename(folder)
-            for old in self._checkpoints()[:-CHECKPOINTS_KEPT]:
-                shutil.rmtree(old)
-        self.accelerator.wait_for_everyone()
-
-    def _resume(self) -> int:
-        """Load the last checkpoint; the number of steps done."""
-        self.output.mkdir(parents=True, exist_ok=True)
-        checkpoints = self._checkpoints()
-        if not checkpoints:
-            return 0
-        self.accelerator.load_state(str(checkpoints[-1]))
-        return int(checkpoints[-1].name)
-
-    def _checkpoints(self) -> list[Path]:
-        return sorted(path for path in (self.output / "checkpoints").glob("*") if path.name.isdigit())
-
 
 def _sharding() -> FullyShardedDataParallelPlugin | None:
     """FSDP, where `accelerate launch` asks for it.
@@ -241,26 +199,11 @@ def _sharding() -> FullyShardedDataParallelPlugin | None:
     return FullyShardedDataParallelPlugin(mixed_precision_policy=MixedPrecisionPolicy())
 
 
-def learning_rate(stage: Stage, step: int) -> float:
-    """Linear warm-up, then half a cosine down to the final rate."""
-    if step < stage.warmup_steps:
-        return stage.learning_rate * (step + 1) / stage.warmup_steps
-    done = (step - stage.warmup_steps) / max(1, stage.steps - stage.warmup_steps)
-    share = (1 + math.cos(math.pi * done)) / 2
-    return stage.final_learning_rate + (stage.learning_rate - stage.final_learning_rate) * share
-
-
 def save_weights(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
     """Write a learner's weights: those of the model, and of the caption encoder that learnt with it."""
     names = {name: name.replace("caption_encoder.", CAPTION_PREFIX, 1) for name in state}
     tensors = {names[name]: x.detach().contiguous() for name, x in state.items()}
     save_file(tensors, path, metadata=metadata)
-
-
-def _means(rows: list[dict[str, float]]) -> dict[str, float]:
-    names = dict.fromkeys(name for row in rows for name in row)
-    values = {name: [row[name] for row in rows if name in row] for name in names}
-    return {name: sum(found) / len(found) for name, found in values.items()}
 
 
 def _on(batch: Batch, device: torch.device) -> Batch:
