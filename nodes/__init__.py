@@ -8,12 +8,14 @@ from .conditioning import Conditioning
 from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader
 from .media import AVMux
+from .portrait import TinyPortrait
 from .sampling import Guider, Sampler, Scheduler
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
     AudioCodecLoader,
     TinyLoader,
+    TinyPortrait,
     Latent,
     Conditioning,
     Scheduler,

@@ -14,11 +14,13 @@ import pytest
 import tomllib
 from comfy.server import ComfyServer
 
+from uniavgen_core.tiny.world import KINDS, MOODS, WORDS
+
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 HELP = ROOT / "web" / "docs"
 TRANSLATIONS = json.loads((ROOT / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
-PAGES = [README, *sorted(HELP.glob("*.md"))]
+PAGES = [README, *sorted(HELP.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE_SPAN = re.compile(r"`([^`]+)`")
 CHINESE_CHARACTER = re.compile(r"[\u4e00-\u9fff]")
@@ -158,6 +160,20 @@ def test_local_links_lead_somewhere(page: Path) -> None:
     headings = {f"#{heading.lower().replace(' ', '-')}" for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
     missing = [target for target in targets if target not in headings and not (page.parent / target).is_file()]
     assert missing == []
+
+
+def test_help_lists_the_small_models_world() -> None:
+    text = " ".join((HELP / "UniAVGenTinyLoader.md").read_text(encoding="utf-8").split())
+    assert f"{', '.join(WORDS)}." in text
+    assert all(word in text for word in (*KINDS, *MOODS))
+    assert f"{len(WORDS)} words" in (ROOT / "docs" / "small_model.md").read_text(encoding="utf-8")
+
+
+def test_pages_name_commands_that_there_are() -> None:
+    source = (ROOT / "uniavgen_core" / "__main__.py").read_text(encoding="utf-8")
+    known = set(re.findall(r'add_parser\("([\w-]+)"', source))
+    used = {name for page in PAGES for name in re.findall(r"-m uniavgen_core ([\w-]+)", page.read_text("utf-8"))}
+    assert {"demo", "render", "train-codec", "train", "bundle", "evaluate"} <= used <= known
 
 
 def test_readme_lists_every_node() -> None:

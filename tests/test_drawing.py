@@ -7,6 +7,7 @@ from random import Random
 
 import numpy
 import pytest
+import torch
 from PIL import Image, ImageFilter
 
 from uniavgen_core.evaluation.mouth import mouth_open_area
@@ -114,3 +115,10 @@ def test_the_portrait_is_at_rest() -> None:
     portrait = draw_portrait()
     assert portrait.shape == (1, 128, 128, 3) and 0 <= portrait.min() and portrait.max() <= 1
     assert mouth_open_area(portrait.numpy())[0] < 5
+
+
+def test_a_portrait_is_of_the_person_asked_for() -> None:
+    assert torch.equal(draw_portrait(7, "child"), draw_portrait(7, "child"))
+    picture, _ = draw(Person.from_seed(7, "child"), Pose())
+    assert numpy.array_equal(draw_portrait(7, "child")[0].mul(255).round().byte().numpy(), picture)
+    assert not torch.equal(draw_portrait(7, "child"), draw_portrait(7, "man"))

@@ -27,6 +27,7 @@ from torch import Tensor
 from uniavgen_core.config import LATENT_CHANNELS
 from uniavgen_core.convert import convert
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MODEL_SIZES
+from uniavgen_core.tiny.drawing import draw_portrait
 
 PACK = Path(__file__).absolute().parent.parent
 TEST_PACK = Path(__file__).absolute().parent / "comfy" / "test_pack"
@@ -34,6 +35,7 @@ NODE_IDS = {
     "UniAVGenModelLoader",
     "UniAVGenAudioCodecLoader",
     "UniAVGenTinyLoader",
+    "UniAVGenTinyPortrait",
     "UniAVGenLatent",
     "UniAVGenConditioning",
     "UniAVGenScheduler",
@@ -127,6 +129,16 @@ def test_all_nodes_are_there(server: ComfyServer) -> None:
     info = server.object_info()
     assert {name for name in info if name.startswith("UniAVGen")} == NODE_IDS
     assert {info[name]["python_module"] for name in NODE_IDS} == {f"custom_nodes.{PACK.name}"}
+
+
+def test_the_drawn_portrait(server: ComfyServer) -> None:
+    graph = GraphBuilder()
+    portrait = graph.add("UniAVGenTinyPortrait", kind="grandfather", person=7)
+    graph.add("SaveImage", images=[portrait, 0], filename_prefix="portrait")
+    (file,) = server.output_files(server.run(graph.prompt))
+    with Image.open(file) as picture:
+        pixels = numpy.asarray(picture.convert("RGB"))
+    assert numpy.array_equal(pixels, draw_portrait(7, "grandfather")[0].mul(255).round().byte().numpy())
 
 
 def test_no_model_file(server: ComfyServer) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,33 @@ def test_pinned_versions_satisfy_the_requirements(installed_by_manager: dict[str
         (pin,) = pinned[name].specifier
         assert pin.operator == "=="
         assert requirement.specifier.contains(pin.version), name
+
+
+def test_pinned_versions_hold_what_the_tests_of_training_need(project: dict[str, Any]) -> None:
+    pinned = read_requirements(ROOT / "requirements-dev.txt")
+    for requirement in map(Requirement, project["optional-dependencies"]["training"]):
+        (pin,) = pinned[requirement.name].specifier
+        assert requirement.specifier.contains(pin.version), requirement.name
+    assert "matplotlib" in pinned
+
+
+def test_messages_name_extras_that_there_are(project: dict[str, Any]) -> None:
+    extras = project["optional-dependencies"].keys()
+    text = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "uniavgen_core").rglob("*.py"))
+    named = re.findall(r'\bneeded\([^()]*, "(\w+)"\)|^EXTRA = "(\w+)"', text, re.MULTILINE)
+    assert {"".join(names) for names in named} | {"evaluation"} == set(extras)
+
+
+def test_the_archive_holds_what_users_run() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listing = ["git", "ls-files", "--cached"]
+    tracked, left_out = (
+        set(subprocess.run([*listing, *options], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+        for options in ([], ["--ignored", "--exclude-from=.comfyignore"])
+    )
+    assert {name for name in left_out if name.startswith(("nodes/", "uniavgen_core/", "web/", "workflows/"))} == set()
+    assert {name for name in tracked - left_out if name.startswith(("tests/", "tools/", "docs/", "configs/"))} == set()
 
 
 def test_manager_never_changes_the_torch_build(installed_by_manager: dict[str, Requirement]) -> None:

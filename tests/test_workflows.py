@@ -7,6 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import av
@@ -23,10 +24,12 @@ from PIL import Image
 from playwright.sync_api import Browser
 from safetensors.torch import save_file
 
+from uniavgen_core import demo
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, pixel_frames
 from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
+from uniavgen_core.tiny.world import MOODS, check_words, draw_caption
 
 ROOT = WORKFLOWS.parent
 NOTE = "MarkdownNote"
@@ -143,6 +146,17 @@ def test_downloads_are_those_of_the_loaders() -> None:
     assert offered == {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"}
 
 
+def test_the_tiny_one_keeps_to_its_world() -> None:
+    prompt = api_workflow("tiny_joint_generation")
+    speech = prompt[id_of(prompt, "PrimitiveStringMultiline")]["inputs"]["value"]
+    check_words(speech)
+    kind = prompt[id_of(prompt, "UniAVGenTinyPortrait")]["inputs"]["kind"]
+    captions = {draw_caption(kind, mood, Random(seed)) for mood in MOODS for seed in range(20)}
+    assert captions & {node["inputs"].get("text") for node in prompt.values()}
+    seconds = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]["task.length.seconds"]
+    assert check_seconds(seconds) == check_seconds(demo.clip_length(speech))
+
+
 def test_note_says_where_the_folders_go() -> None:
     notes = [node["widgets_values"][0] for node in ui_workflow("joint_generation")["nodes"] if node["type"] == NOTE]
     (files,) = (note for note in notes if "MCG-NJU/UniAVGen" in note)
@@ -177,9 +191,9 @@ def files(server: ComfyServer, video_vae: Path, shared_data: Path, tmp_path_fact
 def edited(name: str) -> Prompt:
     """A workflow in API form, with the test's changes."""
     prompt = api_workflow(name)
-    set_inputs(prompt, "LoadImage", image="woman.png")
     set_inputs(prompt, "UniAVGenSampler", steps=STEPS)
     if name == "joint_generation":
+        set_inputs(prompt, "LoadImage", image="woman.png")
         set_inputs(prompt, "UniAVGenLatent", size="custom", size__width=WIDTH, size__height=HEIGHT)
         replace_caption_encoder(prompt)
     return prompt
@@ -224,9 +238,9 @@ REPLACE_CAPTION_ENCODER = """() => {
 
 def edit_page(frontend: Frontend, name: str) -> None:
     """The test's changes of a workflow, by the hands of a user."""
-    frontend.set_widgets("LoadImage", {"image": "woman.png"})
     frontend.set_widgets("UniAVGenSampler", {"steps": STEPS})
     if name == "joint_generation":
+        frontend.set_widgets("LoadImage", {"image": "woman.png"})
         frontend.set_widgets("UniAVGenLatent", {"size": "custom", "size.width": WIDTH, "size.height": HEIGHT})
         frontend.page.evaluate(REPLACE_CAPTION_ENCODER)
     frontend.settle()
@@ -236,7 +250,8 @@ def check_clip(file: Path, prompt: Prompt) -> None:
     """The saved file is what the workflow promises: both streams, their lengths and sizes, movement and sound."""
     speech = prompt[id_of(prompt, "PrimitiveStringMultiline")]["inputs"]["value"]
     size = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]
-    frames = pixel_frames(check_seconds(seconds_for_speech(speech, "en")))
+    wanted = size.get("task.length.seconds", seconds_for_speech(speech, "en"))
+    frames = pixel_frames(check_seconds(wanted))
     with av.open(file) as container:
         assert sorted(stream.type for stream in container.streams) == ["audio", "video"]
         video, audio = container.streams.video[0], container.streams.audio[0]
@@ -251,7 +266,8 @@ def check_clip(file: Path, prompt: Prompt) -> None:
     assert seconds == pytest.approx([frames / FRAME_RATE] * 2, abs=1 / FRAME_RATE)
     assert sound.shape[1] / SAMPLE_RATE == pytest.approx(frames / FRAME_RATE, abs=1 / FRAME_RATE)
     changes = numpy.abs(numpy.diff(pictures.astype(float), axis=0)).mean(axis=(1, 2, 3))
-    assert (changes > 0.5).mean() > 0.8, f"the picture stands still: {changes.round(1)}"
+    # Real clips of the small model's world move by 0.4 to 2 levels of 255 a frame.
+    assert (changes > 0.1).mean() > 0.8, f"the picture stands still: {changes.round(1)}"
     assert sound.std() > 1e-3, "the sound is silent"
 
 

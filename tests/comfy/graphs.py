@@ -38,7 +38,7 @@ def id_of(prompt: Prompt, kind: str) -> str:
     return number
 
 
-def set_inputs(prompt: Prompt, kind: str, **values: Any) -> None:
+def set_inputs(prompt: Prompt, kind: str, /, **values: Any) -> None:
     """Change inputs of the only node of this type; a double underscore stands for the dot in the name of an input."""
     inputs = {name.replace("__", "."): value for name, value in values.items()}
     prompt[id_of(prompt, kind)]["inputs"].update(inputs)
@@ -54,7 +54,7 @@ class GraphBuilder:
     def __init__(self) -> None:
         self.prompt: Prompt = {}
 
-    def add(self, kind: str, **inputs: Any) -> str:
+    def add(self, kind: str, /, **inputs: Any) -> str:
         """Add a node; its id."""
         number = str(len(self.prompt) + 1)
         named = {name.replace("__", "."): value for name, value in inputs.items()}

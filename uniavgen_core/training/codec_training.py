@@ -36,7 +36,8 @@ class CodecTrainer(Run):
         self.last_step = min(config.steps, stop_after or config.steps)
         self.clips = _render(config, self.output / "frames.npy")
         self.weights = self.output / "codec.safetensors"
-        self.codec = self._start_codec().to(self.accelerator.device, memory_format=torch.channels_last_3d)
+        self.codec = self._start_codec().to(self.accelerator.device)
+        self.codec.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(
             self.codec.refiner.parameters(), lr=0.0, betas=config.betas, weight_decay=config.weight_decay
         )
@@ -119,11 +120,12 @@ def initialise_codec(codec: Codec, pixels: Tensor, seed: int) -> None:
     stronger, so that the model learns them first.
     """
     torch.manual_seed(seed)
-    for layer in codec.refiner.modules():
-        if isinstance(layer, torch.nn.Conv3d):
-            torch.nn.init.kaiming_normal_(layer.weight)
-            torch.nn.init.zeros_(layer.bias)
-    torch.nn.init.zeros_(codec.refiner.out.weight)
+    for weight in codec.refiner.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.kaiming_normal_(weight)
+        else:
+            torch.nn.init.zeros_(weight)
+    torch.nn.init.zeros_(codec.refiner.get_parameter("out.weight"))
     _set_components(codec.encode_picture, codec.decode_picture, picture_blocks(pixels[:, :, :1]))
     _set_components(codec.encode_change, codec.decode_change, change_blocks(pixels))
 

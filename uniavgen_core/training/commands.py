@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -157,13 +156,16 @@ def _config(arguments: argparse.Namespace, kind: type[AnyConfig]) -> AnyConfig:
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("weights", type=Path, help="weights.safetensors of a run")
     parser.add_argument("codec", type=Path, help="weights of the picture codec")
+    parser.add_argument("--commit", required=True, help="of the code that trained them: $(git rev-parse HEAD)")
     parser.add_argument("--mask-iou", type=float, help="of the face mask, at the end of its supervision")
     parser.add_argument("--output", type=Path, default=WEIGHTS_FILE)
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
-    mask_iou = {} if arguments.mask_iou is None else {"mask_iou": json.dumps(arguments.mask_iou)}
-    write_bundle(arguments.output, arguments.weights, load_file(arguments.codec), mask_iou)
+    metadata = {"commit": arguments.commit}
+    if arguments.mask_iou is not None:
+        metadata["mask_iou"] = json.dumps(arguments.mask_iou)
+    write_bundle(arguments.output, arguments.weights, load_file(arguments.codec), metadata)
     return 0
 
 
@@ -186,13 +188,6 @@ def write_bundle(path: Path, weights: Path, codec: Mapping[str, Tensor], metadat
         raise ValueError(f"The small model may have {MAX_PARAMETERS:,} weights, these are {parameters:,}.")
     with safe_open(weights, framework="pt") as file:
         run = file.metadata()
-    provenance = {"commit": _commit(), "parameters": str(parameters), "torch": torch.__version__}
+    provenance = {"parameters": str(parameters), "torch": torch.__version__}
     tensors = {name: x.half().contiguous() for name, x in state.items()}
     save_file(tensors, path, metadata={**run, **provenance, **metadata})
-
-
-def _commit() -> str:
-    """The commit that is checked out."""
-    return subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-    ).stdout.strip()

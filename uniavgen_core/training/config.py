@@ -10,22 +10,28 @@ from typing import Any, TypeVar, get_type_hints
 import yaml
 
 
-@dataclass(frozen=True)
-class Stage:
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long, and how fast."""
+
+    steps: int
+    learning_rate: float
+    final_learning_rate: float
+    """Reached along a half cosine."""
+    warmup_steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Schedule):
     """A part of the run with its own tasks and learning rate."""
 
     name: str
-    steps: int
     tasks: dict[str, float]
     """Shares of the tasks, which are named in batches.py."""
     data: str
     """Folder of shards, from the configuration's folder."""
     batch_size: int
     """Clips a step and process."""
-    learning_rate: float
-    final_learning_rate: float
-    """Reached along a half cosine."""
-    warmup_steps: int = 0
     face_mask_weight: tuple[float, float] = (0.0, 0.0)
     """λ of the face-mask loss at the first and at the last step, linear between them."""
 
@@ -47,22 +53,17 @@ class Config:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodecConfig(Config):
+class CodecConfig(Config, Schedule):
     """A run for the picture codec.
 
     Its network learns from latents with noise, as those of a sampled clip are not exact. Pixels that move weigh more:
     they are few, and speech is in them.
     """
 
-    steps: int
     clips: int
     """Clips that it learns from."""
     batch_size: int
     """Windows a step and process."""
-    learning_rate: float
-    final_learning_rate: float
-    """Reached along a half cosine."""
-    warmup_steps: int = 100
     frames: int = 9
     """Of a window."""
     latent_noise: float = 0.1

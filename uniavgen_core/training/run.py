@@ -6,24 +6,15 @@ import json
 import math
 import shutil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 
-from .config import Config
+from .config import Config, Schedule
 
 CHECKPOINTS_KEPT = 2
 LOG_FILE = "log.jsonl"
-
-
-class Schedule(Protocol):
-    """What a learning rate follows from."""
-
-    steps: int
-    learning_rate: float
-    final_learning_rate: float
-    warmup_steps: int
 
 
 class Run:

@@ -17,7 +17,7 @@ from ..tiny.bundle import MODEL_SIZES
 from ..tiny.caption import CaptionEncoder
 from .ablations import apply_variant
 from .config import TrainConfig
-from .initialise import initialise_caption_encoder, initialise_model
+from .initialise import initialise
 from .learner import Learner
 from .operations import training_operations
 
@@ -42,7 +42,7 @@ def _first_weights(config: TrainConfig) -> tuple[JointDiT, dict[str, Tensor]]:
     """The model, and the weights of the caption encoder that learnt with it, if there are such."""
     if not config.model:
         model = JointDiT(_changed(MODEL_SIZES, config.sizes), training_operations)
-        initialise_model(model)
+        initialise(model)
         return model, {}
     checkpoint = Checkpoint(config.path(config.model))
     of_a_run = any(name.startswith(MODEL_PREFIX) for name in checkpoint.meta)
@@ -85,7 +85,7 @@ def _caption_encoder(config: TrainConfig, sizes: ModelSizes, state: Mapping[str,
     if state:
         _fill(encoder, state, f"{config.model} (its caption encoder)")
     else:
-        initialise_caption_encoder(encoder)
+        initialise(encoder)
     return encoder
 
 
