@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from uniavgen_core.config import MEL_BANDS, audio_tokens, pixel_frames
+from uniavgen_core.tasks import Directions
 from uniavgen_core.training.batches import REFERENCE_TASKS, TASKS, Batch, Batches, Drawing
 from uniavgen_core.training.config import CodecConfig, TrainConfig, read_config
 from uniavgen_core.training.shards import Clip, Label, Shards, write_shard
@@ -209,3 +210,27 @@ def test_a_codec_that_stops_and_resumes_is_that_of_an_unbroken_run(tmp_path: Pat
     start = train_codec(tmp_path, 1)
     learned = {name for name in first if not torch.equal(first[name], start[name])}
     assert learned and all(name.startswith("refiner.") for name in learned), "latents must not change"
+
+
+def test_a_batch_whose_branches_do_not_see_each_other_leaves_out_half_the_texts(shards: Shards) -> None:
+    drawing = Drawing(4, {"joint": 1.0}, text_dropout=0.0, interaction_dropout=1.0, timestep_shift=1.0)
+    batches = [Batches(shards, drawing, range(10), seed=0)[step] for step in range(10)]
+    assert all(batch.directions == Directions(False, False) for batch in batches)
+    dropped = sum(caption == "" for batch in batches for caption in batch.captions)
+    assert 10 < dropped < 30
+
+
+def test_with_a_reference_voice_the_negative_pass_sees_the_face_and_is_told_nothing(shards: Shards) -> None:
+    drawing = Drawing(4, {"reference_voice": 1.0}, text_dropout=0.5, interaction_dropout=0.0, timestep_shift=1.0)
+    batches = [Batches(shards, drawing, range(12), seed=0)[step] for step in range(12)]
+    negative = [batch for batch in batches if batch.directions.video_to_audio]
+    assert 2 < len(negative) < 10
+    assert all(set(batch.captions) == {""} for batch in negative)
+    assert any(set(batch.captions) != {""} for batch in batches)
+
+
+def test_the_portrait_of_dubbing_is_the_videos_first_frame(shards: Shards) -> None:
+    for task in ("dubbing", "audio_driven"):
+        batch = batch_of(shards, task)
+        assert batch.video is not None and batch.portrait is not None
+        assert torch.equal(batch.portrait, batch.video[:, :, :1]) == (task == "dubbing")

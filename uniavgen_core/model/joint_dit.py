@@ -165,7 +165,7 @@ class JointDiT(nn.Module):
         video_time, video_projected = self._embed_time(timestep, self.time_embedding, self.time_projection)
         audio_time, audio_projected = self._embed_time(timestep, self.time_embedding_audio, self.time_projection_audio)
         streams = _Streams(
-            plan=(plans or Plans())(shape),
+            plan=(Plans() if plans is None else plans)(shape),
             video_time=video_time,
             video_time_projected=video_projected,
             audio_time=audio_time,

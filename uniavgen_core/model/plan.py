@@ -87,6 +87,9 @@ class Plans:
     def __init__(self) -> None:
         self._plans: dict[ClipShape, Plan] = {}
 
+    def __len__(self) -> int:
+        return len(self._plans)
+
     def __call__(self, shape: ClipShape) -> Plan:
         if shape not in self._plans:
             self._plans[shape] = make_plan(shape)

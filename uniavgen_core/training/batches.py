@@ -23,10 +23,13 @@ from .shards import Shards
 
 AUDIO_TASKS = ("audio", "audio_reference_voice")
 """Tasks of the audio branch alone."""
-FROM_REST_TASKS = ("joint", "reference_voice")
+FROM_REST_TASKS = ("joint", "reference_voice", "audio_driven")
 """Tasks whose first frame is the portrait."""
 TASKS = (*AUDIO_TASKS, "joint", "reference_voice", "continuation", "dubbing", "audio_driven")
 REFERENCE_TASKS = ("audio_reference_voice", "reference_voice")
+TEXT_DROPOUT_APART = 0.5
+"""Share of clips without caption and words where the branches do not see each other. Guidance's unimodal estimate is
+such a pass."""
 CONTINUED_FRAMES = range(2, 5)
 """Latent frames of the past that continuation is given."""
 
@@ -102,8 +105,9 @@ class Batches(Dataset[Batch]):
         common, own = _generator(self._seed, step), _generator(self._seed, self._process, step)
         task = self._draw_task(common)
         apart = _chance(common) < self._drawing.interaction_dropout
+        negative = _chance(common) < self._drawing.text_dropout and task in REFERENCE_TASKS
         clips = self._draw_clips(own, task)
-        return _Assembly(self._shards, self._drawing, task, apart, clips, own).batch()
+        return _Assembly(self._shards, self._drawing, task, apart, negative, clips, own).batch()
 
     def _draw_task(self, generator: torch.Generator) -> str:
         tasks = list(self._drawing.tasks)
@@ -120,7 +124,12 @@ class Batches(Dataset[Batch]):
 
 
 class _Assembly:
-    """One batch in the making."""
+    """One batch in the making.
+
+    Args:
+        apart: the branches do not see each other.
+        negative: it is guidance's negative pass with a reference voice, in which the voice does see the face.
+    """
 
     def __init__(
         self,
@@ -128,10 +137,12 @@ class _Assembly:
         drawing: Drawing,
         task: str,
         apart: bool,
+        negative: bool,
         clips: list[int],
         generator: torch.Generator,
     ):
-        self.shards, self.drawing, self.task, self.apart = shards, drawing, task, apart
+        self.shards, self.drawing, self.task = shards, drawing, task
+        self.apart, self.negative = apart, negative
         self.clips, self.generator = clips, generator
         self.labels = [shards.labels[clip] for clip in clips]
 
@@ -155,7 +166,7 @@ class _Assembly:
             directions=self._directions(kept, reference is not None),
             video=video,
             video_noise=None if video is None else self._noise(video),
-            portrait=None if alone else self._stack("portrait"),
+            portrait=None if video is None else self._portrait(video),
             face_mask=None if alone else self._stack("face_mask"),
             reference_audio=reference,
             caption_features=None if alone else self._caption_features(dropped),
@@ -163,6 +174,10 @@ class _Assembly:
 
     def _stack(self, name: str) -> Tensor:
         return torch.stack([self.shards.tensor(clip, name) for clip in self.clips])
+
+    def _portrait(self, video: Tensor) -> Tensor:
+        """Dubbing has no portrait but the video's first frame."""
+        return video[:, :, :1] if self.task == "dubbing" else self._stack("portrait")
 
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator)
@@ -184,9 +199,10 @@ class _Assembly:
     def _symbols(self, has_reference: bool) -> tuple[list[list[int]], list[bool]]:
         """What is said in each clip, and whether it and the caption are left out."""
         symbols, dropped = [], []
+        dropout = TEXT_DROPOUT_APART if self.apart else self.drawing.text_dropout
         for clip, label in zip(self.clips, self.labels, strict=True):
             transcript = self.shards.labels[self._partner(clip)].speech if has_reference else None
-            dropped.append(_chance(self.generator) < self.drawing.text_dropout)
+            dropped.append(self.negative or _chance(self.generator) < dropout)
             symbols.append(
                 negative_symbols(label.language, transcript)
                 if dropped[-1]
@@ -219,7 +235,7 @@ class _Assembly:
     def _directions(self, kept: KeptParts, has_reference: bool) -> Directions:
         if self.apart:
             return Directions(audio_to_video=False, video_to_audio=False)
-        return directions(kept.video, kept.audio, has_reference, negative=False)
+        return directions(kept.video, kept.audio, has_reference, self.negative)
 
 
 def _generator(*seeds: int) -> torch.Generator:

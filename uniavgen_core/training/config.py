@@ -107,7 +107,8 @@ class TrainConfig(Config):
     gradient_checkpointing: bool = False
     loader_workers: int = 0
     validate_every: int = 500
-    validation_batches: int = 8
+    validation_batches: int = 4
+    """Of each task."""
     save_every: int = 500
     sample_every: int = 0
     """Steps between samples (a contact sheet and a sound); 0 makes none."""

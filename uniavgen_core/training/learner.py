@@ -19,6 +19,8 @@ from ..tiny.caption import CaptionEncoder
 from .audio_alone import audio_velocity
 from .batches import Batch
 
+MOST_PLANS = 64
+
 
 class Learner(nn.Module):
     """The joint model and the caption encoder that learns with it; a call gives the losses of a batch.
@@ -62,7 +64,7 @@ class Learner(nn.Module):
             Switches(batch.directions.audio_to_video, batch.directions.video_to_audio),
             speech_mask=speech_mask,
             caption_mask=caption_mask,
-            plans=self._plans,
+            plans=self._recent_plans(),
             options={**self._options, "patches": {FACE_MASK_PATCH: [_collect(masks)]}},
         )
         losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}
@@ -71,6 +73,12 @@ class Learner(nn.Module):
         if not all(batch.kept.audio):
             losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, batch.kept.audio, dim=2)
         return losses
+
+    def _recent_plans(self) -> Plans:
+        """Plans of the batches before; clips of many lengths make too many to keep all."""
+        if len(self._plans) >= MOST_PLANS:
+            self._plans = Plans()
+        return self._plans
 
     def _encode_speech(self, symbols: list[list[int]]) -> tuple[Tensor, Tensor]:
         """Features of texts of different lengths, and what to add to the scores of their rows."""

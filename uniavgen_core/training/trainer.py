@@ -156,18 +156,17 @@ class Trainer(Run):
 
     @torch.no_grad()
     def _validate(self, stage: Stage) -> dict[str, float]:
-        """Losses on batches that are always the same."""
+        """Losses of each task, on batches that are always the same and have all texts and interactions."""
         shards = Shards(self.config.path(self.config.validation_data))
-        tasks = {task: 1.0 for task in stage.tasks}
-        batches = Batches(
-            shards, self._drawing(replace(stage, tasks=tasks)), range(self.config.validation_batches), VALIDATION_SEED
-        )
-        with self.accelerator.autocast():
-            results = []
+        complete = replace(self._drawing(stage), text_dropout=0.0, interaction_dropout=0.0)
+        results = []
+        for task in stage.tasks:
+            drawing = replace(complete, tasks={task: 1.0})
+            batches = Batches(shards, drawing, range(self.config.validation_batches), VALIDATION_SEED)
             for index in range(len(batches)):
-                batch = batches[index]
-                losses = self._trained(_on(batch, self.accelerator.device))
-                results.append({f"{batch.task}/{name}": value.item() for name, value in losses.items()})
+                with self.accelerator.autocast():
+                    losses = self._trained(_on(batches[index], self.accelerator.device))
+                results.append({f"{task}/{name}": value.item() for name, value in losses.items()})
         return means(results)
 
     def _batches(self, stage: Stage, steps: range) -> Iterator[Batch]:
