@@ -23,8 +23,9 @@ from .corpus import SPLITS, make_clip
 from .run import Run, learning_rate, means
 from .voice import Synthesiser
 
-WINDOWS = 384
-"""Windows of frames whose principal components are taken."""
+WINDOW_FRAMES = 9
+WINDOWS = 1000
+"""Windows whose principal components are taken."""
 
 
 class CodecTrainer(Run):
@@ -34,7 +35,7 @@ class CodecTrainer(Run):
         super().__init__(config, config.precision)
         self.config = config
         self.last_step = min(config.steps, stop_after or config.steps)
-        self.clips = _render(config, self.output / "frames.npy")
+        self.windows = _render(config, self.output / "frames.npy")
         self.weights = self.output / "codec.safetensors"
         self.codec = self._start_codec().to(self.accelerator.device)
         self.codec.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
@@ -53,9 +54,9 @@ class CodecTrainer(Run):
             codec.load_state_dict(load_file(self.weights))
             return codec
         generator = torch.Generator().manual_seed(self.config.seed)
-        windows = [_draw(self.clips, self.config, generator) for _ in range(WINDOWS // self.config.batch_size)]
-        initialise_codec(codec, torch.cat(windows), self.config.seed)
-        save_codec(codec, self.weights)
+        initialise_codec(codec, _draw(self.windows, WINDOWS, generator), self.config.seed)
+        if self.accelerator.is_main_process:
+            save_codec(codec, self.weights)
         return codec
 
     def run(self) -> Path:
@@ -73,15 +74,17 @@ class CodecTrainer(Run):
                 self.save()
         self.save()
         self.codec.refiner.load_state_dict(self.average.module.state_dict())
-        save_codec(self.codec, self.weights)
+        if self.accelerator.is_main_process:
+            save_codec(self.codec, self.weights)
         self.accelerator.end_training()
         return self.weights
 
     def _train(self) -> dict[str, float]:
-        generator = torch.Generator().manual_seed(zlib.crc32(repr((self.config.seed, self.step)).encode()))
+        place = (self.config.seed, self.accelerator.process_index, self.step)
+        generator = torch.Generator().manual_seed(zlib.crc32(repr(place).encode()))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
-        pixels = _draw(self.clips, self.config, generator).to(self.accelerator.device)
+        pixels = _draw(self.windows, self.config.batch_size, generator).to(self.accelerator.device)
         losses = self._losses(pixels, generator)
         self.accelerator.backward(losses["loss"])
         self.accelerator.clip_grad_norm_(self.refiner.parameters(), 1.0)
@@ -143,20 +146,23 @@ def _set_components(encode: torch.nn.Linear, decode: torch.nn.Linear, blocks: Te
 
 
 def _render(config: CodecConfig, path: Path) -> numpy.ndarray:
-    """Windows of frames (clips, frames, 128, 128, 3) in bytes, mapped into memory; drawn once."""
+    """Windows (windows, 9, 128, 128, 3) in bytes, mapped into memory; drawn once.
+
+    A window is a clip's first frame and eight in a row, as later frames are coded as changes of the first.
+    """
     if not path.is_file():
         synthesiser = Synthesiser()
         windows = []
         for index in trange(config.clips, desc="draw", unit="clip"):
             frames = make_clip(SPLITS["train"].start + 2 * index, synthesiser).frames
-            whole = len(frames) // config.frames * config.frames
-            windows.append(frames[:whole].reshape(-1, config.frames, *frames.shape[1:]))
-        numpy.save(path, numpy.concatenate(windows))
+            for start in range(1, len(frames) - WINDOW_FRAMES + 2, WINDOW_FRAMES - 1):
+                windows.append(numpy.concatenate((frames[:1], frames[start : start + WINDOW_FRAMES - 1])))
+        numpy.save(path, numpy.stack(windows))
     return numpy.load(path, mmap_mode="r")
 
 
-def _draw(clips: numpy.ndarray, config: CodecConfig, generator: torch.Generator) -> Tensor:
-    """A batch (batch, 3, frames, 128, 128) in -1..1."""
-    places = torch.randint(len(clips), (config.batch_size,), generator=generator).tolist()
-    pixels = torch.from_numpy(numpy.stack([clips[place] for place in places]))
+def _draw(windows: numpy.ndarray, count: int, generator: torch.Generator) -> Tensor:
+    """Some windows (count, 3, 9, 128, 128) in -1..1."""
+    places = torch.randint(len(windows), (count,), generator=generator).tolist()
+    pixels = torch.from_numpy(numpy.stack([windows[place] for place in places]))
     return pixels.float().div(127.5).sub(1).movedim(-1, 1)

@@ -61,11 +61,9 @@ class CodecConfig(Config, Schedule):
     """
 
     clips: int
-    """Clips that it learns from."""
+    """Clips whose windows of frames it learns from."""
     batch_size: int
     """Windows a step and process."""
-    frames: int = 9
-    """Of a window."""
     latent_noise: float = 0.1
     motion_weight: float = 4.0
     precision: str = "bf16"

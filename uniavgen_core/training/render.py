@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import torch
 from einops import reduce
+from safetensors import safe_open
 from torch import Tensor
 from tqdm import tqdm
 
@@ -21,6 +23,8 @@ from .shards import SUFFIX, Clip, Label, write_shard
 from .voice import Synthesiser
 
 CLIPS_A_SHARD = 64
+CODEC = "codec"
+"""Name in a shard's metadata of what its latents depend on."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,16 @@ class Rendering:
 
 
 def render(rendering: Rendering, workers: int) -> None:
-    """Write the shards that are not there yet."""
+    """Write the shards that are not there yet.
+
+    Raises:
+        ValueError: the folder has shards that were made with another codec.
+    """
     rendering.folder.mkdir(parents=True, exist_ok=True)
     seeds = range(rendering.first_seed, rendering.first_seed + rendering.clips)
     parts = [seeds[start : start + CLIPS_A_SHARD] for start in range(0, len(seeds), CLIPS_A_SHARD)]
     missing = [part for part in parts if not _path(rendering.folder, part).is_file()]
+    _check_same_codec(rendering, next((part for part in parts if part not in missing), None))
     write = partial(_write, rendering)
     with multiprocessing.get_context("spawn").Pool(workers, _use_one_thread) as pool:
         for _ in tqdm(pool.imap_unordered(write, missing), total=len(missing), desc="render", unit="shard"):
@@ -53,12 +62,35 @@ def _path(folder: Path, seeds: range) -> Path:
     return folder / f"clips_{seeds.start:010d}{SUFFIX}"
 
 
+def _check_same_codec(rendering: Rendering, finished: range | None) -> None:
+    if finished is None:
+        return
+    with safe_open(_path(rendering.folder, finished), framework="pt") as shard:
+        if shard.metadata().get(CODEC, "") != _fingerprint(rendering.codec):
+            raise ValueError(
+                f"The shards in {rendering.folder} were made with another picture codec: remove them, or choose "
+                "another folder."
+            )
+
+
+def _fingerprint(codec: Codec | None) -> str:
+    """What the latents of a codec depend on, in short; sound alone has none."""
+    if codec is None:
+        return ""
+    digest = hashlib.sha256()
+    for layer in (codec.encode_picture, codec.encode_change):
+        for weight in layer.parameters():
+            digest.update(weight.detach().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
 def _write(rendering: Rendering, seeds: range) -> None:
-    write_shard(_path(rendering.folder, seeds), _clips(rendering.codec, seeds))
+    metadata = {CODEC: _fingerprint(rendering.codec)}
+    write_shard(_path(rendering.folder, seeds), _clips(rendering.codec, seeds), metadata=metadata)
 
 
 def _clips(codec: Codec | None, seeds: range) -> Iterator[Clip]:
