@@ -13,7 +13,6 @@ from uniavgen_core.model.joint_dit import JointDiT, Switches
 from uniavgen_core.tasks import Directions, kept_prefix
 from uniavgen_core.tiny.bundle import random_state_dict
 from uniavgen_core.tiny.caption import CaptionEncoder
-from uniavgen_core.training.audio_alone import audio_velocity
 from uniavgen_core.training.batches import Batch
 from uniavgen_core.training.learner import Learner
 from uniavgen_core.training.operations import training_operations
@@ -131,7 +130,7 @@ def test_the_audio_branch_alone_is_the_models_with_the_interactions_off(learner:
         [batch.video, batch.audio], timestep, caption, speech, batch.portrait, reference,
         switches=Switches(audio_to_video=False, video_to_audio=False),
     )  # fmt: skip
-    alone = audio_velocity(model, batch.audio, timestep, speech, None, reference, {})
+    alone = model.audio_velocity(batch.audio, timestep, speech, None, reference)
     assert torch.allclose(alone, expected, atol=1e-5)
 
 

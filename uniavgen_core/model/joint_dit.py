@@ -13,7 +13,8 @@ from torch.nn import functional
 from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS, ModelSizes
 from .blocks import Block, Head
 from .interaction import AudioToVideo, VideoToAudio
-from .plan import ClipShape, Plan, Plans
+from .plan import NOISY, ClipShape, Plan, Plans
+from .rope import audio_table
 from .speech_encoder import SpeechEncoder
 
 FACE_MASK_PATCH = "uniavgen_face_mask"
@@ -186,6 +187,32 @@ class JointDiT(nn.Module):
         video = self.head(video, video_time, streams.plan.video_runs).unflatten(1, (frames + 1, -1))[:, 1:]
         audio = self.head_audio(audio, audio_time, streams.plan.audio_runs)[:, reference_tokens:]
         return [self._unpatchify(video, grid)[..., :height, :width], audio.unsqueeze(1)]
+
+    def audio_velocity(
+        self,
+        mel: Tensor,
+        timestep: Tensor,
+        speech: Tensor,
+        speech_mask: Tensor | None = None,
+        reference_audio: Tensor | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> Tensor:
+        """Velocity (batch, 1, L, 80) of the audio branch alone, as with both directions off and nothing kept.
+
+        Args:
+            mel: normalised log-mel (batch, 1, L, 80).
+            timestep, speech, speech_mask, reference_audio: as in `forward`.
+            options: handed to the host's attention.
+        """
+        audio, reference_tokens = self._embed_audio(mel.squeeze(1), reference_audio)
+        time, projected = self._embed_time(timestep, self.time_embedding_audio, self.time_projection_audio)
+        tokens, symbols = audio.shape[1], speech.shape[1]
+        table = audio_table(max(tokens, symbols), audio.device)
+        tables = (table[:, :tokens], table[:, :symbols])
+        runs = ((tokens, NOISY),)
+        for block in self.audio_blocks:
+            audio = block(audio, projected, runs, tables[0], speech, tables, options or {}, speech_mask)
+        return self.head_audio(audio, time, runs)[:, reference_tokens:].unsqueeze(1)
 
     def _embed_video(self, latent: Tensor, reference: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens (batch, (T + 1) · N, width), the reference frame first, and the rows and columns of a frame."""

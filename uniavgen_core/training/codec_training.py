@@ -34,7 +34,7 @@ class CodecTrainer(Run):
     def __init__(self, config: CodecConfig, stop_after: int | None = None):
         super().__init__(config, config.precision)
         self.config = config
-        self.last_step = min(config.steps, stop_after or config.steps)
+        self.last_step = config.steps if stop_after is None else min(config.steps, stop_after)
         self.windows = _render(config, self.output / "frames.npy")
         self.weights = self.output / "codec.safetensors"
         self.codec = self._start_codec().to(self.accelerator.device)

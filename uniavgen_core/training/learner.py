@@ -16,7 +16,6 @@ from ..model.joint_dit import FACE_MASK_PATCH, JointDiT, Switches
 from ..model.plan import Plans
 from ..sampling.schedule import TIMESTEPS
 from ..tiny.caption import CaptionEncoder
-from .audio_alone import audio_velocity
 from .batches import Batch
 
 MOST_PLANS = 64
@@ -43,8 +42,8 @@ class Learner(nn.Module):
         noisy_audio = _mix(batch.audio, batch.audio_noise, batch.sigma)
         timestep = batch.sigma * TIMESTEPS
         if batch.video is None:
-            velocity = audio_velocity(
-                self.model, noisy_audio, timestep, speech, speech_mask, batch.reference_audio, self._options
+            velocity = self.model.audio_velocity(
+                noisy_audio, timestep, speech, speech_mask, batch.reference_audio, self._options
             )
             return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, batch.kept.audio, dim=2)}
 

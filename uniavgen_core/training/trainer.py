@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +29,8 @@ from .shards import Shards
 from .start import CAPTION_PREFIX, build_learner
 
 VALIDATION_SEED = 1
+PLACES = ("folder", "output", "validation_data", "codec", "model")
+"""Entries of a configuration that say where things lie on one machine."""
 
 
 class Trainer(Run):
@@ -46,7 +49,7 @@ class Trainer(Run):
             kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.config = config
-        self.last_step = min(config.steps, stop_after or config.steps)
+        self.last_step = config.steps if stop_after is None else min(config.steps, stop_after)
         self._check_sharding()
         learner = build_learner(config)
         optimizer = torch.optim.AdamW(
@@ -98,9 +101,18 @@ class Trainer(Run):
         # All processes take part, as each may have a shard.
         state = self.accelerator.get_state_dict(self._trained)
         if self.accelerator.is_main_process:
-            variant = variant_metadata(self.config.interaction, self.config.face_mask)
-            save_weights(state, self.output / "weights.safetensors", {"step": str(self.step), **variant})
+            save_weights(state, self.output / "weights.safetensors", self._provenance())
         self.accelerator.end_training()
+
+    def _provenance(self) -> dict[str, str]:
+        """How the weights came to be, for their file."""
+        config = {name: value for name, value in asdict(self.config).items() if name not in PLACES}
+        return {
+            "step": str(self.step),
+            "processes": str(self.accelerator.num_processes),
+            "config": json.dumps(config),
+            **variant_metadata(self.config.interaction, self.config.face_mask),
+        }
 
     def _run_stage(self, bar: tqdm) -> None:
         """The rest of the stage that the run is in."""
