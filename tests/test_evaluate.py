@@ -12,11 +12,15 @@ import torch
 from safetensors.torch import save_file
 
 from uniavgen_core.audio.mel import log_mel, normalise_mel
-from uniavgen_core.config import audio_tokens
+from uniavgen_core.config import HOP_LENGTH, audio_tokens
 from uniavgen_core.evaluation import evaluate
-from uniavgen_core.evaluation.generate import TASKS, Sampling, generate
-from uniavgen_core.evaluation.measures import Ears, measure_clip
+from uniavgen_core.evaluation.generate import TASKS, Generated, Sampling, generate, given_pictures
+from uniavgen_core.evaluation.measures import Ears, measure_clip, measure_words
+from uniavgen_core.evaluation.predicted_masks import MaskAgreement
 from uniavgen_core.evaluation.report import clip_report, summarise, table, write_ceiling
+from uniavgen_core.pipeline import Request
+from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
+from uniavgen_core.tiny import sampling
 from uniavgen_core.tiny.bundle import build_tiny
 
 
@@ -40,15 +44,85 @@ def test_tasks_keep_what_they_are_given(task: str, corpus_clips):
     made = generate(task, bundle, clip, other, Sampling(steps=1))
     assert made.frames.shape == clip.frames.shape
     assert len(made.sound) == len(clip.sound)
-    frames = torch.from_numpy(clip.frames).float() / 255
+    frames = torch.from_numpy(given_pictures(task, clip)).float() / 255
     coded = bundle.codec.decode_frames(bundle.codec.encode_frames(frames))[0].mul(255).round().byte().numpy()
     given = {"dubbing": len(frames), "continuation": 9}.get(task, 1)
     assert made.given_frames == given
     assert numpy.array_equal(made.frames[:given], coded[:given])
     assert numpy.array_equal(made.sound, clip.sound) == (task == "audio_driven")
-    interactions, tokens = bundle.model.sizes.interactions, (128 // 32) ** 2
-    assert made.masks.shape == (interactions, clip.latent_frames, tokens)
+    assert 0 <= made.mask_iou <= 1
     assert not bundle.model._forward_pre_hooks
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_portrait_is_at_rest(task: str, corpus_clips):
+    from uniavgen_core.evaluation.generate import _clip
+
+    clip, other = corpus_clips
+    bundle = build_tiny()
+    portrait, first = (
+        bundle.codec.encode_frames(torch.from_numpy(picture[None]).float() / 255)
+        for picture in (clip.portrait, clip.frames[0])
+    )
+    made = _clip(task, bundle, clip, other)
+    torch.testing.assert_close(made.reference_image, first if task == "dubbing" else portrait)
+    own_start = task in ("continuation", "dubbing")
+    torch.testing.assert_close(made.video[:, :, :1], first if own_start else portrait)
+    assert numpy.array_equal(given_pictures(task, clip)[0], clip.frames[0] if own_start else clip.portrait)
+
+
+def test_mask_agreement_is_the_mean_of_steps_and_interactions():
+    agreement = MaskAgreement(numpy.array([[1.0, 1.0, 0.0, 0.0]]))
+    wrong, right = torch.tensor([[[0.0, 0, 1, 1]]]), torch.tensor([[[1.0, 1, 0, 0]]])
+    for sigma, masks in ((1.0, (wrong, right)), (0.5, (right, right))):
+        (compare,) = agreement.watch(torch.tensor([sigma]))
+        for layer, mask in enumerate(masks):
+            assert compare(mask, layer, {}) is mask
+        assert agreement.watch(torch.tensor([sigma])) == []
+    assert agreement.mean() == pytest.approx(3 / 4)
+
+
+def test_given_parts_are_no_results(corpus_clips):
+    clip, _ = corpus_clips
+    ears = Ears()
+    frames, tokens = len(clip.frames), len(clip.sound) // HOP_LENGTH
+
+    def measured(task: str, given_frames: int, given_tokens: int):
+        made = Generated(given_pictures(task, clip), clip.sound, 0.5, given_frames, given_tokens)
+        return evaluate.measure_made(task, made, clip, ears)
+
+    joint = measured("joint", 1, 0)
+    dubbing = measured("dubbing", frames, 0)
+    driven = measured("audio_driven", 1, tokens)
+    assert {"lip_sync_raw", "timbre", "emotion", "mask_iou", "psnr", "identity", "motion"} <= set(joint)
+    assert not {"psnr", "identity", "motion"} & set(dubbing)
+    assert not {"words", "timbre", "emotion"} & set(driven)
+    assert dubbing["timbre"] == joint["timbre"] == 1
+
+    continued = measured("continuation", 9, audio_tokens(9))
+    made_part = measure_clip(clip.frames[9:], clip.sound[13_500:], ears, clip.portrait)
+    for name in ("lip_sync_raw", "identity", "motion"):
+        assert continued[name] == made_part[name]
+    if ears.recogniser is not None:
+        assert 1 <= continued["words"] < joint["words"]
+
+
+def test_guidance_of_the_command():
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    defaults = parser.parse_args([])
+    assert (defaults.steps, defaults.shift) == (sampling.STEPS, sampling.SHIFT)
+    assert Sampling().settings() == sampling.GUIDANCE == Request.guidance
+    chosen = parser.parse_args(["--skip-block=2", "--video-scale=1.5", "--audio-scale=4"])
+    assert (chosen.skip_block, chosen.video_scale, chosen.audio_scale) == (2, 1.5, 4)
+    assert parser.parse_args(["--skip-block=auto"]).skip_block == AUTO_BLOCK
+    assert parser.parse_args(["--skip-block=none"]).skip_block == -1
+    for wrong in ("all", "-3"):
+        with pytest.raises(SystemExit):
+            parser.parse_args([f"--skip-block={wrong}"])
+    scaled = Sampling(guidance="plain", video_scale=1.5, audio_scale=4, skip_block=2)
+    assert scaled.settings() == Guidance(1.5, 4, guided_part=0, skip_block=2)
+    assert Sampling(guidance="none", video_scale=1.5).settings().video_scale == 1
 
 
 def test_a_generated_past_keeps_its_loudness(corpus_clips):
@@ -72,6 +146,16 @@ def test_measures_of_a_corpus_clip(corpus_clips):
     assert "words" not in measures
     still = measure_clip(clip.frames[:1].repeat(29, axis=0), clip.sound, ears)
     assert still["lip_sync_raw"] == still["motion"] == 0
+
+
+def test_repeated_words_are_heard(corpus_clips):
+    clip, _ = corpus_clips
+    ears = Ears()
+    if ears.recogniser is None:
+        pytest.skip("the recogniser is not installed")
+    once = measure_words(clip.sound, ears, clip.speech)
+    twice = measure_words(numpy.tile(clip.sound, 2), ears, clip.speech)
+    assert twice["word_errors"] >= once["words"] - once["word_errors"]
 
 
 def test_words_are_not_measured_without_a_recogniser(monkeypatch: pytest.MonkeyPatch):
@@ -98,6 +182,10 @@ def test_rows_and_reports(tmp_path: Path):
     assert row["psnr"] is None and row["emotion"] is None
     lines = table({"corpus": row, "joint": row}).splitlines()
     assert len({len(line) for line in lines}) == 1
+    unknown = summarise(clips, floor=0.9, ceiling=0.9)
+    assert unknown["lip_sync"] is None
+    assert table({"joint": unknown}).splitlines()[-1] == unknown["note"]
+    assert "not above the floor" in unknown["note"]
 
     write_ceiling(tmp_path / "ceiling.json", {"corpus": row, "shuffled": {"lip_sync_raw": 0.1}})
     report = clip_report(clips[0], path=tmp_path / "ceiling.json")
@@ -120,6 +208,7 @@ def test_command_ends_with_a_row_a_task(tmp_path: Path, capsys: pytest.CaptureFi
         assert name in rows["joint"] and name in rows["corpus"]
     assert rows["joint"]["mask_iou"] == 0.75
     assert rows["corpus"]["lip_sync"] == 1
+    assert all(rows["shuffled"][name] < 1 for name in ("timbre", "emotion", "mask_iou"))
 
 
 @pytest.mark.parametrize(("option", "problem"), [("--clips=1", "2 or more"), ("--weights=none.safetensors", "absent")])

@@ -20,7 +20,7 @@ CONFIG = TrainConfig(
     output="",
     validation_data="",
     stages=[
-        Stage(name, 100, {}, data="", batch_size=1, learning_rate=1, final_learning_rate=1)
+        Stage(name=name, steps=100, tasks={}, data="", batch_size=1, learning_rate=1, final_learning_rate=1)
         for name in ("audio", "joint")
     ],
 )

@@ -20,10 +20,10 @@ from .contact_sheet import contact_sheet
 from .evaluation.measures import Ears, measure_clip
 from .evaluation.report import clip_report
 from .media import crop_and_resize, read_image, stream_summary, to_rgb, write_video
-from .sampling.schedule import DEFAULT_STEPS
 from .speech.duration import seconds_for_speech
 from .tiny.bundle import SHORT_SIDE, TinyBundle, load_tiny
 from .tiny.drawing import PORTRAIT_SEED, draw_portrait
+from .tiny.sampling import STEPS
 from .tiny.world import KINDS, MOODS, check_words, draw_caption
 
 KIND, MOOD = "woman", "happy"
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--caption", help="what is seen (default: made of kind and mood)")
     parser.add_argument("--portrait", type=Path, help="a picture instead of a drawn person")
     parser.add_argument("--seconds", type=float, help="length of the clip (default: as long as the words take)")
-    parser.add_argument("--steps", type=int, default=DEFAULT_STEPS)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the clip; a picture of it lies beside")
 

@@ -14,11 +14,12 @@ from .joint_latent import check_seconds, check_size, stream_shapes
 from .media import crop_and_resize, to_rgb
 from .sampling.euler import Clip, Condition, sample_euler
 from .sampling.guidance import Guidance
-from .sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, flow_sigmas
+from .sampling.schedule import flow_sigmas
 from .speech.duration import check_fits, seconds_for_speech
 from .speech.prompt import negative_symbols, positive_symbols
 from .speech.text import detect_language
 from .tasks import kept_prefix
+from .tiny import sampling
 from .tiny.bundle import TinyBundle
 
 
@@ -34,9 +35,9 @@ class Request:
     seconds: float | None = None
     """Length of the clip; None makes it as long as the words take."""
     seed: int = 0
-    steps: int = DEFAULT_STEPS
-    shift: float = DEFAULT_SHIFT
-    guidance: Guidance = Guidance()
+    steps: int = sampling.STEPS
+    shift: float = sampling.SHIFT
+    guidance: Guidance = sampling.GUIDANCE
 
 
 @torch.no_grad()
@@ -60,11 +61,12 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
         kept=kept_prefix(frames, shapes[1][2], kept_frames=1),
         reference_image=portrait,
     )
-    positive = _condition(bundle, request.caption, positive_symbols(request.speech, language))
-    return clip, positive, _condition(bundle, "", negative_symbols(language))
+    positive = condition(bundle, request.caption, positive_symbols(request.speech, language))
+    return clip, positive, condition(bundle, "", negative_symbols(language))
 
 
-def _condition(bundle: TinyBundle, caption: str, symbols: list[int]) -> Condition:
+def condition(bundle: TinyBundle, caption: str, symbols: list[int]) -> Condition:
+    """What a pass is told: a caption and the symbols of `speech.prompt`."""
     tokens = torch.tensor([bundle.caption_encoder.tokenize(caption)])
     return Condition(bundle.caption_encoder(tokens), torch.tensor([symbols]))
 

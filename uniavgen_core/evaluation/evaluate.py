@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -19,14 +20,16 @@ from safetensors import safe_open
 from tqdm import tqdm
 
 from ..audio.mel import log_mel, normalise_mel
+from ..config import AUDIO_TOKENS_PER_SECOND
 from ..pipeline import decode_audio, decode_video
+from ..sampling.guidance import AUTO_BLOCK
 from ..tiny.bundle import WEIGHTS_FILE, TinyBundle, load_tiny
 from ..training.ablations import apply_variant, read_variant
 from . import people
 from .extras import needed
-from .generate import GUIDANCE, TASKS, Generated, Sampling, generate, to_bytes
+from .generate import FORMS, NO_BLOCK, TASKS, Generated, Sampling, generate, given_pictures, to_bytes
 from .lip_sync import shuffled_lip_sync
-from .measures import Ears, Measures, measure_clip
+from .measures import Ears, Measures, measure_clip, measure_words
 from .mouth import mouth_open_area
 from .picture import identity, mask_iou, psnr
 from .report import CEILING_FILE, summarise, table, write_ceiling
@@ -57,8 +60,12 @@ class MeasuredClip:
 
     rows: Mapping[str, Measures]
     speech: str
+    kind: str
+    mood: str
     mouth_area: numpy.ndarray
     sound: numpy.ndarray
+    face: numpy.ndarray
+    """Mask (T, N) of values 0..1."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,11 +75,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tasks", nargs="*", default=TASKS, choices=TASKS, help="none: real clips alone")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE, help="weights of a small model")
     parser.add_argument("--steps", type=int, default=Sampling.steps)
-    parser.add_argument("--guidance", default=Sampling.guidance, choices=tuple(GUIDANCE))
+    parser.add_argument("--shift", type=float, default=Sampling.shift, help="of the noise schedule")
+    parser.add_argument("--guidance", default=Sampling.guidance, choices=FORMS)
+    parser.add_argument("--video-scale", type=float, default=Sampling.video_scale, help="of guidance")
+    parser.add_argument("--audio-scale", type=float, default=Sampling.audio_scale, help="of guidance")
+    parser.add_argument(
+        "--skip-block",
+        type=_skip_block,
+        default=Sampling.skip_block,
+        metavar="{auto,none,NUMBER}",
+        help="the block that guidance's negative pass leaves out",
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
     people.add_arguments(parser)
+
+
+def _skip_block(text: str) -> int:
+    named = {"auto": AUTO_BLOCK, "none": NO_BLOCK}
+    if text not in named and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no block: give 'auto', 'none' or a number from 0.")
+    return named[text] if text in named else int(text)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -89,9 +113,15 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.weights.is_file() and arguments.tasks:
         raise ValueError(f"{arguments.weights} is absent: give --weights, or --tasks with nothing after it.")
     require_extras()
-    settings = Settings(
-        arguments.weights, tuple(arguments.tasks), Sampling(steps=arguments.steps, guidance=arguments.guidance)
+    sampling = Sampling(
+        steps=arguments.steps,
+        shift=arguments.shift,
+        guidance=arguments.guidance,
+        video_scale=arguments.video_scale,
+        audio_scale=arguments.audio_scale,
+        skip_block=arguments.skip_block,
     )
+    settings = Settings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:
         write_ceiling(CEILING_FILE, rows)
@@ -112,7 +142,7 @@ def require_extras() -> None:
     needed("faster_whisper", "to hear the words of a clip")
 
 
-def evaluate(split: str, clips: int, settings: Settings, workers: int) -> dict[str, dict[str, float | None]]:
+def evaluate(split: str, clips: int, settings: Settings, workers: int) -> dict[str, dict[str, Any]]:
     """Rows of all tasks; `corpus`, real clips; `codec`, those through picture codec and vocoder; `shuffled`, the floor.
 
     The same clips, settings and machine give the same rows, with any number of workers.
@@ -134,7 +164,7 @@ def evaluate(split: str, clips: int, settings: Settings, workers: int) -> dict[s
     return _rows(measured, _recorded_mask_iou(settings.weights))
 
 
-def _rows(measured: Sequence[MeasuredClip], recorded_mask_iou: float | None) -> dict[str, dict[str, float | None]]:
+def _rows(measured: Sequence[MeasuredClip], recorded_mask_iou: float | None) -> dict[str, dict[str, Any]]:
     floor = shuffled_lip_sync([clip.mouth_area for clip in measured], [clip.sound for clip in measured])
     ceiling = fmean(clip.rows["corpus"]["lip_sync_raw"] for clip in measured)
     rows = {name: summarise([clip.rows[name] for clip in measured], floor, ceiling) for name in measured[0].rows}
@@ -147,14 +177,20 @@ def _rows(measured: Sequence[MeasuredClip], recorded_mask_iou: float | None) -> 
 
 
 def _shuffled(measured: Sequence[MeasuredClip]) -> dict[str, float | None]:
-    """The floor: what one clip's words and person score against those of the next."""
+    """The floor: words and person against those of the next clip, voice, mood and face against those of all others."""
     others = [*measured[1:], measured[0]]
     errors = [
         word_errors(other.speech, clip.rows["corpus"]["heard"]) for clip, other in zip(measured, others, strict=True)
     ]
+    pairs = list(permutations(measured, 2))
     return {
         "lip_sync": 0.0,
         "word_error_rate": word_error_rate(errors),
+        "timbre": fmean(clip.rows["corpus"]["heard_kind"] == other.kind for clip, other in pairs),
+        "emotion": fmean(clip.rows["corpus"]["heard_mood"] == other.mood for clip, other in pairs),
+        "mask_iou": fmean(
+            mask_iou(clip.face[: len(other.face)], other.face[: len(clip.face)]) for clip, other in pairs
+        ),
         "identity": fmean(clip.rows["corpus"]["stranger"] for clip in measured),
         "clips": len(measured),
     }
@@ -183,20 +219,27 @@ def _measure(settings: Settings, bundle: TinyBundle, ears: Ears, synthesiser: An
 
     clip, other = make_clip(seed, synthesiser), make_clip(partner(seed), synthesiser)
     stranger = make_clip(seed + 2, synthesiser)
-    truth = token_mask(torch.from_numpy(clip.face_mask)).numpy()
 
     def measure(frames: numpy.ndarray, sound: numpy.ndarray) -> Measures:
-        return measure_clip(frames, sound, ears, clip.frames[0], clip.speech, clip.kind, clip.mood)
+        return measure_clip(frames, sound, ears, clip.portrait, clip.speech, clip.kind, clip.mood)
 
     rows = {"corpus": measure(clip.frames, clip.sound)}
-    rows["corpus"]["stranger"] = identity(clip.frames[1:], stranger.frames[0])
+    rows["corpus"]["stranger"] = identity(clip.frames[1:], stranger.portrait)
     if bundle.trained:
         rows["codec"] = _through_codec(bundle, clip, measure)
         rows["corpus"]["psnr"] = rows["codec"]["psnr"]
     for task in settings.tasks:
         made = generate(task, bundle, clip, other, settings.sampling)
-        rows[task] = {**measure(made.frames, made.sound), **_against(made, clip.frames, truth)}
-    return MeasuredClip(rows, clip.speech, mouth_open_area(clip.frames), clip.sound)
+        rows[task] = measure_made(task, made, clip, ears)
+    return MeasuredClip(
+        rows=rows,
+        speech=clip.speech,
+        kind=clip.kind,
+        mood=clip.mood,
+        mouth_area=mouth_open_area(clip.frames),
+        sound=clip.sound,
+        face=token_mask(torch.from_numpy(clip.face_mask)).numpy(),
+    )
 
 
 @torch.no_grad()
@@ -211,9 +254,34 @@ def _through_codec(
     return {**measure(frames, sound), "psnr": psnr(frames, clip.frames)}
 
 
-def _against(made: Generated, frames: numpy.ndarray, truth: numpy.ndarray) -> Measures:
-    """What a generated clip is measured against the corpus clip: the frames that were given, and the face."""
-    return {
-        "psnr": psnr(made.frames[: made.given_frames], frames[: made.given_frames]),
-        "mask_iou": fmean(mask_iou(mask, truth) for mask in made.masks),
-    }
+def measure_made(task: str, made: Generated, clip: CorpusClip, ears: Ears) -> Measures:
+    """Measures of what was made; those of a part that was given are left out.
+
+    Args:
+        made: the corpus clip `clip`, made anew in the task.
+    """
+    frames, sound = made.frames, made.sound
+    if task == "continuation":
+        frames, sound = made.after_the_past()
+    measures = measure_clip(frames, sound, ears, clip.portrait, kind=clip.kind, mood=clip.mood)
+    measures["mask_iou"] = made.mask_iou
+    if task == "audio_driven":
+        del measures["timbre"], measures["emotion"]
+    else:
+        measures |= _words(made, clip, ears)
+    if task == "dubbing":
+        del measures["identity"], measures["motion"]
+    else:
+        given = made.given_frames
+        measures["psnr"] = psnr(made.frames[:given], given_pictures(task, clip)[:given])
+    return measures
+
+
+def _words(made: Generated, clip: CorpusClip, ears: Ears) -> Measures:
+    """The recogniser hears a past as well, as a word may begin in it, but its words do not count."""
+    measures = measure_words(made.sound, ears, clip.speech)
+    if "words" in measures and made.given_tokens:
+        start = made.given_tokens / AUDIO_TOKENS_PER_SECOND
+        made_share = fmean(phoneme.start >= start for phoneme in clip.phonemes)
+        measures["words"] = max(1, round(measures["words"] * made_share))
+    return measures

@@ -10,40 +10,50 @@ import torch
 from torch import Tensor
 
 from ..audio.mel import log_mel, normalise_mel, peak_scale
-from ..config import SAMPLE_RATE, pixel_frames
+from ..config import FRAME_RATE, SAMPLE_RATE, pixel_frames
 from ..joint_latent import tokens_of_frames
-from ..pipeline import decode_audio, decode_video
-from ..sampling.euler import Clip, Condition, sample_euler
+from ..pipeline import condition, decode_audio, decode_video
+from ..sampling.euler import Clip, sample_euler
 from ..sampling.guidance import Guidance
-from ..sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, flow_sigmas
+from ..sampling.schedule import flow_sigmas
 from ..speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..tasks import KeptParts, kept_prefix
+from ..tiny import sampling
 from ..tiny.bundle import TinyBundle
-from .predicted_masks import predicted_masks
+from .predicted_masks import mask_agreement
 
 if TYPE_CHECKING:
     from ..training.corpus import CorpusClip
 
+FROM_PORTRAIT_TASKS = ("joint", "reference_voice", "audio_driven")
+"""Tasks whose first frame is the portrait."""
 TASKS = ("joint", "reference_voice", "continuation", "dubbing", "audio_driven")
 CONTINUED_FRAMES = 3
 """Latent frames of the past that continuation is given, with their sound."""
 LANGUAGE = "en"
-GUIDANCE = {
-    "none": Guidance(video_scale=1.0, audio_scale=1.0, skip_block=-1),
-    "plain": Guidance(guided_part=0.0),
-    "modality_aware": Guidance(guided_part=1.0),
-    "window": Guidance(),
-}
-"""Forms of guidance to compare: none, classifier-free, modality-aware in all steps, and in the first half of them."""
+FORMS = ("none", "plain", "modality_aware", "window")
+"""Forms of guidance to compare: none, classifier-free, modality-aware in all steps, and in the first part of them."""
+NO_BLOCK = -1
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How clips are sampled."""
+    """How clips are sampled. Without guidance (`none`), scales and block do not matter."""
 
-    steps: int = DEFAULT_STEPS
-    shift: float = DEFAULT_SHIFT
+    steps: int = sampling.STEPS
+    shift: float = sampling.SHIFT
     guidance: str = "window"
+    """One of FORMS."""
+    video_scale: float = sampling.GUIDANCE.video_scale
+    audio_scale: float = sampling.GUIDANCE.audio_scale
+    skip_block: int = sampling.GUIDANCE.skip_block
+
+    def settings(self) -> Guidance:
+        """Scales, guided part and block for the sampler."""
+        if self.guidance == "none":
+            return Guidance(video_scale=1.0, audio_scale=1.0, skip_block=NO_BLOCK)
+        guided_part = {"plain": 0.0, "modality_aware": 1.0, "window": sampling.GUIDANCE.guided_part}[self.guidance]
+        return Guidance(self.video_scale, self.audio_scale, guided_part, self.skip_block)
 
 
 @dataclass(frozen=True)
@@ -54,10 +64,16 @@ class Generated:
     """(F, H, W, 3) of bytes."""
     sound: numpy.ndarray
     """(samples) at 24 kHz."""
-    masks: numpy.ndarray
-    """Predicted face masks (interactions, T, N)."""
+    mask_iou: float
+    """Of the predicted face masks with the corpus clip's face, mean of interactions and steps."""
     given_frames: int
     """Pixel frames from the first that were given."""
+    given_tokens: int
+    """Audio tokens from the first that were given."""
+
+    def after_the_past(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Frames and sound from the first frame on that was not given."""
+        return self.frames[self.given_frames :], self.sound[self.given_frames * SAMPLE_RATE // FRAME_RATE :]
 
 
 @torch.no_grad()
@@ -68,24 +84,28 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
         task: one of TASKS.
         partner: another clip of the same person, who is the reference voice.
     """
+    from ..training.render import token_mask
+
     clip = _clip(task, bundle, corpus_clip, partner)
     transcript = partner.speech if clip.reference_audio is not None else None
-    positive = _condition(bundle, corpus_clip.caption, positive_symbols(corpus_clip.speech, LANGUAGE, transcript))
-    negative = _condition(bundle, "", negative_symbols(LANGUAGE, transcript))
+    positive = condition(bundle, corpus_clip.caption, positive_symbols(corpus_clip.speech, LANGUAGE, transcript))
+    negative = condition(bundle, "", negative_symbols(LANGUAGE, transcript))
     generator = torch.Generator().manual_seed(corpus_clip.seed)
     noise = (
         torch.randn(clip.video.shape, generator=generator),
         torch.randn(clip.audio.shape, generator=generator),
     )
     sigmas = flow_sigmas(how.steps, how.shift)
-    with predicted_masks(bundle.model) as masks:
-        streams = sample_euler(bundle.model, clip, noise, sigmas, positive, negative, GUIDANCE[how.guidance])
+    face = token_mask(torch.from_numpy(corpus_clip.face_mask)).numpy()
+    with mask_agreement(bundle.model, face) as agreement:
+        streams = sample_euler(bundle.model, clip, noise, sigmas, positive, negative, how.settings())
     video, audio = clip.put_back(*streams)
     return Generated(
         frames=to_bytes(decode_video(bundle, video)),
         sound=corpus_clip.sound if all(clip.kept.audio) else decode_audio(audio)[0].numpy(),
-        masks=masks.numpy(),
+        mask_iou=agreement.mean(),
         given_frames=pixel_frames(sum(clip.kept.video)),
+        given_tokens=sum(clip.kept.audio),
     )
 
 
@@ -94,8 +114,15 @@ def to_bytes(frames: Tensor) -> numpy.ndarray:
     return frames.mul(255).round().byte().numpy()
 
 
+def given_pictures(task: str, corpus_clip: CorpusClip) -> numpy.ndarray:
+    """Frames (F, H, W, 3) of bytes whose first ones a task is given: the clip's own, or the portrait as the first."""
+    if task not in FROM_PORTRAIT_TASKS:
+        return corpus_clip.frames
+    return numpy.concatenate((corpus_clip.portrait[None], corpus_clip.frames[1:]))
+
+
 def _clip(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: CorpusClip) -> Clip:
-    video = bundle.codec.encode_frames(torch.from_numpy(corpus_clip.frames).float() / 255)
+    video = _encode(bundle, given_pictures(task, corpus_clip))
     sound = torch.from_numpy(corpus_clip.sound).unsqueeze(0)
     # Sound that is given has its peak scaled; a past keeps its own loudness.
     audio = normalise_mel(log_mel(peak_scale(sound) if task == "audio_driven" else sound))
@@ -107,9 +134,14 @@ def _clip(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Corpu
         video=video,
         audio=audio.unsqueeze(1),
         kept=_kept(task, video.shape[2], audio.shape[1]),
-        reference_image=video[:, :, :1],
+        # Who dubs a video has no portrait but its first frame.
+        reference_image=video[:, :, :1] if task == "dubbing" else _encode(bundle, corpus_clip.portrait[None]),
         reference_audio=reference,
     )
+
+
+def _encode(bundle: TinyBundle, frames: numpy.ndarray) -> Tensor:
+    return bundle.codec.encode_frames(torch.from_numpy(frames).float() / 255)
 
 
 def _kept(task: str, frames: int, tokens: int) -> KeptParts:
@@ -121,8 +153,3 @@ def _kept(task: str, frames: int, tokens: int) -> KeptParts:
         past = len(tokens_of_frames(range(CONTINUED_FRAMES), frames, tokens))
         return kept_prefix(frames, tokens, CONTINUED_FRAMES, past)
     return kept_prefix(frames, tokens, 1)
-
-
-def _condition(bundle: TinyBundle, caption: str, symbols: list[int]) -> Condition:
-    tokens = torch.tensor([bundle.caption_encoder.tokenize(caption)])
-    return Condition(bundle.caption_encoder(tokens), torch.tensor([symbols]))

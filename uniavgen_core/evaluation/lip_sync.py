@@ -54,14 +54,13 @@ def shuffled_lip_sync(mouth_areas: Sequence[numpy.ndarray], sounds: Sequence[num
     )
 
 
-def share(value: float, floor: float, ceiling: float) -> float:
+def share(value: float, floor: float, ceiling: float) -> float | None:
     """How much of the way from floor to ceiling a value is; below 0 and above 1 where it lies outside.
 
-    Raises:
-        ValueError: the ceiling is not above the floor.
+    None where the ceiling is not above the floor.
     """
     if ceiling <= floor:
-        raise ValueError(f"The ceiling ({ceiling:.3f}) is not above the floor ({floor:.3f}): measure more clips.")
+        return None
     return (value - floor) / (ceiling - floor)
 
 

@@ -68,8 +68,15 @@ def measure_clip(
         measures["timbre"] = float(judged["kind"] == kind)
     if mood is not None:
         measures["emotion"] = float(judged["mood"] == mood)
-    if speech is not None and ears.recogniser is not None:
-        measures["heard"] = ears.recogniser(sound)
-        counted = word_errors(speech, measures["heard"])
-        measures |= {"word_errors": counted.errors, "words": counted.words}
+    if speech is not None:
+        measures |= measure_words(sound, ears, speech)
     return measures
+
+
+def measure_words(sound: numpy.ndarray, ears: Ears, speech: str) -> Measures:
+    """`heard`, `word_errors` and `words` of a sound (samples) at 24 kHz; nothing where there is no recogniser."""
+    if ears.recogniser is None:
+        return {}
+    heard = ears.recogniser(sound)
+    counted = word_errors(speech, heard)
+    return {"heard": heard, "word_errors": counted.errors, "words": counted.words}

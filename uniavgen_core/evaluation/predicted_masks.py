@@ -1,4 +1,4 @@
-"""The face masks that the model predicts while it samples."""
+"""How well the face masks that the model predicts while it samples agree with the true face."""
 
 from __future__ import annotations
 
@@ -10,43 +10,52 @@ import numpy
 from torch import Tensor
 
 from ..model.joint_dit import FACE_MASK_PATCH, JointDiT
+from .picture import mask_iou
 
 
-class PredictedMasks:
-    """Masks (T, N) of each interaction in the latest step's first pass, which is the positive one."""
+class MaskAgreement:
+    """IoU of the mask of each interaction in each step's first pass, which is the positive one.
 
-    def __init__(self) -> None:
+    Args:
+        face: the true mask (T, N) of values 0..1.
+    """
+
+    def __init__(self, face: numpy.ndarray) -> None:
+        self._face = face
         self._timestep: float | None = None
-        self._masks: list[Tensor] = []
+        self._sum = 0.0
+        self.count = 0
+        """Masks that were compared."""
 
     def watch(self, timestep: Tensor) -> list[Any]:
         """The patches for a pass at this timestep."""
         now = float(timestep[0])
         if now == self._timestep:
             return []
-        self._timestep, self._masks = now, []
-        return [self._keep]
+        self._timestep = now
+        return [self._compare]
 
-    def _keep(self, mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
-        self._masks.append(mask[0])
+    def _compare(self, mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
+        self._sum += mask_iou(mask[0].float().cpu().numpy(), self._face)
+        self.count += 1
         return mask
 
-    def numpy(self) -> numpy.ndarray:
-        """(interactions, T, N) of values 0..1."""
-        return numpy.stack([mask.float().cpu().numpy() for mask in self._masks])
+    def mean(self) -> float:
+        """Mean of all interactions and steps."""
+        return self._sum / self.count
 
 
 @contextmanager
-def predicted_masks(model: JointDiT) -> Iterator[PredictedMasks]:
-    """Collect the masks of all passes inside the block."""
-    masks = PredictedMasks()
+def mask_agreement(model: JointDiT, face: numpy.ndarray) -> Iterator[MaskAgreement]:
+    """Compare the masks of all steps inside the block with the true face (T, N)."""
+    agreement = MaskAgreement(face)
 
     def add_patches(module: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         options = keywords.get("options") or {}
-        return args, {**keywords, "options": {**options, "patches": {FACE_MASK_PATCH: masks.watch(args[1])}}}
+        return args, {**keywords, "options": {**options, "patches": {FACE_MASK_PATCH: agreement.watch(args[1])}}}
 
     handle = model.register_forward_pre_hook(add_patches, with_kwargs=True)
     try:
-        yield masks
+        yield agreement
     finally:
         handle.remove()

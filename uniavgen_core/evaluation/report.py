@@ -39,20 +39,26 @@ CLIP_LINES = {
 }
 
 
-def summarise(clips: Sequence[Measures], floor: float, ceiling: float) -> dict[str, float | None]:
+def summarise(clips: Sequence[Measures], floor: float, ceiling: float) -> dict[str, Any]:
     """One row of many clips: means, the word error over all words, and lip sync as a share of floor to ceiling.
 
-    A measure that no clip has is None.
+    A measure that no clip has is None. `note` says why lip sync is no share, where it is none.
     """
     means = {key: _mean(clips, key) for key in COLUMNS}
     counted = [WordErrors(clip["word_errors"], clip["words"]) for clip in clips if "words" in clip]
     correlation = means["lip_sync_raw"]
-    return {
+    row: dict[str, Any] = {
         **means,
         "lip_sync": None if correlation is None else share(correlation, floor, ceiling),
         "word_error_rate": word_error_rate(counted) if counted else None,
         "clips": len(clips),
     }
+    if correlation is not None and row["lip_sync"] is None:
+        row["note"] = (
+            f"Lip sync is no share: the ceiling ({ceiling:.3f}) is not above the floor ({floor:.3f}). Measure more "
+            "clips."
+        )
+    return row
 
 
 def _mean(clips: Sequence[Measures], key: str) -> float | None:
@@ -60,17 +66,18 @@ def _mean(clips: Sequence[Measures], key: str) -> float | None:
     return fmean(values) if values else None
 
 
-def table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
-    """Rows by name as text in columns."""
+def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+    """Rows by name as text in columns, and their notes under it."""
     names = max(map(len, rows))
     lines = ["  ".join([" " * names, *(heading for heading, _ in COLUMNS.values())])]
     for name, row in rows.items():
         cells = [
-            ("-" if row.get(key) is None else form.format(row[key])).rjust(len(heading))
+            ("–" if row.get(key) is None else form.format(row[key])).rjust(len(heading))
             for key, (heading, form) in COLUMNS.items()
         ]
         lines.append("  ".join([name.ljust(names), *cells]))
-    return "\n".join(lines)
+    notes = dict.fromkeys(row["note"] for row in rows.values() if "note" in row)
+    return "\n".join([*lines, *notes])
 
 
 def write_ceiling(path: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:

@@ -22,8 +22,8 @@ RECOGNISER_RATE = 16_000
 BEAMS = 5
 WORLD_SENTENCES = 20
 """Sentences of the small model's world that the recogniser is shown before it hears one."""
-REPEATED_TOKENS = 3
-"""In a sentence of that world nothing so long is said twice; the recogniser is kept from looping."""
+WORLD_TOKENS = 40
+"""Most that the recogniser writes of a clip of that world, several times its longest sentence: on noise it may loop."""
 
 HOMOPHONES = {
     "hi": "high hy",
@@ -147,6 +147,6 @@ class Recogniser:
             condition_on_previous_text=False,
             without_timestamps=True,
             initial_prompt=self._context,
-            no_repeat_ngram_size=REPEATED_TOKENS if self._context else 0,
+            max_new_tokens=WORLD_TOKENS if self._context else None,
         )
         return " ".join(segment.text.strip() for segment in segments)
