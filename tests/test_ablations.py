@@ -10,10 +10,11 @@ import naive_interaction
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_model import SMALL, small_sizes
 from torch import Tensor
 
 from uniavgen_core.backend import torch_operations
-from uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames
+from uniavgen_core.config import audio_tokens, pixel_frames
 from uniavgen_core.model.alignment import latent_frame_of
 from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT
 from uniavgen_core.model.plan import ClipShape, make_plan
@@ -25,18 +26,7 @@ from uniavgen_core.training.config import Config, TrainConfig, read_config, with
 from uniavgen_core.training.start import build_learner
 
 CONFIGS = Path(__file__).parent.parent / "configs" / "ablations"
-SIZES = ModelSizes(
-    blocks=1,
-    video_width=256,
-    video_ffn_width=32,
-    audio_width=128,
-    audio_ffn_width=32,
-    text_width=8,
-    vocabulary_rows=16,
-    speech_width=16,
-    speech_ffn_width=16,
-    speech_blocks=1,
-)
+SIZES = small_sizes(blocks=1)
 FRAMES, COLUMNS, PICTURE_TOKENS = 3, 3, 6
 TOKENS = audio_tokens(pixel_frames(FRAMES))
 OWN_FRAME = [latent_frame_of(int((token + 0.5) * pixel_frames(FRAMES) / TOKENS)) for token in range(TOKENS)]
@@ -189,8 +179,7 @@ def test_weights_tell_their_variant(tmp_path: Path) -> None:
 
 
 def test_a_learner_has_the_configured_variant() -> None:
-    sizes = {"blocks": 1, "video_ffn_width": 32, "audio_width": 128, "audio_ffn_width": 32}
-    config = TrainConfig(output="", stages=[], validation_data="", sizes=sizes, interaction="global", face_mask="none")
+    config = TrainConfig(output="", stages=[], validation_data="", sizes=SMALL, interaction="global", face_mask="none")
     model = build_learner(config).model
     assert (type(model.a2v_blocks[0]), type(model.v2a_blocks[0])) == INTERACTIONS["global"]
     assert type(model.a2v_blocks[0].mask_head) is FACE_MASKS["none"]

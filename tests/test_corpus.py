@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -14,6 +15,9 @@ from uniavgen_core.config import MEL_BANDS, SAMPLE_RATE, audio_tokens, pixel_fra
 from uniavgen_core.evaluation.lip_sync import correlation
 from uniavgen_core.evaluation.mouth import mouth_open_area
 from uniavgen_core.tiny.bundle import build_tiny
+from uniavgen_core.tiny.drawing import Painter, draw
+from uniavgen_core.tiny.people import Person
+from uniavgen_core.tiny.pose import Pose
 from uniavgen_core.tiny.world import FEWEST_WORDS, MOST_WORDS, WORDS, words_of
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader")
@@ -44,6 +48,24 @@ def test_a_clip_follows_from_its_seed(clips: list[corpus.CorpusClip]) -> None:
     assert again.speech == clips[1].speech and again.caption == clips[1].caption
     assert numpy.array_equal(again.sound, clips[1].sound)
     assert numpy.array_equal(again.frames, clips[1].frames)
+
+
+def test_a_person_is_drawn_as_if_anew_in_each_picture(
+    clips: list[corpus.CorpusClip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painters = []
+
+    class CountedPainter(Painter):
+        def __init__(self, person: Person) -> None:
+            painters.append(person)
+            super().__init__(person)
+
+    monkeypatch.setattr(corpus, "Painter", CountedPainter)
+    clip = replace(clips[0])
+    first, last = clip.frames[0].copy(), clip.frames[-1].copy()
+    assert numpy.array_equal(clip.portrait, draw(clip.person, Pose())[0])
+    assert painters == [clip.person]
+    assert numpy.array_equal(first, clips[0].frames[0]) and numpy.array_equal(last, clips[0].frames[-1])
 
 
 def test_picture_and_sound_are_equally_long_and_the_words_are_the_worlds(clips: list[corpus.CorpusClip]) -> None:

@@ -11,8 +11,7 @@ from PIL import Image
 from uniavgen_core import demo
 from uniavgen_core.config import clip_seconds
 from uniavgen_core.media import stream_summary
-from uniavgen_core.tiny.world import WORDS
-from uniavgen_core.training import corpus
+from uniavgen_core.tiny.world import LATENT_FRAMES, WORDS
 
 
 def options(*given: str) -> argparse.Namespace:
@@ -44,6 +43,12 @@ def test_other_words_are_refused_with_the_list() -> None:
     assert all(word in str(refused.value) for word in WORDS)
 
 
+def test_words_are_written_as_the_corpus_has_them() -> None:
+    assert demo.make_scene(options("--speech=good evening one RED bird!")).speech == "Good evening, one red bird."
+    with pytest.raises(ValueError, match="cannot say 7 words: say 2 to 6 of its words"):
+        demo.make_scene(options("--speech", "Hello, I see one red bird, please."))
+
+
 def test_a_picture_of_ones_own(tmp_path: Path) -> None:
     Image.new("RGBA", (300, 200), (200, 150, 120, 255)).save(tmp_path / "portrait.png")
     portrait = f"--portrait={tmp_path / 'portrait.png'}"
@@ -56,7 +61,6 @@ def test_a_picture_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_clips_are_as_long_as_those_of_the_corpus() -> None:
-    assert demo.LATENT_FRAMES == corpus.LATENT_FRAMES
-    assert demo.clip_length("Hi, fish.") == clip_seconds(corpus.LATENT_FRAMES[0])
+    assert demo.clip_length("Hi, fish.") == clip_seconds(LATENT_FRAMES[0])
     assert demo.clip_length("Good morning, seven yellow horses and eight orange ducks.") == clip_seconds(12)
     assert demo.clip_length("Two red cats and nine fish.") == clip_seconds(11)

@@ -14,12 +14,13 @@ from safetensors.torch import save_file
 from uniavgen_core.audio.mel import log_mel, normalise_mel
 from uniavgen_core.config import HOP_LENGTH, audio_tokens
 from uniavgen_core.evaluation import evaluate
-from uniavgen_core.evaluation.generate import TASKS, Generated, Sampling, generate, given_pictures
+from uniavgen_core.evaluation.generate import Generated, Sampling, generate, given_pictures
 from uniavgen_core.evaluation.measures import Ears, measure_clip, measure_words
 from uniavgen_core.evaluation.predicted_masks import MaskAgreement
 from uniavgen_core.evaluation.report import clip_report, summarise, table, write_ceiling
 from uniavgen_core.pipeline import Request
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
+from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny import sampling
 from uniavgen_core.tiny.bundle import build_tiny
 

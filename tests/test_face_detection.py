@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy
@@ -9,8 +10,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from uniavgen_core.face.detection import FaceDetector, ellipses
-from uniavgen_core.media import read_video
+from uniavgen_core.extras import NotInstalledError
+from uniavgen_core.face.detection import Face, FaceDetector, ellipses
+from uniavgen_core.media import read_video, to_bytes
 
 DETECTOR = Path("face/scrfd_500m_kps.onnx")
 
@@ -21,9 +23,9 @@ class KnownFaces(FaceDetector):
     def __init__(self, boxes: dict[int, list[float]]) -> None:
         self.boxes = boxes
 
-    def largest_face(self, frame: NDArray[numpy.uint8]) -> NDArray[numpy.float32] | None:
+    def largest_face(self, frame: NDArray[numpy.uint8]) -> Face | None:
         box = self.boxes.get(int(frame[0, 0, 0]))
-        return None if box is None else numpy.array(box, dtype=numpy.float32)
+        return None if box is None else Face(numpy.array(box, dtype=numpy.float32), numpy.zeros((5, 2)))
 
 
 def numbered_frames(count: int) -> torch.Tensor:
@@ -60,6 +62,13 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
         FaceDetector(tmp_path / "damaged.onnx")
 
 
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "detector.onnx").touch()
+    monkeypatch.setitem(sys.modules, "insightface.model_zoo", None)
+    with pytest.raises(NotInstalledError, match="needed to find faces .*: run pip install insightface"):
+        FaceDetector(tmp_path / "detector.onnx")
+
+
 @pytest.mark.parametrize("other", ["yunet_n_640_640.onnx", "face_landmark.onnx"])
 def test_a_model_of_another_kind_is_named(shared_data: Path, other: str) -> None:
     pytest.importorskip("insightface", reason="needs insightface")
@@ -72,6 +81,10 @@ def test_real_faces_are_found_and_a_black_frame_is_filled(shared_data: Path) -> 
     frames = read_video(shared_data / "grid" / "G_bbaf2n.mpg")[0][:40:10]
     detector = FaceDetector(shared_data / DETECTOR)
     boxes = detector.face_boxes(frames)
+    face = detector.largest_face(to_bytes(frames[0]))
+    assert face is not None and face.box.tolist() == boxes[0].tolist()
+    eyes, nose, mouth = face.keypoints[:2], face.keypoints[2], face.keypoints[3:]
+    assert eyes[0, 0] < nose[0] < eyes[1, 0] and (eyes[:, 1] < nose[1]).all() and (nose[1] < mouth[:, 1]).all()
     left, top, right, bottom = boxes.T
     assert ((60 < left) & (left < 140) & (160 < right) & (right < 260)).all()
     assert ((60 < top) & (top < 140) & (210 < bottom) & (bottom < 280)).all()

@@ -10,6 +10,7 @@ import naive_interaction
 import pytest
 import torch
 from golden_weights import weights_by_rule
+from small_model import small_sizes
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,18 +26,7 @@ from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.schedule import flow_sigmas
 from uniavgen_core.tasks import kept_prefix
 
-SIZES = ModelSizes(
-    blocks=3,
-    video_width=256,
-    video_ffn_width=64,
-    audio_width=128,
-    audio_ffn_width=48,
-    text_width=8,
-    vocabulary_rows=32,
-    speech_width=16,
-    speech_ffn_width=24,
-    speech_blocks=2,
-)
+SIZES = small_sizes(blocks=3)
 """Blocks 0 and 2 have an interaction, block 1 has none."""
 FRAMES, ROWS, COLUMNS = 3, 4, 6
 TOKENS = audio_tokens(pixel_frames(FRAMES))

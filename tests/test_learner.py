@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from small_model import FRAMES, small_sizes
 
-from uniavgen_core.config import ModelSizes
 from uniavgen_core.joint_latent import stream_shapes
 from uniavgen_core.model.joint_dit import JointDiT, Switches
 from uniavgen_core.tasks import Directions, kept_prefix
@@ -17,17 +17,7 @@ from uniavgen_core.training.batches import Batch
 from uniavgen_core.training.learner import Learner
 from uniavgen_core.training.operations import training_operations
 
-SIZES = ModelSizes(
-    blocks=2,
-    video_width=256,
-    video_ffn_width=64,
-    audio_width=128,
-    audio_ffn_width=64,
-    text_width=16,
-    speech_width=16,
-    speech_ffn_width=32,
-)
-FRAMES = 3
+SIZES = small_sizes()
 WORDS = [[5, 9, 12, 7, 3, 8, 1, 1, 4, 6, 2, 2], [4, 4, 9]]
 
 

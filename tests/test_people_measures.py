@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 
@@ -10,41 +9,74 @@ import numpy
 import pytest
 import torch
 
-from uniavgen_core.evaluation import syncnet
-from uniavgen_core.evaluation.faces import FaceFinder
+from uniavgen_core.evaluation import people, syncnet
 from uniavgen_core.evaluation.mouth_landmarks import MouthLandmarks
-from uniavgen_core.evaluation.people import fill_gaps, measure_own_clip
-from uniavgen_core.media import read_video
+from uniavgen_core.evaluation.people import find_detector, measure_own_clip
+from uniavgen_core.face.detection import Face, FaceDetector
+from uniavgen_core.media import read_video, to_bytes
 
 
 def test_landmarks_see_a_mouth_open(shared_data: Path):
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    for module in ("insightface", "onnxruntime", "cv2"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    folder = shared_data / "face"
     frames, _, _ = read_video(shared_data / "grid" / "G_lwbsza.mpg")
-    pictures = frames.mul(255).round().byte().numpy()
-    find, landmarks = FaceFinder(shared_data / "face"), MouthLandmarks(shared_data / "face")
+    pictures = to_bytes(frames)
+    detector, landmarks = FaceDetector(find_detector(folder)), MouthLandmarks(folder)
     openings = []
     for picture in pictures[[0, 2, 22, 26, 30, 34]]:
-        face = find(picture)
+        face = detector.largest_face(picture)
         assert face is not None
         openings.append(landmarks.opening(picture, *face))
     assert 0 <= min(openings) and max(openings) < 0.3
     assert max(openings) > 1.5 * min(openings)
-    assert find(numpy.zeros_like(pictures[0])) is None
+    assert detector.largest_face(numpy.zeros_like(pictures[0])) is None
 
 
 def test_absent_face_models_are_named(tmp_path: Path):
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    with pytest.raises(FileNotFoundError, match=r"detector.*--face-models"):
+        find_detector(tmp_path)
+    for module in ("onnxruntime", "cv2"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
     with pytest.raises(FileNotFoundError, match=r"face_landmark\.onnx.*--face-models"):
         MouthLandmarks(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"detector.*--face-models"):
-        FaceFinder(tmp_path)
 
 
-def test_gaps_are_filled_between_neighbours():
-    values = numpy.array([[math.nan], [1.0], [math.nan], [3.0], [4.0]])
-    assert fill_gaps(values)[:, 0].tolist() == [1, 1, 2, 3, 4]
-    with pytest.raises(ValueError, match="Only 1 of 3 frames"):
-        fill_gaps(numpy.array([[math.nan], [1.0], [math.nan]]))
+class SomeFaces:
+    """Finds a face in each frame that is not black, and its mouth as far open as the frame is bright."""
+
+    def __init__(self, path: Path) -> None:
+        pass
+
+    def largest_face(self, frame: numpy.ndarray) -> Face | None:
+        return Face(numpy.zeros(4), numpy.zeros((5, 2))) if frame.any() else None
+
+    def opening(self, frame: numpy.ndarray, box: numpy.ndarray, keypoints: numpy.ndarray) -> float:
+        return float(frame.mean())
+
+
+@pytest.fixture
+def some_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of models that are `SomeFaces`."""
+    (tmp_path / "scrfd.onnx").touch()
+    monkeypatch.setattr(people, "FaceDetector", SomeFaces)
+    monkeypatch.setattr(people, "MouthLandmarks", SomeFaces)
+    return tmp_path
+
+
+def own_clip(face_models: Path, brightness: list[int]) -> people.OwnClip:
+    """A clip whose mouth is as far open as its sound is loud, at 16 frames a second."""
+    frames = numpy.array(brightness, dtype=numpy.uint8).reshape(-1, 1, 1, 1).repeat(3, axis=3)
+    sound = (numpy.array(brightness) / 255).repeat(1500).astype(numpy.float32)
+    return people.OwnClip(frames, 16.0, sound, None, None, face_models, None)
+
+
+def test_lip_sync_is_measured_where_most_frames_show_a_face(some_faces: Path):
+    brightness = (100 + 90 * numpy.cos(numpy.arange(32) / 2)).astype(int).tolist()
+    measures = people._lip_sync(own_clip(some_faces, brightness))
+    assert measures["lip_sync"] > 0.95 and measures["lip_sync_margin"] > 0.3
+    with pytest.raises(ValueError, match="Only 12 of 32 frames show a face: give a clip of one speaker"):
+        people._lip_sync(own_clip(some_faces, [0] * 20 + brightness[:12]))
 
 
 def test_what_is_not_measured_says_why(shared_data: Path, monkeypatch: pytest.MonkeyPatch):

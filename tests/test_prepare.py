@@ -15,12 +15,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from small_model import SMALL
 
 from uniavgen_core.config import HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
-from uniavgen_core.face.detection import FaceDetector
+from uniavgen_core.face.detection import Face, FaceDetector
 from uniavgen_core.media import write_video
 from uniavgen_core.tiny.bundle import build_tiny
-from uniavgen_core.training.batches import Batches, Drawing
+from uniavgen_core.training.batches import Batches, BatchSettings
 from uniavgen_core.training.clip_files import Sentence, UnfitClipError, find_clip_files, read_transcript
 from uniavgen_core.training.codecs import WanCodec, load_codec
 from uniavgen_core.training.config import TrainConfig, read_config
@@ -55,10 +56,10 @@ class MiddleFace(FaceDetector):
     def __init__(self) -> None:
         pass
 
-    def largest_face(self, frame: NDArray[numpy.uint8]) -> NDArray[numpy.float32] | None:
+    def largest_face(self, frame: NDArray[numpy.uint8]) -> Face | None:
         height, width = frame.shape[:2]
         box = numpy.array([width / 4, height / 4, 3 * width / 4, 3 * height / 4], dtype=numpy.float32)
-        return box if frame.max() > 64 else None
+        return Face(box, numpy.zeros((5, 2))) if frame.max() > 64 else None
 
 
 def write_clip(
@@ -202,7 +203,7 @@ def test_clips_of_one_batch_have_partners_of_one_length(tmp_path: Path) -> None:
         write_clip(tmp_path / "clips" / "anna" / f"{name}.mp4", "Hello there.", seconds)
     prepare(preparation(tmp_path))
     shards = Shards(tmp_path / "shards")
-    batches = Batches(shards, Drawing(3, {"reference_voice": 1.0}, 0.0, 0.0, 1.0), range(8), seed=0)
+    batches = Batches(shards, BatchSettings(3, {"reference_voice": 1.0}, 0.0, 0.0, 1.0), range(8), seed=0)
     shapes = set()
     for step in range(8):
         batch = batches[step]
@@ -212,7 +213,9 @@ def test_clips_of_one_batch_have_partners_of_one_length(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no clip for the task reference_voice"):
         write_clip(tmp_path / "alone" / "clips" / "e.mp4", "Hello there.")
         prepare(preparation(tmp_path / "alone"))
-        Batches(Shards(tmp_path / "alone" / "shards"), Drawing(1, {"reference_voice": 1.0}, 0, 0, 1), range(1), seed=0)
+        Batches(
+            Shards(tmp_path / "alone" / "shards"), BatchSettings(1, {"reference_voice": 1.0}, 0, 0, 1), range(1), seed=0
+        )
 
 
 # Codecs and caption encoders
@@ -290,13 +293,11 @@ def test_frozen_captions_train_a_model_without_an_encoder_of_its_own(tmp_path: P
     assert empty is not None and empty.shape == (1, 16)
 
     (dropped,), (told,) = (
-        Batches(shards, Drawing(1, {"joint": 1.0}, share, 0.0, 1.0), range(1), seed=0) for share in (1.0, 0.0)
+        Batches(shards, BatchSettings(1, {"joint": 1.0}, share, 0.0, 1.0), range(1), seed=0) for share in (1.0, 0.0)
     )
     assert dropped.caption_features is not None and torch.equal(dropped.caption_features[0], empty)
     assert told.caption_features is not None and told.caption_features[0].shape == (3, 16)
-    sizes = {"blocks": 1, "video_width": 128, "video_ffn_width": 32, "audio_width": 128, "audio_ffn_width": 32,
-             "text_width": 16, "speech_width": 16, "speech_ffn_width": 16}  # fmt: skip
-    config = TrainConfig(output="", stages=[], validation_data="", sizes=sizes, frozen_captions=True)
+    config = TrainConfig(output="", stages=[], validation_data="", sizes=SMALL, frozen_captions=True)
     learner = build_learner(config)
     sum(learner(told).values()).backward()
     grads = [weight.grad for name, weight in learner.named_parameters() if "text_embedding_video" in name]
@@ -311,7 +312,7 @@ def test_a_caption_as_long_as_can_be_needs_no_padding(tmp_path: Path) -> None:
     learner = build_learner(TrainConfig(output="", stages=[], validation_data="", folder=tmp_path))
     write_clip(tmp_path / "clips" / "one.mp4", f"Hello.\n{'long ' * 200}")
     prepare(preparation(tmp_path))
-    (batch,) = Batches(Shards(tmp_path / "shards"), Drawing(1, {"joint": 1.0}, 0, 0, 1), range(1), seed=0)
+    (batch,) = Batches(Shards(tmp_path / "shards"), BatchSettings(1, {"joint": 1.0}, 0, 0, 1), range(1), seed=0)
     rows, mask = learner._encode_captions(batch)
     assert rows.shape[1] == 512 and mask is None
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
+from small_model import SMALL
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.checkpoint import CheckpointError
@@ -20,8 +21,6 @@ from uniavgen_core.tiny.bundle import MODEL_SIZES
 from uniavgen_core.training.config import TrainConfig, read_config
 from uniavgen_core.training.start import build_learner
 
-SMALL = {"blocks": 2, "video_width": 256, "video_ffn_width": 64, "audio_width": 128, "audio_ffn_width": 64,
-         "text_width": 16, "speech_width": 16, "speech_ffn_width": 32}  # fmt: skip
 FULL = Path(__file__).parent.parent / "configs" / "full.yaml"
 
 

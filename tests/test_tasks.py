@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from uniavgen_core.tasks import Directions, KeptParts, directions, kept_prefix
+from uniavgen_core.config import audio_tokens, pixel_frames
+from uniavgen_core.joint_latent import tokens_of_frames
+from uniavgen_core.tasks import TASKS, Directions, KeptParts, directions, kept_prefix, past_tokens
 
 FRAMES, TOKENS = 3, 56
 BOTH, TO_VIDEO, TO_AUDIO = Directions(True, True), Directions(True, False), Directions(False, True)
@@ -13,6 +15,30 @@ def test_kept_prefix() -> None:
     assert kept == KeptParts((True, False, False, False), (True, True, False, False, False, False))
     assert kept_prefix(2, 3, kept_frames=1) == KeptParts((True, False), (False, False, False))
     assert kept_prefix(2, 3, kept_frames=2, kept_tokens=3) == KeptParts((True, True), (True, True, True))
+
+
+@pytest.mark.parametrize(
+    ("task", "frames", "tokens"),
+    [
+        ("joint", 1, 0),
+        ("reference_voice", 1, 0),
+        ("continuation", 3, 56),
+        ("dubbing", 21, 0),
+        ("audio_driven", 1, 506),
+    ],
+)
+def test_what_each_task_keeps(task: str, frames: int, tokens: int) -> None:
+    kept = TASKS[task].kept(21, 506)
+    assert kept == kept_prefix(21, 506, frames, tokens)
+    assert TASKS[task].reference_voice == (task == "reference_voice")
+
+
+def test_a_past_is_as_long_as_asked() -> None:
+    assert TASKS["continuation"].kept(21, 506, past_frames=5) == kept_prefix(21, 506, 5, 106)
+    for frames in range(1, 22):
+        for past in range(1, frames + 1):
+            tokens = audio_tokens(pixel_frames(frames))
+            assert past_tokens(past) == len(tokens_of_frames(range(past), frames, tokens))
 
 
 @pytest.mark.parametrize(

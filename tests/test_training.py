@@ -9,61 +9,23 @@ import numpy
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_model import FRAMES, RUN, TOKENS, write_config, write_shards
 
-from uniavgen_core.config import MEL_BANDS, audio_tokens, pixel_frames
+from uniavgen_core.config import MEL_BANDS
 from uniavgen_core.tasks import Directions
-from uniavgen_core.training.batches import REFERENCE_TASKS, TASKS, Batch, Batches, Drawing
+from uniavgen_core.training.batches import TRAINING_TASKS, Batch, Batches, BatchSettings
 from uniavgen_core.training.config import CodecConfig, TrainConfig, read_config
-from uniavgen_core.training.shards import Clip, Label, Shards, write_shard
-
-FRAMES = 3
-TOKENS = audio_tokens(pixel_frames(FRAMES))
-SMALLEST = """
-output: run
-validation_data: shards
-precision: "no"
-log_every: 5
-validate_every: 10
-validation_batches: 2
-save_every: 7
-sizes: {blocks: 2, video_width: 256, video_ffn_width: 64, audio_width: 128, audio_ffn_width: 64, text_width: 16,
-  speech_width: 16, speech_ffn_width: 32}
-stages:
-  - {name: audio, steps: 8, tasks: {audio: 1, audio_reference_voice: 1}, data: shards, batch_size: 2,
-     learning_rate: 1.0e-3, final_learning_rate: 1.0e-4, warmup_steps: 2}
-  - {name: all, steps: 12, tasks: {joint: 4, reference_voice: 1, continuation: 1, dubbing: 2, audio_driven: 2},
-     data: shards, batch_size: 2, learning_rate: 1.0e-3, final_learning_rate: 1.0e-4, face_mask_weight: [0.1, 0.0]}
-"""
-
-
-def random_clip(index: int, generator: torch.Generator) -> Clip:
-    def noise(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator)
-
-    label = Label(FRAMES, f"Two red birds {index}.", "A man talks.", starts_at_rest=index % 4 != 3, partner=index ^ 1)
-    audio = noise(TOKENS, MEL_BANDS)
-    return Clip(label, audio, audio + 1, noise(48, FRAMES, 4, 4), noise(48, 1, 4, 4), noise(FRAMES, 4).sigmoid())
+from uniavgen_core.training.shards import Shards
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Shards:
-    generator = torch.Generator().manual_seed(0)
-    (tmp_path / "shards").mkdir()
-    for shard in range(2):
-        clips = [random_clip(index, generator) for index in range(8)]
-        write_shard(tmp_path / "shards" / f"{shard}.safetensors", clips)
-    return Shards(tmp_path / "shards")
+    return write_shards(tmp_path / "shards")
 
 
 def batch_of(shards: Shards, task: str, step: int = 0, text_dropout: float = 0.0) -> Batch:
-    drawing = Drawing(4, {task: 1.0}, text_dropout, interaction_dropout=0.0, timestep_shift=1.0)
-    return Batches(shards, drawing, range(step, step + 1), seed=0)[0]
-
-
-def write_config(folder: Path, text: str = SMALLEST) -> Path:
-    path = folder / "config.yaml"
-    path.write_text(text, encoding="utf-8")
-    return path
+    settings = BatchSettings(4, {task: 1.0}, text_dropout, interaction_dropout=0.0, timestep_shift=1.0)
+    return Batches(shards, settings, range(step, step + 1), seed=0)[0]
 
 
 def train(folder: Path, *stops: int | None) -> dict[str, torch.Tensor]:
@@ -93,7 +55,7 @@ def test_a_run_that_stops_and_resumes_gives_the_weights_of_an_unbroken_one(
 
 
 def test_what_is_kept_follows_from_the_task(shards: Shards) -> None:
-    kept = {task: batch_of(shards, task).kept for task in TASKS}
+    kept = {task: batch_of(shards, task).kept for task in TRAINING_TASKS}
     video = {task: sum(parts.video) for task, parts in kept.items()}
     audio = {task: sum(parts.audio) for task, parts in kept.items()}
     assert video["joint"] == video["reference_voice"] == video["audio_driven"] == 1
@@ -112,9 +74,9 @@ def test_sound_that_is_given_is_loud_and_sound_to_make_is_not(shards: Shards) ->
 
 
 def test_a_reference_voice_is_the_partners_sound_with_its_transcript(shards: Shards) -> None:
-    for task in TASKS:
+    for task in TRAINING_TASKS:
         batch = batch_of(shards, task)
-        assert (batch.reference_audio is not None) == (task in REFERENCE_TASKS)
+        assert (batch.reference_audio is not None) == TRAINING_TASKS[task].reference_voice
     batch = batch_of(shards, "reference_voice")
     assert batch.reference_audio is not None
     assert batch.reference_audio.shape == (4, TOKENS + 30, MEL_BANDS)
@@ -145,12 +107,12 @@ def test_caption_and_words_are_left_out_together(shards: Shards) -> None:
 
 
 def test_batches_follow_from_seed_step_and_process_alone(shards: Shards) -> None:
-    drawing = Drawing(4, {"joint": 1.0}, 0.1, 0.1, 1.0)
+    settings = BatchSettings(4, {"joint": 1.0}, 0.1, 0.1, 1.0)
 
     def noise(step: int, **place: int) -> torch.Tensor:
-        return Batches(shards, drawing, range(step, step + 3), **{"seed": 0, **place})[0].audio_noise
+        return Batches(shards, settings, range(step, step + 3), **{"seed": 0, **place})[0].audio_noise
 
-    assert torch.equal(noise(4), Batches(shards, drawing, range(10), seed=0)[4].audio_noise)
+    assert torch.equal(noise(4), Batches(shards, settings, range(10), seed=0)[4].audio_noise)
     others = (noise(5), noise(4, seed=1), noise(4, process=1))
     assert all(other.shape != noise(4).shape or not torch.equal(noise(4), other) for other in others)
 
@@ -166,7 +128,7 @@ def test_batches_follow_from_seed_step_and_process_alone(shards: Shards) -> None
 )
 def test_a_wrong_configuration_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        read_config(write_config(tmp_path, SMALLEST.replace(*change)), TrainConfig)
+        read_config(write_config(tmp_path, RUN.replace(*change)), TrainConfig)
 
 
 def test_unknown_tasks_and_empty_folders_are_named(shards: Shards, tmp_path: Path) -> None:
@@ -213,16 +175,16 @@ def test_a_codec_that_stops_and_resumes_is_that_of_an_unbroken_run(tmp_path: Pat
 
 
 def test_a_batch_whose_branches_do_not_see_each_other_leaves_out_half_the_texts(shards: Shards) -> None:
-    drawing = Drawing(4, {"joint": 1.0}, text_dropout=0.0, interaction_dropout=1.0, timestep_shift=1.0)
-    batches = [Batches(shards, drawing, range(10), seed=0)[step] for step in range(10)]
+    settings = BatchSettings(4, {"joint": 1.0}, text_dropout=0.0, interaction_dropout=1.0, timestep_shift=1.0)
+    batches = [Batches(shards, settings, range(10), seed=0)[step] for step in range(10)]
     assert all(batch.directions == Directions(False, False) for batch in batches)
     dropped = sum(caption == "" for batch in batches for caption in batch.captions)
     assert 10 < dropped < 30
 
 
 def test_with_a_reference_voice_the_negative_pass_sees_the_face_and_is_told_nothing(shards: Shards) -> None:
-    drawing = Drawing(4, {"reference_voice": 1.0}, text_dropout=0.5, interaction_dropout=0.0, timestep_shift=1.0)
-    batches = [Batches(shards, drawing, range(12), seed=0)[step] for step in range(12)]
+    settings = BatchSettings(4, {"reference_voice": 1.0}, text_dropout=0.5, interaction_dropout=0.0, timestep_shift=1.0)
+    batches = [Batches(shards, settings, range(12), seed=0)[step] for step in range(12)]
     negative = [batch for batch in batches if batch.directions.video_to_audio]
     assert 2 < len(negative) < 10
     assert all(set(batch.captions) == {""} for batch in negative)

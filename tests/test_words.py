@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from uniavgen_core.evaluation import extras
+from uniavgen_core import extras
 from uniavgen_core.evaluation.words import (
     HOMOPHONES,
     Recogniser,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .audio.mel import log_mel
 from .config import SAMPLE_RATE
+from .media import to_bytes
 
 FRAMES = 8
 WAVEFORM_HEIGHT = 64
@@ -23,7 +24,7 @@ INK, PAPER = (38, 70, 120), (255, 255, 255)
 def contact_sheet(frames: Tensor, sound: Tensor, count: int = FRAMES) -> Image.Image:
     """Evenly spaced frames of a clip (F, height, width, 3) of values 0..1, over its sound (samples) at 24 kHz."""
     places = torch.linspace(0, len(frames) - 1, count).round().long()
-    row = torch.cat(list(frames[places]), dim=1).mul(255).round().byte().numpy()
+    row = to_bytes(torch.cat(list(frames[places]), dim=1))
     width = row.shape[1]
     return Image.fromarray(numpy.concatenate((row, _waveform(sound, width), _spectrogram(sound, width))))
 
@@ -38,7 +39,7 @@ def _waveform(sound: Tensor, width: int) -> numpy.ndarray:
 def _spectrogram(sound: Tensor, width: int) -> numpy.ndarray:
     """Log-mel, low bands below, (bands, width, 3) of bytes."""
     mel = log_mel(sound).T.flip(0)
-    shade = ((mel - SILENT) / (LOUD - SILENT)).clamp(0, 1).mul(255).round().byte().numpy()
+    shade = to_bytes((mel - SILENT) / (LOUD - SILENT))
     return numpy.array(Image.fromarray(shade).resize((width, shade.shape[0])).convert("RGB"))
 
 

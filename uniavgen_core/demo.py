@@ -19,19 +19,17 @@ from .config import FRAME_RATE, SAMPLE_RATE, clip_seconds
 from .contact_sheet import contact_sheet
 from .evaluation.measures import Ears, measure_clip
 from .evaluation.report import clip_report
-from .media import crop_and_resize, read_image, stream_summary, to_rgb, write_video
+from .media import crop_and_resize, read_image, stream_summary, to_bytes, to_rgb, write_video
 from .speech.duration import seconds_for_speech
 from .tiny.bundle import SHORT_SIDE, TinyBundle, load_tiny
 from .tiny.drawing import PORTRAIT_SEED, draw_portrait
 from .tiny.sampling import STEPS
-from .tiny.world import KINDS, MOODS, check_words, draw_caption
+from .tiny.world import FEWEST_WORDS, KINDS, LATENT_FRAMES, MOODS, MOST_WORDS, draw_caption, write_sentence
 
 KIND, MOOD = "woman", "happy"
 SPEECH = "Hello, three red birds."
 PACE = 0.75
 """How fast people of the small model's world speak, against the usual."""
-LATENT_FRAMES = range(8, 13)
-"""Lengths of the clips that the small model learned from."""
 OUTPUT = Path("output/demo.mp4")
 
 
@@ -57,7 +55,11 @@ class Recording:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("--speech", default=SPEECH, help=f"what is said, in words of the list (default: {SPEECH})")
+    parser.add_argument(
+        "--speech",
+        default=SPEECH,
+        help=f"what is said, {FEWEST_WORDS} to {MOST_WORDS} words of the small model's list (default: {SPEECH})",
+    )
     parser.add_argument("--kind", choices=KINDS, help=f"who speaks (default: {KIND})")
     parser.add_argument("--mood", choices=MOODS, help=f"in what mood (default: {MOOD})")
     parser.add_argument("--person", type=int, default=PORTRAIT_SEED, help="a number for each drawn person")
@@ -73,10 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Make a clip with the built-in small model, write it, and print what it reaches.
 
     Raises:
-        ValueError: words that the small model does not know, a caption that cannot be made, or a length that does not
+        ValueError: words that the small model cannot say, a caption that cannot be made, or a length that does not
             fit.
     """
-    check_words(arguments.speech)
     scene = make_scene(arguments)
     seconds = clip_length(scene.speech) if arguments.seconds is None else arguments.seconds
     request = pipeline.Request(
@@ -101,8 +102,10 @@ def make_scene(arguments: argparse.Namespace) -> Scene:
     """What the options ask for.
 
     Raises:
-        ValueError: a picture of the user's own needs a caption, and neither it nor the kind was given.
+        ValueError: words that the small model cannot say; or a picture of the user's own needs a caption, and neither
+            it nor the kind was given.
     """
+    speech = write_sentence(arguments.speech)
     kind, mood = arguments.kind, arguments.mood
     if arguments.portrait is None:
         kind = kind or KIND
@@ -115,7 +118,7 @@ def make_scene(arguments: argparse.Namespace) -> Scene:
             raise ValueError(f"Say who is in the picture: give --kind ({', '.join(KINDS)}) or --caption.")
         mood = mood or MOOD
         caption = draw_caption(kind, mood, Random(arguments.seed))
-    return Scene(portrait, caption, arguments.speech, kind, mood)
+    return Scene(portrait, caption, speech, kind, mood)
 
 
 def clip_length(speech: str) -> float:
@@ -141,7 +144,7 @@ def record(bundle: TinyBundle, request: pipeline.Request) -> Recording:
 
 def measure(scene: Scene, recording: Recording) -> str:
     """What the clip reaches, beside what clips of the corpus do."""
-    frames, portrait = (pixels.mul(255).round().byte().numpy() for pixels in (recording.frames, scene.portrait[0]))
+    frames, portrait = to_bytes(recording.frames), to_bytes(scene.portrait[0])
     ears = Ears()
     measures = measure_clip(frames, recording.sound.numpy(), ears, portrait, scene.speech, scene.kind, scene.mood)
     return clip_report(measures, ears.missing)

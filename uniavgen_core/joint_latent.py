@@ -19,7 +19,7 @@ from .config import (
     latent_frames_for_seconds,
     pixel_frames,
 )
-from .tasks import KeptParts
+from .tasks import KeptParts, past_tokens
 
 Shape = tuple[int, ...]
 
@@ -73,6 +73,20 @@ def check_seconds(seconds: float) -> int:
     return frames
 
 
+def check_past(latent_frames: int, past_frames: int) -> int:
+    """The clip's latent frames, where something is left to generate after the past.
+
+    Raises:
+        ValueError: the past alone is as long.
+    """
+    if latent_frames <= past_frames:
+        raise ValueError(
+            f"The clip lasts {clip_seconds(latent_frames):.2f} seconds with its kept past, which alone lasts "
+            f"{clip_seconds(past_frames):.2f}: ask for more seconds, or keep fewer past_frames."
+        )
+    return latent_frames
+
+
 def check_shapes(shapes: Sequence[Sequence[int]]) -> None:
     """Refuse a latent that is not joint, or of another model.
 
@@ -95,6 +109,21 @@ def check_shapes(shapes: Sequence[Sequence[int]]) -> None:
             f"Picture and sound of this LATENT are not equally long: {video[2]} latent frames "
             f"({clip_seconds(video[2]):.2f} s) go with {wanted} audio tokens, but there are {audio[2]}. {advice}"
         )
+
+
+def last_tokens(audio: Tensor, past_frames: int) -> Tensor:
+    """The sound (batch, 1, m, 80) of a clip's last k latent frames.
+
+    Clips begin at whole latent frames of each other, 25 tokens, so that these fall on the tokens of a clip that starts
+    k latent frames before the end.
+
+    Raises:
+        ValueError: the clip is shorter.
+    """
+    tokens = past_tokens(past_frames)
+    if audio.shape[2] < tokens:
+        raise ValueError(f"The past is shorter than the {past_frames} past_frames that are to be kept: keep fewer.")
+    return audio[:, :, audio.shape[2] - tokens :]
 
 
 def tokens_of_frames(frames: Sequence[int], latent_frames: int, tokens: int) -> list[int]:

@@ -10,8 +10,8 @@ import heapq
 import math
 import os
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -25,6 +25,7 @@ import torchaudio
 from av import AudioFrame, AudioResampler, AudioStream, Packet, VideoFrame, VideoStream
 from av.container import InputContainer, OutputContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn import functional
@@ -131,6 +132,11 @@ def to_rgb(image: Tensor) -> Tensor:
         alpha = image[..., -1:]
         colour = colour * alpha + (1 - alpha)
     return colour.expand(*colour.shape[:-1], 3)
+
+
+def to_bytes(pixels: Tensor) -> NDArray[np.uint8]:
+    """Pixels of values 0..1 as 0..255, of the same shape; what lies beyond is cut off."""
+    return pixels.clamp(0, 1).mul(255).round().byte().cpu().numpy()
 
 
 def crop_and_resize(image: Tensor, width: int, height: int) -> Tensor:
@@ -365,8 +371,8 @@ def write_video(
 def _encode_picture(stream: VideoStream, frames: Iterable[Tensor]) -> Iterator[Packet]:
     reformatter = VideoReformatter()
     for index, pixels in enumerate(frames):
-        pixels = to_rgb(pixels)[: stream.height, : stream.width].clamp(0, 1).mul(255).round().byte()
-        frame = VideoFrame.from_ndarray(pixels.cpu().numpy(), format="rgb24")
+        picture = to_bytes(to_rgb(pixels)[: stream.height, : stream.width])
+        frame = VideoFrame.from_ndarray(picture, format="rgb24")
         frame = reformatter.reformat(frame, format="yuv420p", interpolation=COLOUR_CONVERSION)
         frame.pts, frame.time_base = index, 1 / stream.codec_context.framerate
         yield from stream.encode(frame)
@@ -375,19 +381,23 @@ def _encode_picture(stream: VideoStream, frames: Iterable[Tensor]) -> Iterator[P
 
 def _encode_sound(output: OutputContainer, waveform: Tensor, sample_rate: int) -> Iterator[Packet]:
     """Add a sound stream in the container's codec and return its packets, encoded as they are asked for."""
-    channels = waveform.shape[0]
+    stream = _add_sound(output, waveform.shape[0], sample_rate)
+    if stream.rate != sample_rate:
+        waveform = torchaudio.functional.resample(waveform, sample_rate, stream.rate)
+    return _sound_packets(stream, waveform.split(stream.rate, dim=-1))
+
+
+def _add_sound(output: OutputContainer, channels: int, sample_rate: int) -> AudioStream:
     if channels not in CHANNEL_LAYOUTS:
         raise ValueError(f"Sound of {channels} channels cannot be written. Mix it down to mono or stereo.")
     codec = SOUND_CODECS.get(output.format.name, "aac")
     rate = _nearest_rate(codec, sample_rate)
-    if rate != sample_rate:
-        waveform = torchaudio.functional.resample(waveform, sample_rate, rate)
     stream = cast(AudioStream, output.add_stream(codec, rate=rate, layout=CHANNEL_LAYOUTS[channels]))
     if codec == "flac":
         stream.format = "s32"
     if codec == "aac":
         stream.bit_rate = channels * min(AAC_BITS_PER_CHANNEL, AAC_BITS_PER_SAMPLE * rate)
-    return _sound_packets(stream, waveform.detach().float().clamp(-1, 1).cpu())
+    return stream
 
 
 def _nearest_rate(codec: str, sample_rate: int) -> int:
@@ -398,11 +408,11 @@ def _nearest_rate(codec: str, sample_rate: int) -> int:
     return min((rate for rate in rates if rate > sample_rate), default=max(rates))
 
 
-def _sound_packets(stream: AudioStream, waveform: Tensor) -> Iterator[Packet]:
-    layout = CHANNEL_LAYOUTS[waveform.shape[0]]
+def _sound_packets(stream: AudioStream, pieces: Iterable[Tensor]) -> Iterator[Packet]:
     position = 0
-    for piece in waveform.split(stream.rate, dim=-1):
-        frame = AudioFrame.from_ndarray(piece.contiguous().numpy(), format="fltp", layout=layout)
+    for piece in pieces:
+        samples = piece.detach().float().clamp(-1, 1).cpu().contiguous().numpy()
+        frame = AudioFrame.from_ndarray(samples, format="fltp", layout=CHANNEL_LAYOUTS[piece.shape[0]])
         frame.sample_rate, frame.pts, frame.time_base = stream.rate, position, Fraction(1, stream.rate)
         position += piece.shape[-1]
         yield from stream.encode(frame)
@@ -434,6 +444,45 @@ def replace_audio(source: Source, target_path: str | os.PathLike[str], waveform:
             copy = _add_copy(output, picture)
             sound = _encode_sound(output, waveform, sample_rate)
             _mux(output, _copied_packets(container, picture, copy), sound)
+
+
+def join_videos(
+    sources: Sequence[str | os.PathLike[str]],
+    target_path: str | os.PathLike[str],
+    sound: Iterable[Tensor],
+    sample_rate: int,
+) -> None:
+    """Copy the picture packets of several videos of `write_video` after each other to an MP4 file, with one sound.
+
+    However long it gets, no more is held than a few packets and a piece of sound.
+
+    Args:
+        sources: videos of one size and frame rate.
+        target_path: ends in .mp4.
+        sound: pieces (1, samples) of the sound, full scale = 1.
+        sample_rate: samples a second, such as AAC takes.
+
+    Raises:
+        FileNotFoundError: there is no such source.
+        ValueError: a source is damaged or has no picture.
+    """
+    with _whole_file(target_path) as part, ExitStack() as opened, _create(part) as output:
+        containers = (opened.enter_context(_opened(source)) for source in sources)
+        first = next(containers)
+        copy = _add_copy(output, _picture_stream(first))
+        stream = _add_sound(output, 1, sample_rate)
+        _mux(output, _joined_packets(chain([first], containers), copy), _sound_packets(stream, sound))
+
+
+def _joined_packets(containers: Iterable[InputContainer], copy: VideoStream) -> Iterator[Packet]:
+    end = 0
+    for container in containers:
+        offset, picture = end, _picture_stream(container)
+        for packet in _copied_packets(container, picture, copy):
+            packet.pts, packet.dts = (packet.pts or 0) + offset, (packet.dts or 0) + offset
+            end = max(end, packet.pts + (packet.duration or 0))
+            yield packet
+        container.close()
 
 
 def _add_copy(output: OutputContainer, picture: VideoStream) -> VideoStream:

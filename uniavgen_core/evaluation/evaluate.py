@@ -21,13 +21,15 @@ from tqdm import tqdm
 
 from ..audio.mel import log_mel, normalise_mel
 from ..config import AUDIO_TOKENS_PER_SECOND
+from ..extras import needed
+from ..media import to_bytes
 from ..pipeline import decode_audio, decode_video
 from ..sampling.guidance import AUTO_BLOCK
-from ..tiny.bundle import WEIGHTS_FILE, TinyBundle, load_tiny
+from ..tasks import TASKS
+from ..tiny.bundle import MASK_IOU_METADATA, WEIGHTS_FILE, TinyBundle, load_tiny
 from ..training.ablations import apply_variant, read_variant
 from . import people
-from .extras import needed
-from .generate import FORMS, NO_BLOCK, TASKS, Generated, Sampling, generate, given_pictures, to_bytes
+from .generate import FORMS, NO_BLOCK, Generated, Sampling, generate, given_pictures
 from .lip_sync import shuffled_lip_sync
 from .measures import Ears, Measures, measure_clip, measure_words
 from .mouth import mouth_open_area
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
 CLIPS = 64
 CLIPS_A_GROUP = 4
 """Clips that a worker measures before it says so; it loads its models once for them."""
-MASK_IOU_METADATA = "mask_iou"
-"""Where the weights file keeps the mask IoU of the end of the supervised part of training."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="clips to measure on")
     parser.add_argument("--clips", type=int, default=CLIPS)
-    parser.add_argument("--tasks", nargs="*", default=TASKS, choices=TASKS, help="none: real clips alone")
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=TASKS, help="none: real clips alone")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE, help="weights of a small model")
     parser.add_argument("--steps", type=int, default=Sampling.steps)
     parser.add_argument("--shift", type=float, default=Sampling.shift, help="of the noise schedule")

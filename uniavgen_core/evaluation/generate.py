@@ -11,13 +11,13 @@ from torch import Tensor
 
 from ..audio.mel import log_mel, normalise_mel, peak_scale
 from ..config import FRAME_RATE, SAMPLE_RATE, pixel_frames
-from ..joint_latent import tokens_of_frames
+from ..media import to_bytes
 from ..pipeline import condition, decode_audio, decode_video
 from ..sampling.euler import Clip, sample_euler
 from ..sampling.guidance import Guidance
 from ..sampling.schedule import flow_sigmas
 from ..speech.prompt import negative_symbols, positive_symbols, reference_mel
-from ..tasks import KeptParts, kept_prefix
+from ..tasks import TASKS, Given
 from ..tiny import sampling
 from ..tiny.bundle import TinyBundle
 from .predicted_masks import mask_agreement
@@ -25,11 +25,6 @@ from .predicted_masks import mask_agreement
 if TYPE_CHECKING:
     from ..training.corpus import CorpusClip
 
-FROM_PORTRAIT_TASKS = ("joint", "reference_voice", "audio_driven")
-"""Tasks whose first frame is the portrait."""
-TASKS = ("joint", "reference_voice", "continuation", "dubbing", "audio_driven")
-CONTINUED_FRAMES = 3
-"""Latent frames of the past that continuation is given, with their sound."""
 LANGUAGE = "en"
 FORMS = ("none", "plain", "modality_aware", "window")
 """Forms of guidance to compare: none, classifier-free, modality-aware in all steps, and in the first part of them."""
@@ -81,7 +76,7 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     """Make a corpus clip anew, from its caption, its words and what the task gives of it.
 
     Args:
-        task: one of TASKS.
+        task: one of `tasks.TASKS`.
         partner: another clip of the same person, who is the reference voice.
     """
     from ..training.render import token_mask
@@ -109,47 +104,32 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     )
 
 
-def to_bytes(frames: Tensor) -> numpy.ndarray:
-    """Frames of values 0..1 as bytes."""
-    return frames.mul(255).round().byte().numpy()
-
-
 def given_pictures(task: str, corpus_clip: CorpusClip) -> numpy.ndarray:
     """Frames (F, H, W, 3) of bytes whose first ones a task is given: the clip's own, or the portrait as the first."""
-    if task not in FROM_PORTRAIT_TASKS:
+    if TASKS[task].video is not Given.FIRST_FRAME:
         return corpus_clip.frames
     return numpy.concatenate((corpus_clip.portrait[None], corpus_clip.frames[1:]))
 
 
-def _clip(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: CorpusClip) -> Clip:
-    video = _encode(bundle, given_pictures(task, corpus_clip))
+def _clip(name: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: CorpusClip) -> Clip:
+    task = TASKS[name]
+    video = _encode(bundle, given_pictures(name, corpus_clip))
     sound = torch.from_numpy(corpus_clip.sound).unsqueeze(0)
     # Sound that is given has its peak scaled; a past keeps its own loudness.
-    audio = normalise_mel(log_mel(peak_scale(sound) if task == "audio_driven" else sound))
+    audio = normalise_mel(log_mel(peak_scale(sound) if task.audio is Given.ALL else sound))
     reference = None
-    if task == "reference_voice":
+    if task.reference_voice:
         voice = torch.from_numpy(partner.sound).view(1, 1, -1)
         reference = normalise_mel(reference_mel(voice, SAMPLE_RATE, partner.speech))
     return Clip(
         video=video,
         audio=audio.unsqueeze(1),
-        kept=_kept(task, video.shape[2], audio.shape[1]),
+        kept=task.kept(video.shape[2], audio.shape[1]),
         # Who dubs a video has no portrait but its first frame.
-        reference_image=video[:, :, :1] if task == "dubbing" else _encode(bundle, corpus_clip.portrait[None]),
+        reference_image=video[:, :, :1] if task.video is Given.ALL else _encode(bundle, corpus_clip.portrait[None]),
         reference_audio=reference,
     )
 
 
 def _encode(bundle: TinyBundle, frames: numpy.ndarray) -> Tensor:
     return bundle.codec.encode_frames(torch.from_numpy(frames).float() / 255)
-
-
-def _kept(task: str, frames: int, tokens: int) -> KeptParts:
-    if task == "dubbing":
-        return kept_prefix(frames, tokens, frames)
-    if task == "audio_driven":
-        return kept_prefix(frames, tokens, 1, tokens)
-    if task == "continuation":
-        past = len(tokens_of_frames(range(CONTINUED_FRAMES), frames, tokens))
-        return kept_prefix(frames, tokens, CONTINUED_FRAMES, past)
-    return kept_prefix(frames, tokens, 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from .extras import NotInstalledError
+from ..extras import NotInstalledError
 from .judges import JUDGES_FILE, Judges, load_judges
 from .lip_sync import lip_sync, lip_sync_margin
 from .mouth import mouth_open_area

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy
 
-from .extras import needed
+from ..extras import needed
 
 LANDMARKS = "face_landmark.onnx"
 """MediaPipe's face mesh of 468 points."""

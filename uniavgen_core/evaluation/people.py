@@ -5,27 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
 import torch
 import torchaudio.functional
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..audio.mel import to_model_waveform
 from ..config import FRAME_RATE, SAMPLE_RATE
-from ..media import Source, read_audio, read_video
+from ..extras import NotInstalledError
+from ..face.detection import Face, FaceDetector, fill_gaps
+from ..media import Source, read_audio, read_video, to_bytes
 from . import syncnet
-from .extras import NotInstalledError
-from .faces import FaceFinder
 from .lip_sync import lip_sync, lip_sync_margin
 from .measures import Measures
 from .mouth_landmarks import MouthLandmarks
 from .voices import naturalness, speaker_likeness
 from .words import Recogniser, word_errors
 
+DETECTORS = ("scrfd*.onnx", "det_*.onnx")
+"""Names of insightface's face detectors."""
 LEAST_SHARE = 0.5
 """Of the frames, as many must show a face."""
 
@@ -55,6 +57,30 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass(frozen=True)
+class OwnClip:
+    """A video of a real person, and what else is given to measure it; None is not given.
+
+    Attributes:
+        frames: (F, H, W, 3) of bytes.
+        rate: of the frames, in frames a second.
+        sound: (samples) at 24 kHz.
+        text, voice, face_models, syncnet_weights: as in `measure_own_clip`.
+    """
+
+    frames: NDArray[numpy.uint8]
+    rate: float
+    sound: NDArray[numpy.float32]
+    text: str | None
+    voice: Source | None
+    face_models: Path | None
+    syncnet_weights: Path | None
+
+
+class NotGivenError(Exception):
+    """A measure needs an option that was not given; the message says which."""
+
+
 def measure_own_clip(
     clip: Source,
     text: str | None = None,
@@ -68,7 +94,7 @@ def measure_own_clip(
         clip: a video with sound.
         text: what is said, in English; None leaves the words out.
         voice: another recording of the same voice; None leaves likeness out.
-        face_models: folder of what `FaceFinder` and `MouthLandmarks` need; None leaves lip sync out.
+        face_models: folder of what `find_detector` and `MouthLandmarks` need; None leaves lip sync out.
         syncnet_weights: None leaves SyncNet out.
 
     Returns:
@@ -82,77 +108,94 @@ def measure_own_clip(
     if track is None:
         raise ValueError("The clip has no sound: lip sync, words and voice are measured on a clip that has.")
     sound = to_model_waveform(*track)[0].numpy()
-    pictures = frames.mul(255).round().byte().numpy()
-    plan: dict[str, tuple[str, object]] = {
-        "lip_sync": ("--face-models", face_models and partial(_lip_sync, pictures, float(rate), sound, face_models)),
-        "lse_d": (
-            "--face-models and --syncnet",
-            face_models
-            and syncnet_weights
-            and partial(_syncnet, pictures, float(rate), sound, face_models, syncnet_weights),
-        ),
-        "word_error_rate": ("--text", text and partial(_words, sound, text)),
-        "voice_likeness": ("--voice", voice and partial(_likeness, sound, voice)),
-        "naturalness": ("--clip", partial(naturalness, sound)),
-    }
+    own = OwnClip(to_bytes(frames), float(rate), sound, text, voice, face_models, syncnet_weights)
     measures: Measures = {}
-    for name, (option, measure) in plan.items():
-        measures |= _attempt(name, measure) if callable(measure) else {name: f"not measured: give {option}"}
+    for name, measure in MEASURES.items():
+        try:
+            measures |= measure(own)
+        except (NotGivenError, NotInstalledError) as reason:
+            measures[name] = f"not measured: {reason}"
     return measures
 
 
-def _attempt(name: str, measure: Callable[[], Measures]) -> Measures:
-    """A measure, or why it cannot be had."""
-    try:
-        return measure()
-    except NotInstalledError as error:
-        return {name: f"not measured: {error}"}
-
-
-def _lip_sync(frames: numpy.ndarray, rate: float, sound: numpy.ndarray, face_models: Path) -> Measures:
-    find, landmarks = FaceFinder(face_models), MouthLandmarks(face_models)
-    openings = []
-    for frame in tqdm(frames, desc="find the mouth", unit="frame"):
-        face = find(frame)
-        openings.append(numpy.full(1, numpy.nan) if face is None else numpy.array([landmarks.opening(frame, *face)]))
-    opening = fill_gaps(numpy.stack(openings))[:, 0]
-    seconds = min(len(frames) / rate, len(sound) / SAMPLE_RATE)
+def _lip_sync(clip: OwnClip) -> Measures:
+    if clip.face_models is None:
+        raise NotGivenError("give --face-models")
+    landmarks = MouthLandmarks(clip.face_models)
+    faces = _faces(clip.frames, clip.face_models)
+    openings = [
+        None if face is None else numpy.array([landmarks.opening(frame, *face)])
+        for frame, face in zip(tqdm(clip.frames, desc="find the mouth", unit="frame"), faces, strict=True)
+    ]
+    seconds = min(len(clip.frames) / clip.rate, len(clip.sound) / SAMPLE_RATE)
     times = numpy.arange(int(seconds * FRAME_RATE)) / FRAME_RATE
-    mouth = numpy.interp(times, numpy.arange(len(frames)) / rate, opening)
-    return {"lip_sync": lip_sync(mouth, sound), "lip_sync_margin": lip_sync_margin(mouth, sound)}
+    mouth = numpy.interp(times, numpy.arange(len(clip.frames)) / clip.rate, fill_gaps(openings)[:, 0])
+    return {"lip_sync": lip_sync(mouth, clip.sound), "lip_sync_margin": lip_sync_margin(mouth, clip.sound)}
 
 
-def _syncnet(frames: numpy.ndarray, rate: float, sound: numpy.ndarray, face_models: Path, weights: Path) -> Measures:
-    network, find = syncnet.load_syncnet(weights), FaceFinder(face_models)
-    times = numpy.arange(int(len(frames) / rate * syncnet.FRAME_RATE)) / syncnet.FRAME_RATE
-    shown = frames[numpy.minimum((times * rate).round().astype(int), len(frames) - 1)]
-    boxes = []
-    for frame in tqdm(shown, desc="find the face", unit="frame"):
-        face = find(frame)
-        boxes.append(numpy.full(4, numpy.nan) if face is None else face[0])
-    faces = syncnet.face_pictures(shown, fill_gaps(numpy.stack(boxes)))
-    heard = torchaudio.functional.resample(torch.from_numpy(sound), SAMPLE_RATE, syncnet.SOUND_RATE)
-    return syncnet.sync_errors(network, faces, heard.numpy())
+def _syncnet(clip: OwnClip) -> Measures:
+    if clip.face_models is None or clip.syncnet_weights is None:
+        raise NotGivenError("give --face-models and --syncnet")
+    network = syncnet.load_syncnet(clip.syncnet_weights)
+    times = numpy.arange(int(len(clip.frames) / clip.rate * syncnet.FRAME_RATE)) / syncnet.FRAME_RATE
+    shown = clip.frames[numpy.minimum((times * clip.rate).round().astype(int), len(clip.frames) - 1)]
+    boxes = fill_gaps([None if face is None else face.box for face in _faces(shown, clip.face_models)])
+    heard = torchaudio.functional.resample(torch.from_numpy(clip.sound), SAMPLE_RATE, syncnet.SOUND_RATE)
+    return syncnet.sync_errors(network, syncnet.face_pictures(shown, boxes), heard.numpy())
 
 
-def fill_gaps(values: numpy.ndarray) -> numpy.ndarray:
-    """Values (F, n) with rows of NaN replaced by what lies between their neighbours.
+def _words(clip: OwnClip) -> Measures:
+    if not clip.text:
+        raise NotGivenError("give --text")
+    heard = Recogniser()(clip.sound)
+    return {"word_error_rate": word_errors(clip.text, heard).rate, "heard": heard}
+
+
+def _likeness(clip: OwnClip) -> Measures:
+    if clip.voice is None:
+        raise NotGivenError("give --voice")
+    other = to_model_waveform(*read_audio(clip.voice))[0].numpy()
+    return {"voice_likeness": speaker_likeness(clip.sound, other)}
+
+
+def _naturalness(clip: OwnClip) -> Measures:
+    return naturalness(clip.sound)
+
+
+MEASURES = {
+    "lip_sync": _lip_sync,
+    "lse_d": _syncnet,
+    "word_error_rate": _words,
+    "voice_likeness": _likeness,
+    "naturalness": _naturalness,
+}
+"""What is measured, by the name under which it says why it cannot be."""
+
+
+def _faces(frames: NDArray[numpy.uint8], face_models: Path) -> list[Face | None]:
+    """The speaker's face in each frame.
 
     Raises:
-        ValueError: most rows are NaN, which are frames without a face.
+        ValueError: most frames show none.
     """
-    seen = numpy.flatnonzero(~numpy.isnan(values[:, 0]))
-    if len(seen) < LEAST_SHARE * len(values):
-        raise ValueError(f"Only {len(seen)} of {len(values)} frames show a face: give a clip of one speaker.")
-    everywhere = numpy.arange(len(values))
-    return numpy.stack([numpy.interp(everywhere, seen, column[seen]) for column in values.T], axis=1)
+    detector = FaceDetector(find_detector(face_models))
+    faces = [detector.largest_face(frame) for frame in tqdm(frames, desc="find the face", unit="frame")]
+    seen = sum(face is not None for face in faces)
+    if seen < LEAST_SHARE * len(faces):
+        raise ValueError(f"Only {seen} of {len(faces)} frames show a face: give a clip of one speaker.")
+    return faces
 
 
-def _words(sound: numpy.ndarray, text: str) -> Measures:
-    heard = Recogniser()(sound)
-    return {"word_error_rate": word_errors(text, heard).rate, "heard": heard}
+def find_detector(folder: Path) -> Path:
+    """A face detector of insightface in a folder.
 
-
-def _likeness(sound: numpy.ndarray, voice: Source) -> Measures:
-    other = to_model_waveform(*read_audio(voice))[0].numpy()
-    return {"voice_likeness": speaker_likeness(sound, other)}
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    detectors = sorted(file for pattern in DETECTORS for file in folder.glob(pattern))
+    if not detectors:
+        raise FileNotFoundError(
+            f"{folder} lacks a face detector: put one of insightface ({' or '.join(DETECTORS)}) there, or give "
+            "another folder with --face-models."
+        )
+    return detectors[0]

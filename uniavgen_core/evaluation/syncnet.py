@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .extras import needed
+from ..extras import needed
 
 FRAME_RATE = 25
 """Pictures a second that the network takes."""

@@ -7,7 +7,7 @@ import torch
 import torchaudio.functional
 
 from ..config import SAMPLE_RATE
-from .extras import needed
+from ..extras import needed
 
 VOICE_RATE = 16_000
 """Samples a second that both models take."""

@@ -14,8 +14,8 @@ import torch
 import torchaudio.functional
 
 from ..config import SAMPLE_RATE
+from ..extras import needed
 from ..tiny.world import NUMBERS, draw_sentence
-from .extras import needed
 
 RECOGNISER_RATE = 16_000
 """Samples a second that Whisper takes."""

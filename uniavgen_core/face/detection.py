@@ -1,15 +1,19 @@
-"""Face detection with insightface: a box a frame, and masks of the face in it."""
+"""Face detection with insightface: the largest face of each frame, and masks of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ..extras import NotInstalledError
+from ..media import to_bytes
 
 INPUT_SIZE = (640, 640)
 """Width and height in pixels that a frame is resized to for the detector."""
@@ -17,6 +21,18 @@ OUTPUTS = (6, 9, 10, 15)
 """Numbers of outputs that insightface's detectors (SCRFD, RetinaFace) have."""
 FULL = 255
 """Value of a mask's pixels that are face."""
+
+
+class Face(NamedTuple):
+    """Where a face is, in pixels of its frame.
+
+    Attributes:
+        box: left, top, right and bottom, (4).
+        keypoints: x and y of eyes, nose and corners of the mouth, (5, 2), those of a pair from left to right.
+    """
+
+    box: NDArray[numpy.float32]
+    keypoints: NDArray[numpy.float32]
 
 
 class FaceDetector:
@@ -27,7 +43,7 @@ class FaceDetector:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImportError: insightface is not installed.
+        NotInstalledError: insightface is not installed.
         ValueError: the file is no such detector.
     """
 
@@ -40,18 +56,20 @@ class FaceDetector:
         try:
             zoo = import_module("insightface.model_zoo")
         except ImportError as error:
-            raise ImportError(f"Face masks need insightface, run: pip install insightface ({error})") from error
+            raise NotInstalledError(
+                f"insightface is needed to find faces ({error}): run pip install insightface."
+            ) from error
         _check_detector(path)
         self._detector: Any = zoo.get_model(str(path))
         self._detector.prepare(ctx_id=0, input_size=INPUT_SIZE)
 
-    def largest_face(self, frame: NDArray[numpy.uint8]) -> NDArray[numpy.float32] | None:
-        """Left, top, right and bottom in pixels of a frame's (height, width, 3) largest face, or None without one."""
-        boxes, _ = self._detector.detect(numpy.ascontiguousarray(frame[..., ::-1]))
+    def largest_face(self, frame: NDArray[numpy.uint8]) -> Face | None:
+        """The largest face of a frame (height, width, 3), or None where there is none."""
+        boxes, keypoints = self._detector.detect(numpy.ascontiguousarray(frame[..., ::-1]))
         if len(boxes) == 0:
             return None
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        return boxes[areas.argmax(), :4]
+        largest = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).argmax()
+        return Face(boxes[largest, :4], keypoints[largest])
 
     def face_boxes(self, frames: Tensor) -> Tensor:
         """The largest face's box in each frame, (F, 4): left, top, right and bottom in pixels.
@@ -64,14 +82,9 @@ class FaceDetector:
         Raises:
             ValueError: no frame shows a face.
         """
-        pictures = frames.mul(255).round().byte().cpu().numpy()
-        boxes = [self.largest_face(picture) for picture in pictures]
-        seen = [place for place, box in enumerate(boxes) if box is not None]
-        if not seen:
-            raise ValueError(f"No face is found in any of {len(frames)} frames: give a clip that shows a face.")
-        sides = numpy.stack([box for box in boxes if box is not None], axis=1)
-        filled = [numpy.interp(range(len(frames)), seen, side) for side in sides]
-        return torch.from_numpy(numpy.stack(filled, axis=1)).float()
+        faces = [self.largest_face(picture) for picture in to_bytes(frames)]
+        boxes = fill_gaps([None if face is None else face.box for face in faces])
+        return torch.from_numpy(boxes).float()
 
     def face_masks(self, frames: Tensor) -> Tensor:
         """Masks (F, height, width) of bytes, 255 in the ellipse that fills the face's box.
@@ -79,6 +92,20 @@ class FaceDetector:
         Arguments and errors as in `face_boxes`.
         """
         return ellipses(self.face_boxes(frames), *frames.shape[1:3])
+
+
+def fill_gaps(rows: Sequence[NDArray[Any] | None]) -> NDArray[numpy.float64]:
+    """Values (F, n) of rows (n), one a frame; where a frame has none, as it shows no face, what lies between its
+    neighbours'.
+
+    Raises:
+        ValueError: no frame has any.
+    """
+    seen = [place for place, row in enumerate(rows) if row is not None]
+    if not seen:
+        raise ValueError(f"No face is found in any of {len(rows)} frames: give a clip that shows a face.")
+    columns = numpy.stack([row for row in rows if row is not None], axis=1)
+    return numpy.stack([numpy.interp(range(len(rows)), seen, column) for column in columns], axis=1)
 
 
 def ellipses(boxes: Tensor, height: int, width: int) -> Tensor:

@@ -5,6 +5,7 @@ The vocabulary is that of F5-TTS (see NOTICE.md): a symbol's index is its line, 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,23 @@ def unknown_symbols(text: str, language: str) -> list[str]:
     """Symbols of the text that the vocabulary lacks, each once, in order. Arguments and errors as in `tokens`."""
     known = set(_vocabulary())
     return [token for token in dict.fromkeys(tokens(text, language)) if token not in known]
+
+
+def words_of(text: str, language: str) -> list[str]:
+    """A text's words, each with the space and punctuation behind it, so that they join to the text.
+
+    Arguments and errors as in `tokens`.
+    """
+    check_language(language)
+    if language == "en":
+        return re.findall(r"\S+\s*", text.lstrip())
+    words: list[str] = []
+    for segment in _segments(text.strip()):
+        if words and not any(character.isalnum() for character in segment):
+            words[-1] += segment
+        else:
+            words.append(segment)
+    return words
 
 
 def detect_language(text: str) -> str:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..backend import torch_operations
+from ..checkpoint import check_names, check_shapes, with_optional
 from ..config import ModelSizes
 from ..model.joint_dit import JointDiT
 from .caption import CaptionEncoder
@@ -38,6 +39,10 @@ MODEL_SIZES = ModelSizes(
 MAX_PARAMETERS = 7_970_000
 """All parts together: a file of at most 16 MB in half precision."""
 WEIGHTS_FILE = Path(__file__).with_name("tiny.safetensors")
+MODEL_PREFIX, CODEC_PREFIX, CAPTION_PREFIX = "model.", "codec.", "caption."
+"""What the names of each part's weights begin with, in this file and in those of training."""
+MASK_IOU_METADATA = "mask_iou"
+"""Where the file keeps the mask IoU of the end of the supervised part of training."""
 
 
 @dataclass(frozen=True)
@@ -55,26 +60,30 @@ class TinyBundle:
     def state_dict(self) -> dict[str, Tensor]:
         """All weights under the names of the weights file: `model.…`, `codec.…`, `caption.…`."""
         return {
-            f"{prefix}.{name}": tensor
+            f"{prefix}{name}": tensor
             for prefix, part in _parts(self).items()
             for name, tensor in part.state_dict().items()
         }
 
 
 def load_tiny(path: Path = WEIGHTS_FILE) -> TinyBundle:
-    """The small model with its trained weights, or with random ones where their file is absent."""
+    """The small model with its trained weights, or with random ones where their file is absent.
+
+    Raises:
+        CheckpointError: the file lacks weights, or has some of another shape.
+    """
     if not path.is_file():
         return build_tiny()
     state = load_file(path)
-    sizes = ModelSizes.from_state_dict(_under("model", state))
-    return _fill(_empty(sizes, trained=True), {name: tensor.float() for name, tensor in state.items()})
+    bundle = _empty(ModelSizes.from_state_dict(under(MODEL_PREFIX, state)), trained=True)
+    return _filled(bundle, {name: tensor.float() for name, tensor in state.items()}, str(path))
 
 
 def build_tiny(seed: int = 0) -> TinyBundle:
     """The small model with random weights that follow from the seed alone."""
     bundle = _empty(MODEL_SIZES, trained=False)
     shapes = {name: tensor.shape for name, tensor in bundle.state_dict().items()}
-    return _fill(bundle, random_state_dict(shapes, seed))
+    return _filled(bundle, random_state_dict(shapes, seed), "The small model")
 
 
 def random_state_dict(shapes: Mapping[str, torch.Size], seed: int = 0) -> dict[str, Tensor]:
@@ -103,16 +112,31 @@ def _empty(sizes: ModelSizes, trained: bool) -> TinyBundle:
     )
 
 
-def _fill(bundle: TinyBundle, state: Mapping[str, Tensor]) -> TinyBundle:
+def _filled(bundle: TinyBundle, state: Mapping[str, Tensor], source: str) -> TinyBundle:
     for prefix, part in _parts(bundle).items():
-        part.load_state_dict(_under(prefix, state), assign=True)
+        fill(part, under(prefix, state), source)
     return bundle
 
 
 def _parts(bundle: TinyBundle) -> dict[str, nn.Module]:
-    return {"model": bundle.model, "codec": bundle.codec, "caption": bundle.caption_encoder}
+    return {MODEL_PREFIX: bundle.model, CODEC_PREFIX: bundle.codec, CAPTION_PREFIX: bundle.caption_encoder}
 
 
-def _under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    start = f"{prefix}."
-    return {name.removeprefix(start): tensor for name, tensor in state.items() if name.startswith(start)}
+def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+
+
+def fill(part: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Give a part its weights.
+
+    Args:
+        state: by the names of the part's state dict.
+        source: what they are from, for messages.
+
+    Raises:
+        CheckpointError: weights are missing, or have another shape.
+    """
+    check_names(state, part.state_dict(), source)
+    check_shapes(state, part.state_dict(), source)
+    part.load_state_dict(with_optional(state) if isinstance(part, JointDiT) else state, assign=True)

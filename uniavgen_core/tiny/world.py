@@ -27,6 +27,8 @@ WORDS = tuple(
 )
 FEWEST_WORDS, MOST_WORDS = 2, 6
 """Words of a sentence."""
+LATENT_FRAMES = range(8, 13)
+"""Lengths of clips: 1.8 to 2.8 seconds."""
 
 CAPTIONS = (
     "{A_mood} {kind} looks at the camera and speaks.",
@@ -42,19 +44,36 @@ def words_of(speech: str) -> list[str]:
 
 
 def check_words(speech: str) -> None:
-    """Refuse words that the small model has not learned.
+    """Refuse what the small model has not learned to say.
 
     Raises:
-        ValueError: no words, or unknown ones; the message lists the words that there are.
+        ValueError: unknown words, or fewer or more words than its sentences have; the message lists its words.
     """
     words = words_of(speech)
     unknown = [word for word in dict.fromkeys(words) if word not in WORDS]
-    if not words or unknown:
-        problem = f"does not know {', '.join(map(repr, unknown))}" if unknown else "needs something to say"
-        raise ValueError(
-            f"The small model {problem}. Its words are: {', '.join(WORDS)}. Use {FEWEST_WORDS} to {MOST_WORDS} of "
-            "them."
-        )
+    if unknown:
+        problem = f"does not know {', '.join(map(repr, unknown))}"
+    elif not FEWEST_WORDS <= len(words) <= MOST_WORDS:
+        problem = f"cannot say {len(words)} word{'' if len(words) == 1 else 's'}"
+    else:
+        return
+    raise ValueError(
+        f"The small model {problem}: say {FEWEST_WORDS} to {MOST_WORDS} of its words. They are: {', '.join(WORDS)}."
+    )
+
+
+def write_sentence(speech: str) -> str:
+    """The words as all sentences are written: with a capital letter, a comma after a greeting and a full stop.
+
+    Raises:
+        ValueError: as in `check_words`.
+    """
+    check_words(speech)
+    words = ["I" if word == "i" else word for word in words_of(speech)]
+    greeting = 2 if words[0] == "good" and words[1] in TIMES_OF_DAY else int(words[0] in GREETINGS)
+    parts = (words[:greeting], words[greeting:])
+    sentence = ", ".join(" ".join(part) for part in parts if part)
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def draw_caption(kind: str, mood: str, random: Random) -> str:
@@ -64,10 +83,9 @@ def draw_caption(kind: str, mood: str, random: Random) -> str:
 
 
 def draw_sentence(random: Random) -> str:
-    """A sentence of two to six words, with a capital letter, a comma after a greeting and a full stop."""
+    """A sentence of two to six words, in one of a few forms."""
     form = random.choice((_greeting_and_things, _things, _deed, _things_that_move, _two_things, _wish, _one_thing))
-    sentence = form(random)
-    return sentence[0].upper() + sentence[1:] + "."
+    return write_sentence(form(random))
 
 
 def _count(random: Random, colour: bool) -> str:
@@ -81,7 +99,7 @@ def _greeting(random: Random) -> str:
 
 
 def _greeting_and_things(random: Random) -> str:
-    return f"{_greeting(random)}, {_count(random, colour=random.random() < 0.6)}"
+    return f"{_greeting(random)} {_count(random, colour=random.random() < 0.6)}"
 
 
 def _things(random: Random) -> str:
@@ -90,8 +108,7 @@ def _things(random: Random) -> str:
 
 def _deed(random: Random) -> str:
     thing = _count(random, colour=random.random() < 0.6)
-    person = random.choice(PEOPLE)
-    return f"{person.upper() if person == 'i' else person} {random.choice(DEEDS)} {thing}"
+    return f"{random.choice(PEOPLE)} {random.choice(DEEDS)} {thing}"
 
 
 def _things_that_move(random: Random) -> str:
@@ -105,10 +122,10 @@ def _two_things(random: Random) -> str:
 
 
 def _wish(random: Random) -> str:
-    return f"{_greeting(random)}, {random.choice(('my', 'the'))} {random.choice(COLOURS)} {random.choice(ANIMALS)}"
+    return f"{_greeting(random)} {random.choice(('my', 'the'))} {random.choice(COLOURS)} {random.choice(ANIMALS)}"
 
 
 def _one_thing(random: Random) -> str:
     person = random.choice(PEOPLE)
     thing = f"{random.choice(('my', 'the'))} {random.choice(COLOURS)} {random.choice(ANIMALS)}"
-    return f"{person.upper() if person == 'i' else person} {random.choice(DEEDS)} {thing}"
+    return f"{person} {random.choice(DEEDS)} {thing}"

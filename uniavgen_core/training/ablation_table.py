@@ -21,7 +21,7 @@ from safetensors import safe_open
 from ..evaluation.evaluate import Settings, evaluate, require_extras
 from ..evaluation.generate import Sampling
 from ..tiny.bundle import WEIGHTS_FILE
-from .codecs import BUILT_IN, load_codec
+from .codecs import load_codec_of
 from .commands import write_bundle
 from .config import TrainConfig, read_config, with_seed
 
@@ -224,8 +224,7 @@ def _bundle(config: TrainConfig) -> Path:
     """The file of a run's weights with the codec's, as `evaluate` takes it."""
     path = config.path(config.output) / "bundle.safetensors"
     if not path.is_file() or path.stat().st_mtime < _weights(config).stat().st_mtime:
-        codec = load_codec(BUILT_IN if config.codec == BUILT_IN else config.path(config.codec))
-        write_bundle(path, _weights(config), codec.state_dict(), {})
+        write_bundle(path, _weights(config), load_codec_of(config).state_dict(), {})
     return path
 
 

@@ -15,22 +15,20 @@ from torch.utils.data import Dataset
 
 from ..audio.mel import MEL_FLOOR, normalise_mel
 from ..config import AUDIO_TOKENS_PER_SECOND
-from ..joint_latent import tokens_of_frames
 from ..sampling.schedule import shift_sigma
 from ..speech.prompt import SILENCE_SECONDS, negative_symbols, positive_symbols
-from ..tasks import Directions, KeptParts, directions, kept_prefix
+from ..tasks import TASKS, Directions, Given, KeptParts, Task, directions
 from .shards import Shards
 
-AUDIO_TASKS = ("audio", "audio_reference_voice")
-"""Tasks of the audio branch alone."""
-FROM_REST_TASKS = ("joint", "reference_voice", "audio_driven")
-"""Tasks whose first frame is the portrait."""
-TASKS = (*AUDIO_TASKS, "joint", "reference_voice", "continuation", "dubbing", "audio_driven")
-REFERENCE_TASKS = ("audio_reference_voice", "reference_voice")
+TRAINING_TASKS = TASKS | {
+    "audio": Task(Given.NOTHING, Given.NOTHING),
+    "audio_reference_voice": Task(Given.NOTHING, Given.NOTHING, reference_voice=True),
+}
+"""The tasks, and those of the audio branch alone."""
 TEXT_DROPOUT_APART = 0.5
 """Share of clips without caption and words where the branches do not see each other. Guidance's unimodal estimate is
 such a pass."""
-CONTINUED_FRAMES = range(2, 5)
+PAST_FRAMES = range(2, 5)
 """Latent frames of the past that continuation is given."""
 
 
@@ -61,7 +59,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class BatchSettings:
     """How batches are drawn."""
 
     batch_size: int
@@ -77,23 +75,26 @@ class Drawing:
 class Batches(Dataset[Batch]):
     """The batch of each step of a run, for one of its processes."""
 
-    def __init__(self, shards: Shards, drawing: Drawing, steps: range, seed: int, process: int = 0):
-        unknown = set(drawing.tasks) - set(TASKS)
+    def __init__(self, shards: Shards, settings: BatchSettings, steps: range, seed: int, process: int = 0):
+        unknown = set(settings.tasks) - set(TRAINING_TASKS)
         if unknown:
-            raise ValueError(f"There is no task {', '.join(sorted(unknown))}: choose from {', '.join(TASKS)}.")
+            raise ValueError(f"There is no task {', '.join(sorted(unknown))}: choose from {', '.join(TRAINING_TASKS)}.")
         self._shards = shards
-        self._drawing = drawing
+        self._settings = settings
         self._steps = steps
         self._seed, self._process = seed, process
         self._clips = {
-            task: shards.of_one_form(from_rest=task in FROM_REST_TASKS, with_partner=task in REFERENCE_TASKS)
-            for task in drawing.tasks
+            name: shards.of_one_form(
+                from_rest=TRAINING_TASKS[name].video is Given.FIRST_FRAME,
+                with_partner=TRAINING_TASKS[name].reference_voice,
+            )
+            for name in settings.tasks
         }
         idle = sorted(task for task, clips in self._clips.items() if not clips)
         if idle:
             raise ValueError(
-                f"The shards have no clip for the task {', '.join(idle)}: {' and '.join(REFERENCE_TASKS)} need two "
-                "clips of a voice, the others one that starts at rest."
+                f"The shards have no clip for the task {', '.join(idle)}: those with a reference voice need two clips "
+                "of a voice, the others one that starts at rest."
             )
 
     def __len__(self) -> int:
@@ -104,14 +105,14 @@ class Batches(Dataset[Batch]):
         # Of one for all processes: where weights are sharded, they must all use the same layers at a step.
         common, own = _generator(self._seed, step), _generator(self._seed, self._process, step)
         task = self._draw_task(common)
-        apart = _chance(common) < self._drawing.interaction_dropout
-        negative = _chance(common) < self._drawing.text_dropout and task in REFERENCE_TASKS
+        apart = _chance(common) < self._settings.interaction_dropout
+        negative = _chance(common) < self._settings.text_dropout and TRAINING_TASKS[task].reference_voice
         clips = self._draw_clips(own, task)
-        return _Assembly(self._shards, self._drawing, task, apart, negative, clips, own).batch()
+        return _Assembly(self._shards, self._settings, task, apart, negative, clips, own).batch()
 
     def _draw_task(self, generator: torch.Generator) -> str:
-        tasks = list(self._drawing.tasks)
-        shares = torch.tensor([self._drawing.tasks[task] for task in tasks], dtype=torch.float64)
+        tasks = list(self._settings.tasks)
+        shares = torch.tensor([self._settings.tasks[task] for task in tasks], dtype=torch.float64)
         return tasks[int(torch.multinomial(shares, 1, generator=generator))]
 
     def _draw_clips(self, generator: torch.Generator, task: str) -> list[int]:
@@ -119,7 +120,7 @@ class Batches(Dataset[Batch]):
         forms = self._clips[task]
         counts = torch.tensor([len(clips) for clips in forms], dtype=torch.float64)
         clips = forms[int(torch.multinomial(counts, 1, generator=generator))]
-        places = torch.randint(len(clips), (self._drawing.batch_size,), generator=generator)
+        places = torch.randint(len(clips), (self._settings.batch_size,), generator=generator)
         return clips[places].tolist()
 
 
@@ -134,32 +135,33 @@ class _Assembly:
     def __init__(
         self,
         shards: Shards,
-        drawing: Drawing,
+        settings: BatchSettings,
         task: str,
         apart: bool,
         negative: bool,
         clips: list[int],
         generator: torch.Generator,
     ):
-        self.shards, self.drawing, self.task = shards, drawing, task
+        self.shards, self.settings = shards, settings
+        self.name, self.task = task, TRAINING_TASKS[task]
         self.apart, self.negative = apart, negative
         self.clips, self.generator = clips, generator
         self.labels = [shards.labels[clip] for clip in clips]
 
     def batch(self) -> Batch:
         # Sound that is given has its peak scaled, as when sampling; a generated past keeps its own loudness.
-        audio = self._stack("loud_audio" if self.task == "audio_driven" else "audio").unsqueeze(1)
+        audio = self._stack("loud_audio" if self.task.audio is Given.ALL else "audio").unsqueeze(1)
         audio_tokens = audio.shape[2]
-        reference = self._reference_audio() if self.task in REFERENCE_TASKS else None
+        reference = self._reference_audio() if self.task.reference_voice else None
         symbols, dropped = self._symbols(reference is not None)
         kept = self._kept(self.labels[0].latent_frames, audio_tokens)
-        alone = self.task in AUDIO_TASKS
+        alone = self.task.video is Given.NOTHING
         video = None if alone else self._stack("video")
         return Batch(
-            task=self.task,
+            task=self.name,
             audio=audio,
             audio_noise=self._noise(audio),
-            sigma=shift_sigma(torch.rand(len(self.clips), generator=self.generator), self.drawing.timestep_shift),
+            sigma=shift_sigma(torch.rand(len(self.clips), generator=self.generator), self.settings.timestep_shift),
             symbols=symbols,
             captions=["" if drop else label.caption for label, drop in zip(self.labels, dropped, strict=True)],
             kept=kept,
@@ -177,7 +179,7 @@ class _Assembly:
 
     def _portrait(self, video: Tensor) -> Tensor:
         """Dubbing has no portrait but the video's first frame."""
-        return video[:, :, :1] if self.task == "dubbing" else self._stack("portrait")
+        return video[:, :, :1] if self.task.video is Given.ALL else self._stack("portrait")
 
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator)
@@ -193,13 +195,13 @@ class _Assembly:
     def _partner(self, clip: int) -> int:
         partner = self.shards.partner(clip)
         if partner is None:
-            raise ValueError(f"Clip {clip} has no other clip of its voice, which the task '{self.task}' needs.")
+            raise ValueError(f"Clip {clip} has no other clip of its voice, which the task '{self.name}' needs.")
         return partner
 
     def _symbols(self, has_reference: bool) -> tuple[list[list[int]], list[bool]]:
         """What is said in each clip, and whether it and the caption are left out."""
         symbols, dropped = [], []
-        dropout = TEXT_DROPOUT_APART if self.apart else self.drawing.text_dropout
+        dropout = TEXT_DROPOUT_APART if self.apart else self.settings.text_dropout
         for clip, label in zip(self.clips, self.labels, strict=True):
             transcript = self.shards.labels[self._partner(clip)].speech if has_reference else None
             dropped.append(self.negative or _chance(self.generator) < dropout)
@@ -220,17 +222,10 @@ class _Assembly:
         return features
 
     def _kept(self, frames: int, tokens: int) -> KeptParts:
-        if self.task in AUDIO_TASKS:
-            return KeptParts(video=(False,) * frames, audio=(False,) * tokens)
-        if self.task == "dubbing":
-            return kept_prefix(frames, tokens, frames)
-        if self.task == "audio_driven":
-            return kept_prefix(frames, tokens, 1, tokens)
-        if self.task == "continuation":
-            low, high = CONTINUED_FRAMES.start, min(CONTINUED_FRAMES.stop, frames)
-            past = int(torch.randint(low, high, (), generator=self.generator))
-            return kept_prefix(frames, tokens, past, len(tokens_of_frames(range(past), frames, tokens)))
-        return kept_prefix(frames, tokens, 1)
+        if self.task.video is not Given.PAST:
+            return self.task.kept(frames, tokens)
+        low, high = PAST_FRAMES.start, min(PAST_FRAMES.stop, frames)
+        return self.task.kept(frames, tokens, int(torch.randint(low, high, (), generator=self.generator)))
 
     def _directions(self, kept: KeptParts, has_reference: bool) -> Directions:
         if self.apart:

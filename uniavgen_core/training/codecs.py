@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,8 +11,10 @@ from torch import Tensor, nn
 
 from ..backend import torch_operations
 from ..config import LATENT_CHANNELS
+from ..extras import needed
 from ..tiny.bundle import CODEC_WIDTHS, load_tiny
 from ..tiny.codec import Codec
+from .config import TrainConfig
 
 BUILT_IN = "tiny"
 """Name of the codec that the pack ships with."""
@@ -28,7 +29,7 @@ class WanCodec(nn.Module):
         folder: holds the VAE's `config.json` and weights.
 
     Raises:
-        ImportError: diffusers is not installed.
+        NotInstalledError: diffusers is not installed.
         ValueError: the VAE has not the 48 channels of Wan 2.2's.
     """
 
@@ -37,10 +38,7 @@ class WanCodec(nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        try:
-            diffusers = import_module("diffusers")
-        except ImportError as error:
-            raise ImportError(f"The Wan 2.2 VAE needs diffusers, run: pip install diffusers ({error})") from error
+        diffusers = needed("diffusers", "for the Wan 2.2 VAE", "diffusers")
         self.vae: Any = diffusers.AutoencoderKLWan.from_pretrained(folder, local_files_only=True)
         config = self.vae.config
         if config.z_dim != LATENT_CHANNELS or len(config.latents_mean) != LATENT_CHANNELS:
@@ -71,7 +69,7 @@ def load_codec(name: str | Path) -> PictureCodec:
 
     Raises:
         FileNotFoundError: there is no such file or folder.
-        ImportError: diffusers is not installed.
+        NotInstalledError: diffusers is not installed.
         ValueError: the VAE is another than Wan 2.2's, or the small model has no trained weights.
     """
     if name == BUILT_IN:
@@ -91,3 +89,8 @@ def load_codec(name: str | Path) -> PictureCodec:
             "the Wan 2.2 VAE, with its config.json."
         )
     return WanCodec(folder).eval()
+
+
+def load_codec_of(config: TrainConfig) -> PictureCodec:
+    """The codec that a run names, as `load_codec` gives it."""
+    return load_codec(config.codec if config.codec == BUILT_IN else config.path(config.codec))

@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..backend import torch_operations
 from ..config import FRAME_RATE, MAX_LATENT_FRAMES, SHORT_SIDE, TRAINED_LATENT_FRAMES, clip_seconds, whole_latent_frames
 from ..joint_latent import check_size
 from ..speech.text import LANGUAGES
-from ..tiny.bundle import CODEC_WIDTHS, MAX_PARAMETERS, WEIGHTS_FILE
+from ..tiny.bundle import CODEC_PREFIX, MASK_IOU_METADATA, MAX_PARAMETERS, WEIGHTS_FILE
 from ..tiny.bundle import SHORT_SIDE as TINY_SHORT_SIDE
 from ..tiny.codec import Codec
+from .codecs import BUILT_IN, load_codec
 from .config import AnyConfig, CodecConfig, TrainConfig, read_config, with_seed
 from .segments import SHORTEST_LATENT_FRAMES, Form
 
@@ -29,30 +29,38 @@ logger = logging.getLogger(__name__)
 
 
 def add_render_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `render`."""
     parser.add_argument("folder", type=Path, help="where the shards go; those that are there stay")
     parser.add_argument("--split", default="train", choices=("train", "validation", "test"))
     parser.add_argument("--first", type=int, default=0, help="number of the first clip in the split (even)")
     parser.add_argument("--clips", type=int, default=4096, help="how many clips (even)")
-    parser.add_argument("--codec", type=Path, help="weights of the picture codec; without them, sound alone")
+    parser.add_argument("--codec", help="tiny, or weights of such a codec; without it, sound alone")
     parser.add_argument("--workers", type=int, default=2, help="processes")
 
 
 def run_render(arguments: argparse.Namespace) -> int:
+    """Make shards of the small model's corpus.
+
+    Raises:
+        FileNotFoundError: the codec is not there.
+        ImportError: the corpus needs a library that is not installed.
+        ValueError: an odd number of clips, or another codec than the small model's or that of the folder's shards.
+    """
     from .corpus import SPLITS
     from .render import Rendering, render
 
     if arguments.first % 2 or arguments.clips % 2:
         raise ValueError("--first and --clips must be even: clips come in pairs of one voice.")
-    codec = None
-    if arguments.codec is not None:
-        codec = Codec(CODEC_WIDTHS, torch_operations).eval()
-        codec.load_state_dict(load_file(arguments.codec))
+    codec = None if arguments.codec is None else load_codec(arguments.codec)
+    if not isinstance(codec, Codec | None):
+        raise ValueError("--codec is a VAE of Wan 2.2: for this corpus give the small model's, 'tiny' or its weights.")
     first_seed = SPLITS[arguments.split].start + arguments.first
     render(Rendering(arguments.folder, first_seed, arguments.clips, codec), arguments.workers)
     return 0
 
 
 def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `prepare`."""
     parser.add_argument(
         "folder",
         type=Path,
@@ -62,7 +70,7 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, help="where the shards go; those that are there stay")
     parser.add_argument("--face-detector", type=Path, required=True, help="insightface's SCRFD, an ONNX file")
     parser.add_argument(
-        "--codec", default="tiny", help="tiny, weights of such a codec, or a diffusers folder of the Wan 2.2 VAE"
+        "--codec", default=BUILT_IN, help="tiny, weights of such a codec, or a diffusers folder of the Wan 2.2 VAE"
     )
     parser.add_argument(
         "--caption-encoder", type=Path, help="transformers folder of umT5; without it, an encoder learns with the model"
@@ -76,8 +84,14 @@ def add_prepare_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_prepare(arguments: argparse.Namespace) -> int:
+    """Make shards of real clips.
+
+    Raises:
+        FileNotFoundError: clips, codec, face detector or caption encoder are not there.
+        ImportError: a library is not installed.
+        ValueError: an option or a model does not fit.
+    """
     from ..face.detection import FaceDetector
-    from .codecs import load_codec
     from .frozen_captions import FrozenCaptions
     from .prepare import Preparation, prepare
 
@@ -129,12 +143,20 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `train` and `train-codec`."""
     parser.add_argument("config", type=Path, help="a YAML file, as in configs/")
     parser.add_argument("--stop-after", type=int, help="stop after this step with a checkpoint")
     parser.add_argument("--seed", type=int, help="in place of the configuration's, in an output folder of its own")
 
 
 def run_train(arguments: argparse.Namespace) -> int:
+    """Train a model, or go on with it.
+
+    Raises:
+        FileNotFoundError: the configuration, the weights to start from or the shards are not there.
+        ImportError: a library of training is not installed.
+        ValueError: the configuration is wrong, or does not fit the weights or the shards.
+    """
     from .trainer import Trainer
 
     Trainer(_config(arguments, TrainConfig), arguments.stop_after).run()
@@ -142,6 +164,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_train_codec(arguments: argparse.Namespace) -> int:
+    """Train the small model's picture codec, or go on with it. Errors as in `run_train`."""
     from .codec_training import CodecTrainer
 
     CodecTrainer(_config(arguments, CodecConfig), arguments.stop_after).run()
@@ -154,6 +177,7 @@ def _config(arguments: argparse.Namespace, kind: type[AnyConfig]) -> AnyConfig:
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `bundle`."""
     parser.add_argument("weights", type=Path, help="weights.safetensors of a run")
     parser.add_argument("codec", type=Path, help="weights of the picture codec")
     parser.add_argument("--commit", required=True, help="of the code that trained them: $(git rev-parse HEAD)")
@@ -162,9 +186,15 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
+    """Write the small model's file of a run's weights and a codec's.
+
+    Raises:
+        FileNotFoundError: they are not there.
+        ValueError: they are more than the small model may have.
+    """
     metadata = {"commit": arguments.commit}
     if arguments.mask_iou is not None:
-        metadata["mask_iou"] = json.dumps(arguments.mask_iou)
+        metadata[MASK_IOU_METADATA] = json.dumps(arguments.mask_iou)
     write_bundle(arguments.output, arguments.weights, load_file(arguments.codec), metadata)
     return 0
 
@@ -182,7 +212,7 @@ def write_bundle(path: Path, weights: Path, codec: Mapping[str, Tensor], metadat
         ValueError: they are more than the small model may have.
     """
     state = load_file(weights)
-    state |= {f"codec.{name}": x for name, x in codec.items()}
+    state |= {f"{CODEC_PREFIX}{name}": x for name, x in codec.items()}
     parameters = sum(x.numel() for x in state.values())
     if parameters > MAX_PARAMETERS:
         raise ValueError(f"The small model may have {MAX_PARAMETERS:,} weights, these are {parameters:,}.")

@@ -17,7 +17,7 @@ from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, clip_sec
 from ..tiny.drawing import Painter
 from ..tiny.people import Person
 from ..tiny.pose import Pose
-from ..tiny.world import KINDS, MOODS, draw_caption, draw_sentence
+from ..tiny.world import KINDS, LATENT_FRAMES, MOODS, draw_caption, draw_sentence
 from .animation import animate
 from .voice import Phoneme, Speech, Synthesiser, Voice
 
@@ -27,8 +27,6 @@ SPLITS = {
     "test": range(1_100_000_000, 1_200_000_000),
 }
 """Seeds of each part of the corpus."""
-LATENT_FRAMES = range(8, 13)
-"""Lengths of clips: 1.8 to 2.8 seconds."""
 LEAD_SECONDS = (0.08, 0.2)
 """Silence before the first word."""
 TAIL_SECONDS = 0.08
@@ -66,6 +64,10 @@ class CorpusClip:
         return self.person.kind
 
     @cached_property
+    def _painter(self) -> Painter:
+        return Painter(self.person)
+
+    @cached_property
     def pictures(self) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Frames (F, 128, 128, 3) of bytes and the masks of their faces (F, 128, 128) of 0 or 255."""
         before = 0 if self.starts_at_rest else FRAMES_BEFORE
@@ -74,13 +76,13 @@ class CorpusClip:
         envelope = rms_envelope(self.sound, pixel_frames(self.latent_frames))
         envelope = numpy.pad(envelope, (before, 0))
         poses = animate(phonemes, envelope, self.mood, len(envelope), self.seed)[before:]
-        pictures, masks = zip(*map(Painter(self.person).draw, poses), strict=True)
+        pictures, masks = zip(*map(self._painter.draw, poses), strict=True)
         return numpy.stack(pictures), numpy.stack(masks)
 
     @property
     def portrait(self) -> numpy.ndarray:
         """The person at rest, (128, 128, 3) of bytes."""
-        return Painter(self.person).draw(Pose())[0]
+        return self._painter.draw(Pose())[0]
 
     @property
     def frames(self) -> numpy.ndarray:

@@ -21,7 +21,7 @@ from .codecs import PictureCodec
 from .frozen_captions import FrozenCaptions
 from .render import CLIPS_A_SHARD, token_mask
 from .segments import Form, Segment, cut_segment, read_recording
-from .shards import SUFFIX, Clip, Label, write_shard
+from .shards import SUFFIX, Label, TrainingClip, write_shard
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class _Prepared:
-    clip: Clip
+    clip: TrainingClip
     speaker: str
     file: str
 
@@ -137,7 +137,7 @@ def _skip(clip: ClipFile, reason: UnfitClipError, summary: Summary) -> None:
 
 
 @torch.no_grad()
-def _training_clip(preparation: Preparation, segment: Segment, caption: str) -> Clip:
+def _training_clip(preparation: Preparation, segment: Segment, caption: str) -> TrainingClip:
     """A segment as the model sees it.
 
     Raises:
@@ -149,7 +149,7 @@ def _training_clip(preparation: Preparation, segment: Segment, caption: str) -> 
         raise UnfitClipError(str(error)) from error
     video = preparation.codec.encode_frames(segment.frames.to(preparation.device))[0].cpu()
     audio, loud_audio = (normalise_mel(log_mel(sound)) for sound in (segment.sound, segment.loud_sound))
-    return Clip(
+    return TrainingClip(
         Label(segment.latent_frames, segment.speech, caption, segment.language),
         audio,
         loud_audio,
@@ -171,7 +171,7 @@ def _write(preparation: Preparation, prepared: Sequence[_Prepared]) -> None:
     write_shard(preparation.output / f"clips_{number:05d}{SUFFIX}", _with_partners(prepared), empty, metadata)
 
 
-def _with_partners(prepared: Sequence[_Prepared]) -> list[Clip]:
+def _with_partners(prepared: Sequence[_Prepared]) -> list[TrainingClip]:
     """The clips, each with another of its voice where there is one; as far as can be, one of its length."""
     voices = defaultdict(list)
     for place, one in enumerate(prepared):

@@ -19,7 +19,7 @@ from ..audio.mel import log_mel, normalise_mel, peak_scale
 from ..config import SIZE_MULTIPLE, TEMPORAL_COMPRESSION
 from ..tiny.codec import Codec
 from .corpus import CorpusClip, make_clip, partner
-from .shards import SUFFIX, Clip, Label, write_shard
+from .shards import SUFFIX, Label, TrainingClip, write_shard
 from .voice import Synthesiser
 
 CLIPS_A_SHARD = 64
@@ -93,14 +93,14 @@ def _write(rendering: Rendering, seeds: range) -> None:
     write_shard(_path(rendering.folder, seeds), _clips(rendering.codec, seeds), metadata=metadata)
 
 
-def _clips(codec: Codec | None, seeds: range) -> Iterator[Clip]:
+def _clips(codec: Codec | None, seeds: range) -> Iterator[TrainingClip]:
     synthesiser = Synthesiser()
     for seed in seeds:
         yield training_clip(make_clip(seed, synthesiser), codec, partner(seed) - seeds.start)
 
 
 @torch.no_grad()
-def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None = None) -> Clip:
+def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None = None) -> TrainingClip:
     """A corpus clip as the model sees it."""
     sound = torch.from_numpy(clip.sound)
     label = Label(
@@ -114,11 +114,11 @@ def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None =
     )
     audio, loud_audio = (normalise_mel(log_mel(x)) for x in (sound, peak_scale(sound)))
     if codec is None:
-        return Clip(label, audio, loud_audio)
+        return TrainingClip(label, audio, loud_audio)
     video, portrait = (
         codec.encode_frames(torch.from_numpy(pixels).float() / 255)[0] for pixels in (clip.frames, clip.portrait[None])
     )
-    return Clip(label, audio, loud_audio, video, portrait, token_mask(torch.from_numpy(clip.face_mask)))
+    return TrainingClip(label, audio, loud_audio, video, portrait, token_mask(torch.from_numpy(clip.face_mask)))
 
 
 def token_mask(mask: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from ..sampling.euler import Clip, Condition, sample_euler
 from ..sampling.schedule import flow_sigmas
 from ..speech.prompt import negative_symbols, positive_symbols
 from ..tasks import kept_prefix
-from .codecs import BUILT_IN, load_codec
+from .codecs import load_codec_of
 from .config import TrainConfig
 from .learner import Learner
 from .shards import Label, Shards
@@ -28,7 +28,7 @@ NAME_LETTERS = 60
 def write_samples(learner: Learner, config: TrainConfig, folder: Path) -> None:
     """Sample the captions and words of a few validation clips that start at rest, each from its portrait."""
     folder.mkdir(parents=True, exist_ok=True)
-    codec = load_codec(BUILT_IN if config.codec == BUILT_IN else config.path(config.codec))
+    codec = load_codec_of(config)
     shards = Shards(config.path(config.validation_data))
     resting = [clip for clip, label in enumerate(shards.labels) if label.starts_at_rest]
     for number, clip in enumerate(resting[:: max(1, len(resting) // SAMPLES)][:SAMPLES]):

@@ -43,7 +43,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Clip:
+class TrainingClip:
     """A clip for training, in half precision. Clips of sound alone have no video and no face mask."""
 
     label: Label
@@ -57,7 +57,10 @@ class Clip:
 
 
 def write_shard(
-    path: Path, clips: Iterable[Clip], empty_caption: Tensor | None = None, metadata: Mapping[str, str] | None = None
+    path: Path,
+    clips: Iterable[TrainingClip],
+    empty_caption: Tensor | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a shard; the file appears only when it is whole.
 

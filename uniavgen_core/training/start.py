@@ -7,22 +7,19 @@ from dataclasses import fields, replace
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..checkpoint import Checkpoint, check_names, check_shapes, load_into, with_optional
+from ..checkpoint import Checkpoint, load_into
 from ..config import ModelSizes
 from ..model.joint_dit import JointDiT
 from ..recognition import recognise
-from ..tiny.bundle import MODEL_SIZES
+from ..tiny.bundle import CAPTION_PREFIX, MODEL_PREFIX, MODEL_SIZES, fill, under
 from ..tiny.caption import CaptionEncoder
 from .ablations import apply_variant
 from .config import TrainConfig
 from .initialise import initialise
 from .learner import Learner
 from .operations import training_operations
-
-MODEL_PREFIX, CAPTION_PREFIX = "model.", "caption."
-"""What the names of a run's own weights begin with."""
 
 
 def build_learner(config: TrainConfig) -> Learner:
@@ -48,7 +45,7 @@ def _first_weights(config: TrainConfig) -> tuple[JointDiT, dict[str, Tensor]]:
     of_a_run = any(name.startswith(MODEL_PREFIX) for name in checkpoint.meta)
     model = _model_of_a_run(checkpoint) if of_a_run else _released_model(checkpoint)
     _check_sizes(config, model.sizes)
-    return model, _under(CAPTION_PREFIX, checkpoint) if of_a_run else {}
+    return model, _load_under(CAPTION_PREFIX, checkpoint) if of_a_run else {}
 
 
 def _released_model(checkpoint: Checkpoint) -> JointDiT:
@@ -60,9 +57,8 @@ def _released_model(checkpoint: Checkpoint) -> JointDiT:
 
 def _model_of_a_run(checkpoint: Checkpoint) -> JointDiT:
     """The model of weights that a run has written, or of a bundle of them, in float32."""
-    meta = {name.removeprefix(MODEL_PREFIX): x for name, x in checkpoint.meta.items() if name.startswith(MODEL_PREFIX)}
-    model = _empty_model(recognise(meta, str(checkpoint.path)))
-    _fill(model, _under(MODEL_PREFIX, checkpoint), str(checkpoint.path))
+    model = _empty_model(recognise(under(MODEL_PREFIX, checkpoint.meta), str(checkpoint.path)))
+    fill(model, _load_under(MODEL_PREFIX, checkpoint), str(checkpoint.path))
     return model
 
 
@@ -77,28 +73,21 @@ def _empty_model(sizes: ModelSizes) -> JointDiT:
     return JointDiT(sizes, training_operations, device="meta")
 
 
-def _caption_encoder(config: TrainConfig, sizes: ModelSizes, state: Mapping[str, Tensor]) -> CaptionEncoder | None:
+def _caption_encoder(config: TrainConfig, sizes: ModelSizes, state: dict[str, Tensor]) -> CaptionEncoder | None:
     """The caption encoder that learns with the model: with these weights, or with random ones where there are none."""
     if config.frozen_captions:
         return None
     encoder = CaptionEncoder(sizes.text_width, training_operations)
     if state:
-        _fill(encoder, state, f"{config.model} (its caption encoder)")
+        fill(encoder, state, f"{config.model} (its caption encoder)")
     else:
         initialise(encoder)
     return encoder
 
 
-def _under(prefix: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """A checkpoint's tensors whose names begin so, without that, in float32."""
-    names = (name for name in checkpoint.meta if name.startswith(prefix))
-    return {name.removeprefix(prefix): checkpoint.load(name).float() for name in names}
-
-
-def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    check_names(state, module.state_dict(), source)
-    check_shapes(state, module.state_dict(), source)
-    module.load_state_dict(with_optional(dict(state)) if isinstance(module, JointDiT) else dict(state), assign=True)
+def _load_under(prefix: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """A checkpoint's tensors whose names begin so, by the rest of their names, in float32."""
+    return {name: checkpoint.load(prefix + name).float() for name in under(prefix, checkpoint.meta)}
 
 
 def _check_sizes(config: TrainConfig, sizes: ModelSizes) -> None:

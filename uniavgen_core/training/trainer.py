@@ -19,14 +19,16 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from ..tasks import Given
+from ..tiny.bundle import CAPTION_PREFIX
 from .ablations import variant_metadata
 from .average import moving_average
-from .batches import AUDIO_TASKS, Batch, Batches, Drawing
+from .batches import TRAINING_TASKS, Batch, Batches, BatchSettings
 from .config import Stage, TrainConfig
 from .learner import Learner
 from .run import Run, learning_rate, means
 from .shards import Shards
-from .start import CAPTION_PREFIX, build_learner
+from .start import build_learner
 
 VALIDATION_SEED = 1
 PLACES = ("folder", "output", "validation_data", "codec", "model")
@@ -170,11 +172,11 @@ class Trainer(Run):
     def _validate(self, stage: Stage) -> dict[str, float]:
         """Losses of each task, on batches that are always the same and have all texts and interactions."""
         shards = Shards(self.config.path(self.config.validation_data))
-        complete = replace(self._drawing(stage), text_dropout=0.0, interaction_dropout=0.0)
+        complete = replace(self._batch_settings(stage), text_dropout=0.0, interaction_dropout=0.0)
         results = []
         for task in stage.tasks:
-            drawing = replace(complete, tasks={task: 1.0})
-            batches = Batches(shards, drawing, range(self.config.validation_batches), VALIDATION_SEED)
+            settings = replace(complete, tasks={task: 1.0})
+            batches = Batches(shards, settings, range(self.config.validation_batches), VALIDATION_SEED)
             for index in range(len(batches)):
                 with self.accelerator.autocast():
                     losses = self._trained(_on(batches[index], self.accelerator.device))
@@ -184,18 +186,19 @@ class Trainer(Run):
     def _batches(self, stage: Stage, steps: range) -> Iterator[Batch]:
         shards = Shards(self.config.path(stage.data))
         batches = Batches(
-            shards, self._drawing(stage), steps, self.config.seed, self.accelerator.process_index
+            shards, self._batch_settings(stage), steps, self.config.seed, self.accelerator.process_index
         )
         for batch in DataLoader(batches, batch_size=None, num_workers=self.config.loader_workers):
             yield _on(batch, self.accelerator.device)
 
-    def _drawing(self, stage: Stage) -> Drawing:
+    def _batch_settings(self, stage: Stage) -> BatchSettings:
         config = self.config
-        return Drawing(
+        audio_alone = all(TRAINING_TASKS[task].video is Given.NOTHING for task in stage.tasks)
+        return BatchSettings(
             batch_size=stage.batch_size,
             tasks=stage.tasks,
             text_dropout=config.text_dropout,
-            interaction_dropout=0.0 if set(stage.tasks) <= set(AUDIO_TASKS) else config.interaction_dropout,
+            interaction_dropout=0.0 if audio_alone else config.interaction_dropout,
             timestep_shift=config.timestep_shift,
         )
 

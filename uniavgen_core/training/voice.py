@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import numpy as np
+import numpy
 import torch
 import torchaudio.transforms
 
@@ -82,7 +82,7 @@ class Speech:
         phonemes: in order of time.
     """
 
-    samples: np.ndarray
+    samples: numpy.ndarray
     phonemes: tuple[Phoneme, ...]
 
 
@@ -237,17 +237,17 @@ class Synthesiser:
             RuntimeError: espeak refuses.
         """
         samples, marks = self._synthesise(text, voice)
-        loud = np.flatnonzero(np.abs(samples) > SILENCE * np.abs(samples).max(initial=0))
+        loud = numpy.flatnonzero(numpy.abs(samples) > SILENCE * numpy.abs(samples).max(initial=0))
         if len(loud) == 0:
             raise ValueError(f"There is nothing to say in {text!r}.")
         first, last = int(loud[0]), int(loud[-1]) + 1
         resampled = self._resample(torch.from_numpy(samples[first:last])).numpy()
         phonemes = _phonemes(_with_closures(marks, loud), first, last)
-        return Speech(resampled * np.float32(voice.peak / np.abs(resampled).max()), phonemes)
+        return Speech(resampled * numpy.float32(voice.peak / numpy.abs(resampled).max()), phonemes)
 
-    def _synthesise(self, text: str, voice: Voice) -> tuple[np.ndarray, list[tuple[int, str]]]:
+    def _synthesise(self, text: str, voice: Voice) -> tuple[numpy.ndarray, list[tuple[int, str]]]:
         """espeak's sound, and the sample at which each phoneme or pause begins."""
-        chunks: list[np.ndarray] = []
+        chunks: list[numpy.ndarray] = []
         marks: list[tuple[int, str]] = []
 
         def receive(wave: Any, length: int, events: Any) -> int:
@@ -255,7 +255,7 @@ class Synthesiser:
                 if event.type == _PHONEME_EVENT:
                     marks.append((event.sample, event.content.string.decode()))
             if length > 0:
-                chunks.append(np.ctypeslib.as_array(wave, (length,)).astype(np.float32))
+                chunks.append(numpy.ctypeslib.as_array(wave, (length,)).astype(numpy.float32))
             return 0
 
         callback = _Callback(receive)
@@ -271,7 +271,7 @@ class Synthesiser:
             words = text.encode()
             _check(library.espeak_Synth(words, ctypes.c_size_t(len(words) + 1), 0, 0, 0, _UTF8, None, None), "speak")
             library.espeak_Terminate()
-        return np.concatenate(chunks) if chunks else np.zeros(0, np.float32), marks
+        return numpy.concatenate(chunks) if chunks else numpy.zeros(0, numpy.float32), marks
 
 
 @contextmanager
@@ -302,7 +302,7 @@ def _check(status: int, deed: str) -> None:
         raise RuntimeError(f"espeak-ng could not {deed}: its status is {status}.")
 
 
-def _with_closures(marks: list[tuple[int, str]], loud: np.ndarray) -> list[tuple[int, str]]:
+def _with_closures(marks: list[tuple[int, str]], loud: numpy.ndarray) -> list[tuple[int, str]]:
     """Begin stops where the mouth closes: espeak marks where it opens and counts the silence as of the sound before.
 
     Args:
@@ -312,7 +312,7 @@ def _with_closures(marks: list[tuple[int, str]], loud: np.ndarray) -> list[tuple
     moved: list[tuple[int, str]] = []
     for start, symbol in marks:
         if symbol.strip(_STRESS) in STOPS:
-            before = np.searchsorted(loud, start)
+            before = numpy.searchsorted(loud, start)
             closed = int(loud[before - 1]) + 1 if before > 0 else start
             start = max(closed, start - LONGEST_CLOSURE, moved[-1][0] if moved else 0)
         moved.append((start, symbol))

@@ -1,4 +1,4 @@
-"""Libraries that only some measures need."""
+"""Libraries that only some parts need."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 class NotInstalledError(ImportError):
-    """A measure needs a library that is not there; the message says how to get it."""
+    """A library that something needs is not there; the message says how to get it."""
 
 
 def needed(module: str, purpose: str, extra: str = "evaluation") -> ModuleType:

@@ -1,0 +1,212 @@
+"""Long clips, made by a host whose arithmetic can be checked by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
+from uniavgen_core.long_form.maker import LongClip, Made, Order, Settings, report, silence_mel, subtitles_of
+from uniavgen_core.long_form.script import parse_script
+from uniavgen_core.long_form.segments import Pacing, paced_to, plan_segments
+from uniavgen_core.long_form.store import SegmentStore
+from uniavgen_core.media import read_video, stream_summary
+from uniavgen_core.tasks import past_tokens
+
+ROWS, COLUMNS = 2, 4
+LONGEST, PAST = 13, 3
+SCRIPT = "A woman. | One two three four five six seven, one two three four five six seven. [pause 0.5] Eight nine.\nA man. | Ten eleven twelve."
+LOUD, TRAILING_TOKENS = -3.0, 10
+VALUE = slice(0, 1)
+
+
+class CountingHost:
+    """Its pictures show the number of their frame since the clip began; its voice is one loud mel value."""
+
+    def __init__(self, name: str = "host", trailing_tokens: int = TRAILING_TOKENS):
+        self.name, self.trailing_tokens = name, trailing_tokens
+        self.orders: list[Order] = []
+
+    def identity(self) -> str:
+        return self.name
+
+    def start(self) -> tuple[Tensor, Tensor]:
+        return torch.zeros(1, 48, 1, ROWS, COLUMNS), silence_mel(0)
+
+    def sample(self, order: Order) -> tuple[Tensor, Tensor]:
+        self.orders.append(order)
+        given = order.video.shape[2]
+        last = float(order.video[0, 0, -1, 0, 0])
+        steps = torch.arange(1, order.latent_frames - given + 1).view(1, 1, -1, 1, 1)
+        video = torch.cat((order.video, (last + 0.004 * steps).expand(1, 48, -1, ROWS, COLUMNS)), dim=2)
+        tokens = audio_tokens(pixel_frames(order.latent_frames)) - order.mel.shape[2]
+        voice = torch.full((1, 1, tokens, 80), LOUD)
+        if tokens > self.trailing_tokens:
+            voice[:, :, -self.trailing_tokens :] = silence_mel(self.trailing_tokens)
+        return video, torch.cat((order.mel, voice), dim=2)
+
+    def encode(self, frames: Tensor) -> Tensor:
+        latents = frames[::4, ::16, ::16, VALUE].movedim(-1, 0).unsqueeze(0)
+        return latents.expand(-1, 48, -1, -1, -1)
+
+    def decode_picture(self, video: Tensor) -> Tensor:
+        frames = video[0, 0].repeat_interleave(16, 1).repeat_interleave(16, 2).unsqueeze(-1).expand(-1, -1, -1, 3)
+        return torch.cat((frames[:1], frames[1:].repeat_interleave(4, 0)))
+
+    def decode_sound(self, mel: Tensor) -> Tensor:
+        level = mel[0, 0].exp().mean(dim=-1)
+        wave = torch.tensor([1.0, -1.0]).repeat(HOP_LENGTH // 2)
+        return (level.unsqueeze(-1) * wave).flatten()
+
+
+def long_clip(host: CountingHost, folder: Path, script: str = SCRIPT, **changes: object) -> LongClip:
+    settings = Settings(Pacing(), LONGEST, PAST, seed=5)
+    settings = Settings(**vars(settings) | changes)  # type: ignore[arg-type]
+    lines = parse_script(script)
+    pacing = settings.pacing if settings.seconds is None else paced_to(lines, settings.pacing, settings.seconds)
+    plan = plan_segments(lines, pacing, settings.longest - (settings.seconds is not None), PAST)
+    return LongClip(host, SegmentStore(folder), plan, Settings(**vars(settings) | {"pacing": pacing}))
+
+
+@pytest.fixture
+def host() -> CountingHost:
+    return CountingHost()
+
+
+def test_each_segment_keeps_the_end_of_the_one_before(host: CountingHost, tmp_path: Path) -> None:
+    clip = long_clip(host, tmp_path)
+    made = clip.make()
+    assert len(made) > 3
+    for before, after in zip(host.orders, host.orders[1:], strict=False):
+        assert after.video.shape[2] == PAST
+        assert after.mel.shape[2] >= past_tokens(PAST)
+        assert after.latent_frames <= LONGEST
+        assert before.latent_frames <= LONGEST
+    for one, order in zip(made[1:], host.orders[1:], strict=True):
+        end = clip.store.read(made[made.index(one) - 1].key)
+        torch.testing.assert_close(order.mel[0, 0, : past_tokens(PAST)], end.past_mel)
+        torch.testing.assert_close(order.video, host.encode(end.past))
+
+
+def test_seeds_count_on_and_a_line_may_set_its_own(host: CountingHost, tmp_path: Path) -> None:
+    long_clip(host, tmp_path, SCRIPT.replace("| One", "| [seed 70] One")).make()
+    words = [order.seed for order in host.orders]
+    assert words[0] == 70
+    assert words[: words.index(71) + 1] == [70, 71]
+    assert words[-1] == 5 + len(words) - 1
+
+
+def test_words_heard_in_the_past_come_before_the_new_ones(host: CountingHost, tmp_path: Path) -> None:
+    long_clip(host, tmp_path).make()
+    spoken = [order.words for order in host.orders]
+    assert spoken[0].startswith("One two")
+    assert spoken[1].startswith(spoken[0].split()[-1]), "the last word of a segment is heard in the kept past"
+
+
+def test_a_pause_is_silence_behind_the_past(host: CountingHost, tmp_path: Path) -> None:
+    made = long_clip(host, tmp_path).make()
+    (place,) = (place for place, one in enumerate(made) if one.segment.silence_seconds)
+    silent = host.orders[place].mel[0, 0, past_tokens(PAST) :]
+    # The host falls silent a tenth of a second before a segment's end.
+    assert len(silent) == 50 - TRAILING_TOKENS
+    torch.testing.assert_close(silent, silence_mel(len(silent))[0, 0])
+
+
+def test_silence_that_nobody_asked_for_is_cut_off(tmp_path: Path) -> None:
+    host = CountingHost(trailing_tokens=80)
+    clip = long_clip(host, tmp_path, "A woman. | One two three four five.")
+    (made,) = clip.make()
+    asked = pixel_frames(host.orders[0].latent_frames) / FRAME_RATE
+    assert made.seconds == pytest.approx(asked - 0.5)
+    assert clip.store.read(made.key).facts.latent_frames == host.orders[0].latent_frames - 2
+
+
+def test_nobody_speaks_in_a_segment_of_silence(host: CountingHost, tmp_path: Path) -> None:
+    long_clip(host, tmp_path, "A woman. | One. [pause 3]").make()
+    silent = [order for order in host.orders if order.mel.shape[2] == audio_tokens(pixel_frames(order.latent_frames))]
+    assert silent
+    assert silent[-1] is host.orders[-1]
+
+
+def test_picture_and_sound_are_one_clip_of_one_length(host: CountingHost, tmp_path: Path) -> None:
+    clip = long_clip(host, tmp_path / "kept")
+    made = clip.make()
+    clip.write(made, tmp_path / "clip.mp4")
+    summary = stream_summary(tmp_path / "clip.mp4")
+    frames = round(sum(one.seconds for one in made) * FRAME_RATE)
+    assert summary.frames == frames
+    assert summary.frame_rate == FRAME_RATE
+    assert summary.sample_rate == SAMPLE_RATE
+    assert summary.sound_seconds == pytest.approx(frames / FRAME_RATE, abs=1e-4)
+    pictures, _, _ = read_video(tmp_path / "clip.mp4")
+    steps = pictures.mean(dim=(1, 2, 3)).diff()
+    assert float(steps.abs().max()) < 0.02, "no seam jumps"
+
+
+@pytest.mark.parametrize("seconds", [6.0, 7.3, 12.05])
+def test_a_length_that_is_asked_for_is_right_to_one_frame(host: CountingHost, tmp_path: Path, seconds: float) -> None:
+    clip = long_clip(host, tmp_path / "kept", seconds=seconds)
+    clip.write(clip.make(), tmp_path / "clip.mp4")
+    summary = stream_summary(tmp_path / "clip.mp4")
+    assert summary.picture_seconds == pytest.approx(seconds, abs=1 / FRAME_RATE)
+    assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=1e-3)
+
+
+def keys(made: list[Made]) -> list[str]:
+    return [one.key for one in made]
+
+
+def test_a_rerun_makes_nothing_again(host: CountingHost, tmp_path: Path) -> None:
+    first = long_clip(host, tmp_path).make()
+    orders = len(host.orders)
+    again = long_clip(host, tmp_path).make()
+    assert len(host.orders) == orders
+    assert keys(again) == keys(first)
+    assert all(one.was_kept for one in again)
+    assert not any(one.was_kept for one in first)
+
+
+def test_a_run_that_was_cancelled_goes_on(host: CountingHost, tmp_path: Path) -> None:
+    class Cancelled(BaseException):
+        pass
+
+    def cancel(place: int) -> None:
+        if place == 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        long_clip(host, tmp_path).make(cancel)
+    made = long_clip(host, tmp_path).make()
+    assert [one.was_kept for one in made] == [True, True, *[False] * (len(made) - 2)]
+    assert len(host.orders) == len(made)
+
+
+def test_a_changed_line_redoes_it_and_those_after_it(host: CountingHost, tmp_path: Path) -> None:
+    first = long_clip(host, tmp_path).make()
+    changed = long_clip(host, tmp_path, SCRIPT.replace("| Ten", "| [seed 9] Ten")).make()
+    kept = [one.was_kept for one in changed]
+    assert kept == [one.segment.line.number == 1 for one in changed]
+    assert True in kept
+    assert keys(changed)[-1] != keys(first)[-1]
+
+
+def test_another_host_starts_anew(host: CountingHost, tmp_path: Path) -> None:
+    long_clip(host, tmp_path).make()
+    assert not any(one.was_kept for one in long_clip(CountingHost("another"), tmp_path).make())
+
+
+def test_report_and_subtitles_say_what_is_said_when(host: CountingHost, tmp_path: Path) -> None:
+    made = long_clip(host, tmp_path).make()
+    lines = report(made).splitlines()
+    assert len(lines) == len(made)
+    assert "line 2" in lines[-1]
+    assert lines[-1].endswith("Ten eleven twelve.")
+    assert f"{made[-1].start:.2f} to" in lines[-1]
+    text = subtitles_of(made)
+    assert text.startswith("1\n00:00:00,000 --> ")
+    assert " ".join(line for line in text.splitlines() if line and line[0].isalpha()) == " ".join(
+        one.segment.words for one in made
+    )

@@ -1,0 +1,106 @@
+"""Seams between segments: colours, loudness and the crossfade."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from uniavgen_core.config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE
+from uniavgen_core.long_form.seams import (
+    Colours,
+    correct_colours,
+    correct_loudness,
+    crossfade,
+    loud_db,
+    voice_db,
+    voiced_span,
+)
+
+
+def pictures(frames: int, seed: int = 0) -> torch.Tensor:
+    """Frames of one scene: smooth patches of colour away from black and white."""
+    patches = torch.rand(1, 4, 4, 3, generator=torch.Generator().manual_seed(seed)) * 0.5 + 0.25
+    return patches.repeat_interleave(8, 1).repeat_interleave(8, 2).expand(frames, -1, -1, -1).clone()
+
+
+def tone(samples: int, phase: float = 0.0) -> torch.Tensor:
+    return 0.3 * torch.sin(2 * math.pi * 220 * torch.arange(samples) / SAMPLE_RATE + phase)
+
+
+def mel(level: float, tokens: int) -> torch.Tensor:
+    return torch.full((tokens, MEL_BANDS), level)
+
+
+def test_what_the_codec_did_to_the_past_is_undone() -> None:
+    past, codec = pictures(9), lambda frames: frames * 0.95 + 0.02
+    new = pictures(24)
+    corrected = correct_colours(codec(new), codec(past), past, Colours.of(past))
+    torch.testing.assert_close(corrected, new, atol=2e-3, rtol=0)
+
+
+def test_drift_is_taken_back_from_nothing_at_the_seam_to_all_at_the_end() -> None:
+    first, past = pictures(33), pictures(9) + 0.04
+    drifted = pictures(24) + 0.04
+    corrected = correct_colours(drifted, past, past, Colours.of(first))
+    difference = (corrected - first[:24]).mean(dim=(1, 2, 3))
+    assert difference[0] == pytest.approx(0.04, abs=0.003), "no jump at the seam"
+    assert difference[-1] == pytest.approx(0, abs=0.003)
+    assert torch.all(difference.diff() <= 1e-6)
+
+
+def test_another_scene_is_not_forced_into_the_first_ones_colours() -> None:
+    night = pictures(24) * 0.2
+    corrected = correct_colours(night, night[:9], night[:9], Colours.of(pictures(33)))
+    assert corrected[-1].mean() < night.mean() + 0.1
+
+
+def test_the_voice_is_found_between_silences() -> None:
+    speech = torch.cat((mel(-11, 20), mel(-3, 50), mel(-11, 30)))
+    assert voiced_span(speech, loud_db(speech)) == (0.2, 0.7)
+    assert voiced_span(mel(-11, 40), loud_db(speech)) == (0.0, 0.0)
+    assert voice_db(speech) == pytest.approx(voice_db(mel(-3, 10)))
+    assert voice_db(mel(-3, 10)) - voice_db(mel(-4, 10)) == pytest.approx(20 / math.log(10))
+
+
+def test_loudness_comes_back_slowly_and_mel_and_sound_agree() -> None:
+    sound, tokens = tone(200 * HOP_LENGTH), 200
+    louder = mel(-2.8, tokens)
+    corrected, changed = correct_loudness(louder, sound, voice_db(mel(-3.0, 10)), start_token=56)
+    torch.testing.assert_close(corrected[:56], louder[:56])
+    torch.testing.assert_close(changed[: 55 * HOP_LENGTH], sound[: 55 * HOP_LENGTH])
+    assert corrected[-1, 0] == pytest.approx(-3.0, abs=0.01)
+    gain = changed[-HOP_LENGTH:].std() / sound[-HOP_LENGTH:].std()
+    assert float(gain.log()) == pytest.approx(-0.2, abs=0.01)
+
+
+def test_a_loudness_that_is_meant_stays() -> None:
+    sound, shouted = tone(100 * HOP_LENGTH), mel(-1.0, 100)
+    corrected, changed = correct_loudness(shouted, sound, voice_db(mel(-3.0, 10)), start_token=0)
+    assert corrected is shouted
+    assert changed is sound
+
+
+@pytest.mark.parametrize("phase", [0.0, math.pi / 2, 2.0])
+def test_a_crossfade_keeps_the_power_whatever_the_phases(phase: float) -> None:
+    before, after = tone(13_500), tone(13_500, phase)
+    mixed = crossfade(before, after, SAMPLE_RATE)
+    assert len(mixed) == 13_500
+    levels = mixed.unfold(0, 1200, 600).std(dim=1)
+    assert float(levels.min()) > 0.85 * float(before.std())
+    assert float(levels.max()) < 1.15 * float(before.std())
+
+
+def test_a_crossfade_falls_on_the_quietest_place() -> None:
+    quiet = torch.ones(13_500)
+    quiet[6000:7500] = 0.05
+    before, after = tone(13_500) * quiet, tone(13_500, 1.0) * quiet
+    mixed = crossfade(before, after, SAMPLE_RATE)
+    torch.testing.assert_close(mixed[:6000], before[:6000])
+    torch.testing.assert_close(mixed[7500:], after[7500:])
+
+
+def test_equal_sounds_are_not_changed() -> None:
+    sound = tone(13_500)
+    torch.testing.assert_close(crossfade(sound, sound, SAMPLE_RATE), sound)

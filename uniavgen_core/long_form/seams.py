@@ -1,0 +1,131 @@
+"""Seams between segments that can be neither seen nor heard.
+
+A segment begins with the end of the one before, encoded again. What the codec changed of that end is undone for the
+whole segment; what the model drifts away from the first segment is taken back slowly, from nothing at the seam to all
+at the segment's end, so that the next one starts from colours and a loudness that are right. The sound is crossfaded
+where the overlap is quietest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..config import AUDIO_TOKENS_PER_SECOND
+
+CONTRAST_LIMIT = 1.15
+"""Contrast is changed by this factor at most."""
+BRIGHTNESS_LIMIT = 0.08
+"""Brightness is moved by this much of the range at most."""
+LOUDNESS_LIMIT_DB = 4.0
+"""Loudness is changed by as many decibels at most; more is taken for a change that is meant."""
+VOICE_FLOOR_DB = 30.0
+"""Sound this far below a clip's loud parts is no voice."""
+LOUD_QUANTILE = 0.95
+CROSSFADE_SECONDS = 0.04
+LEAST_DEVIATION = 1e-3
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Mean and standard deviation of each colour channel, both (3,), of frames with values 0..1."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, frames: Tensor) -> Colours:
+        """The colours of frames (F, H, W, 3)."""
+        values = frames.flatten(0, -2)
+        return cls(values.mean(dim=0), values.std(dim=0, correction=0))
+
+    def change_to(self, wanted: Colours) -> tuple[Tensor, Tensor]:
+        """Contrast and brightness (3,) each that bring these colours to the wanted ones, within limits."""
+        contrast = wanted.deviation / self.deviation.clamp_min(LEAST_DEVIATION)
+        contrast = contrast.clamp(1 / CONTRAST_LIMIT, CONTRAST_LIMIT)
+        moved = (wanted.mean - self.mean).clamp(-BRIGHTNESS_LIMIT, BRIGHTNESS_LIMIT)
+        return contrast, self.mean + moved - contrast * self.mean
+
+
+def correct_colours(frames: Tensor, kept: Tensor, past: Tensor, first: Colours) -> Tensor:
+    """The new frames (F, H, W, 3) of a segment, in the colours of those before.
+
+    Args:
+        frames: as decoded, without the kept ones.
+        kept: the kept frames as decoded.
+        past: the kept frames as they were.
+        first: the colours of the first segment.
+    """
+    contrast, brightness = Colours.of(kept).change_to(Colours.of(past))
+    frames = frames * contrast + brightness
+    contrast, brightness = Colours.of(frames[-len(past) :]).change_to(first)
+    share = torch.linspace(0, 1, len(frames) + 1, device=frames.device)[1:].view(-1, 1, 1, 1)
+    return (frames * (1 + share * (contrast - 1)) + share * brightness).clamp(0, 1)
+
+
+def token_level_db(mel: Tensor) -> Tensor:
+    """Level of each token of a natural log-mel (..., L, 80) in decibels: (..., L)."""
+    return 20 / math.log(10) * 0.5 * torch.logsumexp(2 * mel, dim=-1)
+
+
+def loud_db(mel: Tensor) -> float:
+    """Level in decibels of the loud parts of a natural log-mel (L, 80)."""
+    return float(token_level_db(mel).quantile(LOUD_QUANTILE))
+
+
+def voiced_span(mel: Tensor, loud: float) -> tuple[float, float]:
+    """Seconds at which the voice sets in and ends in a natural log-mel (L, 80); both 0 where there is none.
+
+    Args:
+        loud: level of loud parts in decibels; what is far below is no voice.
+    """
+    places = (token_level_db(mel) > loud - VOICE_FLOOR_DB).nonzero()
+    if not len(places):
+        return 0.0, 0.0
+    return float(places[0]) / AUDIO_TOKENS_PER_SECOND, (float(places[-1]) + 1) / AUDIO_TOKENS_PER_SECOND
+
+
+def voice_db(mel: Tensor) -> float:
+    """Mean level in decibels of the voice in a natural log-mel (L, 80)."""
+    level = token_level_db(mel)
+    return float(level[level > loud_db(mel) - VOICE_FLOOR_DB].mean())
+
+
+def correct_loudness(mel: Tensor, sound: Tensor, wanted_db: float, start_token: int) -> tuple[Tensor, Tensor]:
+    """Mel (L, 80) and sound (samples) of a segment whose voice comes to a level, slowly from the seam on.
+
+    A level that is far off is a change that is meant, and stays.
+
+    Args:
+        wanted_db: level of the voice in the first segment of this caption.
+        start_token: where the kept sound ends.
+    """
+    change = wanted_db - voice_db(mel[start_token:])
+    if abs(change) > LOUDNESS_LIMIT_DB:
+        return mel, sound
+    ramp = torch.linspace(0, 1, len(mel) - start_token + 1)[1:] * change * math.log(10) / 20
+    logarithm = functional.pad(ramp, (start_token, 0))
+    gain = functional.interpolate(logarithm.exp()[None, None], size=len(sound), mode="linear")[0, 0]
+    return mel + logarithm.unsqueeze(-1), sound * gain
+
+
+def crossfade(before: Tensor, after: Tensor, sample_rate: int) -> Tensor:
+    """Two versions (samples) of the same stretch of sound, the first one faded into the second where they are quietest.
+
+    The sum keeps its power whether the two agree sample by sample, or only in what is heard.
+    """
+    length = min(round(CROSSFADE_SECONDS * sample_rate), len(before))
+    power = (before.square() + after.square()).cumsum(0)
+    sums = power[length - 1 :] - functional.pad(power[:-length], (1, 0))
+    start = int(sums.argmin())
+    fade_in = torch.linspace(0, 1, length + 2)[1:-1]
+    fade_out = 1 - fade_in
+    first, second = before[start : start + length], after[start : start + length]
+    likeness = functional.cosine_similarity(first, second, dim=0).clamp(0, 1)
+    power_kept = (fade_in.square() + fade_out.square() + 2 * likeness * fade_in * fade_out).sqrt()
+    mixed = (first * fade_out + second * fade_in) / power_kept
+    return torch.cat((before[:start], mixed, after[start + length :]))

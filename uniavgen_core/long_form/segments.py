@@ -1,0 +1,183 @@
+"""How a script becomes segments: its words spread over clips that the model can make, by their estimated duration."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from ..config import FRAME_RATE, TEMPORAL_COMPRESSION, clip_seconds
+from ..speech.duration import HURRY, speech_seconds
+from ..speech.text import detect_language, words_of
+from .script import Line, Passage
+
+LATENT_SECONDS = TEMPORAL_COMPRESSION / FRAME_RATE
+"""Seconds of each latent frame but a clip's first."""
+SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)]*\s*$")
+CLAUSE_END = re.compile(r"[,;:，；：、—-][\"'”’)]*\s*$")
+SENTENCE_PULL, CLAUSE_PULL = 0.45, 0.3
+"""By this share of a segment's time, a cut may lie off its ideal place to fall on a sentence's or clause's end."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One clip of a long one. Its seconds follow those of the segment before."""
+
+    line: Line
+    words: str
+    silence_seconds: float
+    """Silence before the words, from the end of what was said before."""
+    seconds: float
+    """What the segment adds to the clip: the silence and the words."""
+
+
+@dataclass(frozen=True)
+class Pacing:
+    """How words take time.
+
+    Args:
+        language: "en", "zh", or None where each line's words tell.
+        pace: how fast the voice is, against the usual rate of its language.
+        stretch: seconds to take for each second that the words would take.
+    """
+
+    language: str | None = None
+    pace: float = 1.0
+    stretch: float = 1.0
+
+    def seconds(self, words: str) -> float:
+        """Time for these words."""
+        if not words:
+            return 0.0
+        return self.stretch * speech_seconds(words, self.language or detect_language(words), self.pace)
+
+
+def new_frames(seconds: float) -> int:
+    """Fewest latent frames behind a past that last at least so long."""
+    return max(1, math.ceil(round(seconds / LATENT_SECONDS, 6)))
+
+
+def paced_to(lines: Sequence[Line], pacing: Pacing, seconds: float) -> Pacing:
+    """The pacing with which a script lasts so many seconds.
+
+    Raises:
+        ValueError: nothing is said, the pauses leave no time, or the words would have to be hurried too much.
+    """
+    passages = [passage for line in lines for passage in line.passages]
+    silent = sum(passage.silence_seconds for passage in passages)
+    spoken = sum(pacing.seconds(passage.words) for passage in passages)
+    if not spoken:
+        raise ValueError("The script says nothing, so its length follows from its pauses: leave seconds at 0.")
+    if spoken > (seconds - silent) * HURRY:
+        raise ValueError(
+            f"The script wants about {silent + spoken:.1f} seconds, {silent:.1f} of them pauses: ask for more than "
+            f"{seconds:g}, or shorten it."
+        )
+    return replace(pacing, stretch=(seconds - silent) / spoken)
+
+
+def plan_segments(lines: Sequence[Line], pacing: Pacing, first_frames: int, past_frames: int) -> list[Segment]:
+    """The segments of a script, each short enough for its latent frames.
+
+    Args:
+        lines: of `parse_script`.
+        first_frames: latent frames of the first segment, which is also the longest that any may be.
+        past_frames: latent frames that each later segment keeps of the one before.
+
+    Raises:
+        ValueError: a segment is no longer than its past, or a single word is longer than a segment.
+    """
+    room = (first_frames - past_frames) * LATENT_SECONDS
+    if room <= 0:
+        raise ValueError(
+            f"A segment lasts {clip_seconds(first_frames):.2f} seconds, and its kept past "
+            f"{clip_seconds(past_frames):.2f} of them: give a longer first LATENT, or keep fewer past_frames."
+        )
+    segments: list[Segment] = []
+    for line in lines:
+        for passage in line.passages:
+            segments += _of_passage(line, passage, pacing, room)
+    return segments
+
+
+def _of_passage(line: Line, passage: Passage, pacing: Pacing, room: float) -> Iterator[Segment]:
+    silence = passage.silence_seconds
+    while silence > room / 2:
+        part = min(silence, room)
+        yield Segment(line, "", part, part)
+        silence -= part
+    if not passage.words and not silence:
+        return
+    for piece in _pieces(passage.words, pacing, room - silence, line.number):
+        yield Segment(line, piece, silence, silence + pacing.seconds(piece))
+        silence = 0.0
+
+
+def _pieces(words: str, pacing: Pacing, room: float, number: int) -> list[str]:
+    """The words in as few pieces of about one length as fit the room each, cut between words."""
+    units = words_of(words, pacing.language or detect_language(words)) if words else [""]
+    for unit in units:
+        seconds = pacing.seconds(unit.strip())
+        if seconds > room:
+            raise ValueError(
+                f"Line {number} of the script: “{unit.strip()}” alone takes {seconds:.1f} seconds, and a segment has "
+                f"room for {room:.1f}: give a longer first LATENT."
+            )
+    ends = [pacing.seconds("".join(units[: place + 1]).strip()) for place in range(len(units))]
+    for count in range(max(1, math.ceil(ends[-1] / room)), len(units)):
+        cuts = _cuts(units, ends, count, room)
+        if cuts:
+            return ["".join(units[start:end]).strip() for start, end in pairwise(cuts)]
+    return [unit.strip() for unit in units]
+
+
+def _cuts(units: list[str], ends: list[float], count: int, room: float) -> list[int]:
+    """Where to cut words into pieces that fit the room, near equal times; none if so many pieces do not do.
+
+    Args:
+        ends: seconds that the words up to each unit take.
+    """
+    share = ends[-1] / count
+    cuts = [0]
+    for piece in range(1, count):
+        earliest, latest = cuts[-1] + 1, len(units) - (count - piece)
+        before = ends[cuts[-1] - 1] if cuts[-1] else 0.0
+        places = [
+            place
+            for place in range(earliest, latest + 1)
+            if ends[place - 1] - before <= room and ends[-1] - ends[place - 1] <= (count - piece) * room
+        ]
+        if not places:
+            return []
+        cuts.append(min(places, key=lambda place: abs(ends[place - 1] / share - piece) - _pull(units[place - 1])))
+    return [*cuts, len(units)]
+
+
+def _pull(unit: str) -> float:
+    if SENTENCE_END.search(unit):
+        return SENTENCE_PULL
+    return CLAUSE_PULL if CLAUSE_END.search(unit) else 0.0
+
+
+def words_in_the_past(words: str, voiced: tuple[float, float], start: float, pacing: Pacing) -> str:
+    """The last words of a segment, as far as they are heard from some second on.
+
+    Where they are said is not known, only estimated: the words fill the voiced part evenly.
+
+    Args:
+        words: what the segment says.
+        voiced: seconds from the segment's start at which its voice sets in and ends.
+        start: second from the segment's start from which on its sound is kept.
+    """
+    whole = pacing.seconds(words)
+    units = words_of(words, pacing.language or detect_language(words)) if words else []
+    onset, end = voiced
+    for place in range(len(units)):
+        middle = (
+            pacing.seconds("".join(units[:place]).strip()) + pacing.seconds("".join(units[: place + 1]).strip())
+        ) / 2
+        if onset + (end - onset) * middle / whole >= start:
+            return "".join(units[place:]).strip()
+    return ""
