@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .conditioning import Conditioning
 from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader
+from .long_form import Join, LongForm, Script
 from .media import AVMux
 from .portrait import TinyPortrait
 from .sampling import Guider, Sampler, Scheduler
@@ -21,6 +22,9 @@ NODES: list[type[io.ComfyNode]] = [
     Scheduler,
     Guider,
     Sampler,
+    Script,
+    LongForm,
+    Join,
     AVMux,
 ]
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+import comfy.model_management
 import comfy.samplers
 import comfy.utils
+import latent_preview
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import Guidance, guide, guided_sigma, resolve_skip_block
 from ..uniavgen_core.sampling.schedule import flow_sigmas
-from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO, UniAVGenModel
+from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, SPEECH, VIDEO_TO_AUDIO, UniAVGenModel
+from .fingerprint import fingerprint
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
+REPLACED = ("cross_attn", SPEECH)
+"""What a script says in the place of the positive conditioning."""
 CFGFunction = Callable[[dict[str, Any]], Tensor]
 
 
@@ -130,3 +136,67 @@ def sample(guider: ModalityAwareGuider, seed: int, sampler_name: str, steps: int
     sampler = comfy.samplers.sampler_object(sampler_name)
     sigmas = flow_sigmas(steps, shift)
     return SamplerCustomAdvanced.execute(Noise_RandomNoise(seed), guider, sampler, sigmas, latent)[0]
+
+
+def condition_value(guider: Any, name: str) -> Any:
+    """A value of a guider's positive conditioning, or None."""
+    conds = guider.original_conds.get("positive") or [{}]
+    return conds[0].get(name)
+
+
+class SegmentSampler:
+    """Samples the segments of a long clip with one guider, and shows one progress bar over all of them."""
+
+    def __init__(self, guider: Any, sampler: Any, sigmas: Tensor, noise: Any):
+        self.guider, self.sampler, self.sigmas, self.noise = guider, sampler, sigmas, noise
+        self.steps = sigmas.shape[-1] - 1
+        self.callback: Callable[..., None] | None = None
+        self.segments = self.done = 0
+
+    def start_progress(self, segments: int) -> None:
+        """Show no segment of so many as done."""
+        self.segments, self.done = segments, 0
+        self.callback = latent_preview.prepare_callback(self.guider.model_patcher, segments * self.steps)
+
+    def finished(self, place: int) -> None:
+        """A segment is done, whether sampled now or kept."""
+        self.done = place + 1
+
+    def identity(self) -> str:
+        """A digest of what the segments are sampled with, but for caption, words and seeds."""
+        original = self.guider.original_conds
+        positive = [{key: value for key, value in cond.items() if key not in REPLACED} for cond in original["positive"]]
+        conds = original | {"positive": positive}
+        settings = {key: value for key, value in vars(self.guider).items() if key != "original_conds"}
+        return fingerprint(type(self.guider), settings, conds, self.sampler, self.sigmas, type(self.noise))
+
+    def sample(self, latent: dict, caption: Tensor, symbols: Tensor, seed: int) -> list[Tensor]:
+        """Both streams of a segment.
+
+        Args:
+            latent: joint LATENT with its masks.
+            caption: rows (1, rows, width) in the place of the guider's own.
+            symbols: (1, S) in the place of the guider's own.
+        """
+        guider, noise = self._told(caption, symbols), copy.copy(self.noise)
+        noise.seed = seed
+        samples = guider.sample(
+            noise.generate_noise(latent), latent["samples"], self.sampler, self.sigmas,
+            denoise_mask=latent["noise_mask"], callback=self._progress,
+            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed,
+        )  # fmt: skip
+        return samples.to(comfy.model_management.intermediate_device()).unbind()
+
+    def _told(self, caption: Tensor, symbols: Tensor) -> Any:
+        """A copy of the guider whose positive pass is told something else."""
+        guider = copy.copy(self.guider)
+        positive = [
+            cond | {"cross_attn": caption, SPEECH: symbols, "uuid": uuid.uuid4()}
+            for cond in self.guider.original_conds["positive"]
+        ]
+        guider.original_conds = self.guider.original_conds | {"positive": positive}
+        return guider
+
+    def _progress(self, step: int, denoised: Any, x: Any, steps: int) -> None:
+        if self.callback is not None:
+            self.callback(self.done * self.steps + step, denoised, x, self.segments * self.steps)

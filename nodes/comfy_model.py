@@ -46,6 +46,10 @@ REFERENCE_IMAGE = "uniavgen_reference_image"
 """Conditioning value: picture latent (1, 48, 1, h, w), as the VAE gives it."""
 REFERENCE_AUDIO = "uniavgen_reference_audio"
 """Conditioning value: natural log-mel (1, R, 80) of the reference voice."""
+TRANSCRIPT = "uniavgen_transcript"
+"""Conditioning value: what the reference voice says."""
+LANGUAGE = "uniavgen_language"
+"""Conditioning value: the language that is set for the speech."""
 SKIP_BLOCK = "uniavgen_skip_block"
 """Conditioning value: the block that this pass leaves out."""
 AUDIO_TO_VIDEO = "uniavgen_audio_to_video"
@@ -256,13 +260,16 @@ def _pixels(latent_shape: Sequence[int]) -> str:
     return f"{width}×{height} pixels"
 
 
-def _kept_parts(mask: Tensor | None, shapes: list[Sequence[int]]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+def _kept_parts(mask: Tensor | None, shapes: Sequence[Sequence[int]]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
     """Which frames and tokens the mask keeps: those where it is 0 everywhere, over the whole batch."""
     if mask is None:
         return (False,) * shapes[0][2], (False,) * shapes[1][2]
     video, audio = comfy.utils.unpack_latents(mask, shapes)
-    kept = [(m.movedim(2, 0).flatten(1).amax(dim=1) == 0).tolist() for m in (video, audio)]
-    return tuple(kept[0]), tuple(kept[1])
+    return _kept(video), _kept(audio)
+
+
+def _kept(mask: Tensor) -> tuple[bool, ...]:
+    return tuple((mask.movedim(2, 0).flatten(1).amax(dim=1) == 0).tolist())
 
 
 def _switches(kwargs: dict[str, Any], kept_video: tuple[bool, ...], kept_audio: tuple[bool, ...]) -> Switches:
@@ -373,11 +380,15 @@ def host_model(model: JointDiT, disable_dynamic: bool = False) -> Any:
     return make_patcher(model.sizes, dict(model.state_dict()), None, {}, disable_dynamic, (host_model, (model,)))
 
 
-def joint_latent(shapes: tuple[Shape, Shape], kept: KeptParts, video_prefix: Tensor) -> dict[str, Any]:
-    """A LATENT of two streams, empty but for the first frames, with the masks of what is kept."""
+def joint_latent(
+    shapes: tuple[Shape, Shape], kept: KeptParts, video_prefix: Tensor, audio_prefix: Tensor | None = None
+) -> dict[str, Any]:
+    """A LATENT of two streams, empty but for the first frames and tokens, with the masks of what is kept."""
     device = comfy.model_management.intermediate_device()
     video, audio = (torch.zeros(shape, device=device) for shape in shapes)
     video[:, :, : video_prefix.shape[2]] = video_prefix
+    if audio_prefix is not None:
+        audio[:, :, : audio_prefix.shape[2]] = audio_prefix
     masks = stream_masks(kept, video.shape[3], video.shape[4])
     return {
         "samples": comfy.nested_tensor.NestedTensor([video, audio]),
@@ -389,3 +400,12 @@ def streams(latent: dict[str, Any]) -> list[Tensor]:
     """The streams of a LATENT; one where it is not nested."""
     samples = latent["samples"]
     return samples.unbind() if samples.is_nested else [samples]
+
+
+def kept_parts(latent: dict[str, Any]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Which frames and tokens the mask of a joint LATENT keeps."""
+    mask = latent.get("noise_mask")
+    shapes = [part.shape for part in streams(latent)]
+    if mask is None or not mask.is_nested:
+        return _kept_parts(None, shapes)
+    return tuple(_kept(part) for part in mask.unbind())  # type: ignore[return-value]

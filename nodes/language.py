@@ -23,6 +23,14 @@ def resolve_language(language: str, text: str) -> str:
     return CODES[language] if language in CODES else detect_language(text)
 
 
+def prompt_language(language: str, speech: str, transcript: str | None) -> str:
+    """The core's code of the text that is made of a reference voice's transcript and the speech.
+
+    Chinese text may hold English words, but not the other way round.
+    """
+    return "zh" if detect_language(transcript or "") == "zh" else resolve_language(language, speech)
+
+
 def pace_of_voice(audio: Input.Audio, transcript: str) -> float:
     """How fast a reference voice is, against the usual rate."""
     seconds = audio["waveform"].shape[-1] / audio["sample_rate"]

@@ -2,37 +2,89 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import Types, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_picture, check_sound
-from ..uniavgen_core.config import LATENT_CHANNELS, SHORT_SIDE, SIZE_MULTIPLE, TRAINED_LATENT_FRAMES, clip_seconds
-from ..uniavgen_core.joint_latent import check_seconds, check_size, stream_shapes
-from ..uniavgen_core.media import automatic_size, crop_and_resize, to_rgb
+from ..uniavgen_core.config import (
+    SHORT_SIDE,
+    SIZE_MULTIPLE,
+    TRAINED_LATENT_FRAMES,
+    audio_tokens,
+    clip_seconds,
+    latent_frames,
+    pixel_frames,
+)
+from ..uniavgen_core.given import at_model_rate, driving_mel, past_mel, past_pictures, whole_latents
+from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes, check_size, last_tokens, stream_shapes
+from ..uniavgen_core.media import automatic_size
 from ..uniavgen_core.speech.duration import seconds_for_speech
 from ..uniavgen_core.speech.text import check_speech
-from ..uniavgen_core.tasks import kept_prefix
-from .comfy_model import joint_latent
+from ..uniavgen_core.tasks import PAST_FRAMES, TASKS
+from .comfy_model import joint_latent, streams
 from .language import language_input, pace_of_voice, resolve_language
-from .options import chosen
+from .options import chosen, sound
+from .pictures import encode_frames, frame_rate_input, video_parts
 
 
-def encode_picture(vae: Any, name: str, picture: Tensor, width: int, height: int) -> Tensor:
-    """Latent (1, 48, 1, h, w) of the first frame of an IMAGE, cropped to the size.
+@dataclass(frozen=True)
+class Source:
+    """What a task is given: pictures (4(n-1)+1, H, W, channels) of the first n latent frames, and sound as log-mel."""
 
-    Raises:
-        ValueError: the VAE is not Wan 2.2's, or the picture holds no numbers.
-    """
-    channels = getattr(vae, "latent_channels", None)
-    if channels != LATENT_CHANNELS:
-        raise ValueError(
-            f"This VAE has {channels} latent channels, but UniAVGen needs the {LATENT_CHANNELS} of the Wan 2.2 VAE: "
-            "choose wan2.2_vae.safetensors in Load VAE (the VAE of Wan 2.1 and of the 14B models is another one)."
-        )
-    check_picture(name, picture)
-    return vae.encode(crop_and_resize(to_rgb(picture[:1]), width, height))
+    pictures: Tensor
+    latent_frames: int
+    mel: Tensor | None = None
+
+
+def _joint(task: dict[str, Any]) -> Source:
+    check_picture("portrait", task["portrait"])
+    return Source(task["portrait"][:1], check_seconds(_seconds(task)))
+
+
+def _continuation(task: dict[str, Any]) -> Source:
+    parts = video_parts("past", task["past"], task["frame_rate"])
+    frames = at_model_rate(parts.images, parts.frame_rate)
+    past = task["past_frames"]
+    length = check_past(check_seconds(_seconds(task)), past)
+    return Source(past_pictures(frames, past), length, _past_mel(task.get("sound"), parts, len(frames), past))
+
+
+def _past_mel(given: dict[str, Any] | None, parts: Types.VideoComponents, frames: int, past: int) -> Tensor:
+    """The past's sound: of the LATENT that it was generated as, of an AUDIO, or the VIDEO's own."""
+    if given is not None and "samples" in given:
+        stream_parts = streams(given)
+        check_shapes([stream.shape for stream in stream_parts])
+        return last_tokens(stream_parts[1][:1], past)
+    audio = sound("sound", given if given is not None else parts.audio)
+    return past_mel(audio["waveform"], audio["sample_rate"], frames, past)
+
+
+def _dubbing(task: dict[str, Any]) -> Source:
+    parts = video_parts("video", task["video"], task["frame_rate"])
+    check_seconds(len(parts.images) / float(parts.frame_rate))
+    pictures = whole_latents(at_model_rate(parts.images, parts.frame_rate))
+    return Source(pictures, latent_frames(len(pictures)))
+
+
+def _audio_driven(task: dict[str, Any]) -> Source:
+    check_picture("portrait", task["portrait"])
+    audio = sound("sound", task["sound"])
+    check_sound("sound", audio["waveform"])
+    length = check_seconds(audio["waveform"].shape[-1] / audio["sample_rate"])
+    mel = driving_mel(audio["waveform"], audio["sample_rate"], audio_tokens(pixel_frames(length)))
+    return Source(task["portrait"][:1], length, mel)
+
+
+SOURCES: dict[str, Callable[[dict[str, Any]], Source]] = {
+    "joint": _joint,
+    "continuation": _continuation,
+    "dubbing": _dubbing,
+    "audio_driven": _audio_driven,
+}
 
 
 def _size(size: dict[str, Any], picture: Tensor) -> tuple[int, int]:
@@ -42,7 +94,8 @@ def _size(size: dict[str, Any], picture: Tensor) -> tuple[int, int]:
     return automatic_size(picture.shape[2], picture.shape[1])
 
 
-def _seconds(length: dict[str, Any]) -> float:
+def _seconds(task: dict[str, Any]) -> float:
+    length = chosen("length", task.get("length"))
     if length["length"] == "seconds":
         return length["seconds"]
     language = resolve_language(length["language"], length["speech"])
@@ -59,10 +112,74 @@ def _own_pace(length: dict[str, Any]) -> float:
     return pace_of_voice(audio, transcript)
 
 
+def _length_input() -> io.DynamicCombo.Input:
+    options = [
+        io.DynamicCombo.Option(
+            "auto",
+            [
+                io.String.Input("speech", force_input=True, tooltip="The same words that UniAVGen Conditioning gets."),
+                language_input(),
+                io.Audio.Input(
+                    "reference_audio", optional=True, tooltip="The reference voice, to use its own rate of speech."
+                ),
+                io.String.Input(
+                    "reference_transcript", optional=True, force_input=True, tooltip="What the reference says."
+                ),
+            ],
+        ),
+        io.DynamicCombo.Option(
+            "seconds",
+            [
+                io.Float.Input(
+                    "seconds",
+                    default=clip_seconds(TRAINED_LATENT_FRAMES),
+                    min=0.0,
+                    max=3600.0,
+                    step=0.25,
+                    tooltip="Rounded up to a whole latent frame (a quarter of a second). The released model was "
+                    "trained on 5.0625.",
+                )
+            ],
+        ),
+    ]
+    return io.DynamicCombo.Input("length", options=options, tooltip="auto: as long as the words take to say.")
+
+
+def _task_options() -> list[io.DynamicCombo.Option]:
+    """Each task with the inputs that it needs. The first option needs a widget: the frontend cannot do without."""
+    portrait = io.Image.Input("portrait", tooltip="The person who speaks. It becomes the first frame.")
+    past = [
+        io.MultiType.Input("past", [io.Video, io.Image], tooltip="The clip that goes on. Its end is kept."),
+        io.MultiType.Input(
+            "sound",
+            [io.Audio, io.Latent],
+            optional=True,
+            tooltip="The past's sound, or the sampled LATENT that the past was generated as. A VIDEO brings its own.",
+        ),
+        frame_rate_input(),
+        io.Int.Input(
+            "past_frames",
+            default=PAST_FRAMES,
+            min=1,
+            max=TRAINED_LATENT_FRAMES - 1,
+            advanced=True,
+            tooltip="Latent frames of the past that are kept, with their sound: 3 are 9 frames, 0.56 seconds.",
+        ),
+        _length_input(),
+    ]
+    video = io.MultiType.Input("video", [io.Video, io.Image], tooltip="The clip that gets a voice.")
+    driving = io.Audio.Input("sound", tooltip="The recording that the person speaks. It sets the length.")
+    return [
+        io.DynamicCombo.Option("joint", [portrait, _length_input()]),
+        io.DynamicCombo.Option("continuation", past),
+        io.DynamicCombo.Option("dubbing", [video, frame_rate_input()]),
+        io.DynamicCombo.Option("audio_driven", [portrait, driving]),
+    ]
+
+
 class Latent(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        portrait = io.Image.Input("portrait", tooltip="The person who speaks. It becomes the first frame.")
         size = [
             io.DynamicCombo.Option("auto", []),
             io.DynamicCombo.Option(
@@ -73,63 +190,34 @@ class Latent(io.ComfyNode):
                 ],
             ),
         ]
-        lengths = [
-            io.DynamicCombo.Option(
-                "auto",
-                [
-                    io.String.Input(
-                        "speech", force_input=True, tooltip="The same words that UniAVGen Conditioning gets."
-                    ),
-                    language_input(),
-                    io.Audio.Input(
-                        "reference_audio", optional=True, tooltip="The reference voice, to use its own rate of speech."
-                    ),
-                    io.String.Input(
-                        "reference_transcript", optional=True, force_input=True, tooltip="What the reference says."
-                    ),
-                ],
-            ),
-            io.DynamicCombo.Option(
-                "seconds",
-                [
-                    io.Float.Input(
-                        "seconds",
-                        default=clip_seconds(TRAINED_LATENT_FRAMES),
-                        min=0.0,
-                        max=3600.0,
-                        step=0.25,
-                        tooltip="Rounded up to a whole latent frame (a quarter of a second). The released model was "
-                        "trained on 5.0625.",
-                    )
-                ],
-            ),
-        ]
-        length = io.DynamicCombo.Input("length", options=lengths, tooltip="auto: as long as the words take to say.")
         return io.Schema(
             node_id="UniAVGenLatent",
             display_name="UniAVGen Latent",
             category="model/latent",
             description="Makes the joint latent of picture and sound for a task: what is given is kept, the rest is "
             "generated.",
-            search_aliases=["uniavgen empty latent", "talking video latent"],
+            search_aliases=[
+                "uniavgen empty latent", "talking video latent", "dub video", "lip sync", "audio driven video",
+                "continue video", "extend video",
+            ],
             inputs=[
                 io.Vae.Input("vae", tooltip="The Wan 2.2 VAE."),
-                # The first option needs a widget: ComfyUI's frontend cannot make the node if it has sockets only.
                 io.DynamicCombo.Input(
                     "task",
-                    options=[io.DynamicCombo.Option("joint", [portrait, length])],
-                    tooltip="joint: picture and voice are both generated from a portrait.",
+                    options=_task_options(),
+                    tooltip="joint: picture and voice from a portrait. continuation: a clip goes on. dubbing: a voice "
+                    "for a video. audio_driven: a picture that speaks a recording.",
                 ),
                 io.DynamicCombo.Input(
                     "size",
                     options=size,
-                    tooltip=f"auto: the portrait's aspect with a short side of {SHORT_SIDE}, cropped in the middle to "
+                    tooltip=f"auto: the picture's aspect with a short side of {SHORT_SIDE}, cropped in the middle to "
                     f"multiples of {SIZE_MULTIPLE}.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, advanced=True, tooltip="Clips made at once."),
             ],
             outputs=[io.Latent.Output()],
-        )
+        )  # fmt: skip
 
     @classmethod
     def execute(
@@ -141,11 +229,10 @@ class Latent(io.ComfyNode):
         **of_other_options: Any,
     ) -> io.NodeOutput:
         task = chosen("task", task)
-        portrait = task["portrait"]
-        check_picture("portrait", portrait)
-        width, height = _size(chosen("size", size), portrait)
-        frames = check_seconds(_seconds(chosen("length", task.get("length"))))
-        picture = encode_picture(vae, "portrait", portrait, width, height)
-        shapes = stream_shapes(frames, width, height, batch_size)
-        kept = kept_prefix(frames, shapes[1][2], kept_frames=1)
-        return io.NodeOutput(joint_latent(shapes, kept, video_prefix=picture))
+        name = task["task"]
+        source = SOURCES[name](task)
+        width, height = _size(chosen("size", size), source.pictures)
+        video = encode_frames(vae, source.pictures, width, height)
+        shapes = stream_shapes(source.latent_frames, width, height, batch_size)
+        kept = TASKS[name].kept(source.latent_frames, shapes[1][2], past_frames=video.shape[2])
+        return io.NodeOutput(joint_latent(shapes, kept, video, source.mel))

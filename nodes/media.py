@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,17 @@ import folder_paths
 from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
-from ..uniavgen_core.audio.soundtrack import soundtrack
+from ..uniavgen_core.audio.soundtrack import fit_pictures, soundtrack
 from ..uniavgen_core.checks import check_finite
-from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.media import replace_audio
 from .options import chosen, sound
+from .pictures import frame_rate_input, video_parts
 
 WRITABLE_CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 """Containers that are kept; a picture from another one goes into Matroska, which takes any."""
+
+PICTURE, SOUND = LENGTHS = ("picture", "sound")
+"""Which of the two keeps its length."""
 
 
 class AVMux(io.ComfyNode):
@@ -39,20 +41,13 @@ class AVMux(io.ComfyNode):
             node_id="UniAVGenAVMux",
             display_name="UniAVGen AV Mux",
             category="video",
-            description="Joins picture and sound. The picture leads: the sound is cut to its length or padded with "
-            "silence. Of a given VIDEO the picture is copied, not encoded again.",
+            description="Joins picture and sound: one of them keeps its length, the other one is cut or padded to it. "
+            "The picture of a given VIDEO is copied, not encoded again, as long as it is not cut.",
             search_aliases=["mux", "combine audio and video", "replace audio", "dub"],
             inputs=[
                 io.MultiType.Input("picture", [io.Image, io.Video], tooltip="Frames, or a VIDEO to give new sound to."),
                 io.Audio.Input("audio"),
-                io.Float.Input(
-                    "frame_rate",
-                    default=float(FRAME_RATE),
-                    min=1.0,
-                    max=240.0,
-                    step=0.01,
-                    tooltip="Frames a second of the frames; UniAVGen makes 16. A VIDEO keeps its own.",
-                ),
+                frame_rate_input(),
                 io.DynamicCombo.Input("loudness", options=loudness, tooltip="as it is: the sound is not touched."),
                 io.Float.Input(
                     "fade",
@@ -62,6 +57,12 @@ class AVMux(io.ComfyNode):
                     step=0.05,
                     advanced=True,
                     tooltip="Seconds in which the sound comes up at the start and goes down at the end.",
+                ),
+                io.Combo.Input(
+                    "length",
+                    options=list(LENGTHS),
+                    tooltip="Which one keeps its length. picture: the sound is cut, or padded with silence. sound: the "
+                    "picture is cut, or its last frame held, and the sound stays as it is.",
                 ),
             ],
             outputs=[io.Video.Output()],
@@ -74,23 +75,25 @@ class AVMux(io.ComfyNode):
         audio: Input.Audio,
         frame_rate: float,
         fade: float,
+        length: str = PICTURE,
         loudness: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:
         check_finite("audio", sound("audio", audio)["waveform"])
         target = chosen("loudness", loudness).get("lufs")
-        if isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0):
+        whole = isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0)
+        if whole and length == PICTURE:
             return io.NodeOutput(_with_new_sound(picture, audio, target, fade))
-        if isinstance(picture, Tensor):
-            images, rate = picture, Fraction(frame_rate).limit_denominator(1001)
-        else:
-            components = picture.get_components()
-            images, rate = components.images, components.frame_rate
-        check_finite("picture", images)
-        track = soundtrack(audio["waveform"], audio["sample_rate"], len(images) / rate, target, fade)
+        parts = video_parts("picture", picture, frame_rate)
+        images, seconds = parts.images, len(parts.images) / parts.frame_rate
+        if length == SOUND:
+            images, seconds = fit_pictures(images, parts.frame_rate, audio["waveform"], audio["sample_rate"]), None
+        track = soundtrack(audio["waveform"], audio["sample_rate"], seconds, target, fade)
         new_audio = {"waveform": track, "sample_rate": audio["sample_rate"]}
         return io.NodeOutput(
-            InputImpl.VideoFromComponents(Types.VideoComponents(images=images, audio=new_audio, frame_rate=rate))
+            InputImpl.VideoFromComponents(
+                Types.VideoComponents(images=images, audio=new_audio, frame_rate=parts.frame_rate)
+            )
         )
 
 

@@ -135,3 +135,10 @@ def test_a_segment_says_how_long_it_is() -> None:
     (segment,) = plan_segments(parse_script("a | Hello."), Pacing(pace=0.5), FRAMES, PAST)
     assert segment == Segment(segment.line, "Hello.", 0.0, 0.8)
     assert segment.seconds < clip_seconds(FRAMES)
+
+
+def test_the_first_segment_has_room_for_all_its_frames() -> None:
+    words = "a" * 70
+    assert len(plan_segments(parse_script(f"x | {words}"), Pacing(), FRAMES, PAST)) == 1
+    with pytest.raises(ValueError, match="room for 4.5"):
+        plan_segments(parse_script(f"x | {words}"), Pacing(), FRAMES, PAST, given_frames=PAST)

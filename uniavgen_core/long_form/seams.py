@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..config import AUDIO_TOKENS_PER_SECOND
+from ..config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE
+from ..given import SAMPLES_A_FRAME
 
 CONTRAST_LIMIT = 1.15
 """Contrast is changed by this factor at most."""
@@ -28,6 +29,9 @@ VOICE_FLOOR_DB = 30.0
 LOUD_QUANTILE = 0.95
 CROSSFADE_SECONDS = 0.04
 LEAST_DEVIATION = 1e-3
+SILENT_RMS = 1e-3
+JOIN_GAIN_LIMIT = 8.0
+"""A continuation's sound is made louder or softer by this factor at most."""
 
 
 @dataclass(frozen=True)
@@ -129,3 +133,32 @@ def crossfade(before: Tensor, after: Tensor, sample_rate: int) -> Tensor:
     power_kept = (fade_in.square() + fade_out.square() + 2 * likeness * fade_in * fade_out).sqrt()
     mixed = (first * fade_out + second * fade_in) / power_kept
     return torch.cat((before[:start], mixed, after[start + length :]))
+
+
+def join_clips(past: Tensor, past_sound: Tensor, frames: Tensor, sound: Tensor, shared: int) -> tuple[Tensor, Tensor]:
+    """A clip and its continuation as one, with what they share shown once.
+
+    Args:
+        past, frames: frames (F, H, W, 3) at 16 a second.
+        past_sound, sound: samples at 24 kHz, as long as the frames.
+        shared: frames at the end of the past with which the continuation begins.
+
+    Returns:
+        Frames and samples.
+
+    Raises:
+        ValueError: one of the clips is not longer than what they share.
+    """
+    if len(past) < shared or len(frames) <= shared:
+        raise ValueError(
+            f"The clips share {shared} frames, but the past has {len(past)} and the continuation {len(frames)}: set "
+            "past_frames as in UniAVGen Latent."
+        )
+    added = correct_colours(frames[shared:], frames[:shared], past[-shared:], Colours.of(past))
+    overlap = shared * SAMPLES_A_FRAME
+    before, after = past_sound[-overlap:], sound[:overlap]
+    gain = before.square().mean().sqrt() / after.square().mean().sqrt().clamp_min(SILENT_RMS)
+    if before.square().mean().sqrt() > SILENT_RMS:
+        sound = sound * gain.clamp(1 / JOIN_GAIN_LIMIT, JOIN_GAIN_LIMIT)
+    seam = crossfade(before, sound[:overlap], SAMPLE_RATE)
+    return torch.cat((past, added)), torch.cat((past_sound[:-overlap], seam, sound[overlap:]))

@@ -78,13 +78,16 @@ def paced_to(lines: Sequence[Line], pacing: Pacing, seconds: float) -> Pacing:
     return replace(pacing, stretch=(seconds - silent) / spoken)
 
 
-def plan_segments(lines: Sequence[Line], pacing: Pacing, first_frames: int, past_frames: int) -> list[Segment]:
+def plan_segments(
+    lines: Sequence[Line], pacing: Pacing, first_frames: int, past_frames: int, given_frames: int = 1
+) -> list[Segment]:
     """The segments of a script, each short enough for its latent frames.
 
     Args:
         lines: of `parse_script`.
         first_frames: latent frames of the first segment, which is also the longest that any may be.
         past_frames: latent frames that each later segment keeps of the one before.
+        given_frames: latent frames that the first one is given.
 
     Raises:
         ValueError: a segment is no longer than its past, or a single word is longer than a segment.
@@ -95,11 +98,17 @@ def plan_segments(lines: Sequence[Line], pacing: Pacing, first_frames: int, past
             f"A segment lasts {clip_seconds(first_frames):.2f} seconds, and its kept past "
             f"{clip_seconds(past_frames):.2f} of them: give a longer first LATENT, or keep fewer past_frames."
         )
-    segments: list[Segment] = []
-    for line in lines:
-        for passage in line.passages:
-            segments += _of_passage(line, passage, pacing, room)
-    return segments
+    passages = [(line, passage) for line in lines for passage in line.passages]
+    # Where only a portrait is given, the whole first segment is new.
+    first = _as_one(*passages[0], pacing, room + (past_frames - given_frames) * LATENT_SECONDS)
+    rest = passages[len(first) :]
+    return first + [segment for passage in rest for segment in _of_passage(*passage, pacing, room)]
+
+
+def _as_one(line: Line, passage: Passage, pacing: Pacing, room: float) -> list[Segment]:
+    """The passage as one segment, or none where it does not fit."""
+    seconds = passage.silence_seconds + pacing.seconds(passage.words)
+    return [Segment(line, passage.words, passage.silence_seconds, seconds)] if seconds <= room else []
 
 
 def _of_passage(line: Line, passage: Passage, pacing: Pacing, room: float) -> Iterator[Segment]:

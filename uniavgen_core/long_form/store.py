@@ -86,15 +86,19 @@ class SegmentStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_video(self.video(key), added, FRAME_RATE)
         tensors = {
-            "sound": segment.sound.contiguous(),
+            "sound": segment.sound,
             "past": torch.from_numpy(to_bytes(segment.past)),
-            "past_mel": segment.past_mel.contiguous(),
+            "past_mel": segment.past_mel,
             "mean": segment.colours.mean,
             "deviation": segment.colours.deviation,
         }
         part = self.folder / f".{uuid.uuid4().hex}"
         try:
-            save_file(tensors, part, {FACTS: json.dumps(vars(segment.facts))})
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()},
+                part,
+                {FACTS: json.dumps(vars(segment.facts))},
+            )
             os.replace(part, self._tensors(key))
         finally:
             part.unlink(missing_ok=True)

@@ -1,0 +1,297 @@
+"""Clips as long as wanted: a script, the long form, and the joint of a clip and its continuation."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import folder_paths
+import torch
+from comfy_api.latest import Input, InputImpl, io
+from torch import Tensor
+
+from ..uniavgen_core.audio.mel import to_model_waveform
+from ..uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE, SPATIAL_COMPRESSION, pixel_frames
+from ..uniavgen_core.given import SAMPLES_A_FRAME, at_model_rate
+from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
+from ..uniavgen_core.long_form.maker import LongClip, Order, Settings, report, subtitles_of
+from ..uniavgen_core.long_form.script import Line, parse_script
+from ..uniavgen_core.long_form.seams import join_clips
+from ..uniavgen_core.long_form.segments import Pacing, paced_to, plan_segments
+from ..uniavgen_core.long_form.store import SegmentStore
+from ..uniavgen_core.media import crop_and_resize, fit_audio, to_rgb
+from ..uniavgen_core.speech.duration import reference_pace
+from ..uniavgen_core.speech.prompt import SILENCE_SECONDS, negative_symbols
+from ..uniavgen_core.speech.text import check_speech, detect_language
+from ..uniavgen_core.tasks import PAST_FRAMES, kept_prefix
+from .comfy_guider import SegmentSampler, condition_value
+from .comfy_model import LANGUAGE, REFERENCE_AUDIO, TRANSCRIPT, joint_latent, kept_parts, streams
+from .conditioning import speech_symbols
+from .fingerprint import fingerprint
+from .language import resolve_language
+from .options import sound
+from .pictures import frame_rate_input, video_parts
+
+FOLDER = "uniavgen_long_form"
+"""In ComfyUI's temp folder: the finished segments."""
+
+
+@dataclass(frozen=True)
+class EncodedScript:
+    """The lines of a script, and what encodes their captions."""
+
+    lines: tuple[Line, ...]
+    clip: Any
+
+    def caption(self, text: str) -> Tensor:
+        """Caption rows (1, rows, width)."""
+        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))[0][0]
+
+
+SCRIPT = io.Custom("UNIAVGEN_SCRIPT")
+
+
+class Script(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenScript",
+            display_name="UniAVGen Script",
+            category="model/conditioning",
+            description="A script for UniAVGen Long Form: one line a scene, caption | speech.",
+            search_aliases=["uniavgen dialogue", "screenplay"],
+            inputs=[
+                io.Clip.Input("clip", tooltip="Encodes the captions."),
+                io.String.Input(
+                    "script",
+                    multiline=True,
+                    default="A calm woman looks at the camera and speaks. | Hello. [pause 0.5] I have news.",
+                    tooltip="One line a scene: caption | speech. A line without | keeps the caption. [pause 0.5] is a "
+                    "silence in seconds, [seed 7] sets the line's seed, \\| is the sign itself.",
+                ),
+            ],
+            outputs=[SCRIPT.Output(display_name="script")],
+        )
+
+    @classmethod
+    def execute(cls, clip: Any, script: str) -> io.NodeOutput:
+        return io.NodeOutput(EncodedScript(parse_script(script), clip))
+
+
+class ComfyHost:
+    """Samples, encodes and decodes segments with what the node is given."""
+
+    def __init__(
+        self, sampler: SegmentSampler, latent: dict[str, Any], vae: Any, audio_vae: Any, script: EncodedScript
+    ):
+        self.sampler, self.vae, self.audio_vae, self.script = sampler, vae, audio_vae, script
+        self.video, self.mel = streams(latent)
+        kept_video, kept_audio = kept_parts(latent)
+        self.given_video, self.given_mel = sum(kept_video), sum(kept_audio)
+        self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
+        self.transcript = condition_value(sampler.guider, TRANSCRIPT)
+
+    def start(self) -> tuple[Tensor, Tensor]:
+        return self.video[:, :, : self.given_video], self.mel[:, :, : self.given_mel]
+
+    def identity(self) -> str:
+        given = (self.sampler.identity(), self.start(), self.vae, self.audio_vae, self.script.clip)
+        return fingerprint(given, self.video.shape, self.language)
+
+    def sample(self, order: Order) -> tuple[Tensor, Tensor]:
+        height, width = (size * SPATIAL_COMPRESSION for size in self.video.shape[-2:])
+        shapes = stream_shapes(order.latent_frames, width, height)
+        kept = kept_prefix(order.latent_frames, shapes[1][2], order.video.shape[2], order.mel.shape[2])
+        latent = joint_latent(shapes, kept, order.video, order.mel)
+        video, mel = self.sampler.sample(latent, self.script.caption(order.caption), self._symbols(order), order.seed)
+        return video.cpu(), mel.cpu()
+
+    def _symbols(self, order: Order) -> Tensor:
+        if not order.words:
+            return torch.tensor([negative_symbols("en", self.transcript)])
+        return speech_symbols(order.words, self.language, self.transcript)[0]
+
+    def encode(self, frames: Tensor) -> Tensor:
+        return self.vae.encode(frames)
+
+    def decode_picture(self, video: Tensor) -> Tensor:
+        return self.vae.decode(video)[0].cpu()
+
+    def decode_sound(self, mel: Tensor) -> Tensor:
+        return self.audio_vae.decode(mel)[0].mean(dim=-1).cpu()
+
+
+class LongForm(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenLongForm",
+            display_name="UniAVGen Long Form",
+            category="model/sampling",
+            description="Makes a clip as long as its script: segment after segment, each of which goes on where the "
+            "one before ended. Finished segments are kept, so that a rerun goes on where a cancelled one stopped.",
+            search_aliases=["uniavgen long video", "extend", "script to video"],
+            inputs=[
+                io.Guider.Input("guider", tooltip="From UniAVGen Guider. The script replaces its caption and words."),
+                io.Sampler.Input("sampler"),
+                io.Sigmas.Input("sigmas"),
+                io.Noise.Input("noise", tooltip="Its seed is the first segment's; each next one has the next number."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="From UniAVGen Latent, task joint or continuation: how the clip starts. No segment gets "
+                    "longer than it.",
+                ),
+                io.Vae.Input("vae", tooltip="The Wan 2.2 VAE."),
+                io.Vae.Input("audio_vae", tooltip="From UniAVGen Audio Codec Loader."),
+                SCRIPT.Input("script"),
+                io.Float.Input(
+                    "seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=3600.0,
+                    step=0.25,
+                    tooltip="Length of the whole clip; the words spread over it. 0: as long as the words take.",
+                ),
+                io.Float.Input(
+                    "pace",
+                    default=1.0,
+                    min=0.25,
+                    max=4.0,
+                    step=0.05,
+                    tooltip="How fast is spoken, against the usual rate, or against the reference voice's.",
+                ),
+                io.Int.Input(
+                    "past_frames",
+                    default=PAST_FRAMES,
+                    min=1,
+                    max=20,
+                    advanced=True,
+                    tooltip="Latent frames that each segment keeps of the one before: 3 are 0.56 seconds.",
+                ),
+            ],
+            outputs=[
+                io.Video.Output(),
+                io.String.Output(display_name="report"),
+                io.String.Output(display_name="subtitles"),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        guider: Any,
+        sampler: Any,
+        sigmas: Tensor,
+        noise: Any,
+        latent: dict[str, Any],
+        vae: Any,
+        audio_vae: Any,
+        script: EncodedScript,
+        seconds: float,
+        pace: float,
+        past_frames: int,
+    ) -> io.NodeOutput:
+        _check_start(latent)
+        segments = SegmentSampler(guider, sampler, sigmas, noise)
+        host = ComfyHost(segments, latent, vae, audio_vae, script)
+        pacing = _pacing(host, guider, pace)
+        longest = host.video.shape[2]
+        settings = Settings(pacing, longest, past_frames, noise.seed, seconds or None)
+        room = longest
+        if seconds:
+            settings = Settings(paced_to(script.lines, pacing, seconds), longest, past_frames, noise.seed, seconds)
+            # Whole latent frames are counted over the whole clip, so that a segment may get one more.
+            room = longest - 1
+        plan = plan_segments(script.lines, settings.pacing, room, past_frames, host.given_video)
+        for segment in plan:
+            if segment.words:
+                check_speech(segment.words, resolve_language(host.language, segment.words))
+
+        temporary = Path(folder_paths.get_temp_directory())
+        clip = LongClip(host, SegmentStore(temporary / FOLDER), plan, settings)
+        segments.start_progress(len(plan))
+        made = clip.make(segments.finished)
+        path = temporary / f"uniavgen_{uuid.uuid4().hex}.mp4"
+        clip.write(made, path)
+        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), report(made), subtitles_of(made))
+
+
+def _check_start(latent: dict[str, Any]) -> None:
+    """Refuse a LATENT that no clip can start with.
+
+    Raises:
+        ValueError: it is no joint latent, of several clips, or leaves nothing to generate.
+    """
+    parts = streams(latent)
+    check_shapes([part.shape for part in parts])
+    if parts[0].shape[0] > 1:
+        raise ValueError(f"The LATENT holds {parts[0].shape[0]} clips: set batch_size to 1 for a long clip.")
+    video, audio = kept_parts(latent)
+    start = kept_prefix(len(video), len(audio), sum(video), sum(audio))
+    if (video, audio) != (start.video, start.audio) or not any(video) or all(video) or all(audio):
+        raise ValueError(
+            "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
+            "joint or continuation."
+        )
+
+
+def _pacing(host: ComfyHost, guider: Any, pace: float) -> Pacing:
+    """How fast is spoken: the usual rate, or the reference voice's, times a factor."""
+    language = None if host.language == "auto" else resolve_language(host.language, "")
+    mel = condition_value(guider, REFERENCE_AUDIO)
+    if mel is None or host.transcript is None:
+        return Pacing(language, pace)
+    seconds = mel.shape[1] / AUDIO_TOKENS_PER_SECOND - SILENCE_SECONDS
+    return Pacing(language, pace * reference_pace(host.transcript, detect_language(host.transcript), seconds))
+
+
+class Join(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenJoin",
+            display_name="UniAVGen Join",
+            category="video",
+            description="Puts a continuation behind the clip that it continues: what they share is shown once, colours "
+            "and loudness are matched, the sound is crossfaded.",
+            search_aliases=["concatenate videos", "stitch", "continue video"],
+            inputs=[
+                io.MultiType.Input("past", [io.Video, io.Image], tooltip="The clip that went on."),
+                io.Audio.Input("past_audio", optional=True, tooltip="Its sound; a VIDEO brings its own."),
+                frame_rate_input(),
+                io.Image.Input("images", tooltip="The continuation, from VAE Decode: the kept past and what follows."),
+                io.Audio.Input("audio", tooltip="Its sound, from VAE Decode Audio."),
+                io.Int.Input(
+                    "past_frames", default=PAST_FRAMES, min=1, max=20, tooltip="As in UniAVGen Latent.", advanced=True
+                ),
+            ],
+            outputs=[io.Image.Output(), io.Audio.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        past: Tensor | Input.Video,
+        frame_rate: float,
+        images: Tensor,
+        audio: Input.Audio,
+        past_frames: int,
+        past_audio: Input.Audio | None = None,
+    ) -> io.NodeOutput:
+        parts = video_parts("past", past, frame_rate)
+        before = at_model_rate(parts.images, parts.frame_rate)
+        before = crop_and_resize(to_rgb(before), images.shape[2], images.shape[1])
+        sounds = [
+            fit_audio(_mono(name, given), len(frames) * SAMPLES_A_FRAME)
+            for name, given, frames in (("past_audio", past_audio or parts.audio, before), ("audio", audio, images))
+        ]
+        joined, waveform = join_clips(before, sounds[0], to_rgb(images), sounds[1], pixel_frames(past_frames))
+        return io.NodeOutput(joined, {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE})
+
+
+def _mono(name: str, audio: Input.Audio | None) -> Tensor:
+    """Sound (samples) at 24 kHz."""
+    given = sound(name, audio)
+    return to_model_waveform(given["waveform"][:1], given["sample_rate"])[0]

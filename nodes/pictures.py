@@ -1,0 +1,56 @@
+"""Pictures as nodes get them: IMAGE or VIDEO."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+from comfy_api.latest import Input, Types, io
+from torch import Tensor
+
+from ..uniavgen_core.checks import check_finite, check_picture
+from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
+from ..uniavgen_core.media import crop_and_resize, to_rgb
+
+
+def frame_rate_input() -> io.Float.Input:
+    return io.Float.Input(
+        "frame_rate",
+        default=float(FRAME_RATE),
+        min=1.0,
+        max=240.0,
+        step=0.01,
+        tooltip="Frames a second of the frames; UniAVGen makes 16. A VIDEO keeps its own.",
+    )
+
+
+def video_parts(name: str, picture: Tensor | Input.Video | None, frame_rate: float) -> Types.VideoComponents:
+    """Frames, their rate and, of a VIDEO, the sound.
+
+    Raises:
+        ValueError: there are no frames, or they hold no numbers; the message names the input.
+    """
+    if picture is None or isinstance(picture, Tensor):
+        check_picture(name, picture)
+        rate = Fraction(frame_rate).limit_denominator(1001)
+        parts = Types.VideoComponents(images=picture, audio=None, frame_rate=rate)
+    else:
+        parts = picture.get_components()
+        check_picture(name, parts.images)
+    check_finite(name, parts.images)
+    return parts
+
+
+def encode_frames(vae: Any, frames: Tensor, width: int, height: int) -> Tensor:
+    """Latent (1, 48, T, h, w) of frames (4(T-1)+1, H, W, channels), cropped to the size.
+
+    Raises:
+        ValueError: the VAE is not Wan 2.2's.
+    """
+    channels = getattr(vae, "latent_channels", None)
+    if channels != LATENT_CHANNELS:
+        raise ValueError(
+            f"This VAE has {channels} latent channels, but UniAVGen needs the {LATENT_CHANNELS} of the Wan 2.2 VAE: "
+            "choose wan2.2_vae.safetensors in Load VAE (the VAE of Wan 2.1 and of the 14B models is another one)."
+        )
+    return vae.encode(crop_and_resize(to_rgb(frames), width, height))

@@ -1,0 +1,173 @@
+"""Values in a copy of a workflow in API form, placed by node class and input, never by a node's number."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Prompt = dict[str, dict[str, Any]]
+"""A graph in API form: node ids, and each node's "class_type" and "inputs"."""
+Place = tuple[str, str]
+"""A node's id and the name of an input whose value is written in the workflow."""
+
+LATENT, CONDITIONING = "UniAVGenLatent", "UniAVGenConditioning"
+SCRIPT, LONG_FORM = "UniAVGenScript", "UniAVGenLongForm"
+TEXT_NODES = {"CLIPTextEncode": "text", "PrimitiveString": "value", "PrimitiveStringMultiline": "value"}
+LENGTH = "task.length"
+
+
+class WorkflowError(ValueError):
+    """A workflow is damaged, or has no place for a value."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a value belongs in a workflow.
+
+    Attributes:
+        noun: what the value is, for messages.
+        wanted_by: regular expressions of the node classes and of their inputs that want it.
+        held_by: the nodes, and their inputs, that hold it for a wanted input that is connected to them, over others
+            or directly.
+        in_place: whether a wanted input may hold it itself.
+    """
+
+    noun: str
+    wanted_by: tuple[tuple[str, str], ...]
+    held_by: dict[str, str] = field(default_factory=dict)
+    in_place: bool = True
+
+    def wants(self, kind: str, name: str) -> bool:
+        """Whether this input of a node of this class wants the value."""
+        return any(re.fullmatch(node, kind) and re.fullmatch(wanted, name) for node, wanted in self.wanted_by)
+
+
+SLOTS = {
+    "prompt": Slot("caption", ((CONDITIONING, "positive"),), TEXT_NODES),
+    "negative_prompt": Slot("negative caption", ((CONDITIONING, "negative"),), TEXT_NODES),
+    "speech_content": Slot("speech", ((CONDITIONING, "speech"), (LATENT, r".*\.speech")), TEXT_NODES),
+    "ref_speech_content": Slot("transcript", ((f"{CONDITIONING}|{LATENT}", r".*\.reference_transcript"),), TEXT_NODES),
+    "script": Slot("script", ((SCRIPT, "script"),), TEXT_NODES),
+    "lang": Slot("language", ((CONDITIONING, "language"), (LATENT, r".*\.language")), {"PrimitiveString": "value"}),
+    "seed": Slot("seed", ((r".*", "seed|noise_seed"),), {"PrimitiveInt": "value"}),
+    "data_id": Slot("name of its result", ((r".*", "filename_prefix"),), {"PrimitiveString": "value"}),
+    "ref_image_path": Slot(
+        "portrait", ((LATENT, r"task\..*"), (CONDITIONING, r".*\.reference_image")), {"LoadImage": "image"}, False
+    ),
+    "ref_audio_path": Slot(
+        "reference voice", ((f"{CONDITIONING}|{LATENT}", r".*\.reference_audio"),), {"LoadAudio": "audio"}, False
+    ),
+    "audio_path": Slot("sound", ((LATENT, r"task\.(?!.*reference_audio).*"),), {"LoadAudio": "audio"}, False),
+    "video_path": Slot("video", ((LATENT, r"task\..*"),), {"LoadVideo": "file"}, False),
+}
+"""By the names of the CSV's columns."""
+
+
+def read_workflow(file: Path) -> Prompt:
+    """A workflow in API form; raises WorkflowError where the file is none, OSError where it cannot be read."""
+    try:
+        workflow = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WorkflowError(f"{file} is no JSON file: {error}") from error
+    nodes = workflow.values() if isinstance(workflow, dict) else [None]
+    if not all(isinstance(node, dict) and {"class_type", "inputs"} <= node.keys() for node in nodes):
+        raise WorkflowError(f"{file} is not a workflow in API form: in ComfyUI, choose File → Export (API).")
+    prompt: Prompt = {number: {key: node[key] for key in ("class_type", "inputs")} for number, node in workflow.items()}
+    return prompt
+
+
+def places(prompt: Prompt, slot: Slot) -> set[Place]:
+    """Where the value of a slot is written; empty where the workflow has no place for it.
+
+    Raises:
+        WorkflowError: an input that wants the value is made from several nodes that hold one.
+    """
+    found: set[Place] = set()
+    for number, node in prompt.items():
+        for name in filter(lambda name: slot.wants(node["class_type"], name), node["inputs"]):
+            holders = set(_holders(prompt, slot, number, name, slot.in_place))
+            if len(holders) > 1:
+                raise WorkflowError(f"{node['class_type']}.{name} is made from {len(holders)} nodes that hold a value")
+            found |= holders
+    return found
+
+
+def _holders(prompt: Prompt, slot: Slot, number: str, name: str, in_place: bool) -> Iterator[Place]:
+    value = prompt[number]["inputs"][name]
+    if not is_link(value):
+        if in_place:
+            yield number, name
+        return
+    seen, waiting = set(), [value[0]]
+    while waiting:
+        source = waiting.pop()
+        if source in seen or source not in prompt:
+            continue
+        seen.add(source)
+        node = prompt[source]
+        if node["class_type"] in slot.held_by:
+            yield from _holders(prompt, slot, source, slot.held_by[node["class_type"]], True)
+        else:
+            waiting += [value[0] for value in node["inputs"].values() if is_link(value)]
+
+
+def is_link(value: Any) -> bool:
+    """Whether an input's value is a connection, [node id, output]."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
+def fill(prompt: Prompt, slot: Slot, value: str | int) -> None:
+    """Write a value wherever the slot is in the workflow; raises WorkflowError where it is nowhere."""
+    found = places(prompt, slot)
+    if not found:
+        raise WorkflowError(f"this workflow has no place for a {slot.noun}")
+    for number, name in found:
+        prompt[number]["inputs"][name] = value
+
+
+def set_seconds(prompt: Prompt, seconds: float) -> None:
+    """Choose the length; raises WorkflowError where the workflow takes it from a given clip."""
+    whole = [node["inputs"] for node in prompt.values() if node["class_type"] == LONG_FORM]
+    segments = [node["inputs"] for node in prompt.values() if node["class_type"] == LATENT and LENGTH in node["inputs"]]
+    if not whole + segments:
+        raise WorkflowError("this workflow takes its length from what it is given")
+    for inputs in whole:
+        inputs["seconds"] = seconds
+    for inputs in [] if whole else segments:
+        for name in [name for name in inputs if name.startswith(f"{LENGTH}.")]:
+            del inputs[name]
+        inputs |= {LENGTH: "seconds", f"{LENGTH}.seconds": seconds}
+
+
+def set_input(prompt: Prompt, kind: str, name: str, text: str) -> None:
+    """Set an input of the only node of this class, in the type of the value that it replaces.
+
+    Raises:
+        WorkflowError: there is no such node or input, there are several such nodes, the input is connected, or the
+            text is not of that type.
+    """
+    nodes = [node["inputs"] for node in prompt.values() if node["class_type"] == kind]
+    if len(nodes) != 1:
+        raise WorkflowError(f"this workflow has {len(nodes) or 'no'} nodes of class {kind}")
+    (inputs,) = nodes
+    if name not in inputs or is_link(inputs[name]):
+        names = ", ".join(name for name, value in inputs.items() if not is_link(value))
+        raise WorkflowError(f"{kind} has no input {name} to set here, only {names or 'connected ones'}")
+    inputs[name] = _converted(text, inputs[name])
+
+
+def _converted(text: str, like: Any) -> Any:
+    if isinstance(like, bool):
+        if text.lower() not in ("true", "false"):
+            raise WorkflowError(f"“{text}” is neither true nor false")
+        return text.lower() == "true"
+    if not isinstance(like, (int, float)):
+        return text
+    try:
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    except ValueError as error:
+        raise WorkflowError(f"“{text}” is no number") from error
