@@ -65,7 +65,7 @@ def _past_mel(given: dict[str, Any] | None, parts: Types.VideoComponents, frames
 
 def _dubbing(task: dict[str, Any]) -> Source:
     parts = video_parts("video", task["video"], task["frame_rate"])
-    check_seconds(len(parts.images) / float(parts.frame_rate))
+    check_seconds(len(parts.images) / float(parts.frame_rate), "video")
     pictures = whole_latents(at_model_rate(parts.images, parts.frame_rate))
     return Source(pictures, latent_frames(len(pictures)))
 
@@ -74,7 +74,7 @@ def _audio_driven(task: dict[str, Any]) -> Source:
     check_picture("portrait", task["portrait"])
     audio = sound("sound", task["sound"])
     check_sound("sound", audio["waveform"])
-    length = check_seconds(audio["waveform"].shape[-1] / audio["sample_rate"])
+    length = check_seconds(audio["waveform"].shape[-1] / audio["sample_rate"], "sound")
     mel = driving_mel(audio["waveform"], audio["sample_rate"], audio_tokens(pixel_frames(length)))
     return Source(task["portrait"][:1], length, mel)
 

@@ -157,8 +157,8 @@ class TinyLoader(io.ComfyNode):
             node_id="UniAVGenTinyLoader",
             display_name="UniAVGen Tiny Loader",
             category="model/loaders",
-            description="Loads the small built-in model, which needs no download: to try graphs, to test, and to see "
-            "how everything fits together. Its weights are random for now, so that it makes noise.",
+            description="Loads the small built-in model, which needs no download and runs on a CPU: drawn people say "
+            "short sentences. To try graphs, to test, and to see how everything fits together.",
             search_aliases=["uniavgen test model"],
             inputs=[],
             outputs=[

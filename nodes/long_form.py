@@ -137,7 +137,11 @@ class LongForm(io.ComfyNode):
                 io.Guider.Input("guider", tooltip="From UniAVGen Guider. The script replaces its caption and words."),
                 io.Sampler.Input("sampler"),
                 io.Sigmas.Input("sigmas"),
-                io.Noise.Input("noise", tooltip="Its seed is the first segment's; each next one has the next number."),
+                io.Noise.Input(
+                    "noise",
+                    tooltip="Its seed is the first segment's; each next one has the next number. Keep it fixed, so "
+                    "that a rerun finds what is finished.",
+                ),
                 io.Latent.Input(
                     "latent",
                     tooltip="From UniAVGen Latent, task joint or continuation: how the clip starts. No segment gets "
@@ -160,7 +164,7 @@ class LongForm(io.ComfyNode):
                     min=0.25,
                     max=4.0,
                     step=0.05,
-                    tooltip="How fast is spoken, against the usual rate, or against the reference voice's.",
+                    tooltip="How fast people speak, against the usual rate, or against the reference voice's.",
                 ),
                 io.Int.Input(
                     "past_frames",

@@ -42,7 +42,7 @@ class AVMux(io.ComfyNode):
             display_name="UniAVGen AV Mux",
             category="video",
             description="Joins picture and sound: one of them keeps its length, the other one is cut or padded to it. "
-            "The picture of a given VIDEO is copied, not encoded again, as long as it is not cut.",
+            "The picture of an untrimmed VIDEO is copied, not encoded again, where it keeps its length.",
             search_aliases=["mux", "combine audio and video", "replace audio", "dub"],
             inputs=[
                 io.MultiType.Input("picture", [io.Image, io.Video], tooltip="Frames, or a VIDEO to give new sound to."),
@@ -81,6 +81,11 @@ class AVMux(io.ComfyNode):
     ) -> io.NodeOutput:
         check_finite("audio", sound("audio", audio)["waveform"])
         target = chosen("loudness", loudness).get("lufs")
+        if not isinstance(picture, Tensor) and audio["waveform"].shape[0] > 1:
+            raise ValueError(
+                f"The audio is {audio['waveform'].shape[0]} sounds for one VIDEO: pick one, or set batch_size to 1 in "
+                "UniAVGen Latent."
+            )
         whole = isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0)
         if whole and length == PICTURE:
             return io.NodeOutput(_with_new_sound(picture, audio, target, fade))

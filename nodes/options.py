@@ -17,11 +17,11 @@ def chosen(name: str, option: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def sound(name: str, audio: dict[str, Any] | None) -> dict[str, Any]:
-    """An AUDIO; a video without sound gives none.
+    """An AUDIO that is there.
 
     Raises:
         ValueError: there is no sound; the message names the input.
     """
     if audio is None:
-        raise ValueError(f"{name} is empty: the video that it comes from has no sound.")
+        raise ValueError(f"{name} is missing: connect a sound, or a video that has one.")
     return audio

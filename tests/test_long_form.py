@@ -18,7 +18,10 @@ from uniavgen_core.tasks import past_tokens
 
 ROWS, COLUMNS = 2, 4
 LONGEST, PAST = 13, 3
-SCRIPT = "A woman. | One two three four five six seven, one two three four five six seven. [pause 0.5] Eight nine.\nA man. | Ten eleven twelve."
+SCRIPT = (
+    "A woman. | One two three four five six seven, one two three four five six seven. [pause 0.5] Eight nine.\n"
+    "A man. | Ten eleven twelve."
+)
 LOUD, TRAILING_TOKENS = -3.0, 10
 VALUE = slice(0, 1)
 

@@ -41,6 +41,9 @@ NODE_IDS = {
     "UniAVGenScheduler",
     "UniAVGenGuider",
     "UniAVGenSampler",
+    "UniAVGenScript",
+    "UniAVGenLongForm",
+    "UniAVGenJoin",
     "UniAVGenAVMux",
 }
 OTHER_WIDTH = 96
@@ -203,7 +206,7 @@ AUTO_LENGTH = {"task__length": "auto", "task__length__language": "auto", "task__
     [
         ({"size__width": 100}, ("width is 100", "multiple of 32", "96")),
         ({"size__height": 72}, ("height is 72", "multiple of 32", "64")),
-        ({"task__length__seconds": 0.0}, ("seconds is 0", "more than 0")),
+        ({"task__length__seconds": 0.0}, ("seconds lasts 0 seconds", "more than 0")),
         ({"task__length__seconds": 25.0}, ("25.00 seconds", "20.06")),
         ({"speech": "word " * 80, **AUTO_LENGTH}, ("seconds", "20.06")),
         ({"speech": " \n ", **AUTO_LENGTH}, ("speech is empty",)),

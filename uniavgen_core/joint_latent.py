@@ -55,20 +55,23 @@ def check_size(width: int, height: int) -> None:
             )
 
 
-def check_seconds(seconds: float) -> int:
+def check_seconds(seconds: float, name: str = "seconds") -> int:
     """Latent frames of a segment that lasts at least this many seconds.
+
+    Args:
+        name: the user's input that sets the length.
 
     Raises:
         ValueError: no time at all, or more than one segment takes.
     """
     longest = clip_seconds(MAX_LATENT_FRAMES)
     if not 0 < seconds < math.inf:
-        raise ValueError(f"seconds is {seconds:g}: ask for more than 0 seconds, or let the length be automatic.")
+        raise ValueError(f"{name} lasts {seconds:g} seconds: ask for more than 0, or let the length be automatic.")
     frames = latent_frames_for_seconds(seconds)
     if frames > MAX_LATENT_FRAMES:
         raise ValueError(
-            f"{seconds:.2f} seconds are more than one segment takes, which is {longest:.2f}. The model was trained on "
-            f"clips of 5 seconds: make a longer video out of several segments."
+            f"{name} lasts {seconds:.2f} seconds, more than one segment takes, which is {longest:.2f}. The model was "
+            "trained on clips of 5 seconds. Make a longer clip with UniAVGen Long Form, or cut what is given."
         )
     return frames
 

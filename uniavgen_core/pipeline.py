@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .audio.mel import denormalise_mel
 from .audio.vocoder import GriffinLim
-from .joint_latent import check_seconds, check_size, stream_shapes
+from .joint_latent import Shape, check_seconds, check_size, stream_shapes
 from .media import crop_and_resize, to_rgb
 from .sampling.euler import Clip, Condition, sample_euler
 from .sampling.guidance import Guidance
@@ -18,7 +18,7 @@ from .sampling.schedule import flow_sigmas
 from .speech.duration import check_fits, seconds_for_speech
 from .speech.prompt import negative_symbols, positive_symbols
 from .speech.text import detect_language
-from .tasks import kept_prefix
+from .tasks import TASKS
 from .tiny import sampling
 from .tiny.bundle import TinyBundle
 
@@ -49,26 +49,41 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
     """
     language = detect_language(request.speech)
     seconds = request.seconds if request.seconds is not None else seconds_for_speech(request.speech, language)
-    check_size(request.width, request.height)
     frames = check_seconds(seconds)
     check_fits(request.speech, language, seconds)
-    picture = crop_and_resize(to_rgb(request.portrait), request.width, request.height)
-    portrait = bundle.codec.encode_frames(picture)
+    portrait = encode_portrait(bundle, request)
     shapes = stream_shapes(frames, request.width, request.height)
     clip = Clip(
         video=portrait.expand(shapes[0]),
         audio=torch.zeros(shapes[1]),
-        kept=kept_prefix(frames, shapes[1][2], kept_frames=1),
+        kept=TASKS["joint"].kept(frames, shapes[1][2]),
         reference_image=portrait,
     )
     positive = condition(bundle, request.caption, positive_symbols(request.speech, language))
     return clip, positive, condition(bundle, "", negative_symbols(language))
 
 
+@torch.no_grad()
+def encode_portrait(bundle: TinyBundle, request: Request) -> Tensor:
+    """Latent (1, 48, 1, h, w) of the portrait, cropped to the size.
+
+    Raises:
+        ValueError: the size cannot be had.
+    """
+    check_size(request.width, request.height)
+    return bundle.codec.encode_frames(crop_and_resize(to_rgb(request.portrait), request.width, request.height))
+
+
 def condition(bundle: TinyBundle, caption: str, symbols: list[int]) -> Condition:
     """What a pass is told: a caption and the symbols of `speech.prompt`."""
     tokens = torch.tensor([bundle.caption_encoder.tokenize(caption)])
     return Condition(bundle.caption_encoder(tokens), torch.tensor([symbols]))
+
+
+def draw_noise(shapes: tuple[Shape, Shape], seed: int) -> tuple[Tensor, Tensor]:
+    """Noise for both streams, drawn for the video first."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shapes[0], generator=generator), torch.randn(shapes[1], generator=generator)
 
 
 def sample(
@@ -79,12 +94,8 @@ def sample(
     negative: Condition,
     progress: Callable[[int, int], None],
 ) -> list[Tensor]:
-    """Both streams of the clip, with the given parts in place; noise is drawn for the video first."""
-    generator = torch.Generator().manual_seed(request.seed)
-    noise = (
-        torch.randn(clip.video.shape, generator=generator),
-        torch.randn(clip.audio.shape, generator=generator),
-    )
+    """Both streams of the clip, with the given parts in place."""
+    noise = draw_noise((clip.video.shape, clip.audio.shape), request.seed)
     sigmas = flow_sigmas(request.steps, request.shift)
     streams = sample_euler(bundle.model, clip, noise, sigmas, positive, negative, request.guidance, progress)
     return clip.put_back(*streams)

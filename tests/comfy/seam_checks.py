@@ -715,7 +715,7 @@ def wrong_conditions_are_refused() -> Any:
     return [
         refused(lambda: conditions(latent, long), "40 seconds", "30"),
         refused(lambda: conditions(latent, short), "transcript does not fit"),
-        refused(lambda: conditions(latent, voice() | {"reference_audio": None}), "reference_audio", "no sound"),
+        refused(lambda: conditions(latent, voice() | {"reference_audio": None}), "reference_audio is missing", "sound"),
         refused(lambda: conditions(latent, speech="?!"), "no words"),
         refused(lambda: sample(patcher, latent, conds=(bad[0], bad[1])), "96", "64", "CLIPLoader"),
         refused(lambda: sample(patcher, latent, conds=(caption(2), caption(3))), "UniAVGen Conditioning"),

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..audio.mel import log_mel, normalise_mel, peak_scale
 from ..config import FRAME_RATE, SAMPLE_RATE, pixel_frames
 from ..media import to_bytes
-from ..pipeline import condition, decode_audio, decode_video
+from ..pipeline import condition, decode_audio, decode_video, draw_noise
 from ..sampling.euler import Clip, sample_euler
 from ..sampling.guidance import Guidance
 from ..sampling.schedule import flow_sigmas
@@ -85,11 +85,7 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     transcript = partner.speech if clip.reference_audio is not None else None
     positive = condition(bundle, corpus_clip.caption, positive_symbols(corpus_clip.speech, LANGUAGE, transcript))
     negative = condition(bundle, "", negative_symbols(LANGUAGE, transcript))
-    generator = torch.Generator().manual_seed(corpus_clip.seed)
-    noise = (
-        torch.randn(clip.video.shape, generator=generator),
-        torch.randn(clip.audio.shape, generator=generator),
-    )
+    noise = draw_noise((clip.video.shape, clip.audio.shape), corpus_clip.seed)
     sigmas = flow_sigmas(how.steps, how.shift)
     face = token_mask(torch.from_numpy(corpus_clip.face_mask)).numpy()
     with mask_agreement(bundle.model, face) as agreement:

@@ -13,7 +13,7 @@ from ..contact_sheet import contact_sheet, write_wav
 from ..sampling.euler import Clip, Condition, sample_euler
 from ..sampling.schedule import flow_sigmas
 from ..speech.prompt import negative_symbols, positive_symbols
-from ..tasks import kept_prefix
+from ..tasks import TASKS
 from .codecs import load_codec_of
 from .config import TrainConfig
 from .learner import Learner
@@ -48,7 +48,7 @@ def _sample(learner: Learner, shards: Shards, clip: int) -> list[Tensor]:
     streams = Clip(
         video=portrait.repeat(1, 1, label.latent_frames, 1, 1),
         audio=audio,
-        kept=kept_prefix(label.latent_frames, audio.shape[2], kept_frames=1),
+        kept=TASKS["joint"].kept(label.latent_frames, audio.shape[2]),
         reference_image=portrait,
     )
     empty = shards.empty_caption(clip)
@@ -59,13 +59,9 @@ def _sample(learner: Learner, shards: Shards, clip: int) -> list[Tensor]:
         Condition(rows[None], torch.tensor([spoken], device=learner.device))
         for rows, spoken in zip(captions, symbols, strict=True)
     )
-    generator = torch.Generator().manual_seed(0)
-    video_noise, audio_noise = (
-        torch.randn(stream.shape, generator=generator).to(learner.device) for stream in (streams.video, streams.audio)
-    )
-    sampled = sample_euler(
-        learner.model, streams, (video_noise, audio_noise), flow_sigmas().to(learner.device), positive, negative
-    )
+    video_noise, audio_noise = pipeline.draw_noise((streams.video.shape, streams.audio.shape), seed=0)
+    noise = video_noise.to(learner.device), audio_noise.to(learner.device)
+    sampled = sample_euler(learner.model, streams, noise, flow_sigmas().to(learner.device), positive, negative)
     return streams.put_back(*sampled)
 
 
