@@ -281,7 +281,7 @@ def test_mux_of_nan(server: ComfyServer, source: int, name: str) -> None:
     picture = [graph.add("EmptyImage", width=64, height=64, batch_size=5, color=0), 0]
     audio = [graph.add("EmptyAudio", duration=1.0, sample_rate=24000, channels=1), 0]
     inputs = {"picture": picture, "audio": audio, name: [graph.add("HarnessNaN"), source]}
-    mux = graph.add("UniAVGenAVMux", **inputs, frame_rate=16.0, loudness="as it is", fade=0.0)
+    mux = graph.add("UniAVGenAVMux", **inputs, frame_rate=16.0, loudness="as it is", fade=0.0, length="picture")
     graph.add("PreviewAny", source=[mux, 0])
     refused(server, graph, mux, name, "NaN")
 
@@ -445,7 +445,7 @@ def test_mux_copies_the_picture_of_a_video(server: ComfyServer, shared_data: Pat
     graph = GraphBuilder()
     video = graph.add("LoadVideo", file=server.add_input(source))
     sound = graph.add("LoadAudio", audio=server.add_input(shared_data / "speech" / "reference_male.wav"))
-    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0}
+    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0, "length": "picture"}
     mux = graph.add("UniAVGenAVMux", picture=[video, 0], audio=[sound, 0], **settings)
     graph.add("SaveVideo", video=[mux, 0], filename_prefix="dubbed", format="auto", format__codec="auto", codec="auto")
     (saved,) = server.output_files(server.run(graph.prompt))

@@ -668,6 +668,81 @@ def context_windows_run() -> Any:
     return None
 
 
+def tiny_vae() -> Any:
+    from pack.nodes.comfy_codecs import TinyVideoCodec
+    from pack.uniavgen_core.tiny.bundle import load_tiny
+
+    return TinyVideoCodec(load_tiny().codec)
+
+
+def latent_of(task: dict, width: int = 64, height: int = 64) -> dict:
+    """The LATENT of a task from real pictures and sound, in small."""
+    from pack.nodes.latents import Latent
+
+    return Latent.execute(tiny_vae(), 1, task, {"size": "custom", "width": width, "height": height})[0]
+
+
+def pictures(frames: int) -> torch.Tensor:
+    still = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(3)) * 0.5
+    return (still + torch.linspace(0, 0.5, frames).view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def tone(seconds: float, rate: int = 44_100) -> dict:
+    time_axis = torch.arange(round(seconds * rate)) / rate
+    return {"waveform": (torch.sin(800 * time_axis * (1 + time_axis)) * 0.3).view(1, 1, -1), "sample_rate": rate}
+
+
+@check
+def each_task_keeps_what_it_is_given() -> Any:
+    patcher, seconds = model(), {"length": "seconds", "seconds": 1.5}
+    past = {"task": "continuation", "past": pictures(40), "frame_rate": 25.0, "past_frames": 3, "length": seconds}
+    generated = joint(frames=6, width=64, height=64)
+    tasks = [
+        (past | {"sound": tone(1.6)}, (7, 3, 56)),
+        (past | {"sound": generated}, (7, 3, 56)),
+        ({"task": "dubbing", "video": pictures(31), "frame_rate": 30.0}, (5, 5, 0)),
+        ({"task": "audio_driven", "portrait": pictures(1), "sound": tone(1.0)}, (5, 1, 106)),
+    ]
+    for task, (frames, kept_frames, kept_tokens) in tasks:
+        latent = latent_of(task)
+        video, audio = latent["samples"].unbind()
+        assert video.shape[2] == frames and audio.shape[2] == audio_tokens(pixel_frames(frames)), video.shape
+        kept = comfy_model.kept_parts(latent)
+        assert (sum(kept[0]), sum(kept[1])) == (kept_frames, kept_tokens), task["task"]
+        positive, negative = Conditioning.execute(
+            caption(2), caption(3), latent, "Hello." if kept_tokens < 100 else "", "auto", {"voice": "free"},
+            {"picture": "first frame"},
+        )
+        assert_kept(latent, sample(patcher, latent, 2, conds=(positive, negative)))
+    kept_mel, generated_mel = (made["samples"].unbind()[1] for made in (latent_of(tasks[1][0]), generated))
+    assert torch.equal(kept_mel[:, :, :56], generated_mel[:, :, -56:])
+    return None
+
+
+@check
+def a_voice_cannot_follow_a_reference_where_the_sound_is_given() -> Any:
+    latent = latent_of({"task": "audio_driven", "portrait": pictures(1), "sound": tone(1.0)})
+    return [refused(lambda: conditions(latent, voice()), "sound is given", "'free'")]
+
+
+@check
+def what_no_task_can_take_is_refused() -> Any:
+    seconds = {"length": "seconds", "seconds": 1.5}
+    past = {"task": "continuation", "past": pictures(40), "frame_rate": 16.0, "past_frames": 3, "length": seconds}
+    silent = {"waveform": torch.zeros(1, 1, 30_000), "sample_rate": 24_000}
+    portrait = pictures(1)
+    return [
+        refused(lambda: latent_of(past), "sound is missing"),
+        refused(lambda: latent_of(past | {"sound": silent}), "sound is silent"),
+        refused(lambda: latent_of(past | {"sound": tone(2), "past": pictures(5)}), "past lasts 0.31 seconds"),
+        refused(lambda: latent_of(past | {"sound": tone(2), "past_frames": 7}), "alone lasts"),
+        refused(lambda: latent_of({"task": "dubbing", "video": None, "frame_rate": 16.0}), "video is empty"),
+        refused(lambda: latent_of({"task": "dubbing", "video": pictures(50), "frame_rate": 1.0}), "video lasts 50.00"),
+        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "sound": tone(21)}), "sound lasts 21"),
+        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "sound": None}), "sound is missing"),
+    ]
+
+
 def refused(function: Callable[[], Any], *parts: str) -> str:
     try:
         function()
