@@ -7,12 +7,10 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
+from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, flow_sigmas
 from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample
 from .options import chosen
-
-NO_BLOCK = -1
 
 
 def schedule_inputs() -> list[io.Input]:

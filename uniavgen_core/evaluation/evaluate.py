@@ -24,12 +24,12 @@ from ..config import AUDIO_TOKENS_PER_SECOND
 from ..extras import needed
 from ..media import to_bytes
 from ..pipeline import decode_audio, decode_video
-from ..sampling.guidance import AUTO_BLOCK
+from ..sampling.guidance import AUTO_BLOCK, NO_BLOCK
 from ..tasks import TASKS
 from ..tiny.bundle import MASK_IOU_METADATA, WEIGHTS_FILE, TinyBundle, load_tiny
 from ..training.ablations import apply_variant, read_variant
 from . import people
-from .generate import FORMS, NO_BLOCK, Generated, Sampling, generate, given_pictures
+from .generate import FORMS, Generated, Sampling, generate, given_pictures
 from .lip_sync import shuffled_lip_sync
 from .measures import Ears, Measures, measure_clip, measure_words
 from .mouth import mouth_open_area

@@ -14,7 +14,7 @@ from ..config import FRAME_RATE, SAMPLE_RATE, pixel_frames
 from ..media import to_bytes
 from ..pipeline import condition, decode_audio, decode_video, draw_noise
 from ..sampling.euler import Clip, sample_euler
-from ..sampling.guidance import Guidance
+from ..sampling.guidance import NO_BLOCK, Guidance
 from ..sampling.schedule import flow_sigmas
 from ..speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..tasks import TASKS, Given
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 LANGUAGE = "en"
 FORMS = ("none", "plain", "modality_aware", "window")
 """Forms of guidance to compare: none, classifier-free, modality-aware in all steps, and in the first part of them."""
-NO_BLOCK = -1
 
 
 @dataclass(frozen=True)

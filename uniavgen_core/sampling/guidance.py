@@ -14,6 +14,8 @@ from torch import Tensor
 
 AUTO_BLOCK = -2
 """Ask for the block that the released model leaves out, in proportion to the number of blocks."""
+NO_BLOCK = -1
+"""Leave no block out."""
 RELEASED_SKIP_BLOCK = 11
 RELEASED_BLOCKS = 30
 
@@ -45,7 +47,7 @@ def guided_sigma(sigmas: Sequence[float], guided_part: float) -> float | None:
 
 
 def resolve_skip_block(skip_block: int, blocks: int) -> int:
-    """The index of the block to leave out, or -1 for none.
+    """The index of the block to leave out, or `NO_BLOCK`.
 
     Raises:
         ValueError: the model has no such block.
