@@ -21,7 +21,7 @@ from uniavgen_core import pipeline
 from uniavgen_core.long_form.core_host import CoreHost
 from uniavgen_core.long_form.maker import LongClip, Settings
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.long_form.segments import Pacing, paced_to, plan_segments
+from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.media import stream_summary
 from uniavgen_core.tasks import PAST_FRAMES
@@ -42,8 +42,7 @@ def make_clip(seconds: int, steps: int, folder: Path) -> dict[str, float]:
     request = pipeline.Request(draw_portrait(PORTRAIT_SEED, "woman"), "", "", SIDE_PIXELS, SIDE_PIXELS, steps=steps)
     sentences = max(1, seconds * CHARACTERS_A_SECOND // len(SENTENCE))
     lines = parse_script("A happy woman talks. | " + " ".join([SENTENCE] * sentences))
-    pacing = paced_to(lines, Pacing(), seconds)
-    plan = plan_segments(lines, pacing, LATENT_FRAMES - 1, PAST_FRAMES)
+    pacing, plan = plan_clip(lines, Pacing(), LATENT_FRAMES, PAST_FRAMES, seconds=seconds)
     settings = Settings(pacing, LATENT_FRAMES, PAST_FRAMES, seed=0, seconds=seconds)
     clip = LongClip(CoreHost(load_tiny(), request), SegmentStore(folder), plan, settings)
     clip.write(clip.make(), folder / "clip.mp4")

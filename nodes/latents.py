@@ -9,7 +9,7 @@ from typing import Any
 from comfy_api.latest import Types, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_picture, check_sound
+from ..uniavgen_core.checks import check_one_sound, check_picture, check_sound
 from ..uniavgen_core.config import (
     SHORT_SIDE,
     SIZE_MULTIPLE,
@@ -58,7 +58,8 @@ def _past_mel(given: dict[str, Any] | None, parts: Types.VideoComponents, frames
     if given is not None and "samples" in given:
         stream_parts = streams(given)
         check_shapes([stream.shape for stream in stream_parts])
-        return last_tokens(stream_parts[1][:1], past)
+        check_one_sound("sound", stream_parts[1])
+        return last_tokens(stream_parts[1], past)
     audio = sound("sound", given if given is not None else parts.audio)
     return past_mel(audio["waveform"], audio["sample_rate"], frames, past)
 

@@ -13,13 +13,14 @@ from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
 from ..uniavgen_core.audio.mel import to_model_waveform
+from ..uniavgen_core.checks import check_one_sound
 from ..uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE, SPATIAL_COMPRESSION, pixel_frames
 from ..uniavgen_core.given import SAMPLES_A_FRAME, at_model_rate
 from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
-from ..uniavgen_core.long_form.maker import LongClip, Order, Settings, report, subtitles_of
+from ..uniavgen_core.long_form.maker import LongClip, SegmentRequest, Settings, report, subtitles_of
 from ..uniavgen_core.long_form.script import Line, parse_script
 from ..uniavgen_core.long_form.seams import join_clips
-from ..uniavgen_core.long_form.segments import Pacing, paced_to, plan_segments
+from ..uniavgen_core.long_form.segments import Pacing, Segment, plan_clip
 from ..uniavgen_core.long_form.store import SegmentStore
 from ..uniavgen_core.media import crop_and_resize, fit_audio, to_rgb
 from ..uniavgen_core.speech.duration import reference_pace
@@ -30,9 +31,9 @@ from .comfy_guider import SegmentSampler, condition_value
 from .comfy_model import LANGUAGE, REFERENCE_AUDIO, TRANSCRIPT, joint_latent, kept_parts, streams
 from .conditioning import speech_symbols
 from .fingerprint import fingerprint
-from .language import resolve_language
+from .language import prompt_language, resolve_language
 from .options import sound
-from .pictures import frame_rate_input, video_parts
+from .pictures import check_vae, frame_rate_input, video_parts
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's temp folder: the finished segments."""
@@ -94,24 +95,26 @@ class ComfyHost:
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
 
     def start(self) -> tuple[Tensor, Tensor]:
-        return self.video[:, :, : self.given_video], self.mel[:, :, : self.given_mel]
+        return self.video[:, :, : self.given_video].cpu(), self.mel[:, :, : self.given_mel].cpu()
 
     def identity(self) -> str:
         given = (self.sampler.identity(), self.start(), self.vae, self.audio_vae, self.script.clip)
         return fingerprint(given, self.video.shape, self.language)
 
-    def sample(self, order: Order) -> tuple[Tensor, Tensor]:
+    def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
         height, width = (size * SPATIAL_COMPRESSION for size in self.video.shape[-2:])
-        shapes = stream_shapes(order.latent_frames, width, height)
-        kept = kept_prefix(order.latent_frames, shapes[1][2], order.video.shape[2], order.mel.shape[2])
-        latent = joint_latent(shapes, kept, order.video, order.mel)
-        video, mel = self.sampler.sample(latent, self.script.caption(order.caption), self._symbols(order), order.seed)
+        shapes = stream_shapes(request.latent_frames, width, height)
+        kept = kept_prefix(request.latent_frames, shapes[1][2], request.video.shape[2], request.mel.shape[2])
+        latent = joint_latent(shapes, kept, request.video, request.mel)
+        caption, symbols = self.script.caption(request.caption), self._symbols(request.words)
+        video, mel = self.sampler.sample(latent, caption, symbols, request.seed)
         return video.cpu(), mel.cpu()
 
-    def _symbols(self, order: Order) -> Tensor:
-        if not order.words:
-            return torch.tensor([negative_symbols("en", self.transcript)])
-        return speech_symbols(order.words, self.language, self.transcript)[0]
+    def _symbols(self, words: str) -> Tensor:
+        if not words:
+            language = prompt_language(self.language, "", self.transcript)
+            return torch.tensor([negative_symbols(language, self.transcript)])
+        return speech_symbols(words, self.language, self.transcript)[0]
 
     def encode(self, frames: Tensor) -> Tensor:
         return self.vae.encode(frames)
@@ -198,21 +201,16 @@ class LongForm(io.ComfyNode):
         past_frames: int,
     ) -> io.NodeOutput:
         _check_start(latent)
+        check_vae(vae)
+        _check_audio_vae(audio_vae)
         segments = SegmentSampler(guider, sampler, sigmas, noise)
         host = ComfyHost(segments, latent, vae, audio_vae, script)
-        pacing = _pacing(host, guider, pace)
-        longest = host.video.shape[2]
-        settings = Settings(pacing, longest, past_frames, noise.seed, seconds or None)
-        room = longest
-        if seconds:
-            settings = Settings(paced_to(script.lines, pacing, seconds), longest, past_frames, noise.seed, seconds)
-            # Whole latent frames are counted over the whole clip, so that a segment may get one more.
-            room = longest - 1
-        plan = plan_segments(script.lines, settings.pacing, room, past_frames, host.given_video)
-        for segment in plan:
-            if segment.words:
-                check_speech(segment.words, resolve_language(host.language, segment.words))
-
+        longest, length = host.video.shape[2], seconds or None
+        pacing, plan = plan_clip(
+            script.lines, _pacing(host, guider, pace), longest, past_frames, host.given_video, length
+        )
+        _check_words(plan, host.language)
+        settings = Settings(pacing, longest, past_frames, noise.seed, length)
         temporary = Path(folder_paths.get_temp_directory())
         clip = LongClip(host, SegmentStore(temporary / FOLDER), plan, settings)
         segments.start_progress(len(plan))
@@ -239,6 +237,33 @@ def _check_start(latent: dict[str, Any]) -> None:
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
             "joint or continuation."
         )
+
+
+def _check_audio_vae(audio_vae: Any) -> None:
+    """Refuse a VAE that is not for sound, before anything is sampled.
+
+    Raises:
+        ValueError: it says what to connect.
+    """
+    if getattr(audio_vae, "audio_sample_rate_output", None) != SAMPLE_RATE:
+        raise ValueError(
+            f"audio_vae does not make sound at {SAMPLE_RATE} Hz: connect the VAE of UniAVGen Audio Codec Loader to it, "
+            "and the Wan 2.2 VAE to vae."
+        )
+
+
+def _check_words(plan: list[Segment], language: str) -> None:
+    """Refuse words that the model cannot say, before anything is sampled.
+
+    Raises:
+        ValueError: it names the script's line.
+    """
+    for segment in plan:
+        try:
+            if segment.words:
+                check_speech(segment.words, resolve_language(language, segment.words))
+        except ValueError as error:
+            raise ValueError(f"Line {segment.line.number} of the script: {error}") from error
 
 
 def _pacing(host: ComfyHost, guider: Any, pace: float) -> Pacing:
@@ -285,17 +310,19 @@ class Join(io.ComfyNode):
         past_audio: Input.Audio | None = None,
     ) -> io.NodeOutput:
         parts = video_parts("past", past, frame_rate)
-        before = at_model_rate(parts.images, parts.frame_rate)
+        # A clip from a file is in main memory, one just decoded may be on the graphics card.
+        before, images = at_model_rate(parts.images, parts.frame_rate).cpu(), to_rgb(images.cpu())
         before = crop_and_resize(to_rgb(before), images.shape[2], images.shape[1])
         sounds = [
             fit_audio(_mono(name, given), len(frames) * SAMPLES_A_FRAME)
             for name, given, frames in (("past_audio", past_audio or parts.audio, before), ("audio", audio, images))
         ]
-        joined, waveform = join_clips(before, sounds[0], to_rgb(images), sounds[1], pixel_frames(past_frames))
+        joined, waveform = join_clips(before, sounds[0], images, sounds[1], pixel_frames(past_frames))
         return io.NodeOutput(joined, {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE})
 
 
 def _mono(name: str, audio: Input.Audio | None) -> Tensor:
-    """Sound (samples) at 24 kHz."""
+    """Sound (samples) at 24 kHz, in main memory."""
     given = sound(name, audio)
-    return to_model_waveform(given["waveform"][:1], given["sample_rate"])[0]
+    check_one_sound(name, given["waveform"])
+    return to_model_waveform(given["waveform"].cpu(), given["sample_rate"])[0]

@@ -41,11 +41,11 @@ def video_parts(name: str, picture: Tensor | Input.Video | None, frame_rate: flo
     return parts
 
 
-def encode_frames(vae: Any, frames: Tensor, width: int, height: int) -> Tensor:
-    """Latent (1, 48, T, h, w) of frames (4(T-1)+1, H, W, channels), cropped to the size.
+def check_vae(vae: Any) -> None:
+    """Refuse another VAE than Wan 2.2's.
 
     Raises:
-        ValueError: the VAE is not Wan 2.2's.
+        ValueError: it says what the VAE is and what to choose.
     """
     channels = getattr(vae, "latent_channels", None)
     if channels != LATENT_CHANNELS:
@@ -53,4 +53,13 @@ def encode_frames(vae: Any, frames: Tensor, width: int, height: int) -> Tensor:
             f"This VAE has {channels} latent channels, but UniAVGen needs the {LATENT_CHANNELS} of the Wan 2.2 VAE: "
             "choose wan2.2_vae.safetensors in Load VAE (the VAE of Wan 2.1 and of the 14B models is another one)."
         )
+
+
+def encode_frames(vae: Any, frames: Tensor, width: int, height: int) -> Tensor:
+    """Latent (1, 48, T, h, w) of frames (4(T-1)+1, H, W, channels), cropped to the size.
+
+    Raises:
+        ValueError: the VAE is not Wan 2.2's.
+    """
+    check_vae(vae)
     return vae.encode(crop_and_resize(to_rgb(frames), width, height))

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel
-from uniavgen_core.checks import MIN_SOUND_SAMPLES, check_finite, check_sound
+from uniavgen_core.checks import MIN_SOUND_SAMPLES, check_finite, check_one_sound, check_sound
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -37,3 +37,9 @@ def test_the_shortest_and_softest_sound_passes() -> None:
     waveform[..., 7] = -2e-4
     check_sound("voice", waveform)
     assert log_mel(waveform).shape == (1, 1, 1, 80)
+
+
+def test_several_sounds_are_refused() -> None:
+    check_one_sound("voice", torch.ones(1, 2, 500))
+    with pytest.raises(ValueError, match=r"^voice holds 3 sounds, but a clip has one: pick one, or set batch_size to 1"):
+        check_one_sound("voice", torch.ones(3, 1, 500))

@@ -99,6 +99,14 @@ def test_a_sound_that_ends_before_the_picture_is_padded() -> None:
     assert kept[0, 0, 3:].std(dim=0).max() < 1e-4
 
 
+def test_several_sounds_are_refused() -> None:
+    sounds = chirp(2 * SAMPLE_RATE).expand(2, -1, -1)
+    with pytest.raises(ValueError, match="sound holds 2 sounds"):
+        driving_mel(sounds, SAMPLE_RATE, tokens=131)
+    with pytest.raises(ValueError, match="sound holds 2 sounds"):
+        past_mel(sounds, SAMPLE_RATE, frames=32, past_frames=2)
+
+
 def test_a_past_shorter_than_what_is_kept_is_refused() -> None:
     with pytest.raises(ValueError, match="shorter than the 3 past_frames"):
         last_tokens(torch.zeros(1, 1, 40, MEL_BANDS), 3)

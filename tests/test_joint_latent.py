@@ -64,8 +64,15 @@ def test_no_time_at_all_is_an_error(seconds: float) -> None:
 @pytest.mark.parametrize("seconds", [20.07, 3600.0])
 def test_more_time_than_a_segment_is_an_error(seconds: float) -> None:
     assert clip_seconds(MAX_LATENT_FRAMES) == 20.0625
-    with pytest.raises(ValueError, match=rf"^video lasts {seconds:.2f} seconds, more than one segment .* 20\.06"):
-        check_seconds(seconds, "video")
+    with pytest.raises(ValueError, match=rf"^seconds lasts {seconds:.2f} seconds, more than one .* UniAVGen Long Form"):
+        check_seconds(seconds)
+
+
+@pytest.mark.parametrize("name", ["video", "sound"])
+def test_what_is_given_and_too_long_is_to_be_cut(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{name} lasts 30\.00 seconds, .* Cut it into parts of at most 20\.06") as error:
+        check_seconds(30.0, name)
+    assert "Long Form" not in str(error.value)
 
 
 def test_a_joint_latent_passes() -> None:

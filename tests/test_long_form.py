@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from torch import Tensor
 
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
-from uniavgen_core.long_form.maker import LongClip, Made, Order, Settings, report, silence_mel, subtitles_of
+from uniavgen_core.long_form.maker import (
+    LongClip,
+    SegmentRequest,
+    SegmentResult,
+    Settings,
+    report,
+    silence_mel,
+    subtitles_of,
+)
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.long_form.segments import Pacing, paced_to, plan_segments
+from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.media import read_video, stream_summary
 from uniavgen_core.tasks import past_tokens
@@ -31,7 +41,7 @@ class CountingHost:
 
     def __init__(self, name: str = "host", trailing_tokens: int = TRAILING_TOKENS):
         self.name, self.trailing_tokens = name, trailing_tokens
-        self.orders: list[Order] = []
+        self.orders: list[SegmentRequest] = []
 
     def identity(self) -> str:
         return self.name
@@ -39,7 +49,7 @@ class CountingHost:
     def start(self) -> tuple[Tensor, Tensor]:
         return torch.zeros(1, 48, 1, ROWS, COLUMNS), silence_mel(0)
 
-    def sample(self, order: Order) -> tuple[Tensor, Tensor]:
+    def sample(self, order: SegmentRequest) -> tuple[Tensor, Tensor]:
         self.orders.append(order)
         given = order.video.shape[2]
         last = float(order.video[0, 0, -1, 0, 0])
@@ -47,7 +57,7 @@ class CountingHost:
         video = torch.cat((order.video, (last + 0.004 * steps).expand(1, 48, -1, ROWS, COLUMNS)), dim=2)
         tokens = audio_tokens(pixel_frames(order.latent_frames)) - order.mel.shape[2]
         voice = torch.full((1, 1, tokens, 80), LOUD)
-        if tokens > self.trailing_tokens:
+        if self.trailing_tokens and tokens > self.trailing_tokens:
             voice[:, :, -self.trailing_tokens :] = silence_mel(self.trailing_tokens)
         return video, torch.cat((order.mel, voice), dim=2)
 
@@ -65,13 +75,9 @@ class CountingHost:
         return (level.unsqueeze(-1) * wave).flatten()
 
 
-def long_clip(host: CountingHost, folder: Path, script: str = SCRIPT, **changes: object) -> LongClip:
-    settings = Settings(Pacing(), LONGEST, PAST, seed=5)
-    settings = Settings(**vars(settings) | changes)  # type: ignore[arg-type]
-    lines = parse_script(script)
-    pacing = settings.pacing if settings.seconds is None else paced_to(lines, settings.pacing, settings.seconds)
-    plan = plan_segments(lines, pacing, settings.longest - (settings.seconds is not None), PAST)
-    return LongClip(host, SegmentStore(folder), plan, Settings(**vars(settings) | {"pacing": pacing}))
+def long_clip(host: CountingHost, folder: Path, script: str = SCRIPT, seconds: float | None = None) -> LongClip:
+    pacing, plan = plan_clip(parse_script(script), Pacing(), LONGEST, PAST, seconds=seconds)
+    return LongClip(host, SegmentStore(folder), plan, Settings(pacing, LONGEST, PAST, seed=5, seconds=seconds))
 
 
 @pytest.fixture
@@ -111,7 +117,7 @@ def test_words_heard_in_the_past_come_before_the_new_ones(host: CountingHost, tm
 
 def test_a_pause_is_silence_behind_the_past(host: CountingHost, tmp_path: Path) -> None:
     made = long_clip(host, tmp_path).make()
-    (place,) = (place for place, one in enumerate(made) if one.segment.silence_seconds)
+    (place,) = (place for place, one in enumerate(made) if one.segment.pause_seconds)
     silent = host.orders[place].mel[0, 0, past_tokens(PAST) :]
     # The host falls silent a tenth of a second before a segment's end.
     assert len(silent) == 50 - TRAILING_TOKENS
@@ -124,7 +130,7 @@ def test_silence_that_nobody_asked_for_is_cut_off(tmp_path: Path) -> None:
     (made,) = clip.make()
     asked = pixel_frames(host.orders[0].latent_frames) / FRAME_RATE
     assert made.seconds == pytest.approx(asked - 0.5)
-    assert clip.store.read(made.key).facts.latent_frames == host.orders[0].latent_frames - 2
+    assert clip.store.read(made.key).metadata.latent_frames == host.orders[0].latent_frames - 2
 
 
 def test_nobody_speaks_in_a_segment_of_silence(host: CountingHost, tmp_path: Path) -> None:
@@ -158,7 +164,7 @@ def test_a_length_that_is_asked_for_is_right_to_one_frame(host: CountingHost, tm
     assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=1e-3)
 
 
-def keys(made: list[Made]) -> list[str]:
+def keys(made: list[SegmentResult]) -> list[str]:
     return [one.key for one in made]
 
 
@@ -213,3 +219,48 @@ def test_report_and_subtitles_say_what_is_said_when(host: CountingHost, tmp_path
     assert " ".join(line for line in text.splitlines() if line and line[0].isalpha()) == " ".join(
         one.segment.words for one in made
     )
+
+
+def silent_runs(clip: LongClip, made: list[SegmentResult]) -> list[float]:
+    """Lengths in seconds of the silences between what is said."""
+    sound = torch.cat([piece[0] for piece in clip._sound(made)])
+    loud = sound[: len(sound) // HOP_LENGTH * HOP_LENGTH].view(-1, HOP_LENGTH).abs().amax(dim=1) > 1e-3
+    edges = loud.int().diff().nonzero().flatten().tolist()
+    starts_loud = bool(loud[0])
+    gaps = list(zip(edges[not starts_loud :: 2], edges[1 + (not starts_loud) :: 2], strict=False))
+    return [(end - start) / 100 for start, end in gaps]
+
+
+@pytest.mark.parametrize("trailing_tokens", [0, 1, 10, 30, 100])
+@pytest.mark.parametrize("pause", [0.2, 0.5, 1.0, 1.5, 2.5, 5.0])
+def test_a_pause_is_as_long_as_asked(tmp_path: Path, trailing_tokens: int, pause: float) -> None:
+    host = CountingHost(trailing_tokens=trailing_tokens)
+    clip = long_clip(host, tmp_path, f"A woman. | One two three four. [pause {pause}] Five six seven eight.")
+    longest = max(silent_runs(clip, clip.make()))
+    assert longest == pytest.approx(pause, abs=0.1)
+
+
+def random_script(random: Random) -> str:
+    def passage() -> str:
+        words = " ".join("a" * random.randint(1, 8) for _ in range(random.randint(1, 9)))
+        return random.choice(["", f"[pause {random.randint(1, 20) / 10}] "]) + words
+
+    lines = [" ".join(passage() for _ in range(random.randint(1, 3))) for _ in range(random.randint(1, 4))]
+    return "\n".join(f"A person. | {line}" for line in lines)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_any_script_gives_a_clip_of_the_length_that_is_asked_for(tmp_path: Path, seed: int) -> None:
+    random = Random(seed)
+    host = CountingHost(trailing_tokens=random.choice([0, 10, 60]))
+    script, seconds = random_script(random), round(random.uniform(1, 15), 2)
+    try:
+        clip = long_clip(host, tmp_path, script, seconds)
+    except ValueError as error:
+        assert "The script wants about" in str(error) or "ask for fewer seconds" in str(error)
+        return
+    made = clip.make()
+    assert sum(one.seconds for one in made) == pytest.approx(seconds, abs=1 / FRAME_RATE)
+    assert sum(len(piece[0]) for piece in clip._sound(made)) == round(sum(one.seconds for one in made) * SAMPLE_RATE)
+    times = re.findall(r"(\d\d:\d\d:\d\d,\d\d\d)", subtitles_of(made))
+    assert times == sorted(times)

@@ -83,12 +83,12 @@ def test_chinese_is_cut_between_words() -> None:
 
 def test_a_pause_parts_a_line_and_a_long_one_is_a_segment_of_its_own() -> None:
     plan = plan_segments(parse_script("a | One. [pause 0.5] Two. [pause 10] [pause 1]"), Pacing(), FRAMES, PAST)
-    assert [(segment.words, segment.silence_seconds) for segment in plan] == [
+    assert [(segment.words, segment.pause_seconds) for segment in plan] == [
         ("One.", 0.0),
         ("Two.", 0.5),
         ("", ROOM),
-        ("", ROOM),
-        ("", 2.0),
+        ("", 2 * ROOM),
+        ("", 11.0),
     ]
     assert sum(segment.seconds for segment in plan) == pytest.approx(11.5 + Pacing().seconds("One.") * 2)
 

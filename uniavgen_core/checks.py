@@ -45,3 +45,16 @@ def check_sound(name: str, waveform: Tensor) -> None:
     check_finite(name, waveform)
     if waveform.abs().max() < SILENCE_PEAK:
         raise ValueError(f"{name} is silent: give a sound in which somebody speaks.")
+
+
+def check_one_sound(name: str, sounds: Tensor) -> None:
+    """Refuse a batch (sounds, ...) where only one sound has a place: which one is for the user to say.
+
+    Raises:
+        ValueError: there are several; the message names the input.
+    """
+    if len(sounds) > 1:
+        raise ValueError(
+            f"{name} holds {len(sounds)} sounds, but a clip has one: pick one, or set batch_size to 1 in the UniAVGen "
+            "Latent that they were made with."
+        )

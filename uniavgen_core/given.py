@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .audio.mel import log_mel, peak_scale, to_model_waveform
-from .checks import check_sound
+from .checks import check_one_sound, check_sound
 from .config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, latent_frames, pixel_frames
 from .media import fit_audio
 from .tasks import past_tokens
@@ -55,31 +55,33 @@ def past_pictures(frames: Tensor, past_frames: int) -> Tensor:
 
 
 def driving_mel(waveform: Tensor, sample_rate: int, tokens: int) -> Tensor:
-    """Natural log-mel (1, 1, L, 80) of a whole sound (batch, channels, samples), cut or padded with silence to L.
+    """Natural log-mel (1, 1, L, 80) of a whole sound (1, channels, samples), cut or padded with silence to L.
 
-    The batch's first is used, its peak scaled.
+    Its peak is scaled.
 
     Raises:
-        ValueError: the sound is empty, silent or not of numbers.
+        ValueError: the sound is empty, silent or not of numbers, or there are several.
     """
+    check_one_sound("sound", waveform)
     check_sound("sound", waveform)
-    sound = peak_scale(to_model_waveform(waveform[:1], sample_rate))
+    sound = peak_scale(to_model_waveform(waveform, sample_rate))
     return log_mel(fit_audio(sound, tokens * HOP_LENGTH)).unsqueeze(1)
 
 
 def past_mel(waveform: Tensor, sample_rate: int, frames: int, past_frames: int) -> Tensor:
-    """Natural log-mel (1, 1, m, 80) of the sound (batch, channels, samples) of a clip's last k latent frames.
+    """Natural log-mel (1, 1, m, 80) of the sound (1, channels, samples) of a clip's last k latent frames.
 
-    The batch's first is used. The whole sound has one gain, which scales its peak.
+    The whole sound has one gain, which scales its peak.
 
     Args:
         frames: frames of the whole clip at 16 a second; the sound is cut or padded with silence to them.
 
     Raises:
-        ValueError: the sound is empty, silent or not of numbers.
+        ValueError: the sound is empty, silent or not of numbers, or there are several.
     """
+    check_one_sound("sound", waveform)
     check_sound("sound", waveform)
-    sound = fit_audio(peak_scale(to_model_waveform(waveform[:1], sample_rate)), frames * SAMPLES_A_FRAME)
+    sound = fit_audio(peak_scale(to_model_waveform(waveform, sample_rate)), frames * SAMPLES_A_FRAME)
     start = (frames - pixel_frames(past_frames)) * SAMPLES_A_FRAME
     context = min(CONTEXT_TOKENS, start // HOP_LENGTH)
     mel = log_mel(sound[:, start - context * HOP_LENGTH :])

@@ -69,9 +69,12 @@ def check_seconds(seconds: float, name: str = "seconds") -> int:
         raise ValueError(f"{name} lasts {seconds:g} seconds: ask for more than 0, or let the length be automatic.")
     frames = latent_frames_for_seconds(seconds)
     if frames > MAX_LATENT_FRAMES:
+        advice = "Make a longer clip with UniAVGen Long Form."
+        if name != "seconds":
+            advice = f"Cut it into parts of at most {longest:.2f} seconds."
         raise ValueError(
-            f"{name} lasts {seconds:.2f} seconds, more than one segment takes, which is {longest:.2f}. The model was "
-            "trained on clips of 5 seconds. Make a longer clip with UniAVGen Long Form, or cut what is given."
+            f"{name} lasts {seconds:.2f} seconds, more than one segment takes, which is {longest:.2f}. {advice} The "
+            "model was trained on clips of 5 seconds."
         )
     return frames
 

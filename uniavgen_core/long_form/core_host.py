@@ -17,7 +17,7 @@ from ..speech.prompt import negative_symbols, positive_symbols
 from ..speech.text import detect_language
 from ..tasks import kept_prefix
 from ..tiny.bundle import TinyBundle
-from .maker import Order
+from .maker import SegmentRequest
 
 
 class CoreHost:
@@ -36,24 +36,26 @@ class CoreHost:
 
     def identity(self) -> str:
         request = self.request
-        portrait = hashlib.sha256(self.portrait.numpy().tobytes()).hexdigest()
-        return repr((portrait, request.width, request.height, request.steps, request.shift, request.guidance))
+        parts = (self.bundle.model, self.bundle.codec, self.bundle.caption_encoder)
+        tensors = [self.portrait, *(tensor for part in parts for tensor in part.state_dict().values())]
+        digest = hashlib.sha256(b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors)).hexdigest()
+        return repr((digest, request.width, request.height, request.steps, request.shift, request.guidance))
 
     @torch.no_grad()
-    def sample(self, order: Order) -> tuple[Tensor, Tensor]:
-        shapes = stream_shapes(order.latent_frames, self.request.width, self.request.height)
+    def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
+        shapes = stream_shapes(request.latent_frames, self.request.width, self.request.height)
         video, audio = torch.zeros(shapes[0]), torch.zeros(shapes[1])
-        video[:, :, : order.video.shape[2]] = order.video
-        audio[:, :, : order.mel.shape[2]] = normalise_mel(order.mel)
-        kept = kept_prefix(order.latent_frames, shapes[1][2], order.video.shape[2], order.mel.shape[2])
+        video[:, :, : request.video.shape[2]] = request.video
+        audio[:, :, : request.mel.shape[2]] = normalise_mel(request.mel)
+        kept = kept_prefix(request.latent_frames, shapes[1][2], request.video.shape[2], request.mel.shape[2])
         clip = Clip(video, audio, kept, self.portrait)
-        language = detect_language(order.words)
+        language = detect_language(request.words)
         silent = negative_symbols(language)
-        spoken = positive_symbols(order.words, language) if order.words else silent
+        spoken = positive_symbols(request.words, language) if request.words else silent
         streams = sample_euler(
-            self.bundle.model, clip, pipeline.draw_noise(shapes, order.seed),
+            self.bundle.model, clip, pipeline.draw_noise(shapes, request.seed),
             flow_sigmas(self.request.steps, self.request.shift),
-            pipeline.condition(self.bundle, order.caption, spoken), pipeline.condition(self.bundle, "", silent),
+            pipeline.condition(self.bundle, request.caption, spoken), pipeline.condition(self.bundle, "", silent),
             self.request.guidance,
         )  # fmt: skip
         video, audio = clip.put_back(*streams)

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -22,23 +21,25 @@ from ..config import (
     SAMPLE_RATE,
     audio_tokens,
     clip_seconds,
-    latent_frames_for_seconds,
     pixel_frames,
 )
 from ..given import SAMPLES_A_FRAME
 from ..joint_latent import last_tokens
 from ..media import fit_audio, join_videos
+from ..tasks import past_tokens
 from .seams import Colours, correct_colours, correct_loudness, crossfade, loud_db, voice_db, voiced_span
 from .segments import LATENT_SECONDS, Pacing, Segment, new_frames, words_in_the_past
-from .store import Facts, Finished, SegmentStore
+from .store import SegmentMetadata, SegmentStore, StoredSegment
 from .subtitles import subtitles
 
+SEEDS = 2**64
+"""Seeds are below this number."""
 LONGEST_PAUSE_SECONDS = {"within a passage": 0.1, "between lines": 0.3}
 """Silence that may follow a segment's words where the script asks for none; more is cut off, in whole latent frames."""
 
 
 @dataclass(frozen=True)
-class Order:
+class SegmentRequest:
     """A clip to sample, and what is given of it: latent frames (1, 48, n, h, w) and natural log-mel (1, 1, m, 80)."""
 
     latent_frames: int
@@ -53,12 +54,12 @@ class Host(Protocol):
     """What samples, encodes and decodes."""
 
     def start(self) -> tuple[Tensor, Tensor]:
-        """What the first segment is given: latent frames and mel as in `Order`."""
+        """What the first segment is given: latent frames and mel as in `SegmentRequest`."""
 
     def identity(self) -> str:
-        """A text that is another one whenever the host would make something else of an order."""
+        """A text that is another one whenever the host would make something else of a request."""
 
-    def sample(self, order: Order) -> tuple[Tensor, Tensor]:
+    def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
         """Video latent (1, 48, T, h, w) and natural log-mel (1, 1, L, 80)."""
 
     def encode(self, frames: Tensor) -> Tensor:
@@ -90,7 +91,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Made:
+class SegmentResult:
     """A segment of the finished clip."""
 
     segment: Segment
@@ -100,6 +101,8 @@ class Made:
     """Second of the clip at which what the segment adds begins."""
     seconds: float
     """Length of what it adds."""
+    silence: float
+    """Seconds of silence before its words."""
     was_kept: bool
     """Whether it was there already."""
 
@@ -109,17 +112,15 @@ class LongClip:
 
     def __init__(self, host: Host, store: SegmentStore, plan: Sequence[Segment], settings: Settings):
         self.host, self.store, self.plan, self.settings = host, store, plan, settings
-        ends = list(accumulate(segment.seconds for segment in plan))
-        self.ends = [end * (settings.seconds or ends[-1]) / ends[-1] for end in ends]
 
-    def make(self, progress: Callable[[int], None] = lambda place: None) -> list[Made]:
+    def make(self, progress: Callable[[int], None] = lambda place: None) -> list[SegmentResult]:
         """All segments; those that are kept already are not made again.
 
         Args:
             progress: called with the place of each segment in the plan when it is there.
         """
-        made: list[Made] = []
-        before: Finished | None = None
+        results: list[SegmentResult] = []
+        before: StoredSegment | None = None
         key, start = self._first_key(), 0.0
         for place, segment in enumerate(self.plan):
             key = self._key(key, place)
@@ -127,29 +128,30 @@ class LongClip:
             if not was_kept:
                 self._make(place, key, start, before)
             before = self.store.read(key)
-            made.append(Made(segment, key, self._seed(place), start, before.facts.added / FRAME_RATE, was_kept))
-            start += made[-1].seconds
+            seconds, silence = before.metadata.added / FRAME_RATE, before.metadata.silence
+            results.append(SegmentResult(segment, key, self._seed(place), start, seconds, silence, was_kept))
+            start += seconds
             progress(place)
-        return made
+        return results
 
-    def write(self, made: Sequence[Made], path: Path) -> None:
+    def write(self, results: Sequence[SegmentResult], path: Path) -> None:
         """The whole clip as an MP4 file; however long it is, one segment is held at a time."""
-        join_videos([self.store.video(one.key) for one in made], path, self._sound(made), SAMPLE_RATE)
+        join_videos([self.store.video(one.key) for one in results], path, self._sound(results), SAMPLE_RATE)
 
     def _first_key(self) -> str:
-        facts = [self.host.identity(), repr(self.settings.pacing), self.settings.past_frames, self.settings.seconds]
-        return _digest(facts)
+        return _digest([self.host.identity(), repr(self.settings)])
 
     def _key(self, before: str, place: int) -> str:
         segment = self.plan[place]
-        facts = [segment.line.caption, segment.words, segment.silence_seconds, segment.seconds, self._seed(place)]
-        return _digest([before, *facts, self._pause_after(place)])
+        planned = [segment.line.caption, segment.words, segment.pause_seconds, segment.seconds, segment.latent_frames]
+        return _digest([before, *planned, self._seed(place), self._pause_after(place), place + 1 == len(self.plan)])
 
     def _seed(self, place: int) -> int:
         line = self.plan[place].line
-        if line.seed is None:
-            return self.settings.seed + place
-        return line.seed + sum(segment.line is line for segment in self.plan[:place])
+        first = self.settings.seed + place
+        if line.seed is not None:
+            first = line.seed + sum(segment.line is line for segment in self.plan[:place])
+        return first % SEEDS
 
     def _pause_after(self, place: int) -> float:
         """Seconds of silence that may be behind a segment's words."""
@@ -157,118 +159,143 @@ class LongClip:
             return LONGEST_PAUSE_SECONDS["between lines"]
         segment, following = self.plan[place : place + 2]
         same = segment.line is following.line
-        return following.silence_seconds or LONGEST_PAUSE_SECONDS["within a passage" if same else "between lines"]
+        return following.pause_seconds or LONGEST_PAUSE_SECONDS["within a passage" if same else "between lines"]
 
-    def _make(self, place: int, key: str, start: float, before: Finished | None) -> None:
-        order = self._first_order() if before is None else self._next_order(place, start, before)
-        video, mel = self.host.sample(order)
-        loud = loud_db(mel[0, 0]) if self.plan[place].words or before is None else before.facts.loud_db
-        frames = self._worth_keeping(place, order, mel[0, 0], loud)
+    def _is_exact(self, place: int) -> bool:
+        """Whether the script says how long the silence behind a segment is: what lacks is added to the next one."""
+        return place + 1 < len(self.plan) and self.plan[place + 1].pause_seconds > 0
+
+    def _make(self, place: int, key: str, start: float, before: StoredSegment | None) -> None:
+        segment = self.plan[place]
+        request = self._first_request() if before is None else self._next_request(place, before)
+        video, mel = self.host.sample(request)
+        # Where nobody speaks, loud is what was loud before.
+        loud = loud_db(mel[0, 0]) if segment.words or before is None else before.metadata.loud_db
+        frames = self._worth_keeping(place, request, mel[0, 0], loud)
         tokens = audio_tokens(pixel_frames(frames))
-        finished, added = self._finish(place, order, video[:, :, :frames], mel[:, :, :tokens], loud, before)
+        stored, added = self._finish(place, request, video[:, :, :frames], mel[:, :, :tokens], loud, before)
         if self.settings.seconds is not None and place + 1 == len(self.plan):
             added = added[: round((self.settings.seconds - start) * FRAME_RATE)]
-        facts = replace(finished.facts, added=len(added))
-        self.store.write(key, replace(finished, facts=facts), added)
+        self.store.write(key, replace(stored, metadata=replace(stored.metadata, added=len(added))), added)
 
-    def _first_order(self) -> Order:
+    def _first_request(self) -> SegmentRequest:
         segment = self.plan[0]
         video, mel = self.host.start()
         given = video.shape[2]
-        frames = given + new_frames(segment.seconds) if mel.shape[2] else latent_frames_for_seconds(segment.seconds)
-        frames = min(self.settings.longest, max(frames, given + 1, self.settings.past_frames))
-        mel = self._with_silence(mel, segment.silence_seconds, frames, spoken=bool(segment.words))
-        return Order(frames, video, mel, segment.line.caption, segment.words, self._seed(0))
+        if segment.latent_frames is not None:
+            frames = given + segment.latent_frames
+        else:
+            frames = given + new_frames(segment.seconds - (0 if mel.shape[2] else clip_seconds(given)))
+            frames = min(self.settings.longest, max(frames, given + 1, self.settings.past_frames))
+        return self._request(0, frames, video, mel, segment.pause_seconds, segment.words)
 
-    def _next_order(self, place: int, start: float, before: Finished) -> Order:
-        segment, facts, past = self.plan[place], before.facts, self.settings.past_frames
-        length = clip_seconds(facts.latent_frames)
-        silence = max(0.0, segment.silence_seconds - (length - facts.voiced[1])) if segment.words else segment.seconds
-        frames = past + self._frames_to_add(place, start, segment.seconds - segment.silence_seconds + silence)
-        mel = self._with_silence(before.past_mel[None, None], silence, frames, spoken=bool(segment.words))
-        heard = words_in_the_past(facts.words, facts.voiced, length - clip_seconds(past), self.settings.pacing)
+    def _next_request(self, place: int, before: StoredSegment) -> SegmentRequest:
+        segment, metadata, past = self.plan[place], before.metadata, self.settings.past_frames
+        silence = max(0.0, segment.pause_seconds - metadata.trailing) if segment.pause_seconds else 0.0
+        added = segment.latent_frames or self._frames_to_add(place, silence)
+        length = clip_seconds(metadata.latent_frames)
+        heard = words_in_the_past(metadata.words, metadata.voiced, length - clip_seconds(past), self.settings.pacing)
         words = " ".join(filter(None, (heard, segment.words)))
-        return Order(frames, self.host.encode(before.past), mel, segment.line.caption, words, self._seed(place))
+        video = self.host.encode(before.past)
+        return self._request(place, past + added, video, before.past_mel[None, None], silence, words)
 
-    def _frames_to_add(self, place: int, start: float, seconds: float) -> int:
-        """Latent frames of a segment behind its past."""
-        if self.settings.seconds is None:
-            return new_frames(seconds)
-        wanted = (self.ends[place] - start) / LATENT_SECONDS
-        is_last = place + 1 == len(self.plan)
-        room = self.settings.longest - self.settings.past_frames
-        return min(room, max(1, math.ceil(round(wanted, 6)) if is_last else round(wanted)))
+    def _frames_to_add(self, place: int, silence: float) -> int:
+        """Latent frames of a segment behind its past, where they follow from its silence and its words."""
+        words = self.plan[place].words
+        if not words and self._is_exact(place):
+            # What lacks to the pause is before the words that follow, to the token.
+            return max(1, math.floor(round(silence / LATENT_SECONDS, 6)))
+        frames = new_frames(silence + self.settings.pacing.seconds(words))
+        return min(frames, self.settings.longest - self.settings.past_frames)
 
-    @staticmethod
-    def _with_silence(mel: Tensor, seconds: float, frames: int, spoken: bool) -> Tensor:
-        """Given sound, and the silence behind it: so many seconds, or, where nobody speaks, the whole clip."""
+    def _request(
+        self, place: int, frames: int, video: Tensor, mel: Tensor, silence: float, words: str
+    ) -> SegmentRequest:
+        """A request whose given sound is followed by silence: so many seconds, or all of it where nobody speaks."""
         room = audio_tokens(pixel_frames(frames)) - mel.shape[2]
-        tokens = min(room, round(seconds * AUDIO_TOKENS_PER_SECOND)) if spoken else room
-        return torch.cat((mel, silence_mel(tokens)), dim=2)
+        tokens = round(silence * AUDIO_TOKENS_PER_SECOND) if self.plan[place].words else room
+        mel = torch.cat((mel, silence_mel(min(room, tokens))), dim=2)
+        return SegmentRequest(frames, video, mel, self.plan[place].line.caption, words, self._seed(place))
 
-    def _worth_keeping(self, place: int, order: Order, mel: Tensor, loud: float) -> int:
+    def _worth_keeping(self, place: int, request: SegmentRequest, mel: Tensor, loud: float) -> int:
         """Latent frames of a segment without the silence at its end that nobody asked for."""
         if self.settings.seconds is not None or not self.plan[place].words:
-            return order.latent_frames
-        trailing = clip_seconds(order.latent_frames) - voiced_span(mel, loud)[1] - self._pause_after(place)
-        least = max(order.video.shape[2] + 1, self.settings.past_frames)
-        return max(least, order.latent_frames - max(0, int(trailing / LATENT_SECONDS)))
+            return request.latent_frames
+        surplus = clip_seconds(request.latent_frames) - voiced_span(mel, loud)[1] - self._pause_after(place)
+        whole = math.ceil if self._is_exact(place) else math.floor
+        least = max(request.video.shape[2] + 1, self.settings.past_frames)
+        return max(least, request.latent_frames - max(0, whole(surplus / LATENT_SECONDS)))
 
     def _finish(
-        self, place: int, order: Order, video: Tensor, mel: Tensor, loud: float, before: Finished | None
-    ) -> tuple[Finished, Tensor]:
+        self, place: int, request: SegmentRequest, video: Tensor, mel: Tensor, loud: float, before: StoredSegment | None
+    ) -> tuple[StoredSegment, Tensor]:
         """A sampled segment with its corrections, and the frames that it adds."""
-        segment, past = self.plan[place], self.settings.past_frames
+        segment, past, kept_tokens = self.plan[place], self.settings.past_frames, request.mel.shape[2]
         frames = self.host.decode_picture(video)
         log, sound = mel[0, 0], fit_audio(self.host.decode_sound(mel), len(frames) * SAMPLES_A_FRAME)
-        levels = dict(before.facts.levels) if before is not None else {}
+        levels = dict(before.metadata.levels) if before is not None else {}
         colours = Colours.of(frames) if before is None else before.colours
-        if before is None:
-            added, shown = frames, frames
-        else:
+        added = shown = frames
+        if before is not None:
             given = pixel_frames(past)
             added = correct_colours(frames[given:], frames[:given], before.past, before.colours)
             shown = torch.cat((before.past, added))
         if segment.words and segment.line.caption in levels:
-            log, sound = correct_loudness(log, sound, levels[segment.line.caption], order.mel.shape[2])
+            log, sound = correct_loudness(log, sound, levels[segment.line.caption], kept_tokens)
         elif segment.words:
-            levels[segment.line.caption] = voice_db(log[order.mel.shape[2] :])
-        facts = Facts(
-            latent_frames=video.shape[2], added=len(added), words=order.words, voiced=voiced_span(log, loud),
-            loud_db=loud, levels=levels,
-        )  # fmt: skip
+            levels[segment.line.caption] = voice_db(log[kept_tokens:])
+        metadata = self._metadata(place, request, video.shape[2], len(added), log, loud, levels, before)
         end = shown[-pixel_frames(past) :]
-        return Finished(facts, sound, end, last_tokens(log[None, None], past)[0, 0], colours), added
+        return StoredSegment(metadata, sound, end, last_tokens(log[None, None], past)[0, 0], colours), added
 
-    def _sound(self, made: Sequence[Made]) -> Iterator[Tensor]:
+    def _metadata(
+        self, place: int, request: SegmentRequest, frames: int, added: int, mel: Tensor, loud: float,
+        levels: dict[str, float], before: StoredSegment | None,
+    ) -> SegmentMetadata:  # fmt: skip
+        segment, voiced = self.plan[place], voiced_span(mel, loud)
+        silent_before = before.metadata.trailing if before is not None else 0.0
+        given_tokens = past_tokens(self.settings.past_frames) if before is not None else self.host.start()[1].shape[2]
+        return SegmentMetadata(
+            latent_frames=frames,
+            added=added,
+            words=request.words,
+            voiced=voiced,
+            silence=(request.mel.shape[2] - given_tokens) / AUDIO_TOKENS_PER_SECOND,
+            trailing=clip_seconds(frames) - voiced[1] if segment.words else silent_before + added / FRAME_RATE,
+            loud_db=loud,
+            levels=levels,
+        )
+
+    def _sound(self, results: Sequence[SegmentResult]) -> Iterator[Tensor]:
         """Pieces (1, samples) of the whole sound, exactly as long as the frames."""
         overlap = pixel_frames(self.settings.past_frames) * SAMPLES_A_FRAME
-        missing = sum(round(one.seconds * SAMPLE_RATE) for one in made)
+        missing = sum(round(one.seconds * SAMPLE_RATE) for one in results)
         tail = torch.zeros(0)
-        for one in made:
+        for one in results:
             sound = self.store.read(one.key).sound
             if len(tail):
                 sound = torch.cat((crossfade(tail, sound[:overlap], SAMPLE_RATE), sound[overlap:]))
-            piece, tail = sound[:-overlap], sound[-overlap:]
+            piece, tail = sound[:-overlap][:missing], sound[-overlap:]
             missing -= len(piece)
             if len(piece):
                 yield piece.unsqueeze(0)
-        yield fit_audio(tail, missing).unsqueeze(0)
+        if missing:
+            yield fit_audio(tail, missing).unsqueeze(0)
 
 
-def report(made: Sequence[Made]) -> str:
+def report(results: Sequence[SegmentResult]) -> str:
     """What is said when, one line a segment."""
     return "\n".join(
         f"{one.start:7.2f} to {one.start + one.seconds:7.2f} s  line {one.segment.line.number}  seed {one.seed}  "
         f"{'kept' if one.was_kept else 'made'}  {one.segment.words or '(silence)'}"
-        for one in made
+        for one in results
     )
 
 
-def subtitles_of(made: Sequence[Made]) -> str:
+def subtitles_of(results: Sequence[SegmentResult]) -> str:
     """SubRip subtitles of the clip."""
     return subtitles(
-        (one.start + one.segment.silence_seconds, one.start + one.seconds, one.segment.words) for one in made
+        (one.start + min(one.silence, one.seconds), one.start + one.seconds, one.segment.words) for one in results
     )
 
 

@@ -30,8 +30,10 @@ LOUD_QUANTILE = 0.95
 CROSSFADE_SECONDS = 0.04
 LEAST_DEVIATION = 1e-3
 SILENT_RMS = 1e-3
-JOIN_GAIN_LIMIT = 8.0
+JOIN_GAIN_LIMIT = 3.0
 """A continuation's sound is made louder or softer by this factor at most."""
+LEVEL_BLOCK = SAMPLE_RATE // 50
+"""Samples of which a level is measured: 20 ms."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,37 @@ def join_clips(past: Tensor, past_sound: Tensor, frames: Tensor, sound: Tensor, 
             f"The clips share {shared} frames, but the past has {len(past)} and the continuation {len(frames)}: set "
             "past_frames as in UniAVGen Latent."
         )
-    added = correct_colours(frames[shared:], frames[:shared], past[-shared:], Colours.of(past))
+    # Not the whole past: its earlier scenes say nothing about how the continuation should look.
+    recent = Colours.of(past[-max(shared, len(frames) - shared) :])
+    added = correct_colours(frames[shared:], frames[:shared], past[-shared:], recent)
     overlap = shared * SAMPLES_A_FRAME
-    before, after = past_sound[-overlap:], sound[:overlap]
-    gain = before.square().mean().sqrt() / after.square().mean().sqrt().clamp_min(SILENT_RMS)
-    if before.square().mean().sqrt() > SILENT_RMS:
-        sound = sound * gain.clamp(1 / JOIN_GAIN_LIMIT, JOIN_GAIN_LIMIT)
-    seam = crossfade(before, sound[:overlap], SAMPLE_RATE)
+    sound = sound * join_gain(past_sound, sound[:overlap])
+    seam = crossfade(past_sound[-overlap:], sound[:overlap], SAMPLE_RATE)
     return torch.cat((past, added)), torch.cat((past_sound[:-overlap], seam, sound[overlap:]))
+
+
+def join_gain(past: Tensor, shared: Tensor) -> float:
+    """Factor that brings a continuation's sound to the loudness of its past, 1 where nothing tells it.
+
+    It is measured where the past is loud: near silence, noise would decide. The model's sound is at full scale, so a
+    past that is softer as a whole makes it softer beyond the limit.
+
+    Args:
+        past: the past's sound (samples).
+        shared: how its end sounds in the continuation (fewer samples).
+    """
+    whole, before, after = (
+        part.unfold(0, LEVEL_BLOCK, LEVEL_BLOCK) for part in (past, past[-len(shared) :], shared)
+    )
+    loudest = float(_rms(whole).max())
+    loud = _rms(before) > max(SILENT_RMS, loudest * 10 ** (-VOICE_FLOOR_DB / 20))
+    wanted, level = float(_rms(before[loud].flatten())), float(_rms(after[loud].flatten()))
+    if not loud.any() or level < SILENT_RMS:
+        return 1.0
+    softest = min(1.0, float(past.abs().max())) / JOIN_GAIN_LIMIT
+    return min(max(wanted / level, softest), JOIN_GAIN_LIMIT)
+
+
+def _rms(sound: Tensor) -> Tensor:
+    """Root mean square over the last dimension."""
+    return sound.square().mean(dim=-1).sqrt()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..config import FRAME_RATE, TEMPORAL_COMPRESSION, clip_seconds
+from ..config import FRAME_RATE, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
 from ..speech.duration import HURRY, speech_seconds
 from ..speech.text import detect_language, words_of
 from .script import Line, Passage
@@ -23,14 +23,16 @@ SENTENCE_PULL, CLAUSE_PULL = 0.45, 0.3
 
 @dataclass(frozen=True)
 class Segment:
-    """One clip of a long one. Its seconds follow those of the segment before."""
+    """One clip of a long one, as it is planned."""
 
     line: Line
     words: str
-    silence_seconds: float
-    """Silence before the words, from the end of what was said before."""
+    pause_seconds: float
+    """Silence that the script wants between the last words and this segment's, or its end where nobody speaks."""
     seconds: float
-    """What the segment adds to the clip: the silence and the words."""
+    """What the segment adds to the clip: its share of the pause, and the words."""
+    latent_frames: int | None = None
+    """Latent frames that it adds, where the length of the whole clip is given."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,39 @@ def new_frames(seconds: float) -> int:
     return max(1, math.ceil(round(seconds / LATENT_SECONDS, 6)))
 
 
+def plan_clip(
+    lines: Sequence[Line],
+    pacing: Pacing,
+    longest: int,
+    past_frames: int,
+    given_frames: int = 1,
+    seconds: float | None = None,
+) -> tuple[Pacing, list[Segment]]:
+    """The segments of a script, and the pacing that they are made with.
+
+    Args:
+        seconds: length of the whole clip, over which the words are spread; None makes it as long as they take.
+            Others as in `plan_segments`.
+
+    Raises:
+        ValueError: as in `plan_segments`, or the words do not fit the length.
+    """
+    if seconds is None:
+        return pacing, plan_segments(lines, pacing, longest, past_frames, given_frames)
+    start = pixel_frames(given_frames)
+    # A portrait is shown while the words begin, a past is not.
+    pacing = paced_to(lines, pacing, seconds if given_frames == 1 else seconds - start / FRAME_RATE)
+    # Whole latent frames are counted over the whole clip, so that a segment may get one more than its words take.
+    plan = plan_segments(lines, pacing, longest - 1, past_frames, given_frames)
+    wanted = math.ceil((round(seconds * FRAME_RATE) - start) / TEMPORAL_COMPRESSION)
+    return pacing, allot(plan, pacing, wanted, longest, past_frames, given_frames)
+
+
 def paced_to(lines: Sequence[Line], pacing: Pacing, seconds: float) -> Pacing:
     """The pacing with which a script lasts so many seconds.
 
     Raises:
-        ValueError: nothing is said, the pauses leave no time, or the words would have to be hurried too much.
+        ValueError: nothing is said, or the words would have to be hurried too much.
     """
     passages = [passage for line in lines for passage in line.passages]
     silent = sum(passage.silence_seconds for passage in passages)
@@ -71,57 +101,97 @@ def paced_to(lines: Sequence[Line], pacing: Pacing, seconds: float) -> Pacing:
     if not spoken:
         raise ValueError("The script says nothing, so its length follows from its pauses: leave seconds at 0.")
     if spoken > (seconds - silent) * HURRY:
-        raise ValueError(
-            f"The script wants about {silent + spoken:.1f} seconds, {silent:.1f} of them pauses: ask for more than "
-            f"{seconds:g}, or shorten it."
-        )
+        raise _too_short(silent + spoken, silent)
     return replace(pacing, stretch=(seconds - silent) / spoken)
 
 
+def _too_short(wanted: float, silent: float) -> ValueError:
+    return ValueError(
+        f"The script wants about {wanted:.1f} seconds, {silent:.1f} of them pauses: ask for more, or shorten it."
+    )
+
+
 def plan_segments(
-    lines: Sequence[Line], pacing: Pacing, first_frames: int, past_frames: int, given_frames: int = 1
+    lines: Sequence[Line], pacing: Pacing, longest: int, past_frames: int, given_frames: int = 1
 ) -> list[Segment]:
     """The segments of a script, each short enough for its latent frames.
 
     Args:
         lines: of `parse_script`.
-        first_frames: latent frames of the first segment, which is also the longest that any may be.
-        past_frames: latent frames that each later segment keeps of the one before.
+        longest: latent frames that a segment may have, its past included.
+        past_frames: latent frames that each segment but the first keeps of the one before.
         given_frames: latent frames that the first one is given.
 
     Raises:
         ValueError: a segment is no longer than its past, or a single word is longer than a segment.
     """
-    room = (first_frames - past_frames) * LATENT_SECONDS
+    room = (longest - past_frames) * LATENT_SECONDS
     if room <= 0:
         raise ValueError(
-            f"A segment lasts {clip_seconds(first_frames):.2f} seconds, and its kept past "
+            f"A segment lasts {clip_seconds(longest):.2f} seconds, and its kept past "
             f"{clip_seconds(past_frames):.2f} of them: give a longer first LATENT, or keep fewer past_frames."
         )
     passages = [(line, passage) for line in lines for passage in line.passages]
     # Where only a portrait is given, the whole first segment is new.
     first = _as_one(*passages[0], pacing, room + (past_frames - given_frames) * LATENT_SECONDS)
-    rest = passages[len(first) :]
-    return first + [segment for passage in rest for segment in _of_passage(*passage, pacing, room)]
+    segments, pause = list(first), 0.0
+    for line, passage in passages[len(first) :]:
+        segments += _of_passage(line, passage, pause, pacing, room)
+        pause = 0.0 if passage.words else pause + passage.silence_seconds
+    return segments
 
 
 def _as_one(line: Line, passage: Passage, pacing: Pacing, room: float) -> list[Segment]:
-    """The passage as one segment, or none where it does not fit."""
+    """The passage as one segment, or none where it does not fit or nobody speaks."""
     seconds = passage.silence_seconds + pacing.seconds(passage.words)
-    return [Segment(line, passage.words, passage.silence_seconds, seconds)] if seconds <= room else []
+    if not passage.words or seconds > room:
+        return []
+    return [Segment(line, passage.words, passage.silence_seconds, seconds)]
 
 
-def _of_passage(line: Line, passage: Passage, pacing: Pacing, room: float) -> Iterator[Segment]:
+def _of_passage(line: Line, passage: Passage, pause: float, pacing: Pacing, room: float) -> Iterator[Segment]:
+    """Segments of a passage that follows so many seconds of silence, which are segments already."""
     silence = passage.silence_seconds
-    while silence > room / 2:
+    while silence > (room / 2 if passage.words else 0):
         part = min(silence, room)
-        yield Segment(line, "", part, part)
-        silence -= part
-    if not passage.words and not silence:
+        pause, silence = pause + part, silence - part
+        yield Segment(line, "", pause, part)
+    if not passage.words:
         return
+    pause += silence
     for piece in _pieces(passage.words, pacing, room - silence, line.number):
-        yield Segment(line, piece, silence, silence + pacing.seconds(piece))
-        silence = 0.0
+        yield Segment(line, piece, pause, silence + pacing.seconds(piece))
+        pause = silence = 0.0
+
+
+def allot(
+    segments: Sequence[Segment], pacing: Pacing, latent_frames: int, longest: int, past_frames: int, given_frames: int
+) -> list[Segment]:
+    """The segments with so many new latent frames in all, spread by their seconds. Arguments as in `plan_segments`.
+
+    Raises:
+        ValueError: that is too little time for the pauses and the words, hurried as far as it goes.
+    """
+    room = [longest - given_frames] + [longest - past_frames] * (len(segments) - 1)
+    least = [new_frames(_least_seconds(segment, pacing)) for segment in segments]
+    least[0] = max(least[0], past_frames - given_frames)
+    ideal = [segment.seconds / LATENT_SECONDS for segment in segments]
+    frames = [max(low, math.floor(wanted)) for low, wanted in zip(least, ideal, strict=True)]
+    while sum(frames) != latent_frames:
+        change = 1 if sum(frames) < latent_frames else -1
+        limits = room if change > 0 else least
+        free = [place for place, limit in enumerate(limits) if change * (limit - frames[place]) > 0]
+        if not free:
+            silent = sum(segment.seconds - pacing.seconds(segment.words) for segment in segments)
+            raise _too_short(sum(frames) * LATENT_SECONDS, silent)
+        frames[max(free, key=lambda place: change * (ideal[place] - frames[place]))] += change
+    return [replace(segment, latent_frames=count) for segment, count in zip(segments, frames, strict=True)]
+
+
+def _least_seconds(segment: Segment, pacing: Pacing) -> float:
+    """Time that a segment must have: its silence, and its words, hurried as far as it goes."""
+    spoken = pacing.seconds(segment.words)
+    return segment.seconds - spoken + min(spoken, spoken / pacing.stretch / HURRY)
 
 
 def _pieces(words: str, pacing: Pacing, room: float, number: int) -> list[str]:
@@ -130,9 +200,10 @@ def _pieces(words: str, pacing: Pacing, room: float, number: int) -> list[str]:
     for unit in units:
         seconds = pacing.seconds(unit.strip())
         if seconds > room:
+            advice = "give a longer first LATENT" if pacing.stretch <= 1 else "ask for fewer seconds, or for 0"
             raise ValueError(
                 f"Line {number} of the script: “{unit.strip()}” alone takes {seconds:.1f} seconds, and a segment has "
-                f"room for {room:.1f}: give a longer first LATENT."
+                f"room for {room:.1f}: {advice}."
             )
     ends = [pacing.seconds("".join(units[: place + 1]).strip()) for place in range(len(units))]
     for count in range(max(1, math.ceil(ends[-1] / room)), len(units)):

@@ -17,12 +17,12 @@ from ..config import FRAME_RATE
 from ..media import to_bytes, write_video
 from .seams import Colours
 
-FACTS = "facts"
-"""Metadata: what is known of a segment besides its tensors, as JSON."""
+METADATA = "segment"
+"""In a file's metadata: what is known of a segment besides its tensors, as JSON."""
 
 
 @dataclass(frozen=True)
-class Facts:
+class SegmentMetadata:
     """What the segments after it, and the report, must know of one."""
 
     latent_frames: int
@@ -32,6 +32,10 @@ class Facts:
     """All that is said in it, the kept past included."""
     voiced: tuple[float, float]
     """Seconds from its start at which its voice sets in and ends."""
+    silence: float
+    """Seconds of silence that were given behind the past, before the words."""
+    trailing: float
+    """Seconds of silence since the last voice, over as many segments as there were."""
     loud_db: float
     """Level of its loud parts in decibels, or of the last spoken segment's where nobody speaks."""
     levels: dict[str, float]
@@ -39,14 +43,14 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Finished:
+class StoredSegment:
     """A segment as it is kept.
 
     `sound` (samples) starts with the kept past; `past` (4(k-1)+1, H, W, 3) and `past_mel` (m, 80) are its end, which
     the next segment starts with.
     """
 
-    facts: Facts
+    metadata: SegmentMetadata
     sound: Tensor
     past: Tensor
     past_mel: Tensor
@@ -68,20 +72,20 @@ class SegmentStore:
         """Whether the segment is finished."""
         return self._tensors(key).is_file() and self.video(key).is_file()
 
-    def read(self, key: str) -> Finished:
+    def read(self, key: str) -> StoredSegment:
         """A finished segment."""
         with safe_open(self._tensors(key), framework="pt") as file:
-            facts = json.loads(file.metadata()[FACTS])
+            metadata = json.loads(file.metadata()[METADATA])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        return Finished(
-            facts=Facts(**facts | {"voiced": tuple(facts["voiced"])}),
+        return StoredSegment(
+            metadata=SegmentMetadata(**metadata | {"voiced": tuple(metadata["voiced"])}),
             sound=tensors["sound"],
             past=tensors["past"].float() / 255,
             past_mel=tensors["past_mel"],
             colours=Colours(tensors["mean"], tensors["deviation"]),
         )
 
-    def write(self, key: str, segment: Finished, added: Tensor) -> None:
+    def write(self, key: str, segment: StoredSegment, added: Tensor) -> None:
         """Keep a segment and the frames (F, H, W, 3) that it adds. It is there when it is whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_video(self.video(key), added, FRAME_RATE)
@@ -97,7 +101,7 @@ class SegmentStore:
             save_file(
                 {name: tensor.contiguous() for name, tensor in tensors.items()},
                 part,
-                {FACTS: json.dumps(vars(segment.facts))},
+                {METADATA: json.dumps(vars(segment.metadata))},
             )
             os.replace(part, self._tensors(key))
         finally:
