@@ -24,6 +24,9 @@ SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
 REPLACED = ("cross_attn", SPEECH)
 """What a script says in the place of the positive conditioning."""
+RUNNING = ("conds", "inner_model", "loaded_models", "shapes")
+"""What a guider holds while it samples."""
+SEEDS = 2**64
 CFGFunction = Callable[[dict[str, Any]], Tensor]
 
 
@@ -164,11 +167,13 @@ class SegmentSampler:
 
     def identity(self) -> str:
         """A digest of what the segments are sampled with, but for caption, words and seeds."""
-        original = self.guider.original_conds
-        positive = [{key: value for key, value in cond.items() if key not in REPLACED} for cond in original["positive"]]
-        conds = original | {"positive": positive}
-        settings = {key: value for key, value in vars(self.guider).items() if key != "original_conds"}
-        return fingerprint(type(self.guider), settings, conds, self.sampler, self.sigmas, type(self.noise))
+        conds = {
+            name: [_without(cond, "uuid", *(REPLACED if name == "positive" else ())) for cond in given]
+            for name, given in self.guider.original_conds.items()
+        }
+        settings = _without(vars(self.guider), "original_conds", *RUNNING)
+        noise = type(self.noise), _without(vars(self.noise), "seed")
+        return fingerprint(type(self.guider), settings, conds, self.sampler, self.sigmas, noise)
 
     def sample(self, latent: dict, caption: Tensor, symbols: Tensor, seed: int) -> list[Tensor]:
         """Both streams of a segment.
@@ -177,9 +182,10 @@ class SegmentSampler:
             latent: joint LATENT with its masks.
             caption: rows (1, rows, width) in the place of the guider's own.
             symbols: (1, S) in the place of the guider's own.
+            seed: taken modulo 2^64, the most that torch takes.
         """
         guider, noise = self._told(caption, symbols), copy.copy(self.noise)
-        noise.seed = seed
+        noise.seed = seed = seed % SEEDS
         samples = guider.sample(
             noise.generate_noise(latent), latent["samples"], self.sampler, self.sigmas,
             denoise_mask=latent["noise_mask"], callback=self._progress,
@@ -200,3 +206,7 @@ class SegmentSampler:
     def _progress(self, step: int, denoised: Any, x: Any, steps: int) -> None:
         if self.callback is not None:
             self.callback(self.done * self.steps + step, denoised, x, self.segments * self.steps)
+
+
+def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}

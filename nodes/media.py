@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..uniavgen_core.audio.soundtrack import fit_pictures, soundtrack
 from ..uniavgen_core.checks import check_finite
-from ..uniavgen_core.media import replace_audio
+from ..uniavgen_core.media import picture_seconds, replace_audio
 from .options import chosen, sound
 from .pictures import frame_rate_input, video_parts
 
@@ -61,6 +61,8 @@ class AVMux(io.ComfyNode):
                 io.Combo.Input(
                     "length",
                     options=list(LENGTHS),
+                    default=PICTURE,
+                    optional=True,
                     tooltip="Which one keeps its length. picture: the sound is cut, or padded with silence. sound: the "
                     "picture is cut, or its last frame held, and the sound stays as it is.",
                 ),
@@ -106,8 +108,9 @@ def _with_new_sound(
     video: InputImpl.VideoFromFile, audio: Input.Audio, target: float | None, fade: float
 ) -> InputImpl.VideoFromFile:
     """The video's own picture packets with this sound, in a temporary file."""
-    track = soundtrack(audio["waveform"], audio["sample_rate"], video.get_duration(), target, fade)
     source = video.get_stream_source()
+    # The VIDEO's own duration is the container's, which an old sound can make longer than the picture.
+    track = soundtrack(audio["waveform"], audio["sample_rate"], picture_seconds(source), target, fade)
     suffix = Path(source).suffix.lower() if isinstance(source, str) else ".mp4"
     if suffix not in WRITABLE_CONTAINERS:
         suffix = ".mkv"

@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -25,6 +26,8 @@ import pytest
 import soundfile
 from batch_client.jobs import Choice, Job, read_jobs
 from batch_client.lane import Patience
+from batch_client.report import LOCKED_BYTE
+from batch_client.report import _lock as lock
 from batch_client.table import BadTable
 from batch_client.workflow import SLOTS, places, read_workflow
 from comfy.fake_server import FakeComfy, fake_comfy, result_name
@@ -806,6 +809,23 @@ def test_interrupt_leaves_what_is_queued(folder: Path, servers: list[FakeComfy])
     server.release()
     assert run(table, [server]) == 0
     assert server.runs == [f"clip_{number}" for number in range(1, 5)]
+
+
+def test_windows_locks_one_byte_wherever_the_report_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[tuple[int, int]] = []
+
+    def locking(file: int, mode: int, length: int) -> None:
+        locked.append((os.lseek(file, 0, os.SEEK_CUR), length))
+
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=locking))
+    file = tmp_path / "clips.report.jsonl"
+    for content in ("", '{"row": 1, "key": "a"}\n'):
+        file.write_text(content, encoding="utf-8")
+        with monkeypatch.context() as patch, file.open("a+b") as stream:
+            patch.setattr(sys, "platform", "win32")
+            lock(stream)
+            assert stream.tell() == len(content)
+    assert locked == [(LOCKED_BYTE, 1)] * 2
 
 
 def test_two_clients_do_not_share_a_report(

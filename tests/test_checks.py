@@ -41,5 +41,7 @@ def test_the_shortest_and_softest_sound_passes() -> None:
 
 def test_several_sounds_are_refused() -> None:
     check_one_sound("voice", torch.ones(1, 2, 500))
-    with pytest.raises(ValueError, match=r"^voice holds 3 sounds, but a clip has one: pick one, or set batch_size to 1"):
+    with pytest.raises(
+        ValueError, match=r"^voice holds 3 sounds, but a clip has one: pick one, or set batch_size to 1"
+    ):
         check_one_sound("voice", torch.ones(3, 1, 500))

@@ -76,6 +76,17 @@ def test_a_model_of_another_kind_is_named(shared_data: Path, other: str) -> None
         FaceDetector(shared_data / "face" / other)
 
 
+@pytest.mark.parametrize("outputs", [6, 10])
+def test_a_detector_without_keypoints_is_named(tmp_path: Path, outputs: int) -> None:
+    pytest.importorskip("insightface", reason="needs insightface")
+    onnx = pytest.importorskip("onnx", reason="needs onnx")
+    values = [onnx.helper.make_tensor_value_info(f"output_{number}", 1, [1]) for number in range(outputs)]
+    nodes = [onnx.helper.make_node("Constant", [], [value.name], value_float=0.0) for value in values]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "boxes", [], values)), tmp_path / "boxes.onnx")
+    with pytest.raises(ValueError, match="boxes.onnx is no face detector of insightface with keypoints: give"):
+        FaceDetector(tmp_path / "boxes.onnx")
+
+
 def test_real_faces_are_found_and_a_black_frame_is_filled(shared_data: Path) -> None:
     pytest.importorskip("insightface", reason="needs insightface")
     frames = read_video(shared_data / "grid" / "G_bbaf2n.mpg")[0][:40:10]

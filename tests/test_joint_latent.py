@@ -70,7 +70,9 @@ def test_more_time_than_a_segment_is_an_error(seconds: float) -> None:
 
 @pytest.mark.parametrize("name", ["video", "sound"])
 def test_what_is_given_and_too_long_is_to_be_cut(name: str) -> None:
-    with pytest.raises(ValueError, match=rf"^{name} lasts 30\.00 seconds, .* Cut it into parts of at most 20\.06") as error:
+    with pytest.raises(
+        ValueError, match=rf"^{name} lasts 30\.00 seconds, .* Cut it into parts of at most 20\.06"
+    ) as error:
         check_seconds(30.0, name)
     assert "Long Form" not in str(error.value)
 

@@ -170,6 +170,13 @@ def test_crop_and_resize_keeps_the_centre_and_the_range() -> None:
     assert (media.crop_and_resize(stripes, 64, 64) - 0.5).abs()[:, 2:-2, 2:-2].max() < 0.05, "no aliasing"
 
 
+def test_half_precision_is_resized_on_the_cpu() -> None:
+    frames = torch.rand(1, 20, 30, 3, generator=torch.Generator().manual_seed(0))
+    half = media.crop_and_resize(frames.half(), 16, 16)
+    assert half.dtype == torch.float16
+    assert torch.allclose(half.float(), media.crop_and_resize(frames, 16, 16), atol=2e-3)
+
+
 @pytest.mark.parametrize(
     ("size", "short_side", "wanted"),
     [
@@ -459,6 +466,14 @@ def test_replace_audio_may_write_over_its_source_and_read_open_files(tmp_path: P
         media.replace_audio(file, tmp_path / "copy.mp4", clicks, RATE)
         assert media.read_video(file)[2] is not None
     assert picture_packets(tmp_path / "copy.mp4") == packets
+
+
+def test_length_of_the_picture_without_its_sound(tmp_path: Path) -> None:
+    file = tmp_path / "clip.mp4"
+    media.write_video(file, moving_frames(20), 10, click_track(4, RATE), RATE)
+    assert media.picture_seconds(file) == media.stream_summary(file).picture_seconds == 2
+    with file.open("rb") as opened:
+        assert media.picture_seconds(opened) == 2
 
 
 def test_failed_replacement_leaves_nothing(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from uniavgen_core.config import LATENT_CHANNELS
 from uniavgen_core.convert import convert
+from uniavgen_core.media import stream_summary, write_video
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MODEL_SIZES
 from uniavgen_core.tiny.drawing import draw_portrait
 
@@ -459,6 +460,23 @@ def test_mux_copies_the_picture_of_a_video(server: ComfyServer, shared_data: Pat
         spoken = reference.getnframes() / reference.getframerate()
     samples = int(spoken * audio.sample_rate)
     assert heard[:, :samples].std() > 100 * heard[:, samples + audio.sample_rate // 10 :].std()
+
+
+def test_the_picture_leads_a_longer_old_sound(server: ComfyServer, tmp_path: Path) -> None:
+    """The workflow is one from before the input `length`."""
+    source = tmp_path / "long_sound.mp4"
+    frames = torch.rand(32, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    write_video(source, frames, 16, torch.zeros(1, 4 * 24000), 24000)
+    graph = GraphBuilder()
+    video = graph.add("LoadVideo", file=server.add_input(source))
+    sound = graph.add("EmptyAudio", duration=5.0, sample_rate=24000, channels=1)
+    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0}
+    mux = graph.add("UniAVGenAVMux", picture=[video, 0], audio=[sound, 0], **settings)
+    graph.add("SaveVideo", video=[mux, 0], filename_prefix="led", format="auto", format__codec="auto", codec="auto")
+    (saved,) = server.output_files(server.run(graph.prompt))
+    summary = stream_summary(saved)
+    assert summary.picture_seconds == 2
+    assert summary.sound_seconds == pytest.approx(2, abs=0.05)
 
 
 def test_sampler_is_guider_and_scheduler(server: ComfyServer) -> None:

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from uniavgen_core.config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE
+from uniavgen_core.given import SAMPLES_A_FRAME
 from uniavgen_core.long_form.seams import (
     Colours,
     correct_colours,
     correct_loudness,
     crossfade,
+    join_clips,
+    join_gain,
     loud_db,
     voice_db,
     voiced_span,
@@ -104,3 +107,79 @@ def test_a_crossfade_falls_on_the_quietest_place() -> None:
 def test_equal_sounds_are_not_changed() -> None:
     sound = tone(13_500)
     torch.testing.assert_close(crossfade(sound, sound, SAMPLE_RATE), sound)
+
+
+SHARED = 9
+OVERLAP = SHARED * SAMPLES_A_FRAME
+
+
+def moving(frames: int, start: int = 0) -> torch.Tensor:
+    """Frames of one scene in which a bright column goes round: each frame differs from those beside it."""
+    clip = pictures(frames)
+    for place, frame in enumerate(clip):
+        frame[:, (start + place) % 32] += 0.2
+    return clip
+
+
+def test_a_continuation_goes_on_where_its_past_ends() -> None:
+    whole, sound = moving(60), tone(60 * SAMPLES_A_FRAME)
+    start = 40 - SHARED
+    heard = sound[start * SAMPLES_A_FRAME :]
+    clip, joined = join_clips(whole[:40], sound[: 40 * SAMPLES_A_FRAME], whole[start:], heard, SHARED)
+    assert len(clip) == 60
+    assert torch.equal(clip[:40], whole[:40])
+    torch.testing.assert_close(clip, whole, atol=5e-3, rtol=0)
+    torch.testing.assert_close(joined, sound)
+
+
+def test_a_continuations_colours_meet_the_past_at_the_seam() -> None:
+    past, codec = moving(40), lambda frames: frames * 0.95 + 0.02
+    clip, _ = join_clips(past, tone(40 * SAMPLES_A_FRAME), codec(moving(33, 31)), tone(33 * SAMPLES_A_FRAME), SHARED)
+    colours = clip[40 - SHARED :].mean(dim=(1, 2, 3))
+    assert float((colours - colours[0]).abs().max()) < 3e-3
+
+
+def test_a_continuation_keeps_the_light_that_the_past_ended_in() -> None:
+    evening = pictures(33) * 0.4
+    past = torch.cat((pictures(60), evening))
+    silence = torch.zeros(len(past) * SAMPLES_A_FRAME)
+    clip, _ = join_clips(past, silence, evening, torch.zeros(33 * SAMPLES_A_FRAME), SHARED)
+    torch.testing.assert_close(clip[-24:], evening[-24:], atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.5, 1.0, 2.0])
+def test_a_continuation_at_full_scale_comes_to_the_pasts_loudness(scale: float) -> None:
+    past = tone(40 * SAMPLES_A_FRAME) * scale
+    full = tone(40 * SAMPLES_A_FRAME)[-OVERLAP:]
+    assert join_gain(past, full) == pytest.approx(scale, rel=1e-3)
+
+
+def test_a_gain_is_measured_where_the_past_is_loud() -> None:
+    voice = torch.ones(OVERLAP)
+    voice[4800:] = 0
+    hiss = torch.randn(OVERLAP, generator=torch.Generator().manual_seed(0))
+    past = tone(40 * SAMPLES_A_FRAME)
+    past[-OVERLAP:] = tone(OVERLAP) * voice + 1e-3 * hiss
+    assert join_gain(past, tone(OVERLAP) * voice + 0.1 * hiss * (1 - voice)) == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.3), (2e-3, 0.3), (0.3, 0.0)])
+def test_near_silence_sets_no_gain(before: float, after: float) -> None:
+    hiss = torch.randn(OVERLAP, generator=torch.Generator().manual_seed(1))
+    past = tone(40 * SAMPLES_A_FRAME)
+    past[-OVERLAP:] = before * hiss
+    assert join_gain(past, after * hiss) == 1
+
+
+def test_a_gain_is_limited() -> None:
+    past = tone(40 * SAMPLES_A_FRAME)
+    assert join_gain(past, past[-OVERLAP:] * 0.1) == 3
+    assert join_gain(past, past[-OVERLAP:] * 100) == pytest.approx(0.1, rel=1e-3), "0.3 of full scale, divided by 3"
+
+
+@pytest.mark.parametrize(("past", "frames"), [(8, 33), (40, 9)])
+def test_clips_shorter_than_what_they_share_are_refused(past: int, frames: int) -> None:
+    with pytest.raises(
+        ValueError, match=rf"share 9 frames, but the past has {past} and the continuation {frames}: set"
+    ):
+        join_clips(pictures(past), tone(past), pictures(frames), tone(frames), SHARED)

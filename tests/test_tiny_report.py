@@ -77,8 +77,8 @@ def test_the_page_is_filled(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -
         tiny_report.main()
         text = page.read_text(encoding="utf-8")
         assert text.startswith("before\n<!-- figures -->\n") and text.endswith("<!-- end of figures -->\nafter\n")
-        assert text.count("| real clips |") == text.count("contact_sheet.png") == text.count("random for now") == 1
+        assert text.count("| real clips |") == text.count("contact_sheet.jpg") == text.count("random for now") == 1
         assert "old" not in text
-    for name in ("contact_sheet", "spectrogram"):
-        with Image.open(page.with_suffix("") / f"{name}.png") as picture:
+    for name in ("contact_sheet.jpg", "spectrogram.png"):
+        with Image.open(page.with_suffix("") / name) as picture:
             assert picture.width > 800

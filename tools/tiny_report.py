@@ -59,6 +59,7 @@ ROWS = {
 GAP = 12
 """Pixels between the contact sheets of two clips."""
 RESOLUTION = 110
+JPEG_QUALITY = 85
 """Pixels an inch of the drawn figures."""
 
 
@@ -169,7 +170,7 @@ def draw_contact_sheet(samples: Sequence[Sample], path: Path) -> None:
     whole = Image.new("RGB", (width, (height + GAP) * len(sheets) - GAP), "white")
     for number, sheet in enumerate(sheets):
         whole.paste(sheet, (0, number * (height + GAP)))
-    whole.save(path)
+    whole.save(path, quality=JPEG_QUALITY)
 
 
 def draw_spectrograms(sample: Sample, path: Path) -> None:
@@ -215,7 +216,8 @@ def _provenance(weights: Path) -> Iterator[str]:
         return
     with safe_open(weights, framework="pt") as file:
         known = file.metadata() or {}
-    yield "Weights: " + "; ".join(f"{name} {value}" for name, value in sorted(known.items())) + "."
+    # The whole configuration is in the file, for those who want it.
+    yield "Weights: " + "; ".join(f"{name} {value}" for name, value in sorted(known.items()) if name != "config") + "."
     right = " and ".join(f"{share:.1%} ({name})" for name, share in load_judges().accuracy.items())
     yield f"The judges are right on {right} of other clips."
 
@@ -223,7 +225,7 @@ def _provenance(weights: Path) -> Iterator[str]:
 def _pictures(folder: str, samples: Sequence[Sample]) -> Iterator[str]:
     said = " ".join(f"{sample.real.caption} “{sample.real.speech}”" for sample in samples)
     yield (
-        f"![Clips at a glance]({folder}/contact_sheet.png)\n\n"
+        f"![Clips at a glance]({folder}/contact_sheet.jpg)\n\n"
         "*Joint generation, one person of each kind and mood, the first of the test part: eight frames, the waveform "
         f"and the spectrogram of each. Captions and words: {said}*"
     )
@@ -268,7 +270,7 @@ def main() -> None:
     if (folder / LOG).is_file():
         draw_losses(read_losses(folder / LOG), folder / "loss.png")
     samples = make_samples(arguments.weights)
-    draw_contact_sheet(samples, folder / "contact_sheet.png")
+    draw_contact_sheet(samples, folder / "contact_sheet.jpg")
     draw_spectrograms(samples[0], folder / "spectrogram.png")
     figures = page_figures(folder, samples, arguments.weights)
     print(figures)

@@ -148,8 +148,9 @@ def crop_and_resize(image: Tensor, width: int, height: int) -> Tensor:
     image = image[:, top : top + crop_rows, left : left + crop_columns]
     if (crop_rows, crop_columns) == (height, width):
         return image
-    planes = functional.interpolate(image.movedim(-1, 1), (height, width), mode="bicubic", antialias=True)
-    return planes.movedim(1, -1).clamp(0, 1)
+    # In half precision torch resizes on a GPU only.
+    planes = functional.interpolate(image.movedim(-1, 1).float(), (height, width), mode="bicubic", antialias=True)
+    return planes.movedim(1, -1).clamp(0, 1).to(image.dtype)
 
 
 def automatic_size(width: int, height: int, short_side: int = SHORT_SIDE) -> tuple[int, int]:
@@ -292,19 +293,39 @@ def stream_summary(source: Source) -> StreamSummary:
     return StreamSummary(**fields)  # type: ignore[arg-type]
 
 
+def picture_seconds(source: Source) -> float:
+    """Length of a video's picture, whatever the length of its sound, by reading its packets.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no picture.
+    """
+    with _opened(source) as container:
+        stream = _picture_stream(container)
+        return _shown_seconds(stream, _shown_packets(container, stream))
+
+
+def _shown_packets(container: InputContainer, stream: VideoStream) -> list[Packet]:
+    return [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
+
+
+def _shown_seconds(stream: VideoStream, packets: Sequence[Packet]) -> float:
+    rate = stream.average_rate or stream.guessed_rate
+    frame_seconds = 1 / rate if rate else Fraction(0)
+    times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
+    return float(max(times) - min(times) + frame_seconds if times else len(packets) * frame_seconds)
+
+
 def _picture_fields(container: InputContainer) -> dict[str, object]:
     stream = _picture_stream(container)
-    rate = stream.average_rate or stream.guessed_rate
-    packets = [packet for packet in container.demux(stream) if packet.size and not packet.is_discard]
-    times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
-    frame_seconds = 1 / rate if rate else Fraction(0)
+    packets = _shown_packets(container, stream)
     return {
         "picture_codec": stream.codec_context.name,
         "width": stream.width,
         "height": stream.height,
         "frames": len(packets),
-        "frame_rate": rate,
-        "picture_seconds": float(max(times) - min(times) + frame_seconds) if times else 0.0,
+        "frame_rate": stream.average_rate or stream.guessed_rate,
+        "picture_seconds": _shown_seconds(stream, packets),
     }
 
 

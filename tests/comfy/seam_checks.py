@@ -233,6 +233,33 @@ def guider_equals_sampler() -> Any:
 
 
 @check
+def segments_are_told_by_what_they_are_sampled_with() -> Any:
+    from comfy_extras.nodes_model_advanced import ModelSamplingSD3
+    from pack.nodes.comfy_guider import SegmentSampler
+
+    plain, latent = model(), joint()
+    shifted = {shift: ModelSamplingSD3().patch(plain, shift)[0] for shift in (3.0, 4.0)}
+
+    def segments(patcher: Any, seed: int = 7, sampler: str = "euler", **changes: Any) -> Any:
+        guider = Guider.execute(patcher, *conditions(latent), **{**GUIDANCE, **changes})[0]
+        return SegmentSampler(guider, comfy.samplers.sampler_object(sampler), flow_sigmas(2), Noise_RandomNoise(seed))
+
+    first = segments(shifted[3.0])
+    before = first.identity()
+    told = caption(5)[0][0], first.guider.original_conds["positive"][0][comfy_model.SPEECH]
+    ours, theirs = (first.sample(latent, *told, seed=seed) for seed in (7, 2**64 + 7))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)), "seeds are taken modulo 2^64"
+    assert before == first.identity() == segments(shifted[3.0], seed=8).identity()
+    others = [
+        segments(plain), segments(shifted[4.0]), segments(shifted[3.0], sampler="ddim"),
+        segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0]),
+    ]  # fmt: skip
+    others[-1].noise.strength = 0.5
+    assert len({before, *(other.identity() for other in others)}) == 6
+    return None
+
+
+@check
 def every_sampler_brings_the_kept_part_back() -> Any:
     patcher, latent = model(), joint(frames=2)
     names = [name for name in comfy.samplers.SAMPLER_NAMES if "_gpu" not in name]
@@ -710,13 +737,48 @@ def each_task_keeps_what_it_is_given() -> Any:
         kept = comfy_model.kept_parts(latent)
         assert (sum(kept[0]), sum(kept[1])) == (kept_frames, kept_tokens), task["task"]
         positive, negative = Conditioning.execute(
-            caption(2), caption(3), latent, "Hello." if kept_tokens < 100 else "", "auto", {"voice": "free"},
+            caption(2),
+            caption(3),
+            latent,
+            "Hello." if kept_tokens < 100 else "",
+            "auto",
+            {"voice": "free"},
             {"picture": "first frame"},
         )
         assert_kept(latent, sample(patcher, latent, 2, conds=(positive, negative)))
     kept_mel, generated_mel = (made["samples"].unbind()[1] for made in (latent_of(tasks[1][0]), generated))
     assert torch.equal(kept_mel[:, :, :56], generated_mel[:, :, -56:])
     return None
+
+
+@check
+def several_sounds_are_refused_where_one_has_a_place() -> Any:
+    from pack.nodes.long_form import Join
+
+    several = {"waveform": tone(1.6)["waveform"].repeat(2, 1, 1), "sample_rate": 44_100}
+    past = {"task": "continuation", "past": pictures(40), "frame_rate": 25.0, "past_frames": 3}
+    past["length"] = {"length": "seconds", "seconds": 1.5}
+    latents = joint(frames=6, width=64, height=64)
+    latents["samples"] = NestedTensor(
+        [stream.repeat(2, *[1] * (stream.ndim - 1)) for stream in latents["samples"].unbind()]
+    )
+
+    def joins(first: dict, second: dict) -> Any:
+        return Join.execute(pictures(40), 16.0, pictures(33), second, 3, first)
+
+    clip, heard = joins(tone(2.5), tone(33 / 16)).result
+    assert len(clip) == 64 and heard["waveform"].shape == (1, 1, 64 * 1500)
+    return [
+        refused(lambda: latent_of(past | {"sound": several}), "sound holds 2 sounds", "batch_size to 1"),
+        refused(lambda: latent_of(past | {"sound": latents}), "sound holds 2 sounds"),
+        refused(
+            lambda: latent_of({"task": "audio_driven", "portrait": pictures(1), "sound": several}),
+            "sound holds 2 sounds",
+            "pick one",
+        ),
+        refused(lambda: joins(several, tone(2)), "past_audio holds 2 sounds"),
+        refused(lambda: joins(tone(2.5), several), "audio holds 2 sounds"),
+    ]
 
 
 @check
@@ -800,9 +862,7 @@ def wrong_conditions_are_refused() -> Any:
         refused(lambda: conditions(latent, silent), "silent"),
         refused(lambda: conditions(latent, empty), "empty"),
         refused(lambda: conditions(latent, mute), "transcript"),
-        refused(
-            lambda: sample(patcher, latent, skip_block={"skip_block": "block", "index": 4}), "4 blocks", "0 to 3"
-        ),
+        refused(lambda: sample(patcher, latent, skip_block={"skip_block": "block", "index": 4}), "4 blocks", "0 to 3"),
     ]
 
 

@@ -15,6 +15,8 @@ from .jobs import Job
 WAITING, SENT, DONE, FAILED = "waiting", "sent", "done", "failed"
 """States of a row."""
 LINE_START = b'{"row": '
+LOCKED_BYTE = 1 << 30
+"""Where Windows locks the file: far behind its end, so that what it holds can be read."""
 
 
 class BadReport(ValueError):
@@ -98,7 +100,11 @@ def _lock(stream: IO[bytes]) -> None:
     if sys.platform == "win32":
         import msvcrt
 
+        # It locks from the current position on, so that must be the same in every process.
+        position = stream.tell()
+        stream.seek(LOCKED_BYTE)
         msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        stream.seek(position)
     else:
         import fcntl
 

@@ -17,8 +17,8 @@ from ..media import to_bytes
 
 INPUT_SIZE = (640, 640)
 """Width and height in pixels that a frame is resized to for the detector."""
-OUTPUTS = (6, 9, 10, 15)
-"""Numbers of outputs that insightface's detectors (SCRFD, RetinaFace) have."""
+OUTPUTS = (9, 15)
+"""Numbers of outputs that insightface's detectors (SCRFD, RetinaFace) with keypoints have."""
 FULL = 255
 """Value of a mask's pixels that are face."""
 
@@ -39,7 +39,7 @@ class FaceDetector:
     """Finds the largest face of each frame.
 
     Args:
-        path: a face detector of insightface in ONNX form (SCRFD).
+        path: a face detector of insightface with keypoints in ONNX form (SCRFD).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -50,8 +50,8 @@ class FaceDetector:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise FileNotFoundError(
-                f"There is no face detector {path}: put one of insightface's there (scrfd_….onnx, or det_….onnx of its "
-                "model packs), or say where it lies."
+                f"There is no face detector {path}: put one of insightface's there (scrfd_…_kps.onnx, or det_….onnx of "
+                "its model packs), or say where it lies."
             )
         try:
             zoo = import_module("insightface.model_zoo")
@@ -118,11 +118,14 @@ def ellipses(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def _check_detector(path: Path) -> None:
-    """Refuse a file that is no model, or a model of another kind, which insightface would take for a detector."""
+    """Refuse a file that is no model, a detector without keypoints, and what insightface would take for a detector."""
     onnx, protobuf = import_module("onnx"), import_module("google.protobuf.message")
     try:
         outputs = len(onnx.load(path, load_external_data=False).graph.output)
     except protobuf.DecodeError as error:
         raise ValueError(f"{path} is damaged or no ONNX file: download it again.") from error
     if outputs not in OUTPUTS:
-        raise ValueError(f"{path} is no face detector of insightface: give a file such as scrfd_….onnx or det_….onnx.")
+        raise ValueError(
+            f"{path} is no face detector of insightface with keypoints: give a file such as scrfd_…_kps.onnx or "
+            "det_….onnx."
+        )

@@ -175,9 +175,7 @@ def join_gain(past: Tensor, shared: Tensor) -> float:
         past: the past's sound (samples).
         shared: how its end sounds in the continuation (fewer samples).
     """
-    whole, before, after = (
-        part.unfold(0, LEVEL_BLOCK, LEVEL_BLOCK) for part in (past, past[-len(shared) :], shared)
-    )
+    whole, before, after = (part.unfold(0, LEVEL_BLOCK, LEVEL_BLOCK) for part in (past, past[-len(shared) :], shared))
     loudest = float(_rms(whole).max())
     loud = _rms(before) > max(SILENT_RMS, loudest * 10 ** (-VOICE_FLOOR_DB / 20))
     wanted, level = float(_rms(before[loud].flatten())), float(_rms(after[loud].flatten()))

@@ -37,7 +37,11 @@ MODEL_SIZES = ModelSizes(
 )
 """Each branch is wider than its tokens (192 and 80 values), or it could not tell their noise."""
 MAX_PARAMETERS = 7_970_000
-"""All parts together: a file of at most 16 MB in half precision."""
+"""All parts together: a file of 8 MB."""
+SCALE = ".scale"
+"""What the name of a weight's scale ends in."""
+LEVELS = 127
+"""Weights are kept as whole numbers from -127 to 127, with a scale a row in half precision."""
 WEIGHTS_FILE = Path(__file__).with_name("tiny.safetensors")
 MODEL_PREFIX, CODEC_PREFIX, CAPTION_PREFIX = "model.", "codec.", "caption."
 """What the names of each part's weights begin with, in this file and in those of training."""
@@ -74,9 +78,34 @@ def load_tiny(path: Path = WEIGHTS_FILE) -> TinyBundle:
     """
     if not path.is_file():
         return build_tiny()
-    state = load_file(path)
+    state = unpack(load_file(path))
     bundle = _empty(ModelSizes.from_state_dict(under(MODEL_PREFIX, state)), trained=True)
-    return _filled(bundle, {name: tensor.float() for name, tensor in state.items()}, str(path))
+    return _filled(bundle, state, str(path))
+
+
+def pack(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as the file keeps them: matrices in 8 bits with a scale a row, all else in half precision."""
+    packed: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if tensor.ndim < 2 or len(tensor) == 1:
+            packed[name] = tensor.half().contiguous()
+            continue
+        rows = tensor.float().flatten(1)
+        scale = (rows.abs().amax(dim=1, keepdim=True) / LEVELS).half().clamp_min(torch.finfo(torch.float16).tiny)
+        packed[name] = (rows / scale.float()).round().clamp(-LEVELS, LEVELS).to(torch.int8).view(tensor.shape)
+        packed[f"{name}{SCALE}"] = scale.squeeze(1)
+    return packed
+
+
+def unpack(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in float32 of what `pack` made; tensors without a scale are taken as they are."""
+    state = {}
+    for name, tensor in packed.items():
+        scale = packed.get(f"{name}{SCALE}")
+        if not name.endswith(SCALE):
+            weight = tensor.float()
+            state[name] = weight if scale is None else weight * scale.float().view(-1, *[1] * (weight.ndim - 1))
+    return state
 
 
 def build_tiny(seed: int = 0) -> TinyBundle:

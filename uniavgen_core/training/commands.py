@@ -18,7 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..config import FRAME_RATE, MAX_LATENT_FRAMES, SHORT_SIDE, TRAINED_LATENT_FRAMES, clip_seconds, whole_latent_frames
 from ..joint_latent import check_size
 from ..speech.text import LANGUAGES
-from ..tiny.bundle import CODEC_PREFIX, MASK_IOU_METADATA, MAX_PARAMETERS, WEIGHTS_FILE
+from ..tiny.bundle import CODEC_PREFIX, MASK_IOU_METADATA, MAX_PARAMETERS, WEIGHTS_FILE, pack
 from ..tiny.bundle import SHORT_SIDE as TINY_SHORT_SIDE
 from ..tiny.codec import Codec
 from .codecs import BUILT_IN, load_codec
@@ -200,7 +200,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
 
 
 def write_bundle(path: Path, weights: Path, codec: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Join a run's weights and the codec's in one file, in half precision.
+    """Join a run's weights and the codec's in one file, packed as `tiny.bundle.pack` does.
 
     Args:
         path: of the file.
@@ -219,5 +219,4 @@ def write_bundle(path: Path, weights: Path, codec: Mapping[str, Tensor], metadat
     with safe_open(weights, framework="pt") as file:
         run = file.metadata()
     provenance = {"parameters": str(parameters), "torch": torch.__version__}
-    tensors = {name: x.half().contiguous() for name, x in state.items()}
-    save_file(tensors, path, metadata={**run, **provenance, **metadata})
+    save_file(pack(state), path, metadata={**run, **provenance, **metadata})
