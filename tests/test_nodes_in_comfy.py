@@ -412,7 +412,7 @@ def test_voices_that_just_work(server: ComfyServer, voices: None) -> None:
     assert torch.equal(spoken("stereo.wav"), mono)
     assert error(spoken("96_khz.wav"), mono) < other / 4
     # Its noise floor is another one, so that it need not be as near.
-    assert error(spoken("8_bit.flac"), mono) < 0.05
+    assert error(spoken("8_bit.flac"), mono) < 0.8 * other
 
 
 def folder_content(server: ComfyServer) -> set[Path]:

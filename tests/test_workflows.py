@@ -28,7 +28,7 @@ from playwright.sync_api import Browser
 from safetensors.torch import save_file
 
 from uniavgen_core import demo
-from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, pixel_frames
+from uniavgen_core.config import FRAME_RATE, pixel_frames
 from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.speech.duration import seconds_for_speech
@@ -495,10 +495,12 @@ def test_a_given_sound_is_unchanged_to_the_bit(server: ComfyServer, files: None,
     for number, source in (("301", ["300", 1]), ("302", mux["audio"])):
         prompt[number] = {"class_type": "SaveAudio", "inputs": {"audio": source, "filename_prefix": f"sound_{number}"}}
     outputs = run(server, prompt)
-    heard, given = (soundfile.read(server.output_files({number: outputs[number]})[0])[0] for number in ("301", "302"))
-    assert len(given) > SAMPLE_RATE
+    files = (server.output_files({number: outputs[number]})[0] for number in ("301", "302"))
+    (heard, heard_rate), (given, given_rate) = map(soundfile.read, files)
+    assert heard_rate == given_rate
+    assert len(given) > given_rate
     assert numpy.array_equal(heard, given)
-    frames = math.ceil(len(given) * FRAME_RATE / SAMPLE_RATE)
+    frames = math.ceil(len(given) * FRAME_RATE / given_rate)
     check_clip(clip_of(server, prompt, outputs), frames)
 
 
