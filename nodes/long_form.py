@@ -14,8 +14,14 @@ from torch import Tensor
 
 from ..uniavgen_core.audio.mel import to_model_waveform
 from ..uniavgen_core.checks import check_one_sound
-from ..uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE, SPATIAL_COMPRESSION, pixel_frames
-from ..uniavgen_core.given import SAMPLES_A_FRAME, at_model_rate
+from ..uniavgen_core.config import (
+    AUDIO_TOKENS_PER_SECOND,
+    SAMPLE_RATE,
+    SAMPLES_A_FRAME,
+    SPATIAL_COMPRESSION,
+    pixel_frames,
+)
+from ..uniavgen_core.given import at_model_rate
 from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
 from ..uniavgen_core.long_form.maker import LongClip, SegmentRequest, Settings, report, subtitles_of
 from ..uniavgen_core.long_form.script import Line, parse_script

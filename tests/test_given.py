@@ -8,8 +8,16 @@ import pytest
 import torch
 
 from uniavgen_core.audio.mel import log_mel, peak_scale
-from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, MEL_BANDS, SAMPLE_RATE, audio_tokens, pixel_frames
-from uniavgen_core.given import SAMPLES_A_FRAME, at_model_rate, driving_mel, past_mel, past_pictures, whole_latents
+from uniavgen_core.config import (
+    FRAME_RATE,
+    HOP_LENGTH,
+    MEL_BANDS,
+    SAMPLE_RATE,
+    SAMPLES_A_FRAME,
+    audio_tokens,
+    pixel_frames,
+)
+from uniavgen_core.given import at_model_rate, driving_mel, past_mel, past_pictures, whole_latents
 from uniavgen_core.joint_latent import check_past, last_tokens
 from uniavgen_core.tasks import past_tokens
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import soundfile
 import torch
 import torchaudio
-from comfy.files import joint_weights, small_sizes, write_joint_model, write_shards, write_video_vae
+from comfy.files import joint_weights, picture_packets, small_sizes, write_joint_model, write_shards, write_video_vae
 from comfy.graphs import GUIDANCE, ClipGraph, GraphBuilder, Link
 from comfy.install import ComfyInstall
 from comfy.prompt_errors import PromptFailed, PromptInterrupted, PromptRejected
@@ -434,11 +433,6 @@ def test_cancel_leaves_everything_usable(server: ComfyServer) -> None:
     assert folder_content(server) == before
     again = ClipGraph()
     assert all(stream.isfinite().all() for stream in run_streams(server, again, again.add_sampler()))
-
-
-def picture_packets(file: Path) -> list[str]:
-    with av.open(file) as container:
-        return [sha256(bytes(packet)).hexdigest() for packet in container.demux(video=0) if packet.size]
 
 
 def test_mux_copies_the_picture_of_a_video(server: ComfyServer, shared_data: Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from uniavgen_core.config import clip_seconds
+from uniavgen_core.config import LATENT_SECONDS, clip_seconds
 from uniavgen_core.long_form.script import Passage, parse_script
 from uniavgen_core.long_form.segments import (
-    LATENT_SECONDS,
     Pacing,
     Segment,
     new_frames,

@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from uniavgen_core.config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE
-from uniavgen_core.given import SAMPLES_A_FRAME
+from uniavgen_core.config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE, SAMPLES_A_FRAME
 from uniavgen_core.long_form.seams import (
     Colours,
     correct_colours,

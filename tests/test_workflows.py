@@ -6,7 +6,6 @@ import math
 import re
 import urllib.request
 from collections.abc import Iterator
-from hashlib import sha256
 from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
@@ -19,8 +18,19 @@ import soundfile
 import tomllib
 import torch
 from comfy.browser import Frontend, open_frontend
-from comfy.files import small_sizes, write_joint_model, write_vocoder
-from comfy.graphs import WORKFLOW_NAMES, WORKFLOWS, Prompt, api_workflow, id_of, set_inputs, ui_workflow, without_meta
+from comfy.files import picture_packets, small_sizes, write_joint_model, write_vocoder
+from comfy.graphs import (
+    WORKFLOW_NAMES,
+    WORKFLOWS,
+    Prompt,
+    api_workflow,
+    id_of,
+    ids_of,
+    nodes_of,
+    set_inputs,
+    ui_workflow,
+    without_meta,
+)
 from comfy.install import ComfyInstall
 from comfy.server import ComfyServer
 from PIL import Image
@@ -212,11 +222,6 @@ def files(server: ComfyServer, video_vae: Path, shared_data: Path, tmp_path_fact
     # umT5-XXL cannot be had for a test. A file of its name lets the frontend find nothing missing; nothing reads it.
     save_file({"nothing": torch.zeros(1)}, folder / CAPTION_ENCODER)
     server.add_model("text_encoders", folder / CAPTION_ENCODER)
-
-
-def nodes_of(prompt: Prompt, kind: str) -> list[dict[str, Any]]:
-    """All nodes of this type."""
-    return [node for node in prompt.values() if node["class_type"] == kind]
 
 
 def media_of(name: str) -> dict[str, str]:
@@ -460,16 +465,10 @@ def read_clip_pictures(file: Path) -> numpy.ndarray:
         return numpy.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
-def packets(file: Path) -> list[str]:
-    """Digests of a file's picture packets."""
-    with av.open(file) as container:
-        return [sha256(bytes(packet)).hexdigest() for packet in container.demux(video=0) if packet.size]
-
-
 def test_dubbing_keeps_the_users_own_frames(server: ComfyServer, files: None, shared_data: Path) -> None:
     prompt = edited("dubbing")
     clip = clip_of(server, prompt, run(server, prompt))
-    assert packets(clip) == packets(shared_data / "clips" / "dubbing.mp4")
+    assert picture_packets(clip) == picture_packets(shared_data / "clips" / "dubbing.mp4")
     _, sound, _ = read_clip(clip)
     _, own, _ = read_clip(shared_data / "clips" / "dubbing.mp4")
     length = min(sound.shape[1], own.shape[1])
@@ -519,7 +518,3 @@ def test_a_long_clip_is_what_its_report_says(server: ComfyServer, files: None, n
     words = " ".join(passage.words for line in parse_script(script) for passage in line.passages)
     spoken = [line for line in captions.splitlines() if line and not line[0].isdigit()]
     assert " ".join(spoken).split() == words.split()
-
-
-def ids_of(prompt: Prompt, kind: str) -> list[str]:
-    return [number for number, node in prompt.items() if node["class_type"] == kind]

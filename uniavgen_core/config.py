@@ -21,8 +21,12 @@ HOP_LENGTH = 240
 """Sound samples a mel frame."""
 MEL_BANDS = 80
 AUDIO_TOKENS_PER_SECOND = SAMPLE_RATE // HOP_LENGTH
+SAMPLES_A_FRAME = SAMPLE_RATE // FRAME_RATE
+"""Sound samples of a pixel frame."""
 LATENT_CHANNELS = 48
 TEMPORAL_COMPRESSION = 4
+LATENT_SECONDS = TEMPORAL_COMPRESSION / FRAME_RATE
+"""Seconds of each latent frame but a clip's first."""
 SPATIAL_COMPRESSION = 16
 SIZE_MULTIPLE = 32
 """Width and height in pixels are multiples of this: the codec's 16 times the patch's 2."""

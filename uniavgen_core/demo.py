@@ -133,8 +133,9 @@ def record(bundle: TinyBundle, request: pipeline.Request) -> Recording:
         clip, positive, negative = pipeline.encode(bundle, request)
     with stage("sample"), tqdm(total=request.steps, desc="sample", unit="step") as bar:
         video, audio = pipeline.sample(
-            bundle, request, clip, positive, negative, lambda step, steps: bar.update(step - bar.n)
-        )
+            bundle, clip, positive, negative, seed=request.seed, steps=request.steps, shift=request.shift,
+            guidance=request.guidance, progress=lambda step, steps: bar.update(step - bar.n),
+        )  # fmt: skip
     with stage("decode picture"):
         frames = pipeline.decode_video(bundle, video)
     with stage("decode sound"):

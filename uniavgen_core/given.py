@@ -9,11 +9,10 @@ from torch import Tensor
 
 from .audio.mel import log_mel, peak_scale, to_model_waveform
 from .checks import check_one_sound, check_sound
-from .config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, latent_frames, pixel_frames
+from .config import FRAME_RATE, HOP_LENGTH, SAMPLES_A_FRAME, latent_frames, pixel_frames
 from .media import fit_audio
 from .tasks import past_tokens
 
-SAMPLES_A_FRAME = SAMPLE_RATE // FRAME_RATE
 CONTEXT_TOKENS = 2
 """Mel frames before a window, so that its first ones hear what really comes before them."""
 

@@ -11,7 +11,7 @@ import math
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -487,23 +487,21 @@ def join_videos(
         FileNotFoundError: there is no such source.
         ValueError: a source is damaged or has no picture.
     """
-    with _whole_file(target_path) as part, ExitStack() as opened, _create(part) as output:
-        containers = (opened.enter_context(_opened(source)) for source in sources)
-        first = next(containers)
+    with _whole_file(target_path) as part, _opened(sources[0]) as first, _create(part) as output:
         copy = _add_copy(output, _picture_stream(first))
         stream = _add_sound(output, 1, sample_rate)
-        _mux(output, _joined_packets(chain([first], containers), copy), _sound_packets(stream, sound))
+        _mux(output, _joined_packets(sources, copy), _sound_packets(stream, sound))
 
 
-def _joined_packets(containers: Iterable[InputContainer], copy: VideoStream) -> Iterator[Packet]:
+def _joined_packets(sources: Iterable[str | os.PathLike[str]], copy: VideoStream) -> Iterator[Packet]:
     end = 0
-    for container in containers:
-        offset, picture = end, _picture_stream(container)
-        for packet in _copied_packets(container, picture, copy):
-            packet.pts, packet.dts = (packet.pts or 0) + offset, (packet.dts or 0) + offset
-            end = max(end, packet.pts + (packet.duration or 0))
-            yield packet
-        container.close()
+    for source in sources:
+        offset = end
+        with _opened(source) as container:
+            for packet in _copied_packets(container, _picture_stream(container), copy):
+                packet.pts, packet.dts = (packet.pts or 0) + offset, (packet.dts or 0) + offset
+                end = max(end, packet.pts + (packet.duration or 0))
+                yield packet
 
 
 def _add_copy(output: OutputContainer, picture: VideoStream) -> VideoStream:

@@ -88,16 +88,19 @@ def draw_noise(shapes: tuple[Shape, Shape], seed: int) -> tuple[Tensor, Tensor]:
 
 def sample(
     bundle: TinyBundle,
-    request: Request,
     clip: Clip,
     positive: Condition,
     negative: Condition,
-    progress: Callable[[int, int], None],
+    *,
+    seed: int,
+    steps: int,
+    shift: float,
+    guidance: Guidance,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> list[Tensor]:
-    """Both streams of the clip, with the given parts in place."""
-    noise = draw_noise((clip.video.shape, clip.audio.shape), request.seed)
-    sigmas = flow_sigmas(request.steps, request.shift)
-    streams = sample_euler(bundle.model, clip, noise, sigmas, positive, negative, request.guidance, progress)
+    """Both streams of a clip, with the given parts in place."""
+    noise = draw_noise((clip.video.shape, clip.audio.shape), seed)
+    streams = sample_euler(bundle.model, clip, noise, flow_sigmas(steps, shift), positive, negative, guidance, progress)
     return clip.put_back(*streams)
 
 

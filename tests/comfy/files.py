@@ -1,11 +1,13 @@
-"""Model files in the real formats, at small size, with random weights."""
+"""Model files in the real formats, at small size, with random weights; and what is in a saved clip."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
+import av
 import torch
 from golden_weights import weights_by_rule
 from safetensors.torch import save_file
@@ -90,3 +92,9 @@ def write_video_vae(install: ComfyInstall, file: Path, latent_channels: int = LA
     """What `VAELoader` takes for the VAE of Wan 2.2, or with 16 channels for that of Wan 2.1; returns the file."""
     install.run_script(VIDEO_VAE_SCRIPT, str(file), str(latent_channels))
     return file
+
+
+def picture_packets(file: Path) -> list[str]:
+    """Digests of a video's picture packets."""
+    with av.open(file) as container:
+        return [sha256(bytes(packet)).hexdigest() for packet in container.demux(video=0) if packet.size]

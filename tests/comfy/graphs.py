@@ -32,10 +32,20 @@ def without_meta(prompt: Prompt) -> Prompt:
     return {number: {key: node[key] for key in ("class_type", "inputs")} for number, node in prompt.items()}
 
 
+def ids_of(prompt: Prompt, kind: str) -> list[str]:
+    """The ids of all nodes of this type."""
+    return [number for number, node in prompt.items() if node["class_type"] == kind]
+
+
 def id_of(prompt: Prompt, kind: str) -> str:
     """The id of the only node of this type."""
-    (number,) = (number for number, node in prompt.items() if node["class_type"] == kind)
+    (number,) = ids_of(prompt, kind)
     return number
+
+
+def nodes_of(prompt: Prompt, kind: str) -> list[dict[str, Any]]:
+    """All nodes of this type."""
+    return [prompt[number] for number in ids_of(prompt, kind)]
 
 
 def set_inputs(prompt: Prompt, kind: str, /, **values: Any) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy
 
-from ..config import FRAME_RATE, SAMPLE_RATE
-
-WINDOW = SAMPLE_RATE // FRAME_RATE
-"""Samples of one video frame."""
+from ..config import SAMPLES_A_FRAME
 
 
 def rms_envelope(sound: numpy.ndarray, frames: int) -> numpy.ndarray:
     """Root mean square of a sound (samples) at 24 kHz around each frame i, at i / 16 s: (frames)."""
-    padded = numpy.pad(sound.astype(numpy.float64), (WINDOW // 2, WINDOW * frames))
-    windows = padded[: WINDOW * frames].reshape(frames, WINDOW)
+    padded = numpy.pad(sound.astype(numpy.float64), (SAMPLES_A_FRAME // 2, SAMPLES_A_FRAME * frames))
+    windows = padded[: SAMPLES_A_FRAME * frames].reshape(frames, SAMPLES_A_FRAME)
     return numpy.sqrt(numpy.square(windows).mean(axis=1))

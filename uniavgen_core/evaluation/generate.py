@@ -10,12 +10,11 @@ import torch
 from torch import Tensor
 
 from ..audio.mel import log_mel, normalise_mel, peak_scale
-from ..config import FRAME_RATE, SAMPLE_RATE, pixel_frames
+from ..config import SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
 from ..media import to_bytes
-from ..pipeline import condition, decode_audio, decode_video, draw_noise
-from ..sampling.euler import Clip, sample_euler
+from ..pipeline import condition, decode_audio, decode_video, sample
+from ..sampling.euler import Clip
 from ..sampling.guidance import NO_BLOCK, Guidance
-from ..sampling.schedule import flow_sigmas
 from ..speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..tasks import TASKS, Given
 from ..tiny import sampling
@@ -67,7 +66,7 @@ class Generated:
 
     def after_the_past(self) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Frames and sound from the first frame on that was not given."""
-        return self.frames[self.given_frames :], self.sound[self.given_frames * SAMPLE_RATE // FRAME_RATE :]
+        return self.frames[self.given_frames :], self.sound[self.given_frames * SAMPLES_A_FRAME :]
 
 
 @torch.no_grad()
@@ -84,12 +83,12 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     transcript = partner.speech if clip.reference_audio is not None else None
     positive = condition(bundle, corpus_clip.caption, positive_symbols(corpus_clip.speech, LANGUAGE, transcript))
     negative = condition(bundle, "", negative_symbols(LANGUAGE, transcript))
-    noise = draw_noise((clip.video.shape, clip.audio.shape), corpus_clip.seed)
-    sigmas = flow_sigmas(how.steps, how.shift)
     face = token_mask(torch.from_numpy(corpus_clip.face_mask)).numpy()
     with mask_agreement(bundle.model, face) as agreement:
-        streams = sample_euler(bundle.model, clip, noise, sigmas, positive, negative, how.settings())
-    video, audio = clip.put_back(*streams)
+        video, audio = sample(
+            bundle, clip, positive, negative,
+            seed=corpus_clip.seed, steps=how.steps, shift=how.shift, guidance=how.settings(),
+        )  # fmt: skip
     return Generated(
         frames=to_bytes(decode_video(bundle, video)),
         sound=corpus_clip.sound if all(clip.kept.audio) else decode_audio(audio)[0].numpy(),

@@ -10,9 +10,9 @@ from torch import Tensor
 from .. import pipeline
 from ..audio.mel import denormalise_mel, normalise_mel
 from ..audio.vocoder import GriffinLim
+from ..config import MEL_BANDS
 from ..joint_latent import stream_shapes
-from ..sampling.euler import Clip, sample_euler
-from ..sampling.schedule import flow_sigmas
+from ..sampling.euler import Clip
 from ..speech.prompt import negative_symbols, positive_symbols
 from ..speech.text import detect_language
 from ..tasks import kept_prefix
@@ -32,7 +32,7 @@ class CoreHost:
         self.portrait = pipeline.encode_portrait(bundle, request)
 
     def start(self) -> tuple[Tensor, Tensor]:
-        return self.portrait, torch.zeros(1, 1, 0, 80)
+        return self.portrait, torch.zeros(1, 1, 0, MEL_BANDS)
 
     def identity(self) -> str:
         request = self.request
@@ -52,13 +52,14 @@ class CoreHost:
         language = detect_language(request.words)
         silent = negative_symbols(language)
         spoken = positive_symbols(request.words, language) if request.words else silent
-        streams = sample_euler(
-            self.bundle.model, clip, pipeline.draw_noise(shapes, request.seed),
-            flow_sigmas(self.request.steps, self.request.shift),
-            pipeline.condition(self.bundle, request.caption, spoken), pipeline.condition(self.bundle, "", silent),
-            self.request.guidance,
+        positive, negative = (
+            pipeline.condition(self.bundle, caption, symbols)
+            for caption, symbols in ((request.caption, spoken), ("", silent))
+        )
+        video, audio = pipeline.sample(
+            self.bundle, clip, positive, negative, seed=request.seed,
+            steps=self.request.steps, shift=self.request.shift, guidance=self.request.guidance,
         )  # fmt: skip
-        video, audio = clip.put_back(*streams)
         return video, denormalise_mel(audio)
 
     @torch.no_grad()

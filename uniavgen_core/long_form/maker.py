@@ -18,17 +18,17 @@ from ..config import (
     AUDIO_TOKENS_PER_SECOND,
     FRAME_RATE,
     HOP_LENGTH,
+    LATENT_SECONDS,
     SAMPLE_RATE,
+    SAMPLES_A_FRAME,
     audio_tokens,
     clip_seconds,
     pixel_frames,
 )
-from ..given import SAMPLES_A_FRAME
 from ..joint_latent import last_tokens
 from ..media import fit_audio, join_videos
-from ..tasks import past_tokens
 from .seams import Colours, correct_colours, correct_loudness, crossfade, loud_db, voice_db, voiced_span
-from .segments import LATENT_SECONDS, Pacing, Segment, new_frames, words_in_the_past
+from .segments import Pacing, Segment, new_frames, words_in_the_past
 from .store import SegmentMetadata, SegmentStore, StoredSegment
 from .subtitles import subtitles
 
@@ -45,6 +45,8 @@ class SegmentRequest:
     latent_frames: int
     video: Tensor
     mel: Tensor
+    silence: float
+    """Seconds of silence that the given sound ends with, beside the past's own."""
     caption: str
     words: str
     seed: int
@@ -127,6 +129,7 @@ class LongClip:
             was_kept = self.store.has(key)
             if not was_kept:
                 self._make(place, key, start, before)
+            # Read back also when it is new, so that a rerun goes on from exactly the same.
             before = self.store.read(key)
             seconds, silence = before.metadata.added / FRAME_RATE, before.metadata.silence
             results.append(SegmentResult(segment, key, self._seed(place), start, seconds, silence, was_kept))
@@ -214,8 +217,11 @@ class LongClip:
         """A request whose given sound is followed by silence: so many seconds, or all of it where nobody speaks."""
         room = audio_tokens(pixel_frames(frames)) - mel.shape[2]
         tokens = round(silence * AUDIO_TOKENS_PER_SECOND) if self.plan[place].words else room
-        mel = torch.cat((mel, silence_mel(min(room, tokens))), dim=2)
-        return SegmentRequest(frames, video, mel, self.plan[place].line.caption, words, self._seed(place))
+        silent = silence_mel(min(room, tokens))
+        return SegmentRequest(
+            frames, video, torch.cat((mel, silent), dim=2), silent.shape[2] / AUDIO_TOKENS_PER_SECOND,
+            self.plan[place].line.caption, words, self._seed(place),
+        )  # fmt: skip
 
     def _worth_keeping(self, place: int, request: SegmentRequest, mel: Tensor, loud: float) -> int:
         """Latent frames of a segment without the silence at its end that nobody asked for."""
@@ -254,13 +260,12 @@ class LongClip:
     ) -> SegmentMetadata:  # fmt: skip
         segment, voiced = self.plan[place], voiced_span(mel, loud)
         silent_before = before.metadata.trailing if before is not None else 0.0
-        given_tokens = past_tokens(self.settings.past_frames) if before is not None else self.host.start()[1].shape[2]
         return SegmentMetadata(
             latent_frames=frames,
             added=added,
             words=request.words,
             voiced=voiced,
-            silence=(request.mel.shape[2] - given_tokens) / AUDIO_TOKENS_PER_SECOND,
+            silence=request.silence,
             trailing=clip_seconds(frames) - voiced[1] if segment.words else silent_before + added / FRAME_RATE,
             loud_db=loud,
             levels=levels,

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE
-from ..given import SAMPLES_A_FRAME
+from ..config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE, SAMPLES_A_FRAME
 
 CONTRAST_LIMIT = 1.15
 """Contrast is changed by this factor at most."""

@@ -8,13 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from ..config import FRAME_RATE, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
+from ..config import FRAME_RATE, LATENT_SECONDS, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
 from ..speech.duration import HURRY, speech_seconds
 from ..speech.text import detect_language, words_of
 from .script import Line, Passage
 
-LATENT_SECONDS = TEMPORAL_COMPRESSION / FRAME_RATE
-"""Seconds of each latent frame but a clip's first."""
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)]*\s*$")
 CLAUSE_END = re.compile(r"[,;:，；：、—-][\"'”’)]*\s*$")
 SENTENCE_PULL, CLAUSE_PULL = 0.45, 0.3

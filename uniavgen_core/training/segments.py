@@ -15,7 +15,7 @@ from ..checks import check_sound
 from ..config import (
     FRAME_RATE,
     HOP_LENGTH,
-    SAMPLE_RATE,
+    SAMPLES_A_FRAME,
     audio_tokens,
     clip_seconds,
     latent_frames,
@@ -131,7 +131,7 @@ def _cut_pictures(recording: Recording, start: int, length: int) -> Tensor:
 
 def _cut_sound(sound: Tensor, start: int, length: int) -> Tensor:
     """The samples of so many latent frames from a frame on, with silence after the recording's end."""
-    first = start * SAMPLE_RATE // FRAME_RATE
+    first = start * SAMPLES_A_FRAME
     samples = audio_tokens(pixel_frames(length)) * HOP_LENGTH
     return fit_audio(sound[first : first + samples], samples)
 
