@@ -104,10 +104,42 @@ def test_a_clip_from_rest_starts_as_its_portrait() -> None:
     assert not numpy.array_equal(moving.frames[0], moving.portrait)
 
 
+def test_a_listener_stands_beside_the_speaker_and_keeps_silent(clips: list[corpus.CorpusClip]) -> None:
+    pair = [corpus.beside_a_listener(clip) for clip in clips[:2]]
+    assert pair[0].listener == pair[1].listener != pair[0].person
+    for clip, alone in zip(pair, clips, strict=False):
+        halves = {"left": clip.frames[:, :, :128], "right": clip.frames[:, :, 128:]}
+        masks = {"left": clip.face_mask[:, :, :128], "right": clip.face_mask[:, :, 128:]}
+        (silent,) = {"left", "right"} - {clip.side}
+        assert numpy.array_equal(masks[clip.side], alone.face_mask) and not masks[silent].any()
+        moves = {side: mouth_open_area(half).std() for side, half in halves.items()}
+        assert moves[silent] < 0.1 * moves[clip.side]
+        assert clip.portrait.shape == (128, 256, 3)
+        assert clip.mood in clip.caption and f"a {clip.listener.kind}" in clip.caption.lower()
+        assert clip.speech == alone.speech and numpy.array_equal(clip.sound, alone.sound)
+
+
 def test_splits_never_overlap() -> None:
     ranges = sorted(corpus.SPLITS.values(), key=lambda seeds: seeds.start)
     assert all(before.stop <= after.start for before, after in zip(ranges, ranges[1:], strict=False))
     assert all(seeds.start % 2 == 0 and len(seeds) % 2 == 0 for seeds in ranges)
+
+
+def test_nobody_listens_who_speaks_elsewhere() -> None:
+    assert max(seeds.stop for seeds in corpus.SPLITS.values()) // 2 <= corpus.FIRST_LISTENER
+
+
+def test_shards_of_two_people_lie_beside_the_others(clips: list[corpus.CorpusClip], tmp_path: Path) -> None:
+    codec = build_tiny().codec
+    for two_people in (False, True):
+        render.render(render.Rendering(tmp_path, FIRST, 2, codec, two_people), workers=1)
+    found = shards.Shards(tmp_path)
+    assert [label.speech for label in found.labels] == [clip.speech for clip in clips[:2]] * 2
+    widths = [found.tensor(clip, "video").shape[-1] for clip in range(4)]
+    assert widths == [8, 8, 16, 16]
+    assert found.tensor(2, "face_mask").shape == (clips[0].latent_frames, 32)
+    forms = found.of_one_form(from_rest=False, with_partner=True)
+    assert [form.tolist() for form in forms] == [[0, 1], [2, 3]]
 
 
 def test_shards_hold_latents_mels_and_masks(clips: list[corpus.CorpusClip], tmp_path: Path) -> None:

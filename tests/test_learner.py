@@ -90,6 +90,16 @@ def test_a_short_caption_padded_to_512_rows_is_what_the_learner_uses(learner: Le
     assert torch.allclose(learner(batch)["video"], loss, rtol=1e-5)
 
 
+def test_a_given_mask_stands_in_for_the_predicted_one(learner: Learner) -> None:
+    batch = make_batch()
+    other_mask = 1 - batch.face_mask
+    for is_given in (False, True):
+        first = learner(replace(batch, mask_is_given=is_given))
+        second = learner(replace(batch, mask_is_given=is_given, face_mask=other_mask))
+        assert all(torch.equal(first[name], second[name]) != is_given for name in ("video", "audio"))
+        assert not torch.equal(first["face_mask"], second["face_mask"])
+
+
 def test_what_is_given_carries_no_loss(learner: Learner) -> None:
     batch = make_batch(kept_frames=2, kept_tokens=20)
     before = learner(batch)

@@ -191,6 +191,15 @@ def test_with_a_reference_voice_the_negative_pass_sees_the_face_and_is_told_noth
     assert any(set(batch.captions) != {""} for batch in batches)
 
 
+def test_some_batches_are_given_the_true_face_mask(shards: Shards) -> None:
+    def given(share: float) -> list[bool]:
+        settings = BatchSettings(4, {"joint": 1.0}, 0.0, 0.0, timestep_shift=1.0, given_face_mask=share)
+        return [batch.mask_is_given for batch in Batches(shards, settings, range(40), seed=0)]
+
+    assert not any(given(0.0)) and all(given(1.0))
+    assert 4 <= sum(given(0.25)) <= 18
+
+
 def test_the_portrait_of_dubbing_is_the_videos_first_frame(shards: Shards) -> None:
     for task in ("dubbing", "audio_driven"):
         batch = batch_of(shards, task)

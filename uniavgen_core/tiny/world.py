@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from random import Random
 
 KINDS = ("man", "woman", "child", "grandfather")
@@ -35,6 +36,11 @@ CAPTIONS = (
     "A {kind} speaks in {a_mood} mood.",
     "{A_mood} {kind} talks.",
     "Portrait of a {kind} who sounds {mood}.",
+)
+SIDES = ("left", "right")
+CAPTIONS_OF_TWO = (
+    "A {left} and a {right}, one of them speaks in {a_mood} mood.",
+    "A {left} and a {right}, the one on the {side} speaks in {a_mood} mood.",
 )
 
 
@@ -78,8 +84,18 @@ def write_sentence(speech: str) -> str:
 
 def draw_caption(kind: str, mood: str, random: Random) -> str:
     """What is seen, in one of a few forms."""
-    a_mood = f"{'an' if mood.startswith('a') else 'a'} {mood}"
+    a_mood = _a(mood)
     return random.choice(CAPTIONS).format(kind=kind, mood=mood, a_mood=a_mood, A_mood=a_mood.capitalize())
+
+
+def draw_caption_of_two(kinds: Sequence[str], side: str, mood: str, random: Random) -> str:
+    """Who is seen from left to right, and at times which of them speaks."""
+    left, right = kinds
+    return random.choice(CAPTIONS_OF_TWO).format(left=left, right=right, side=side, a_mood=_a(mood))
+
+
+def _a(mood: str) -> str:
+    return f"{'an' if mood.startswith('a') else 'a'} {mood}"
 
 
 def draw_sentence(random: Random) -> str:

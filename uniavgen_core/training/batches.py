@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -56,6 +56,8 @@ class Batch:
     reference_audio: Tensor | None = None
     caption_features: list[Tensor] | None = None
     """Rows (n, width) of each caption by a frozen encoder, where the shards have them."""
+    mask_is_given: bool = False
+    """Whether the interaction takes `face_mask` in place of the predicted one, as when a user steers by a mask."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class BatchSettings:
     interaction_dropout: float
     """Share of batches whose branches do not see each other, for guidance."""
     timestep_shift: float
+    given_face_mask: float = 0.0
+    """Share of batches whose interaction takes the true face mask in place of the predicted one."""
 
 
 class Batches(Dataset[Batch]):
@@ -107,8 +111,10 @@ class Batches(Dataset[Batch]):
         task = self._draw_task(common)
         apart = _chance(common) < self._settings.interaction_dropout
         negative = _chance(common) < self._settings.text_dropout and TRAINING_TASKS[task].reference_voice
+        mask_is_given = _chance(common) < self._settings.given_face_mask
         clips = self._draw_clips(own, task)
-        return _Assembly(self._shards, self._settings, task, apart, negative, clips, own).batch()
+        batch = _Assembly(self._shards, self._settings, task, apart, negative, clips, own).batch()
+        return replace(batch, mask_is_given=mask_is_given)
 
     def _draw_task(self, generator: torch.Generator) -> str:
         tasks = list(self._settings.tasks)

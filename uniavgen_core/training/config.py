@@ -34,6 +34,8 @@ class Stage(Schedule):
     """Clips a step and process."""
     face_mask_weight: tuple[float, float] = (0.0, 0.0)
     """λ of the face-mask loss at the first and at the last step, linear between them."""
+    given_face_mask: float = 0.0
+    """Share of batches whose interaction takes the true face mask in place of the predicted one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,13 @@
 """The small model's corpus: any clip is made from its seed, with the truth about it.
 
 Clips come in pairs. Seeds 2n and 2n + 1 show the same person in the same mood for the same time, with other words, so
-that one is the reference voice of the other.
+that one is the reference voice of the other. A listener may stand beside the speaker, and keeps silent.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 
@@ -17,7 +18,7 @@ from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, clip_sec
 from ..tiny.drawing import Painter
 from ..tiny.people import Person
 from ..tiny.pose import Pose
-from ..tiny.world import KINDS, LATENT_FRAMES, MOODS, draw_caption, draw_sentence
+from ..tiny.world import KINDS, LATENT_FRAMES, MOODS, SIDES, draw_caption, draw_caption_of_two, draw_sentence
 from .animation import animate
 from .voice import Phoneme, Speech, Synthesiser, Voice
 
@@ -27,6 +28,8 @@ SPLITS = {
     "test": range(1_100_000_000, 1_200_000_000),
 }
 """Seeds of each part of the corpus."""
+FIRST_LISTENER = SPLITS["test"].stop // 2
+"""Seed of the first person who is nobody's speaker."""
 LEAD_SECONDS = (0.08, 0.2)
 """Silence before the first word."""
 TAIL_SECONDS = 0.08
@@ -54,6 +57,10 @@ class CorpusClip:
     phonemes: tuple[Phoneme, ...]
     starts_at_rest: bool
     """Whether the first frame is the portrait; else the clip starts in the middle of the person's mood and motion."""
+    listener: Person | None = None
+    """Who stands beside the speaker, in a picture twice as wide."""
+    side: str = ""
+    """`left` or `right`: where the speaker is, beside a listener."""
 
     @property
     def seconds(self) -> float:
@@ -69,20 +76,36 @@ class CorpusClip:
 
     @cached_property
     def pictures(self) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Frames (F, 128, 128, 3) of bytes and the masks of their faces (F, 128, 128) of 0 or 255."""
+        """Frames (F, 128, 128, 3) of bytes and masks of the speaker's face (F, 128, 128) of 0 or 255.
+
+        With a listener they are 256 wide.
+        """
         before = 0 if self.starts_at_rest else FRAMES_BEFORE
         seconds = before / FRAME_RATE
         phonemes = [Phoneme(p.start + seconds, p.end + seconds, p.symbol) for p in self.phonemes]
         envelope = rms_envelope(self.sound, pixel_frames(self.latent_frames))
         envelope = numpy.pad(envelope, (before, 0))
-        poses = animate(phonemes, envelope, self.mood, len(envelope), self.seed)[before:]
-        pictures, masks = zip(*map(self._painter.draw, poses), strict=True)
-        return numpy.stack(pictures), numpy.stack(masks)
+        poses = animate(phonemes, envelope, self.mood, len(envelope), self.seed)
+        # A seed that no clip has, as the listener moves in a way of its own.
+        silent = animate((), numpy.zeros_like(envelope), "neutral", len(envelope), -1 - self.seed)
+        return self._draw(poses[before:], silent[before:])
+
+    def _draw(self, poses: Sequence[Pose], silent: Sequence[Pose]) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """The people in poses of the speaker and of the listener, if there is one."""
+        pictures, masks = _paint(self._painter, poses)
+        if self.listener is None:
+            return pictures, masks
+        beside = _paint(Painter(self.listener), silent)[0]
+        halves = [(pictures, masks), (beside, numpy.zeros_like(masks))]
+        if self.side == "right":
+            halves.reverse()
+        left, right = halves
+        return numpy.concatenate((left[0], right[0]), axis=2), numpy.concatenate((left[1], right[1]), axis=2)
 
     @property
     def portrait(self) -> numpy.ndarray:
-        """The person at rest, (128, 128, 3) of bytes."""
-        return self._painter.draw(Pose())[0]
+        """The people at rest, (128, 128, 3) of bytes, or 256 wide with a listener."""
+        return self._draw([Pose()], [Pose()])[0][0]
 
     @property
     def frames(self) -> numpy.ndarray:
@@ -91,6 +114,11 @@ class CorpusClip:
     @property
     def face_mask(self) -> numpy.ndarray:
         return self.pictures[1]
+
+
+def _paint(painter: Painter, poses: Sequence[Pose]) -> tuple[numpy.ndarray, numpy.ndarray]:
+    pictures, masks = zip(*map(painter.draw, poses), strict=True)
+    return numpy.stack(pictures), numpy.stack(masks)
 
 
 def partner(seed: int) -> int:
@@ -126,9 +154,19 @@ def make_clip(seed: int, synthesiser: Synthesiser) -> CorpusClip:
     )
 
 
-def _say(
-    random: Random, synthesiser: Synthesiser, voice: Voice, longest: float, shortest: float
-) -> tuple[str, Speech]:
+def beside_a_listener(clip: CorpusClip) -> CorpusClip:
+    """The same clip with somebody beside the speaker: the same in both clips of a pair."""
+    pair, random = Random(f"listener {clip.seed // 2}"), Random(f"side {clip.seed}")
+    side = random.choice(SIDES)
+    speaker = replace(clip.person, backdrop="plain")
+    listener = Person.from_seed(FIRST_LISTENER + clip.seed // 2, pair.choice(KINDS))
+    listener = replace(listener, backdrop="plain", background=speaker.background)
+    people = (speaker, listener) if side == "left" else (listener, speaker)
+    caption = draw_caption_of_two([person.kind for person in people], side, clip.mood, random)
+    return replace(clip, person=speaker, listener=listener, side=side, caption=caption)
+
+
+def _say(random: Random, synthesiser: Synthesiser, voice: Voice, longest: float, shortest: float) -> tuple[str, Speech]:
     """A sentence that lasts from `shortest` to `longest` seconds, and its sound."""
     while True:
         sentence = draw_sentence(random)

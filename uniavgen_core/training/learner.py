@@ -49,6 +49,7 @@ class Learner(nn.Module):
 
         assert batch.video_noise is not None and batch.face_mask is not None and batch.portrait is not None
         true_mask, masks = batch.face_mask, list[Tensor]()
+        instead = true_mask if batch.mask_is_given else None
         caption, caption_mask = self._encode_captions(batch)
         noisy_video = _mix(batch.video, batch.video_noise, batch.sigma)
         video, audio = self.model(
@@ -64,7 +65,7 @@ class Learner(nn.Module):
             speech_mask=speech_mask,
             caption_mask=caption_mask,
             plans=self._recent_plans(),
-            options={**self._options, "patches": {FACE_MASK_PATCH: [_collect(masks)]}},
+            options={**self._options, "patches": {FACE_MASK_PATCH: [_collect(masks, instead)]}},
         )
         losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}
         if not all(batch.kept.video):
@@ -160,10 +161,12 @@ def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Sequence[boo
     return error.index_select(dim, generated).square().mean()
 
 
-def _collect(masks: list[Tensor]) -> Any:
+def _collect(masks: list[Tensor], instead: Tensor | None) -> Any:
+    """A patch that keeps the masks, and has another one used in their place."""
+
     def keep(mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
         masks.append(mask)
-        return mask
+        return mask if instead is None else instead
 
     return keep
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ..audio.mel import log_mel, normalise_mel, peak_scale
 from ..config import SIZE_MULTIPLE, TEMPORAL_COMPRESSION
 from ..tiny.codec import Codec
-from .corpus import CorpusClip, make_clip, partner
+from .corpus import CorpusClip, beside_a_listener, make_clip, partner
 from .shards import SUFFIX, Label, TrainingClip, write_shard
 from .voice import Synthesiser
 
@@ -39,6 +39,8 @@ class Rendering:
     clips: int
     codec: Codec | None
     """None renders sound alone."""
+    two_people: bool = False
+    """A listener stands beside the speaker."""
 
 
 def render(rendering: Rendering, workers: int) -> None:
@@ -50,7 +52,7 @@ def render(rendering: Rendering, workers: int) -> None:
     rendering.folder.mkdir(parents=True, exist_ok=True)
     seeds = range(rendering.first_seed, rendering.first_seed + rendering.clips)
     parts = [seeds[start : start + CLIPS_A_SHARD] for start in range(0, len(seeds), CLIPS_A_SHARD)]
-    missing = [part for part in parts if not _path(rendering.folder, part).is_file()]
+    missing = [part for part in parts if not _path(rendering, part).is_file()]
     _check_same_codec(rendering, next((part for part in parts if part not in missing), None))
     write = partial(_write, rendering)
     with multiprocessing.get_context("spawn").Pool(workers, _use_one_thread) as pool:
@@ -58,14 +60,15 @@ def render(rendering: Rendering, workers: int) -> None:
             pass
 
 
-def _path(folder: Path, seeds: range) -> Path:
-    return folder / f"clips_{seeds.start:010d}{SUFFIX}"
+def _path(rendering: Rendering, seeds: range) -> Path:
+    name = "two_people" if rendering.two_people else "clips"
+    return rendering.folder / f"{name}_{seeds.start:010d}{SUFFIX}"
 
 
 def _check_same_codec(rendering: Rendering, finished: range | None) -> None:
     if finished is None:
         return
-    with safe_open(_path(rendering.folder, finished), framework="pt") as shard:
+    with safe_open(_path(rendering, finished), framework="pt") as shard:
         if shard.metadata().get(CODEC, "") != _fingerprint(rendering.codec):
             raise ValueError(
                 f"The shards in {rendering.folder} were made with another picture codec: remove them, or choose "
@@ -90,13 +93,15 @@ def _use_one_thread() -> None:
 
 def _write(rendering: Rendering, seeds: range) -> None:
     metadata = {CODEC: _fingerprint(rendering.codec)}
-    write_shard(_path(rendering.folder, seeds), _clips(rendering.codec, seeds), metadata=metadata)
+    write_shard(_path(rendering, seeds), _clips(rendering, seeds), metadata=metadata)
 
 
-def _clips(codec: Codec | None, seeds: range) -> Iterator[TrainingClip]:
+def _clips(rendering: Rendering, seeds: range) -> Iterator[TrainingClip]:
     synthesiser = Synthesiser()
     for seed in seeds:
-        yield training_clip(make_clip(seed, synthesiser), codec, partner(seed) - seeds.start)
+        clip = make_clip(seed, synthesiser)
+        clip = beside_a_listener(clip) if rendering.two_people else clip
+        yield training_clip(clip, rendering.codec, partner(seed) - seeds.start)
 
 
 @torch.no_grad()

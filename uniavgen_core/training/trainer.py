@@ -172,7 +172,7 @@ class Trainer(Run):
     def _validate(self, stage: Stage) -> dict[str, float]:
         """Losses of each task, on batches that are always the same and have all texts and interactions."""
         shards = Shards(self.config.path(self.config.validation_data))
-        complete = replace(self._batch_settings(stage), text_dropout=0.0, interaction_dropout=0.0)
+        complete = replace(self._batch_settings(stage), text_dropout=0.0, interaction_dropout=0.0, given_face_mask=0.0)
         results = []
         for task in stage.tasks:
             settings = replace(complete, tasks={task: 1.0})
@@ -185,9 +185,7 @@ class Trainer(Run):
 
     def _batches(self, stage: Stage, steps: range) -> Iterator[Batch]:
         shards = Shards(self.config.path(stage.data))
-        batches = Batches(
-            shards, self._batch_settings(stage), steps, self.config.seed, self.accelerator.process_index
-        )
+        batches = Batches(shards, self._batch_settings(stage), steps, self.config.seed, self.accelerator.process_index)
         for batch in DataLoader(batches, batch_size=None, num_workers=self.config.loader_workers):
             yield _on(batch, self.accelerator.device)
 
@@ -200,6 +198,7 @@ class Trainer(Run):
             text_dropout=config.text_dropout,
             interaction_dropout=0.0 if audio_alone else config.interaction_dropout,
             timestep_shift=config.timestep_shift,
+            given_face_mask=stage.given_face_mask,
         )
 
 
