@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .conditioning import Conditioning
+from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader
 from .long_form import Join, LongForm, Script
@@ -25,6 +26,9 @@ NODES: list[type[io.ComfyNode]] = [
     Script,
     LongForm,
     Join,
+    FaceGuidanceNode,
+    FaceMapCapture,
+    FaceMapNode,
     AVMux,
 ]
 

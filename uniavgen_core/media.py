@@ -139,14 +139,19 @@ def to_bytes(pixels: Tensor) -> NDArray[np.uint8]:
     return pixels.clamp(0, 1).mul(255).round().byte().cpu().numpy()
 
 
-def crop_and_resize(image: Tensor, width: int, height: int) -> Tensor:
-    """Cut the centre of (batch, rows, columns, 3) to the wanted aspect and resize it to (batch, height, width, 3)."""
+def centre_crop(image: Tensor, width: int, height: int) -> Tensor:
+    """The largest centre of (batch, rows, columns, channels) that has the aspect width : height."""
     rows, columns = image.shape[1:3]
     scale = min(columns / width, rows / height)
     crop_rows, crop_columns = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = (rows - crop_rows) // 2, (columns - crop_columns) // 2
-    image = image[:, top : top + crop_rows, left : left + crop_columns]
-    if (crop_rows, crop_columns) == (height, width):
+    return image[:, top : top + crop_rows, left : left + crop_columns]
+
+
+def crop_and_resize(image: Tensor, width: int, height: int) -> Tensor:
+    """Cut the centre of (batch, rows, columns, 3) to the wanted aspect and resize it to (batch, height, width, 3)."""
+    image = centre_crop(image, width, height)
+    if image.shape[1:3] == (height, width):
         return image
     # In half precision torch resizes on a GPU only.
     planes = functional.interpolate(image.movedim(-1, 1).float(), (height, width), mode="bicubic", antialias=True)

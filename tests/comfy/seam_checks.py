@@ -695,6 +695,124 @@ def context_windows_run() -> Any:
     return None
 
 
+def guided(patcher: Any, mask: torch.Tensor, **changes: Any) -> Any:
+    from pack.nodes.face_guidance import FaceGuidanceNode
+
+    settings = {"frame_rate": 16.0, "how": "replace", "strength": 1.0, "layers": "all"}
+    return FaceGuidanceNode.execute(patcher, mask, **settings, start_percent=0.0, end_percent=1.0, **changes)[0]
+
+
+def captured(patcher: Any, layers: str = "all", steps: str = "all") -> tuple[Any, Any]:
+    from pack.nodes.face_guidance import FaceMapCapture
+
+    out = FaceMapCapture.execute(patcher, layers, steps)
+    return out[0], out[1]
+
+
+def left_half(frames: int = 1) -> torch.Tensor:
+    mask = torch.zeros(frames, 64, 96)
+    mask[:, :, :32] = 1
+    return mask
+
+
+def refusal(function: Callable[[], Any]) -> str:
+    try:
+        function()
+    except ValueError as error:
+        return str(error)
+    raise AssertionError("nothing was refused")
+
+
+@check
+def face_guidance_decides_what_the_layers_use() -> Any:
+    latent = joint()
+    plain = sample(model(), latent)
+    none, as_it_was = left_half() * 0, captured(model())
+    assert all(torch.equal(a, b) for a, b in zip(plain, sample(as_it_was[0], latent), strict=True))
+    own = as_it_was[1].mean()
+    assert own.shape == (3, 6) and 0 < own.min() < own.max() < 1
+
+    patched, seen = captured(guided(model(), left_half(9)))
+    changed = sample(patched, latent)
+    assert min(error(a, b) for a, b in zip(changed, plain, strict=True)) > 1e-4
+    expected = torch.tensor([1.0, 0, 0, 1, 0, 0]).expand(3, -1)
+    torch.testing.assert_close(seen.mean(), expected, rtol=0, atol=1e-6)
+
+    halved, seen = captured(model().clone())
+    again = sample(guided(halved, none), latent)
+    assert seen.mean().min() > 0, "what comes behind must not be seen"
+    assert error(again[0], changed[0]) > 1e-4
+    return None
+
+
+@check
+def face_guidance_of_no_strength_is_bit_equal() -> Any:
+    from pack.nodes.face_guidance import FaceGuidanceNode
+
+    latent, mask = joint(), left_half()
+    plain = sample(model(), latent)
+    for strength, start in ((0.0, 0.0), (1.0, 1.0)):
+        patched = FaceGuidanceNode.execute(model(), mask, 16.0, "replace", strength, "all", start, 1.0)[0]
+        assert all(torch.equal(a, b) for a, b in zip(plain, sample(patched, latent), strict=True)), (strength, start)
+    return None
+
+
+@check
+def face_guidance_and_maps_go_with_context_windows() -> Any:
+    from comfy_extras.nodes_context_windows import ContextWindowsManualNode
+
+    latent = joint(frames=8, width=96, height=64)
+    settings = {"context_length": 5, "context_overlap": 1, "context_schedule": "standard_static", "dim": 2}
+    settings |= {"context_stride": 1, "closed_loop": False, "fuse_method": "pyramid", "freenoise": False}
+    moving = left_half(29)
+    moving[13:] = 0
+    patched, seen = captured(guided(model(), moving))
+    sample(ContextWindowsManualNode.execute(patched, **settings)[0], latent, 2)
+    expected = torch.zeros(8, 6)
+    expected[:4, [0, 3]] = 1
+    torch.testing.assert_close(seen.mean(), expected, rtol=0, atol=1e-6)
+    return None
+
+
+@check
+def a_face_map_is_shown_over_the_clip() -> Any:
+    from pack.nodes.face_guidance import FaceMapNode
+
+    latent = joint()
+    patched, face_map = captured(guided(model(), left_half()), "1", "0, -1")
+    assert "is empty" in refusal(lambda: FaceMapNode.execute(face_map, latent, torch.zeros(9, 64, 96, 3), -1, 0.5))
+    sampled = {"samples": NestedTensor(sample(patched, latent))}
+    images = torch.zeros(9, 64, 96, 3)
+    shown, mask = FaceMapNode.execute(face_map, sampled, images, 1, 1.0).result
+    assert shown.shape == images.shape and mask.shape == (9, 64, 96)
+    assert (mask[:, :, :16] == 1).all() and (mask[:, :, -32:] == 0).all()
+    assert (shown[:, :, 0, 0] == 1).all() and (shown[:, :, -1, 2] > 0.8).all()
+    wrong = [
+        (lambda: FaceMapNode.execute(face_map, joint(frames=4), images, -1, 0.5), "3 latent frames, the LATENT has 4"),
+        (lambda: FaceMapNode.execute(face_map, sampled, images[:8], -1, 0.5), "8 images"),
+        (lambda: FaceMapNode.execute(face_map, sampled, images, 0, 0.5), "Layer 0"),
+    ]
+    for function, message in wrong:
+        assert message in refusal(function), refusal(function)
+    return None
+
+
+@check
+def what_face_nodes_cannot_use_is_named() -> Any:
+    latent = joint()
+    wrong = [
+        (lambda: sample(guided(model(), left_half(5)), latent), "5 masks"),
+        (lambda: guided(model(), left_half() * float("nan")), "mask holds values that are not numbers"),
+        (lambda: guided(model(), left_half(0)), "mask is empty"),
+        (lambda: captured(model(), "2"), "this model has the layers 0 to 1"),
+        (lambda: captured(model(), "first"), "layers is “first”"),
+        (lambda: captured(model(), "all", "x"), "steps is “x”"),
+    ]
+    for function, message in wrong:
+        assert message in refusal(function), refusal(function)
+    return None
+
+
 def tiny_vae() -> Any:
     from pack.nodes.comfy_codecs import TinyVideoCodec
     from pack.uniavgen_core.tiny.bundle import load_tiny

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from einops import reduce
 from safetensors import safe_open
 from torch import Tensor
 from tqdm import tqdm
 
 from ..audio.mel import log_mel, normalise_mel, peak_scale
-from ..config import SIZE_MULTIPLE, TEMPORAL_COMPRESSION
+from ..config import SIZE_MULTIPLE
+from ..face.tokens import tokens_of_mask
 from ..tiny.codec import Codec
 from .corpus import CorpusClip, beside_a_listener, make_clip, partner
 from .shards import SUFFIX, Label, TrainingClip, write_shard
@@ -127,12 +127,6 @@ def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None =
 
 
 def token_mask(mask: Tensor) -> Tensor:
-    """The part of each video token that is masked, (T, N), of a mask (F, height, width) of bytes.
-
-    Pixel frame 0 is latent frame 0, pixel frames 4i - 3 to 4i are latent frame i.
-    """
-    tokens = reduce(
-        mask.float() / 255, "f (rows a) (columns b) -> f (rows columns)", "mean", a=SIZE_MULTIPLE, b=SIZE_MULTIPLE
-    )
-    later = reduce(tokens[1:], "(t four) n -> t n", "mean", four=TEMPORAL_COMPRESSION)
-    return torch.cat((tokens[:1], later))
+    """The part of each video token that is masked, (T, N), of a mask (F, height, width) of bytes."""
+    rows, columns = (size // SIZE_MULTIPLE for size in mask.shape[1:])
+    return tokens_of_mask(mask.float() / 255, rows, columns)

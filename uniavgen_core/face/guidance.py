@@ -1,0 +1,93 @@
+"""Steering by the face: a given mask changes those that the model predicts (arXiv 2511.03334, section 3.4).
+
+The mask decides where the picture hears the sound and where the sound looks. Whoever is masked is who speaks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config import FRAME_RATE, clip_seconds, latent_frames, pixel_frames
+from ..given import at_model_rate, whole_latents
+from .tokens import tokens_of_mask
+
+COMBINATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "replace": lambda predicted, given: given.expand_as(predicted),
+    "multiply": torch.mul,
+    "at_least": torch.maximum,
+}
+"""What the predicted mask becomes: the given one, what both have, or the greater of both."""
+
+
+@dataclass(frozen=True)
+class FaceGuidance:
+    """A patch of the model for predicted face masks.
+
+    Args:
+        tokens: given mask (T, N) of values 0..1.
+        how: one of `COMBINATIONS`.
+        strength: 0 keeps the prediction, 1 takes the combination, linear between them.
+        layers: interactions that it changes; None changes all.
+        first_sigma, last_sigma: the noise levels between which it changes them.
+    """
+
+    tokens: Tensor
+    how: str
+    strength: float = 1.0
+    layers: Collection[int] | None = None
+    first_sigma: float = torch.inf
+    last_sigma: float = 0.0
+
+    def __call__(self, mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
+        """The mask (batch, T, N) that an interaction uses.
+
+        Args:
+            mask: what it predicts.
+            layer: which interaction.
+            options: as ComfyUI hands them to patches: `sigmas` are the step's noise levels, `context_window` the frames
+                that a pass sees, where it does not see all.
+        """
+        if self.layers is not None and layer not in self.layers:
+            return mask
+        window = options.get("context_window")
+        given = (self.tokens if window is None else window.get_tensor(self.tokens, dim=0)).to(mask)
+        changed = torch.lerp(mask, COMBINATIONS[self.how](mask, given), self.strength)
+        sigmas = options.get("sigmas")
+        if sigmas is None:
+            return changed
+        # The comparison stays on the device: reading it would halt the host at each layer.
+        applies = (sigmas <= self.first_sigma).all() & (sigmas >= self.last_sigma).all()
+        return torch.where(applies, changed, mask)
+
+    def to(self, device: Any) -> FaceGuidance:
+        """The same with its mask on a device."""
+        return replace(self, tokens=self.tokens.to(device))
+
+
+def clip_mask(mask: Tensor, frame_rate: float, frames: int, rows: int, columns: int) -> Tensor:
+    """The mask (T, N) of a clip's video tokens.
+
+    Args:
+        mask: (1, height, width), the same throughout, or (F, height, width) of values 0..1.
+        frame_rate: of the F masks.
+        frames: T, latent frames of the clip.
+        rows, columns: of video tokens.
+
+    Raises:
+        ValueError: the masks last longer or shorter than the clip.
+    """
+    if len(mask) == 1:
+        return tokens_of_mask(mask, rows, columns).expand(frames, -1)
+    masks = at_model_rate(mask.unsqueeze(-1), frame_rate)
+    if latent_frames(len(masks)) != frames:
+        raise ValueError(
+            f"There are {len(mask)} masks, {frame_rate:g} a second ({len(mask) / frame_rate:.2f} seconds), but the "
+            f"clip has {pixel_frames(frames)} frames, {FRAME_RATE} a second ({clip_seconds(frames):.2f} seconds): give "
+            "one mask for all of it, or one for each frame."
+        )
+    return tokens_of_mask(whole_latents(masks).squeeze(-1), rows, columns)

@@ -1,0 +1,112 @@
+"""Where the model looks: the face masks that it predicts while it samples."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .tokens import mask_of_tokens
+
+POSITIVE = 0
+"""In ComfyUI's `cond_or_uncond`: the pass that follows caption and words."""
+HUES = ((0.0, 0.2, 0.9), (1.0, 0.85, 0.1), (1.0, 0.1, 0.1))
+"""Colours of the values 0, 1/2 and 1."""
+
+
+class FaceMap:
+    """Means over steps of what chosen interactions predict in the positive pass: a sum a layer is all that is held.
+
+    Args:
+        layers: interactions to look at; None looks at all.
+        steps: numbers of steps to look at; None looks at all. Negative ones count from the last.
+    """
+
+    def __init__(self, layers: Collection[int] | None, steps: Collection[int] | None):
+        self.layers, self.steps = layers, steps
+        self.start(0, 0, 0)
+
+    def start(self, frames: int, rows: int, columns: int) -> None:
+        """Forget what was seen: another clip of T latent frames is sampled."""
+        self.frames, self.rows, self.columns = frames, rows, columns
+        self._sums: dict[int, Tensor] = {}
+        self._counts: dict[int, Tensor] = {}
+
+    def __call__(self, mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
+        """A patch of the model that looks on and changes nothing. Arguments as in `FaceGuidance`."""
+        if (self.layers is None or layer in self.layers) and self._is_chosen(options):
+            window, places = options.get("context_window"), torch.arange(self.frames)
+            places = (places if window is None else window.get_tensor(places, dim=0)).to(mask.device)
+            passes = options.get("cond_or_uncond", [POSITIVE])
+            for which, part in zip(passes, mask.chunk(len(passes)), strict=True):
+                if which == POSITIVE:
+                    self._add(layer, places, part[0])
+        return mask
+
+    def _is_chosen(self, options: dict[str, Any]) -> bool:
+        schedule = options.get("sample_sigmas")
+        if self.steps is None or schedule is None:
+            return True
+        last = len(schedule) - 2
+        step = min(int((schedule - options["sigmas"][0]).abs().argmin()), last)
+        return step in self.steps or step - last - 1 in self.steps
+
+    def _add(self, layer: int, places: Tensor, mask: Tensor) -> None:
+        if layer not in self._sums:
+            self._sums[layer] = mask.new_zeros(self.frames, mask.shape[-1])
+            self._counts[layer] = mask.new_zeros(self.frames, 1)
+        self._sums[layer].index_add_(0, places, mask)
+        self._counts[layer].index_add_(0, places, mask.new_ones(len(mask), 1))
+
+    def check_is_of(self, frames: int) -> None:
+        """Refuse a clip of another length than the one that was sampled last.
+
+        Raises:
+            ValueError: it has not T latent frames.
+        """
+        if self.frames and self.frames != frames:
+            raise ValueError(
+                f"The face map is of a clip of {self.frames} latent frames, the LATENT has {frames}: connect the one "
+                "that was sampled with the MODEL of UniAVGen Face Map Capture."
+            )
+
+    def mean(self, layer: int | None = None) -> Tensor:
+        """What was seen, (T, N): of one layer, or the mean of all that were looked at.
+
+        Raises:
+            ValueError: nothing was seen there.
+        """
+        if not self._sums:
+            raise ValueError(
+                "The face map is empty: sample with the MODEL of UniAVGen Face Map Capture, and choose steps that the "
+                "sampler takes."
+            )
+        if layer is not None and layer not in self._sums:
+            seen = ", ".join(map(str, sorted(self._sums)))
+            raise ValueError(f"Layer {layer} is not in the face map, which has {seen}.")
+        chosen = sorted(self._sums) if layer is None else [layer]
+        return torch.stack([self._sums[place] / self._counts[place] for place in chosen]).mean(dim=0).cpu()
+
+    def mask(self, height: int, width: int, layer: int | None = None) -> Tensor:
+        """The same as a mask (F, height, width) of the clip's frames. Errors as in `mean`."""
+        return mask_of_tokens(self.mean(layer), self.rows, self.columns, height, width)
+
+
+def overlay(images: Tensor, mask: Tensor, opacity: float) -> Tensor:
+    """Pictures (F, H, W, 3) under a mask (F, H, W) in colours: blue where it is 0, yellow, red where it is 1.
+
+    Raises:
+        ValueError: there are not as many pictures as the mask has frames.
+    """
+    if len(images) != len(mask):
+        raise ValueError(
+            f"There are {len(images)} images, but the sampled clip has {len(mask)} frames: connect the images that VAE "
+            "Decode makes of it."
+        )
+    hues = torch.tensor(HUES, dtype=images.dtype, device=images.device)
+    place = mask.to(images).clamp(0, 1).unsqueeze(-1) * (len(HUES) - 1)
+    lower = place.floor().clamp(max=len(HUES) - 2)
+    colours = torch.lerp(hues[lower.long().squeeze(-1)], hues[lower.long().squeeze(-1) + 1], place - lower)
+    return torch.lerp(images, colours, opacity)
