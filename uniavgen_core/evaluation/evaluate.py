@@ -28,7 +28,7 @@ from ..sampling.guidance import AUTO_BLOCK, NO_BLOCK
 from ..tasks import TASKS
 from ..tiny.bundle import MASK_IOU_METADATA, WEIGHTS_FILE, TinyBundle, load_tiny
 from ..training.ablations import apply_variant, read_variant
-from . import people
+from . import people, two_people
 from .generate import FORMS, Generated, Sampling, generate, given_pictures
 from .lip_sync import shuffled_lip_sync
 from .measures import Ears, Measures, measure_clip, measure_words
@@ -86,6 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="{auto,none,NUMBER}",
         help="the block that guidance's negative pass leaves out",
     )
+    parser.add_argument(
+        "--two-people", action="store_true", help="measure who speaks of two people, told by a mask, and nothing else"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
@@ -121,6 +124,8 @@ def run(arguments: argparse.Namespace) -> int:
         audio_scale=arguments.audio_scale,
         skip_block=arguments.skip_block,
     )
+    if arguments.two_people:
+        return two_people.run(arguments, sampling)
     settings = Settings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,12 +50,25 @@ def mask_agreement(model: JointDiT, face: numpy.ndarray) -> Iterator[MaskAgreeme
     """Compare the masks of all steps inside the block with the true face (T, N)."""
     agreement = MaskAgreement(face)
 
-    def add_patches(module: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        options = keywords.get("options") or {}
-        return args, {**keywords, "options": {**options, "patches": {FACE_MASK_PATCH: agreement.watch(args[1])}}}
-
-    handle = model.register_forward_pre_hook(add_patches, with_kwargs=True)
-    try:
+    with face_patches(model, agreement.watch):
         yield agreement
+
+
+@contextmanager
+def face_patches(model: JointDiT, patches: Callable[[Tensor], list[Any]]) -> Iterator[None]:
+    """Patch predicted face masks inside the block, before any patches that are there already.
+
+    Args:
+        patches: the patches of a pass, of its timestep (batch,).
+    """
+
+    def add(module: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        options = keywords.get("options") or {}
+        there = options.get("patches", {}).get(FACE_MASK_PATCH, [])
+        return args, {**keywords, "options": {**options, "patches": {FACE_MASK_PATCH: [*patches(args[1]), *there]}}}
+
+    handle = model.register_forward_pre_hook(add, with_kwargs=True)
+    try:
+        yield
     finally:
         handle.remove()

@@ -38,10 +38,6 @@ CAPTIONS = (
     "Portrait of a {kind} who sounds {mood}.",
 )
 SIDES = ("left", "right")
-CAPTIONS_OF_TWO = (
-    "A {left} and a {right}, one of them speaks in {a_mood} mood.",
-    "A {left} and a {right}, the one on the {side} speaks in {a_mood} mood.",
-)
 
 
 def words_of(speech: str) -> list[str]:
@@ -88,10 +84,11 @@ def draw_caption(kind: str, mood: str, random: Random) -> str:
     return random.choice(CAPTIONS).format(kind=kind, mood=mood, a_mood=a_mood, A_mood=a_mood.capitalize())
 
 
-def draw_caption_of_two(kinds: Sequence[str], side: str, mood: str, random: Random) -> str:
-    """Who is seen from left to right, and at times which of them speaks."""
+def caption_of_two(kinds: Sequence[str], side: str | None, mood: str) -> str:
+    """Who is seen from left to right, and which of them speaks; without a side, that stays open."""
     left, right = kinds
-    return random.choice(CAPTIONS_OF_TWO).format(left=left, right=right, side=side, a_mood=_a(mood))
+    speaker = "one of them" if side is None else f"the one on the {side}"
+    return f"A {left} and a {right}, {speaker} speaks in {_a(mood)} mood."
 
 
 def _a(mood: str) -> str:

@@ -18,7 +18,7 @@ from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, clip_sec
 from ..tiny.drawing import Painter
 from ..tiny.people import Person
 from ..tiny.pose import Pose
-from ..tiny.world import KINDS, LATENT_FRAMES, MOODS, SIDES, draw_caption, draw_caption_of_two, draw_sentence
+from ..tiny.world import KINDS, LATENT_FRAMES, MOODS, SIDES, caption_of_two, draw_caption, draw_sentence
 from .animation import animate
 from .voice import Phoneme, Speech, Synthesiser, Voice
 
@@ -70,6 +70,12 @@ class CorpusClip:
     def kind(self) -> str:
         return self.person.kind
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the people from left to right."""
+        kinds = (self.kind,) if self.listener is None else (self.kind, self.listener.kind)
+        return kinds[::-1] if self.side == "right" else kinds
+
     @cached_property
     def _painter(self) -> Painter:
         return Painter(self.person)
@@ -96,16 +102,28 @@ class CorpusClip:
         if self.listener is None:
             return pictures, masks
         beside = _paint(Painter(self.listener), silent)[0]
-        halves = [(pictures, masks), (beside, numpy.zeros_like(masks))]
-        if self.side == "right":
-            halves.reverse()
-        left, right = halves
-        return numpy.concatenate((left[0], right[0]), axis=2), numpy.concatenate((left[1], right[1]), axis=2)
+        return self._side_by_side(pictures, beside), self._side_by_side(masks, numpy.zeros_like(masks))
+
+    def _side_by_side(self, speaker: numpy.ndarray, listener: numpy.ndarray) -> numpy.ndarray:
+        halves = (listener, speaker) if self.side == "right" else (speaker, listener)
+        return numpy.concatenate(halves, axis=2)
 
     @property
     def portrait(self) -> numpy.ndarray:
         """The people at rest, (128, 128, 3) of bytes, or 256 wide with a listener."""
         return self._draw([Pose()], [Pose()])[0][0]
+
+    @property
+    def faces_at_rest(self) -> dict[str, numpy.ndarray]:
+        """Masks of the faces of two people at rest, by side, (128, 256) of 0 or 255 each."""
+        assert self.listener is not None
+        speaker, listener = (_paint(Painter(person), [Pose()])[1] for person in (self.person, self.listener))
+        empty = numpy.zeros_like(speaker)
+        (other,) = set(SIDES) - {self.side}
+        return {
+            self.side: self._side_by_side(speaker, empty)[0],
+            other: self._side_by_side(empty, listener)[0],
+        }
 
     @property
     def frames(self) -> numpy.ndarray:
@@ -161,9 +179,8 @@ def beside_a_listener(clip: CorpusClip) -> CorpusClip:
     speaker = replace(clip.person, backdrop="plain")
     listener = Person.from_seed(FIRST_LISTENER + clip.seed // 2, pair.choice(KINDS))
     listener = replace(listener, backdrop="plain", background=speaker.background)
-    people = (speaker, listener) if side == "left" else (listener, speaker)
-    caption = draw_caption_of_two([person.kind for person in people], side, clip.mood, random)
-    return replace(clip, person=speaker, listener=listener, side=side, caption=caption)
+    beside = replace(clip, person=speaker, listener=listener, side=side)
+    return replace(beside, caption=caption_of_two(beside.kinds, random.choice((None, side)), clip.mood))
 
 
 def _say(random: Random, synthesiser: Synthesiser, voice: Voice, longest: float, shortest: float) -> tuple[str, Speech]:
