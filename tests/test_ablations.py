@@ -214,8 +214,8 @@ def test_all_runs_are_trained_equally(name: str) -> None:
     varied = {"output": "", "stages": [], "interaction": "", "face_mask": ""}
     assert replace(config, **varied) == replace(baseline, **varied)
     assert config.steps == baseline.steps
-    assert {(stage.batch_size, stage.data) for stage in config.stages} == {
-        (stage.batch_size, stage.data) for stage in baseline.stages
+    assert {(stage.batch_size, *stage.data) for stage in config.stages} == {
+        (stage.batch_size, *stage.data) for stage in baseline.stages
     }
     rates = [(run.stages[0].learning_rate, run.stages[-1].final_learning_rate) for run in (config, baseline)]
     assert rates[0] == rates[1]

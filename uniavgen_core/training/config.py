@@ -28,8 +28,8 @@ class Stage(Schedule):
     name: str
     tasks: dict[str, float]
     """Shares of the tasks, which are named in batches.py."""
-    data: str
-    """Folder of shards, from the configuration's folder."""
+    data: list[str]
+    """Folder of shards, or several, from the configuration's folder."""
     batch_size: int
     """Clips a step and process."""
     face_mask_weight: tuple[float, float] = (0.0, 0.0)
@@ -176,7 +176,8 @@ def _read(kind: Any, entries: Mapping[str, Any], where: str) -> Any:
 def _convert(kind: Any, value: Any, where: str) -> Any:
     origin = getattr(kind, "__origin__", kind)
     if origin is list:
-        return [_convert(kind.__args__[0], item, f"{where} {number}") for number, item in enumerate(value, 1)]
+        items = value if isinstance(value, list) else [value]
+        return [_convert(kind.__args__[0], item, f"{where} {number}") for number, item in enumerate(items, 1)]
     if is_dataclass(origin):
         return _read(origin, value, where)
     try:

@@ -82,16 +82,21 @@ def write_shard(
 
 
 class Shards:
-    """All clips of a folder of shards.
+    """All clips of folders of shards.
 
     Raises:
-        ValueError: the folder holds no shards.
+        ValueError: a folder holds no shards.
     """
 
-    def __init__(self, folder: Path):
-        files = sorted(folder.glob(f"*{SUFFIX}"))
-        if not files:
-            raise ValueError(f"{folder} holds no shards: make them with `python -m uniavgen_core` render or prepare.")
+    def __init__(self, *folders: Path):
+        files = []
+        for folder in folders:
+            there = sorted(folder.glob(f"*{SUFFIX}"))
+            if not there:
+                raise ValueError(
+                    f"{folder} holds no shards: make them with `python -m uniavgen_core` render or prepare."
+                )
+            files += there
         self._files = [safe_open(file, framework="pt") for file in files]
         self.labels: list[Label] = []
         self._places: list[tuple[int, int]] = []

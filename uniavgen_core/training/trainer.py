@@ -184,7 +184,7 @@ class Trainer(Run):
         return means(results)
 
     def _batches(self, stage: Stage, steps: range) -> Iterator[Batch]:
-        shards = Shards(self.config.path(stage.data))
+        shards = Shards(*map(self.config.path, stage.data))
         batches = Batches(shards, self._batch_settings(stage), steps, self.config.seed, self.accelerator.process_index)
         for batch in DataLoader(batches, batch_size=None, num_workers=self.config.loader_workers):
             yield _on(batch, self.accelerator.device)
