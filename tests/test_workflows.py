@@ -18,7 +18,15 @@ import soundfile
 import tomllib
 import torch
 from comfy.browser import Frontend, open_frontend
-from comfy.files import picture_packets, small_sizes, write_joint_model, write_vocoder
+from comfy.files import (
+    picture_packets,
+    small_sizes,
+    write_interpolator,
+    write_joint_model,
+    write_upscaler,
+    write_video_model,
+    write_vocoder,
+)
 from comfy.graphs import (
     WORKFLOW_NAMES,
     WORKFLOWS,
@@ -38,7 +46,7 @@ from playwright.sync_api import Browser
 from safetensors.torch import save_file
 
 from uniavgen_core import demo
-from uniavgen_core.config import FRAME_RATE, pixel_frames
+from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE, pixel_frames
 from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.speech.duration import seconds_for_speech
@@ -51,10 +59,23 @@ NOTE = "MarkdownNote"
 TITLE_HEIGHT = 30
 CAPTION_ENCODER = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
 VIDEO_VAE = "wan2.2_vae.safetensors"
+OTHER_GENERATOR = "wan2.2_ti2v_5B_fp16.safetensors"
+UPSCALER = "2xNomosUni_compact_multijpg.safetensors"
+INTERPOLATOR = "rife_v4.26.safetensors"
+OWN_DOWNLOADS = {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"}
+MORE_DOWNLOADS = {
+    "chain_upscale": {OTHER_GENERATOR: "diffusion_models", UPSCALER: "upscale_models"},
+    "chain_interpolation": {INTERPOLATOR: "frame_interpolation"},
+    "tiny_chain_interpolation": {INTERPOLATOR: "frame_interpolation"},
+}
+"""Files that nodes of others ask for, and the folders that they go to."""
 MACHINE_PATH = re.compile(r"""(^|[\s"'(=])(/|~/|[A-Za-z]:\\)\w|localhost|127\.0\.0\.1""")
 STEPS = 3
 WIDTH, HEIGHT = 128, 160
-MADE_FOR = ("joint_generation", "reference_voice", "continuation", "dubbing", "audio_driven", "long_form", "script")
+TASKS = ("joint_generation", "reference_voice", "continuation", "dubbing", "audio_driven", "long_form", "script")
+CHAINS = ("chain_upscale", "chain_interpolation")
+"""With nodes of others before or behind the pack's own. Dubbing, from Load Video to Save Video, is one, too."""
+MADE_FOR = (*TASKS, *CHAINS)
 WORKFLOW = pytest.mark.parametrize("name", WORKFLOW_NAMES)
 CODEC_ERROR = 3.2
 """Levels of 255 by which the small model's codec changes a picture of few steps on average: 2.7 are measured."""
@@ -90,7 +111,7 @@ def contains(outer: list[float], inner: tuple[float, float, float, float]) -> bo
     return left <= inner[0] and top <= inner[1] and inner[2] <= left + width and inner[3] <= top + height
 
 
-def test_every_task_has_its_two() -> None:
+def test_every_task_and_chain_has_its_two() -> None:
     assert set(WORKFLOW_NAMES) == {*MADE_FOR, *(f"tiny_{name}" for name in MADE_FOR)}
     assert {file.stem for file in (WORKFLOWS / "api").glob("*.json")} == set(WORKFLOW_NAMES)
 
@@ -158,7 +179,7 @@ def test_thumbnail_is_small(name: str) -> None:
     assert file.stat().st_size < 100_000
 
 
-@pytest.mark.parametrize("name", MADE_FOR)
+@WORKFLOW
 def test_downloads_are_those_of_the_loaders(name: str) -> None:
     offered = {}
     for node in ui_workflow(name)["nodes"]:
@@ -166,7 +187,14 @@ def test_downloads_are_those_of_the_loaders(name: str) -> None:
             assert model["name"] in node["widgets_values"]
             assert re.fullmatch(rf"https://huggingface\.co/[\w./-]+/{re.escape(model['name'])}", model["url"])
             offered[model["name"]] = model["directory"]
-    assert offered == {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"}
+    assert offered == ({} if name.startswith("tiny_") else OWN_DOWNLOADS) | MORE_DOWNLOADS.get(name, {})
+
+
+@pytest.mark.parametrize("name", MADE_FOR)
+def test_the_note_of_a_tiny_one_says_whether_it_needs_a_file(name: str) -> None:
+    (note, *_) = (node["widgets_values"][0] for node in ui_workflow(f"tiny_{name}")["nodes"] if node["type"] == NOTE)
+    files = "one file" if MORE_DOWNLOADS.get(f"tiny_{name}") else "no files"
+    assert note.startswith(f"This graph needs **{files}**")
 
 
 @pytest.mark.parametrize("name", MADE_FOR)
@@ -211,12 +239,16 @@ def server(comfy_install: ComfyInstall, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def files(server: ComfyServer, video_vae: Path, shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What the joint workflow asks for: random weights of small size in the real formats, and a real portrait."""
+    """What the workflows ask for: weights of small size in the real formats, random ones or zeros, and real media."""
     folder = tmp_path_factory.mktemp("files")
     # The captions come from the tiny bundle's encoder, so the model reads its width.
     server.add_model("diffusion_models", write_joint_model(folder / "UniAVGen", small_sizes(CAPTION_WIDTH)))
     server.add_model("vocoders", write_vocoder(folder / "code2wav_bigvgan_model"))
     server.add_model("vae", video_vae, VIDEO_VAE)
+    other = write_video_model(folder / OTHER_GENERATOR, small_sizes(CAPTION_WIDTH))
+    server.add_model("diffusion_models", other)
+    server.add_model("upscale_models", write_upscaler(folder / UPSCALER))
+    server.add_model("frame_interpolation", write_interpolator(folder / INTERPOLATOR))
     for file in ("portraits/woman.png", "clips/dubbing.mp4", "speech/driving.wav", "speech/basic_ref_en.wav"):
         server.add_input(shared_data / file)
     # umT5-XXL cannot be had for a test. A file of its name lets the frontend find nothing missing; nothing reads it.
@@ -242,6 +274,11 @@ def edited(name: str) -> Prompt:
     if not name.startswith("tiny_"):
         set_inputs(prompt, "UniAVGenLatent", size="custom", size__width=WIDTH, size__height=HEIGHT)
         replace_caption_encoder(prompt)
+    if name in CHAINS:
+        set_inputs(prompt, "PrimitiveStringMultiline", value="Hello, it is me.")
+    if name == "chain_upscale":
+        set_inputs(prompt, "KSampler", steps=STEPS)
+        set_inputs(prompt, "Wan22ImageToVideoLatent", width=WIDTH, height=HEIGHT, length=33)
     if name in ("long_form", "script"):
         set_inputs(prompt, "UniAVGenLatent", task__length__seconds=1.5)
         set_inputs(prompt, "UniAVGenScript", script="A woman. | Hello, my friends. [pause 0.5] It is me.")
@@ -308,12 +345,12 @@ def read_clip(file: Path) -> tuple[numpy.ndarray, numpy.ndarray, list[float]]:
     return pictures, sound, seconds
 
 
-def check_clip(file: Path, frames: int | None = None) -> numpy.ndarray:
+def check_clip(file: Path, frames: int | None = None, frame_rate: float = FRAME_RATE) -> numpy.ndarray:
     """The saved file is a clip: picture and sound of one length, movement, something to hear. Its pictures."""
     pictures, sound, seconds = read_clip(file)
     if frames is not None:
         assert len(pictures) == frames
-    assert seconds == pytest.approx([len(pictures) / FRAME_RATE] * 2, abs=1 / FRAME_RATE)
+    assert seconds == pytest.approx([len(pictures) / frame_rate] * 2, abs=1 / frame_rate)
     changes = numpy.abs(numpy.diff(pictures.astype(float), axis=0)).mean(axis=(1, 2, 3))
     # Real clips of the small model's world move by 0.4 to 2 levels of 255 a frame.
     assert (changes > 0.1).mean() > 0.8, f"the picture stands still: {changes.round(1)}"
@@ -484,6 +521,66 @@ def test_dubbing_the_small_models_clip(server: ComfyServer) -> None:
     pictures = check_clip(clip_of(server, prompt, {key: value for key, value in outputs.items() if key != source}))
     (before,) = server.output_files({source: outputs[source]})
     assert numpy.array_equal(read_clip_pictures(before), pictures)
+
+
+@pytest.mark.parametrize("name", ["chain_upscale", "tiny_chain_upscale"])
+def test_another_generators_clip_is_dubbed_and_doubled_in_size(server: ComfyServer, files: None, name: str) -> None:
+    prompt = edited(name)
+    frame_rate = prompt[id_of(prompt, "PrimitiveFloat")]["inputs"]["value"]
+    upscaled = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["picture"]
+    own = prompt[upscaled[0]]["inputs"]["image"]
+    for key, images in (("own", own), ("upscaled", upscaled)):
+        prompt[key] = {"class_type": "SaveImage", "inputs": {"images": images, "filename_prefix": f"{name}_{key}"}}
+    outputs = run(server, prompt)
+    before, after = (read_pictures(server.output_files({key: outputs[key]})) for key in ("own", "upscaled"))
+    pictures = check_clip(clip_of(server, prompt, outputs), len(before), frame_rate)
+    assert pictures.shape == after.shape
+    frames, height, width, channels = before.shape
+    in_blocks = after.reshape(frames, height, 2, width, 2, channels)
+    assert distance(in_blocks.mean(axis=(2, 4)), before) < 1, "they are the generator's own frames"
+
+
+@pytest.mark.parametrize("name", ["chain_interpolation", "tiny_chain_interpolation"])
+def test_interpolation_doubles_the_frames_and_keeps_the_sound(server: ComfyServer, files: None, name: str) -> None:
+    prompt = edited(name)
+    doubled = id_of(prompt, "UniAVGenAVMux")
+    inputs = prompt[doubled]["inputs"]
+    frames = prompt[inputs["picture"][0]]["inputs"]["images"]
+    prompt["plain"] = {
+        "class_type": "UniAVGenAVMux",
+        "inputs": inputs | {"picture": frames, "frame_rate": FRAME_RATE, "length": "picture"},
+    }
+    save_parts(prompt, "before", "plain")
+    save_parts(prompt, "after", doubled)
+    outputs = run(server, prompt)
+    (before, plain_sound), (after, sound) = (read_parts(server, outputs, key) for key in ("before", "after"))
+    check_clip(clip_of(server, prompt, outputs), 2 * len(before), 2 * FRAME_RATE)
+    assert numpy.array_equal(after[::2], before)
+    between = (before[:-1].astype(float) + before[1:]) / 2
+    # Neither black nor white, which stand for all that is beyond; and both were cut to whole levels.
+    in_range = ((before > 0) & (before < 255))[:-1] & ((before > 0) & (before < 255))[1:]
+    assert in_range.mean() > 0.5
+    assert numpy.abs(after[1:-1:2] - between)[in_range].max() <= 1, "the test's interpolation averages"
+    assert numpy.array_equal(after[-1], before[-1]), "the last frame is held"
+    assert numpy.array_equal(plain_sound[: len(sound)], sound)
+    assert not plain_sound[len(sound) :].any(), "only silence was added to the length of the picture"
+    assert len(sound) / SAMPLE_RATE == pytest.approx(len(before) / FRAME_RATE, abs=1 / AUDIO_TOKENS_PER_SECOND)
+
+
+def save_parts(prompt: Prompt, key: str, video: str) -> None:
+    """Save frames and sound of a node's VIDEO under node ids that begin with `key`."""
+    prompt[key + "_parts"] = {"class_type": "GetVideoComponents", "inputs": {"video": [video, 0]}}
+    for output, kind, name in ((0, "SaveImage", "images"), (1, "SaveAudio", "audio")):
+        inputs = {name: [key + "_parts", output], "filename_prefix": f"{key}_{name}"}
+        prompt[f"{key}_{name}"] = {"class_type": kind, "inputs": inputs}
+
+
+def read_parts(server: ComfyServer, outputs: dict[str, Any], key: str) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Pictures (F, H, W, 3) of bytes and sound (samples,) that `save_parts` saved."""
+    (sound,) = server.output_files({key: outputs[f"{key}_audio"]})
+    samples, rate = soundfile.read(sound)
+    assert rate == SAMPLE_RATE
+    return read_pictures(server.output_files({key: outputs[f"{key}_images"]})), samples
 
 
 @pytest.mark.parametrize("name", ["audio_driven", "tiny_audio_driven"])

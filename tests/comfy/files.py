@@ -94,6 +94,58 @@ def write_video_vae(install: ComfyInstall, file: Path, latent_channels: int = LA
     return file
 
 
+def write_video_model(file: Path, sizes: ModelSizes) -> Path:
+    """A model in the form of Wan 2.2 5B, whose names are those of the joint model's video branch; returns the file."""
+    shared = ("patch_embedding.", "time_embedding.", "time_projection.", "blocks.", "head.")
+    weights = {
+        name.replace("text_embedding_video.", "text_embedding."): tensor
+        for name, tensor in joint_weights(sizes).items()
+        if name.startswith((*shared, "text_embedding_video."))
+    }
+    # ComfyUI takes captions to be 4096 wide unless the file says otherwise.
+    save_file(weights, file, metadata={"config": json.dumps({"transformer": {"text_dim": sizes.text_width}})})
+    return file
+
+
+def write_upscaler(file: Path, scale: int = 2, width: int = 4) -> Path:
+    """A Real-ESRGAN Compact whose weights are zero, so that it repeats each pixel; returns the file."""
+    weights = {
+        **convolution("body.0", 3, width, 3),
+        "body.1.weight": torch.zeros(width),
+        **convolution("body.2", width, 3 * scale**2, 3),
+    }
+    save_file(weights, file)
+    return file
+
+
+def write_interpolator(file: Path, width: int = 8) -> Path:
+    """A RIFE 4.26 of small width whose weights are zero: it sees no motion, and averages; returns the file."""
+    weights = convolution("encode.cnn0", 3, 16, 3)
+    weights |= convolution("encode.cnn1", 16, 16, 3) | convolution("encode.cnn2", 16, 16, 3)
+    weights |= transposed_convolution("encode.cnn3", 16, 4, 4)
+    # Two pictures, four features of each, time; then also the mask, features and flow of the block before.
+    for number, channels in enumerate((15, 28, 28, 28, 28)):
+        block = f"block{number}"
+        weights |= convolution(f"{block}.conv0.0.0", channels, width // 2, 3)
+        weights |= convolution(f"{block}.conv0.1.0", width // 2, width, 3)
+        for layer in range(8):
+            weights |= convolution(f"{block}.convblock.{layer}.conv", width, width, 3)
+            weights[f"{block}.convblock.{layer}.beta"] = torch.zeros(1, width, 1, 1)
+        weights |= transposed_convolution(f"{block}.lastconv.0", width, 52, 4)
+    save_file(weights, file)
+    return file
+
+
+def convolution(name: str, inputs: int, outputs: int, size: int) -> dict[str, Tensor]:
+    """Weights of a convolution, all zero."""
+    return {f"{name}.weight": torch.zeros(outputs, inputs, size, size), f"{name}.bias": torch.zeros(outputs)}
+
+
+def transposed_convolution(name: str, inputs: int, outputs: int, size: int) -> dict[str, Tensor]:
+    """Weights of a transposed convolution, all zero."""
+    return {f"{name}.weight": torch.zeros(inputs, outputs, size, size), f"{name}.bias": torch.zeros(outputs)}
+
+
 def picture_packets(file: Path) -> list[str]:
     """Digests of a video's picture packets."""
     with av.open(file) as container:
