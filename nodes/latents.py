@@ -26,6 +26,7 @@ from ..uniavgen_core.speech.duration import seconds_for_speech
 from ..uniavgen_core.speech.text import check_speech
 from ..uniavgen_core.tasks import PAST_FRAMES, TASKS
 from .comfy_model import joint_latent, streams
+from .face_models import warn_of_portrait
 from .language import language_input, pace_of_voice, resolve_language
 from .options import chosen, sound
 from .pictures import encode_frames, frame_rate_input, video_parts
@@ -232,6 +233,8 @@ class Latent(io.ComfyNode):
         task = chosen("task", task)
         name = task["task"]
         source = SOURCES[name](task)
+        if "portrait" in task:
+            warn_of_portrait("portrait", task["portrait"])
         width, height = _size(chosen("size", size), source.pictures)
         video = encode_frames(vae, source.pictures, width, height)
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..uniavgen_core.audio.mel import to_model_waveform
 from ..uniavgen_core.checks import check_one_sound
 from ..uniavgen_core.config import (
     AUDIO_TOKENS_PER_SECOND,
+    FRAME_RATE,
     SAMPLE_RATE,
     SAMPLES_A_FRAME,
     SPATIAL_COMPRESSION,
@@ -23,12 +25,14 @@ from ..uniavgen_core.config import (
 )
 from ..uniavgen_core.given import at_model_rate
 from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
-from ..uniavgen_core.long_form.maker import LongClip, SegmentRequest, Settings, report, subtitles_of
+from ..uniavgen_core.long_form.host import SegmentRequest
+from ..uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
+from ..uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRecording
 from ..uniavgen_core.long_form.script import Line, parse_script
 from ..uniavgen_core.long_form.seams import join_clips
-from ..uniavgen_core.long_form.segments import Pacing, Segment, plan_clip
+from ..uniavgen_core.long_form.segments import Pacing, Segment
 from ..uniavgen_core.long_form.store import SegmentStore
-from ..uniavgen_core.media import crop_and_resize, fit_audio, to_rgb
+from ..uniavgen_core.media import crop_and_resize, fit_audio, frame_count, read_frames, to_rgb
 from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.prompt import SILENCE_SECONDS, negative_symbols
 from ..uniavgen_core.speech.text import check_speech, detect_language
@@ -40,9 +44,12 @@ from .fingerprint import fingerprint
 from .language import prompt_language, resolve_language
 from .options import sound
 from .pictures import check_vae, frame_rate_input, video_parts
+from .video_sound import is_whole_file, temporary_file, with_sound
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's temp folder: the finished segments."""
+NOT_CONNECTED = object()
+"""An input that a connected node may leave empty is told from one that is not there."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ class Script(io.ComfyNode):
                     multiline=True,
                     default="A calm woman looks at the camera and speaks. | Hello. [pause 0.5] I have news.",
                     tooltip="One line a scene: caption | speech. A line without | keeps the caption. [pause 0.5] is a "
-                    "silence in seconds, [seed 7] sets the line's seed, \\| is the sign itself.",
+                    "silence in seconds, [seed 7] sets the line's seed, \\| is the sign itself. Along a recorded sound "
+                    "the speech may be empty.",
                 ),
             ],
             outputs=[SCRIPT.Output(display_name="script")],
@@ -99,6 +107,8 @@ class ComfyHost:
         self.given_video, self.given_mel = sum(kept_video), sum(kept_audio)
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
+        self.longest = self.video.shape[2]
+        self.size = self.video.shape[-1] * SPATIAL_COMPRESSION, self.video.shape[-2] * SPATIAL_COMPRESSION
 
     def start(self) -> tuple[Tensor, Tensor]:
         return self.video[:, :, : self.given_video].cpu(), self.mel[:, :, : self.given_mel].cpu()
@@ -108,8 +118,7 @@ class ComfyHost:
         return fingerprint(given, self.video.shape, self.language)
 
     def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
-        height, width = (size * SPATIAL_COMPRESSION for size in self.video.shape[-2:])
-        shapes = stream_shapes(request.latent_frames, width, height)
+        shapes = stream_shapes(request.latent_frames, *self.size)
         kept = kept_prefix(request.latent_frames, shapes[1][2], request.video.shape[2], request.mel.shape[2])
         latent = joint_latent(shapes, kept, request.video, request.mel)
         caption, symbols = self.script.caption(request.caption), self._symbols(request.words)
@@ -139,9 +148,10 @@ class LongForm(io.ComfyNode):
             node_id="UniAVGenLongForm",
             display_name="UniAVGen Long Form",
             category="model/sampling",
-            description="Makes a clip as long as its script: segment after segment, each of which goes on where the "
-            "one before ended. Finished segments are kept, so that a rerun goes on where a cancelled one stopped.",
-            search_aliases=["uniavgen long video", "extend", "script to video"],
+            description="Makes a clip as long as its script, or as a recording: segment after segment, each of which "
+            "goes on where the one before ended. Finished segments are kept, so that a rerun goes on where a cancelled "
+            "one stopped.",
+            search_aliases=["uniavgen long video", "extend", "script to video", "dub video", "audio driven video"],
             inputs=[
                 io.Guider.Input("guider", tooltip="From UniAVGen Guider. The script replaces its caption and words."),
                 io.Sampler.Input("sampler"),
@@ -183,6 +193,13 @@ class LongForm(io.ComfyNode):
                     advanced=True,
                     tooltip="Latent frames that each segment keeps of the one before: 3 are 0.56 seconds.",
                 ),
+                io.MultiType.Input(
+                    "recording",
+                    [io.Audio, io.Video],
+                    optional=True,
+                    tooltip="Of any length, which the clip takes. AUDIO: a sound that the person in the picture "
+                    "speaks. VIDEO: a picture that gets a voice, which says the script.",
+                ),
             ],
             outputs=[
                 io.Video.Output(),
@@ -205,25 +222,64 @@ class LongForm(io.ComfyNode):
         seconds: float,
         pace: float,
         past_frames: int,
+        recording: Any = NOT_CONNECTED,
     ) -> io.NodeOutput:
         _check_start(latent)
         check_vae(vae)
         _check_audio_vae(audio_vae)
         segments = SegmentSampler(guider, sampler, sigmas, noise)
         host = ComfyHost(segments, latent, vae, audio_vae, script)
-        longest, length = host.video.shape[2], seconds or None
-        pacing, plan = plan_clip(
-            script.lines, _pacing(host, guider, pace), longest, past_frames, host.given_video, length
+        along = Recording(seconds or None)
+        if recording is not NOT_CONNECTED:
+            along = _recording(recording, host, seconds)
+        pacing, plan = along.plan(
+            script.lines, _pacing(host, guider, pace), host.longest, past_frames, host.given_video
         )
         _check_words(plan, host.language)
-        settings = Settings(pacing, longest, past_frames, noise.seed, length)
-        temporary = Path(folder_paths.get_temp_directory())
-        clip = LongClip(host, SegmentStore(temporary / FOLDER), plan, settings)
+        settings = Settings(pacing, host.longest, past_frames, noise.seed, along.seconds)
+        store = SegmentStore(Path(folder_paths.get_temp_directory()) / FOLDER)
+        clip = LongClip(host, store, plan, settings, along)
         segments.start_progress(len(plan))
         made = clip.make(segments.finished)
-        path = temporary / f"uniavgen_{uuid.uuid4().hex}.mp4"
-        clip.write(made, path)
-        return io.NodeOutput(InputImpl.VideoFromFile(str(path)), report(made), subtitles_of(made))
+        return io.NodeOutput(_video(clip, made, recording), report(made), subtitles_of(made))
+
+
+def _recording(given: Input.Audio | Input.Video | None, host: ComfyHost, seconds: float) -> Recording:
+    """What the clip works along.
+
+    Raises:
+        ValueError: there is no sound or picture in it, or the length is set otherwise.
+    """
+    if seconds:
+        raise ValueError(f"seconds is {seconds:g}, but the recording sets the length: set it to 0.")
+    if isinstance(given, Input.Video):
+        return VideoRecording(*_frames(given), *host.size)
+    audio = sound("recording", given)
+    if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
+        raise ValueError(
+            "The recording is a sound, so no voice is generated that could follow the reference: set voice to 'free' "
+            "in UniAVGen Conditioning."
+        )
+    return SoundRecording(audio["waveform"].cpu(), audio["sample_rate"])
+
+
+def _frames(video: Input.Video) -> tuple[Iterator[Tensor], int, Fraction]:
+    """Frames of a VIDEO, their number, and how many there are a second. A whole file's are decoded one by one."""
+    if is_whole_file(video):
+        source = video.get_stream_source()
+        return (read_frames(source), *frame_count(source))
+    parts = video_parts("recording", video, FRAME_RATE)
+    return iter(parts.images), len(parts.images), parts.frame_rate
+
+
+def _video(clip: LongClip, made: Sequence[SegmentResult], recording: Any) -> Input.Video:
+    """The finished clip: a recorded picture with the sound that is made, or the picture that is made."""
+    if isinstance(recording, Input.Video):
+        waveform = torch.cat([*clip.sound(made)], dim=-1).unsqueeze(0)
+        return with_sound("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
+    path = temporary_file(".mp4")
+    clip.write(made, path)
+    return InputImpl.VideoFromFile(str(path))
 
 
 def _check_start(latent: dict[str, Any]) -> None:
@@ -241,7 +297,7 @@ def _check_start(latent: dict[str, Any]) -> None:
     if (video, audio) != (start.video, start.audio) or not any(video) or all(video) or all(audio):
         raise ValueError(
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
-            "joint or continuation."
+            "joint or continuation. A video to dub, or a sound to speak, goes to recording."
         )
 
 

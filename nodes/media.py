@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
-from pathlib import Path
 from typing import Any
 
-import folder_paths
-from comfy_api.latest import Input, InputImpl, Types, io
+from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ..uniavgen_core.audio.soundtrack import fit_pictures, soundtrack
 from ..uniavgen_core.checks import check_finite
-from ..uniavgen_core.media import picture_seconds, replace_audio
 from .options import chosen, sound
 from .pictures import frame_rate_input, video_parts
-
-WRITABLE_CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-"""Containers that are kept; a picture from another one goes into Matroska, which takes any."""
+from .video_sound import video_of, with_sound
 
 PICTURE, SOUND = LENGTHS = ("picture", "sound")
 """Which of the two keeps its length."""
@@ -88,34 +82,9 @@ class AVMux(io.ComfyNode):
                 f"The audio is {audio['waveform'].shape[0]} sounds for one VIDEO: pick one, or set batch_size to 1 in "
                 "UniAVGen Latent."
             )
-        whole = isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0)
-        if whole and length == PICTURE:
-            return io.NodeOutput(_with_new_sound(picture, audio, target, fade))
+        if length == PICTURE:
+            return io.NodeOutput(with_sound("picture", picture, audio, frame_rate, target, fade))
         parts = video_parts("picture", picture, frame_rate)
-        images, seconds = parts.images, len(parts.images) / parts.frame_rate
-        if length == SOUND:
-            images, seconds = fit_pictures(images, parts.frame_rate, audio["waveform"], audio["sample_rate"]), None
-        track = soundtrack(audio["waveform"], audio["sample_rate"], seconds, target, fade)
-        new_audio = {"waveform": track, "sample_rate": audio["sample_rate"]}
-        return io.NodeOutput(
-            InputImpl.VideoFromComponents(
-                Types.VideoComponents(images=images, audio=new_audio, frame_rate=parts.frame_rate)
-            )
-        )
-
-
-def _with_new_sound(
-    video: InputImpl.VideoFromFile, audio: Input.Audio, target: float | None, fade: float
-) -> InputImpl.VideoFromFile:
-    """The video's own picture packets with this sound, in a temporary file."""
-    source = video.get_stream_source()
-    # The VIDEO's own duration is the container's, which an old sound can make longer than the picture.
-    track = soundtrack(audio["waveform"], audio["sample_rate"], picture_seconds(source), target, fade)
-    suffix = Path(source).suffix.lower() if isinstance(source, str) else ".mp4"
-    if suffix not in WRITABLE_CONTAINERS:
-        suffix = ".mkv"
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"uniavgen_{uuid.uuid4().hex}{suffix}"
-    replace_audio(source, path, track[0], audio["sample_rate"])
-    return InputImpl.VideoFromFile(str(path))
+        images = fit_pictures(parts.images, parts.frame_rate, audio["waveform"], audio["sample_rate"])
+        track = soundtrack(audio["waveform"], audio["sample_rate"], None, target, fade)
+        return io.NodeOutput(video_of(images, parts.frame_rate, track, audio["sample_rate"]))

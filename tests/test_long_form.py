@@ -1,4 +1,4 @@
-"""Long clips, made by a host whose arithmetic can be checked by hand."""
+"""Long clips, made by a host that counts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from random import Random
 
 import pytest
 import torch
-from torch import Tensor
+from counting_host import TRAILING_TOKENS, CountingHost
 
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
 from uniavgen_core.long_form.maker import (
     LongClip,
-    SegmentRequest,
     SegmentResult,
     Settings,
     report,
@@ -26,53 +25,11 @@ from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.media import read_video, stream_summary
 from uniavgen_core.tasks import past_tokens
 
-ROWS, COLUMNS = 2, 4
 LONGEST, PAST = 13, 3
 SCRIPT = (
     "A woman. | One two three four five six seven, one two three four five six seven. [pause 0.5] Eight nine.\n"
     "A man. | Ten eleven twelve."
 )
-LOUD, TRAILING_TOKENS = -3.0, 10
-VALUE = slice(0, 1)
-
-
-class CountingHost:
-    """Its pictures show the number of their frame since the clip began; its voice is one loud mel value."""
-
-    def __init__(self, name: str = "host", trailing_tokens: int = TRAILING_TOKENS):
-        self.name, self.trailing_tokens = name, trailing_tokens
-        self.orders: list[SegmentRequest] = []
-
-    def identity(self) -> str:
-        return self.name
-
-    def start(self) -> tuple[Tensor, Tensor]:
-        return torch.zeros(1, 48, 1, ROWS, COLUMNS), silence_mel(0)
-
-    def sample(self, order: SegmentRequest) -> tuple[Tensor, Tensor]:
-        self.orders.append(order)
-        given = order.video.shape[2]
-        last = float(order.video[0, 0, -1, 0, 0])
-        steps = torch.arange(1, order.latent_frames - given + 1).view(1, 1, -1, 1, 1)
-        video = torch.cat((order.video, (last + 0.004 * steps).expand(1, 48, -1, ROWS, COLUMNS)), dim=2)
-        tokens = audio_tokens(pixel_frames(order.latent_frames)) - order.mel.shape[2]
-        voice = torch.full((1, 1, tokens, 80), LOUD)
-        if self.trailing_tokens and tokens > self.trailing_tokens:
-            voice[:, :, -self.trailing_tokens :] = silence_mel(self.trailing_tokens)
-        return video, torch.cat((order.mel, voice), dim=2)
-
-    def encode(self, frames: Tensor) -> Tensor:
-        latents = frames[::4, ::16, ::16, VALUE].movedim(-1, 0).unsqueeze(0)
-        return latents.expand(-1, 48, -1, -1, -1)
-
-    def decode_picture(self, video: Tensor) -> Tensor:
-        frames = video[0, 0].repeat_interleave(16, 1).repeat_interleave(16, 2).unsqueeze(-1).expand(-1, -1, -1, 3)
-        return torch.cat((frames[:1], frames[1:].repeat_interleave(4, 0)))
-
-    def decode_sound(self, mel: Tensor) -> Tensor:
-        level = mel[0, 0].exp().mean(dim=-1)
-        wave = torch.tensor([1.0, -1.0]).repeat(HOP_LENGTH // 2)
-        return (level.unsqueeze(-1) * wave).flatten()
 
 
 def long_clip(host: CountingHost, folder: Path, script: str = SCRIPT, seconds: float | None = None) -> LongClip:
@@ -97,7 +54,7 @@ def test_each_segment_keeps_the_end_of_the_one_before(host: CountingHost, tmp_pa
     for one, order in zip(made[1:], host.orders[1:], strict=True):
         end = clip.store.read(made[made.index(one) - 1].key)
         torch.testing.assert_close(order.mel[0, 0, : past_tokens(PAST)], end.past_mel)
-        torch.testing.assert_close(order.video, host.encode(end.past))
+        torch.testing.assert_close(order.video, host.encode(end.picture.past))
 
 
 def test_seeds_count_on_and_a_line_may_set_its_own(host: CountingHost, tmp_path: Path) -> None:
@@ -223,7 +180,7 @@ def test_report_and_subtitles_say_what_is_said_when(host: CountingHost, tmp_path
 
 def silent_runs(clip: LongClip, made: list[SegmentResult]) -> list[float]:
     """Lengths in seconds of the silences between what is said."""
-    sound = torch.cat([piece[0] for piece in clip._sound(made)])
+    sound = torch.cat([piece[0] for piece in clip.sound(made)])
     loud = sound[: len(sound) // HOP_LENGTH * HOP_LENGTH].view(-1, HOP_LENGTH).abs().amax(dim=1) > 1e-3
     edges = loud.int().diff().nonzero().flatten().tolist()
     starts_loud = bool(loud[0])
@@ -261,6 +218,6 @@ def test_any_script_gives_a_clip_of_the_length_that_is_asked_for(tmp_path: Path,
         return
     made = clip.make()
     assert sum(one.seconds for one in made) == pytest.approx(seconds, abs=1 / FRAME_RATE)
-    assert sum(len(piece[0]) for piece in clip._sound(made)) == round(sum(one.seconds for one in made) * SAMPLE_RATE)
+    assert sum(len(piece[0]) for piece in clip.sound(made)) == round(sum(one.seconds for one in made) * SAMPLE_RATE)
     times = re.findall(r"(\d\d:\d\d:\d\d,\d\d\d)", subtitles_of(made))
     assert times == sorted(times)

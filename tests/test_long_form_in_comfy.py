@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
-from comfy.graphs import Prompt, api_workflow, id_of, set_inputs
+import soundfile
+import torch
+from comfy.files import picture_packets
+from comfy.graphs import Link, Prompt, api_workflow, id_of, ids_of, set_inputs
 from comfy.install import ComfyInstall
 from comfy.prompt_errors import PromptFailed, PromptInterrupted
 from comfy.server import ComfyServer
+
+from uniavgen_core.config import FRAME_RATE
+from uniavgen_core.media import read_audio, stream_summary, write_video
 
 PACK = Path(__file__).absolute().parent.parent
 SCRIPT = "A happy woman talks. | Hello, three red birds. We see two green fish.\nA sad woman talks. | Goodbye, one cat."
@@ -70,10 +77,14 @@ def refused(server: ComfyServer, prompt: Prompt, *parts: str) -> None:
 
 
 def test_what_is_wrong_in_a_script_is_said_before_anything_is_sampled(server: ComfyServer) -> None:
-    refused(server, long_prompt("A woman. | Hello.\nA man. | one | two"), "Line 2 of the script has 2 signs")
-    refused(server, long_prompt("A woman. | Привет, мир."), "The model cannot say")
-    refused(server, long_prompt(seconds=1.0), "The script wants about")
-    refused(server, long_prompt(past_frames=20), "kept past")
+    with server.events() as events:
+        refused(server, long_prompt("A woman. | Hello.\nA man. | one | two"), "Line 2 of the script has 2 signs")
+        refused(server, long_prompt("A woman. | Hello.\nA man. |"), "Line 2 of the script says nothing")
+        refused(server, long_prompt("A woman. | Hello.\nA man. | Привет, мир."), "Line 2", "The model cannot say")
+        refused(server, long_prompt(seconds=1.0), "The script wants about")
+        refused(server, long_prompt(past_frames=20), "kept past")
+        assert events.of_type("execution_error")
+        assert not events.of_type("progress")
 
 
 def test_a_clip_starts_with_a_portrait_or_an_end(server: ComfyServer) -> None:
@@ -88,3 +99,132 @@ def test_a_clip_starts_with_a_portrait_or_an_end(server: ComfyServer) -> None:
         del latent[name]
     latent |= {"task": "dubbing", "task.video": ["90", 0], "task.frame_rate": 16.0}
     refused(server, prompt, "starts with a portrait or with the end of a clip")
+
+
+SOUND_RATE, SOUND_SECONDS = 32_000, 6.1
+VIDEO_RATE, VIDEO_FRAMES = 25, 110
+
+
+def voice(seconds: float = SOUND_SECONDS, rate: int = SOUND_RATE) -> torch.Tensor:
+    """A stereo sound (2, samples) that swells and fades like syllables."""
+    time = torch.arange(round(seconds * rate)) / rate
+    tone = 0.3 * torch.sin(2 * torch.pi * 200 * time) * torch.sin(3 * torch.pi * time).square()
+    return torch.stack((tone, 0.5 * tone))
+
+
+def sound_file(server: ComfyServer, file: Path, sound: torch.Tensor) -> str:
+    soundfile.write(file, sound.T.numpy(), SOUND_RATE)
+    return server.add_input(file)
+
+
+@pytest.fixture(scope="module")
+def driving(server: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A recording of a voice."""
+    return sound_file(server, tmp_path_factory.mktemp("driving") / "driving.wav", voice())
+
+
+@pytest.fixture(scope="module")
+def silent_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of another size and rate than the model's."""
+    file = tmp_path_factory.mktemp("film") / "film.mp4"
+    steps = torch.linspace(0.2, 0.8, VIDEO_FRAMES).view(-1, 1, 1, 1)
+    write_video(file, steps * torch.rand(1, 144, 176, 3, generator=torch.Generator().manual_seed(0)), VIDEO_RATE)
+    return file
+
+
+def along(loader: str, script: str, **file: str) -> Prompt:
+    """A long clip of short segments along a loaded file."""
+    prompt = long_prompt(script)
+    set_inputs(prompt, "UniAVGenLatent", task__length__seconds=2.0)
+    prompt["90"] = {"class_type": loader, "inputs": file}
+    return recorded(prompt, ["90", 0])
+
+
+def recorded(prompt: Prompt, source: Link, **changes: Any) -> Prompt:
+    set_inputs(prompt, "UniAVGenLongForm", recording=source, **changes)
+    return prompt
+
+
+def made(server: ComfyServer, prompt: Prompt) -> tuple[Path, str]:
+    """The saved clip, and the report."""
+    outputs = server.run(prompt)
+    (report, _) = ("".join(outputs[number]["text"]) for number in ids_of(prompt, "PreviewAny"))
+    (saved,) = server.output_files({id_of(prompt, "SaveVideo"): outputs[id_of(prompt, "SaveVideo")]})
+    return saved, report
+
+
+def test_a_sound_is_spoken_from_start_to_end(server: ComfyServer, driving: str, tmp_path: Path) -> None:
+    saved, report = made(server, along("LoadAudio", "A happy woman talks. |", audio=driving))
+    assert len(report.splitlines()) >= 3
+    summary = stream_summary(saved)
+    assert summary.frames == -(-SOUND_SECONDS * FRAME_RATE // 1)
+    assert (summary.sample_rate, summary.channels) == (SOUND_RATE, 2)
+    assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=0.05)
+    heard, _ = read_audio(saved)
+    given = voice()
+    error = heard[0, :, : given.shape[1]] - given
+    assert float(error.square().mean() / given.square().mean()) < 1e-3, "the recording, to the error of AAC"
+    given[:, -SOUND_RATE:] *= 0.9
+    changed = sound_file(server, tmp_path / "changed.wav", given)
+    _, report = made(server, along("LoadAudio", "A happy woman talks. |", audio=changed))
+    kept = ["  kept  " in row for row in report.splitlines()]
+    assert kept[:2] == [True, True] and not kept[-1], "only what follows the change is made again"
+
+
+def test_a_video_gets_a_voice_and_keeps_its_picture(server: ComfyServer, silent_film: Path) -> None:
+    prompt = along(
+        "LoadVideo", "A woman talks. | Hello, three red birds. We see one cat.", file=server.add_input(silent_film)
+    )
+    saved, report = made(server, prompt)
+    assert len(report.splitlines()) >= 3
+    assert picture_packets(saved) == picture_packets(silent_film)
+    summary = stream_summary(saved)
+    assert summary.picture_seconds == VIDEO_FRAMES / VIDEO_RATE
+    assert summary.sound_seconds == pytest.approx(VIDEO_FRAMES / VIDEO_RATE, abs=0.05)
+    assert read_audio(saved)[0].abs().max() > 0.01
+
+
+def test_frames_become_a_recording_through_create_video(server: ComfyServer) -> None:
+    prompt = along(
+        "EmptyImage", "A woman talks. | Hello, three red birds.", width=160, height=128, batch_size=60, color=128
+    )
+    prompt["91"] = {"class_type": "CreateVideo", "inputs": {"images": ["90", 0], "fps": 20.0}}
+    saved, _ = made(server, recorded(prompt, ["91", 0]))
+    summary = stream_summary(saved)
+    assert (summary.frames, summary.frame_rate, summary.width) == (60, 20, 160)
+    assert summary.sound_seconds == pytest.approx(3, abs=0.05)
+
+
+def test_what_is_no_recording_is_refused(server: ComfyServer, driving: str, silent_film: Path, tmp_path: Path) -> None:
+    film, words = server.add_input(silent_film), "A woman talks. | Hello."
+    with server.events() as events:
+        prompt = along("LoadVideo", words, file=film)
+        refused(server, recorded(prompt, ["90", 0], seconds=5.0), "seconds is 5", "the recording sets the length")
+        refused(server, along("LoadVideo", "A woman. |", file=film), "The script says nothing: write what the voice")
+        refused(server, along("LoadVideo", "A woman. | " + "Hello. " * 60, file=film), "The script wants about")
+        prompt["91"] = {"class_type": "GetVideoComponents", "inputs": {"video": ["90", 0]}}
+        refused(server, recorded(prompt, ["91", 1], seconds=0.0), "recording is missing: connect a sound")
+        prompt = along("EmptyAudio", "A woman. |", duration=3.0, sample_rate=16000, channels=1)
+        refused(server, prompt, "recording is silent")
+        refused(server, along("LoadVideo", words, file=server.add_input(sound_only(tmp_path))), "has no picture")
+        prompt = along("LoadAudio", "A woman. |", audio=driving)
+        conditioning = prompt[id_of(prompt, "UniAVGenConditioning")]["inputs"]
+        conditioning |= {
+            "voice": "reference",
+            "voice.reference_audio": ["90", 0],
+            "voice.reference_transcript": "Hello, three red birds. We see two green fish and a cat.",
+        }
+        refused(server, prompt, "The recording is a sound", "set voice to 'free'")
+        assert not events.of_type("progress")
+
+
+def sound_only(folder: Path) -> Path:
+    """A video file without a picture."""
+    file = folder / "sound.mp4"
+    with av.open(str(file), "w") as output:
+        stream = output.add_stream("aac", rate=24_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(voice(1.0, 24_000)[:1].numpy(), format="fltp", layout="mono")
+        frame.sample_rate = 24_000
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return file

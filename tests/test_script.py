@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from random import Random
+
 import pytest
 
 from uniavgen_core.config import LATENT_SECONDS, clip_seconds
@@ -11,7 +14,9 @@ from uniavgen_core.long_form.segments import (
     Segment,
     new_frames,
     paced_to,
+    plan_clip,
     plan_segments,
+    plan_wordless,
     words_in_the_past,
 )
 from uniavgen_core.long_form.subtitles import subtitles
@@ -45,8 +50,6 @@ def test_lines_have_captions_passages_and_seeds() -> None:
         (" \n \n", "The script is empty"),
         ("Hello.", "Line 1 of the script has no caption"),
         ("\na | b | c", "Line 2 of the script has 2 signs"),
-        ("a |", "Line 1 of the script says nothing"),
-        ("a | [seed 1]", "Line 1 of the script says nothing"),
         ("a | b [pause]", r"Line 1 of the script has \[pause \]"),
         ("a | b [pause -1]", r"\[pause -1\]"),
         ("a | b [pause 0]", r"\[pause 0\]"),
@@ -60,6 +63,14 @@ def test_lines_have_captions_passages_and_seeds() -> None:
 def test_what_is_wrong_is_said_with_the_lines_number(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_script(text)
+
+
+@pytest.mark.parametrize("text", ["a |", "b | One.\na | [seed 1]"])
+def test_a_caption_alone_says_nothing_without_a_recording(text: str) -> None:
+    lines = parse_script(text)
+    assert (lines[-1].caption, lines[-1].passages, lines[-1].speech) == ("a", (), "")
+    with pytest.raises(ValueError, match=f"Line {len(lines)} of the script says nothing: write `caption"):
+        plan_clip(lines, Pacing(), FRAMES, PAST)
 
 
 def test_a_paragraph_is_spread_over_segments_of_about_one_length() -> None:
@@ -122,6 +133,30 @@ def test_words_of_the_past_are_those_said_at_its_end() -> None:
     assert words_in_the_past("one two red six", (0.0, 0.8), 0.9, pacing) == "", "they are over"
     assert words_in_the_past("one two red six", (1.0, 1.6), 0.9, pacing) == "one two red six"
     assert words_in_the_past("", (0.0, 0.0), 0.5, pacing) == ""
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_sound_is_cut_into_few_pieces_where_it_is_quiet(seed: int) -> None:
+    random = Random(seed)
+    past = random.randint(1, 5)
+    longest, given, length = past + random.randint(1, 18), random.randint(1, past), random.randint(1, 200)
+    loudness = [random.random() for _ in range(length)]
+    (line,) = parse_script("A woman. |")
+    plan = plan_wordless(line, loudness, longest, past, given)
+    new = [segment.latent_frames or 0 for segment in plan]
+    assert sum(new) == length
+    assert 1 <= new[0] <= longest - given and all(1 <= frames <= longest - past for frames in new[1:])
+    assert len(new) == 1 + max(0, math.ceil((length - longest + given) / (longest - past)))
+    assert len(new) == 1 or given + new[0] >= past, "the first one leaves a whole past"
+
+
+def test_a_cut_falls_on_the_quiet_moment_near_it() -> None:
+    loudness = [1.0] * 40
+    loudness[17] = 0.1
+    (line,) = parse_script("A woman. |")
+    assert [segment.latent_frames for segment in plan_wordless(line, loudness, 30, PAST)] == [18, 22]
+    with pytest.raises(ValueError, match=r"lasts 0\.56 seconds, and its kept past"):
+        plan_wordless(line, loudness, PAST, PAST)
 
 
 def test_subtitles() -> None:

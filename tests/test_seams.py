@@ -150,7 +150,7 @@ def test_a_continuation_keeps_the_light_that_the_past_ended_in() -> None:
 def test_a_continuation_at_full_scale_comes_to_the_pasts_loudness(scale: float) -> None:
     past = tone(40 * SAMPLES_A_FRAME) * scale
     full = tone(40 * SAMPLES_A_FRAME)[-OVERLAP:]
-    assert join_gain(past, full) == pytest.approx(scale, rel=1e-3)
+    assert join_gain(past, full, OVERLAP) == pytest.approx(scale, rel=1e-3)
 
 
 def test_a_gain_is_measured_where_the_past_is_loud() -> None:
@@ -159,7 +159,8 @@ def test_a_gain_is_measured_where_the_past_is_loud() -> None:
     hiss = torch.randn(OVERLAP, generator=torch.Generator().manual_seed(0))
     past = tone(40 * SAMPLES_A_FRAME)
     past[-OVERLAP:] = tone(OVERLAP) * voice + 1e-3 * hiss
-    assert join_gain(past, tone(OVERLAP) * voice + 0.1 * hiss * (1 - voice)) == pytest.approx(1, rel=0.01)
+    heard = tone(OVERLAP) * voice + 0.1 * hiss * (1 - voice)
+    assert join_gain(past, heard, OVERLAP) == pytest.approx(1, rel=0.01)
 
 
 @pytest.mark.parametrize(("before", "after"), [(0.0, 0.3), (2e-3, 0.3), (0.3, 0.0)])
@@ -167,13 +168,30 @@ def test_near_silence_sets_no_gain(before: float, after: float) -> None:
     hiss = torch.randn(OVERLAP, generator=torch.Generator().manual_seed(1))
     past = tone(40 * SAMPLES_A_FRAME)
     past[-OVERLAP:] = before * hiss
-    assert join_gain(past, after * hiss) == 1
+    assert join_gain(past, torch.cat((after * hiss, tone(OVERLAP))), OVERLAP) == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize(("scale", "gain"), [(0.1, 0.1), (0.5, 0.5), (1.0, 1.0), (2.0, 1.0)])
+def test_a_soft_past_that_ends_in_silence_makes_its_continuation_soft(scale: float, gain: float) -> None:
+    voice = tone(40 * SAMPLES_A_FRAME) / 0.3
+    silence = torch.zeros(OVERLAP)
+    past = torch.cat((voice * scale * 0.999, silence))
+    assert join_gain(past, torch.cat((silence, voice)), OVERLAP) == pytest.approx(gain, rel=0.01)
+    assert join_gain(silence, torch.cat((silence, voice)), OVERLAP) == 1
+    assert join_gain(past, silence.repeat(2), OVERLAP) == 1
+
+
+def test_a_loud_past_that_ends_in_silence_leaves_a_whisper_alone() -> None:
+    silence, voice = torch.zeros(OVERLAP), tone(40 * SAMPLES_A_FRAME)
+    assert join_gain(torch.cat((voice, silence)), torch.cat((silence, 0.2 * voice)), OVERLAP) == 1
 
 
 def test_a_gain_is_limited() -> None:
     past = tone(40 * SAMPLES_A_FRAME)
-    assert join_gain(past, past[-OVERLAP:] * 0.1) == 3
-    assert join_gain(past, past[-OVERLAP:] * 100) == pytest.approx(0.1, rel=1e-3), "0.3 of full scale, divided by 3"
+    assert join_gain(past, past[-OVERLAP:] * 0.1, OVERLAP) == 3
+    assert join_gain(past, past[-OVERLAP:] * 100, OVERLAP) == pytest.approx(0.1, rel=1e-3), (
+        "0.3 of full scale, divided by 3"
+    )
 
 
 @pytest.mark.parametrize(("past", "frames"), [(8, 33), (40, 9)])

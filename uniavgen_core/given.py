@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 
 import torch
@@ -14,7 +15,7 @@ from .media import fit_audio
 from .tasks import past_tokens
 
 CONTEXT_TOKENS = 2
-"""Mel frames before a window, so that its first ones hear what really comes before them."""
+"""Mel frames around a window, so that its first and last ones hear what really is beyond them."""
 
 
 def at_model_rate(frames: Tensor, frame_rate: Fraction | float) -> Tensor:
@@ -23,13 +24,37 @@ def at_model_rate(frames: Tensor, frame_rate: Fraction | float) -> Tensor:
     Raises:
         ValueError: the frame rate is not positive.
     """
+    shown = frames_shown(len(frames), frame_rate)
+    return frames if shown == list(range(len(frames))) else frames[torch.tensor(shown)]
+
+
+def stream_at_model_rate(frames: Iterator[Tensor], count: int, frame_rate: Fraction | float) -> Iterator[Tensor]:
+    """As `at_model_rate`, one frame (H, W, channels) at a time; where there are fewer than the count, the last stays.
+
+    Raises:
+        ValueError: the frame rate is not positive, or there are no frames.
+    """
+    shown = frames_shown(count, frame_rate)
+    frame, place = next(frames, None), 0
+    if frame is None:
+        raise ValueError("The picture is empty: it has no frames.")
+    for wanted in shown:
+        for _ in range(wanted - place):
+            frame = next(frames, frame)
+        place = wanted
+        yield frame
+
+
+def frames_shown(count: int, frame_rate: Fraction | float) -> list[int]:
+    """Which of so many frames is shown in the middle of each sixteenth of a second.
+
+    Raises:
+        ValueError: the frame rate is not positive.
+    """
     if frame_rate <= 0:
         raise ValueError(f"frame_rate is {float(frame_rate):g}: give the frames a second that the pictures have.")
-    count = max(1, round(len(frames) * FRAME_RATE / frame_rate))
-    middles = [int((place + Fraction(1, 2)) * Fraction(frame_rate) / FRAME_RATE) for place in range(count)]
-    if middles == list(range(len(frames))):
-        return frames
-    return frames[torch.tensor(middles).clamp(max=len(frames) - 1)]
+    wanted, step = max(1, round(count * FRAME_RATE / frame_rate)), Fraction(frame_rate) / FRAME_RATE
+    return [min(count - 1, int((place + Fraction(1, 2)) * step)) for place in range(wanted)]
 
 
 def whole_latents(frames: Tensor) -> Tensor:
@@ -82,6 +107,15 @@ def past_mel(waveform: Tensor, sample_rate: int, frames: int, past_frames: int) 
     check_sound("sound", waveform)
     sound = fit_audio(peak_scale(to_model_waveform(waveform, sample_rate)), frames * SAMPLES_A_FRAME)
     start = (frames - pixel_frames(past_frames)) * SAMPLES_A_FRAME
+    return mel_window(sound, start, past_tokens(past_frames))
+
+
+def mel_window(sound: Tensor, start: int, tokens: int) -> Tensor:
+    """Natural log-mel (1, 1, tokens, 80) of a part of a sound (1, samples) at 24 kHz, as it is in the whole's.
+
+    Args:
+        start: sample that the part starts with.
+    """
     context = min(CONTEXT_TOKENS, start // HOP_LENGTH)
-    mel = log_mel(sound[:, start - context * HOP_LENGTH :])
-    return mel[:, context : context + past_tokens(past_frames)].unsqueeze(1)
+    first, end = start - context * HOP_LENGTH, start + (tokens + CONTEXT_TOKENS) * HOP_LENGTH
+    return log_mel(sound[:, first:end])[:, context : context + tokens].unsqueeze(1)

@@ -50,9 +50,7 @@ def check_size(width: int, height: int) -> None:
     for name, size in (("width", width), ("height", height)):
         if size < SIZE_MULTIPLE or size % SIZE_MULTIPLE:
             nearest = max(1, round(size / SIZE_MULTIPLE)) * SIZE_MULTIPLE
-            raise ValueError(
-                f"{name} is {size}: it must be a multiple of {SIZE_MULTIPLE}. The nearest is {nearest}."
-            )
+            raise ValueError(f"{name} is {size}: it must be a multiple of {SIZE_MULTIPLE}. The nearest is {nearest}.")
 
 
 def check_seconds(seconds: float, name: str = "seconds") -> int:
@@ -71,7 +69,7 @@ def check_seconds(seconds: float, name: str = "seconds") -> int:
     if frames > MAX_LATENT_FRAMES:
         advice = "Make a longer clip with UniAVGen Long Form."
         if name != "seconds":
-            advice = f"Cut it into parts of at most {longest:.2f} seconds."
+            advice = "Connect it to recording of UniAVGen Long Form, with a LATENT of task joint."
         raise ValueError(
             f"{name} lasts {seconds:.2f} seconds, more than one segment takes, which is {longest:.2f}. {advice} The "
             "model was trained on clips of 5 seconds."

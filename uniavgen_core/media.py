@@ -263,6 +263,35 @@ def read_video(source: Source) -> tuple[Tensor, Fraction, tuple[Tensor, int] | N
     return frames, Fraction(frame_rate), _sound_from(source, start or 0.0)
 
 
+def read_frames(source: Source) -> Iterator[Tensor]:
+    """A video's frames as `read_video` gives them, (height, width, 3) each, decoded as they are asked for.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no picture.
+    """
+    with _opened(source) as container:
+        stream = _picture_stream(container)
+        stream.thread_type = "AUTO"
+        for frame in container.decode(stream):
+            yield _upright(frame).float().div_(255)
+
+
+def frame_count(source: Source) -> tuple[int, Fraction]:
+    """How many frames a video shows, by its packets, and how many a second on average.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no picture.
+    """
+    with _opened(source) as container:
+        stream = _picture_stream(container)
+        count, rate = len(_shown_packets(container, stream)), stream.average_rate or stream.guessed_rate
+        if not count or rate is None:
+            raise ValueError(f"{container.name or 'The given video'}: its picture is empty.")
+        return count, Fraction(rate)
+
+
 def _upright(frame: VideoFrame) -> Tensor:
     """A frame as (height, width, 3) uint8, turned as its display matrix says."""
     pixels = np.rot90(frame.to_ndarray(format="rgb24", interpolation=COLOUR_CONVERSION), frame.rotation // 90)
@@ -477,6 +506,7 @@ def join_videos(
     target_path: str | os.PathLike[str],
     sound: Iterable[Tensor],
     sample_rate: int,
+    channels: int = 1,
 ) -> None:
     """Copy the picture packets of several videos of `write_video` after each other to an MP4 file, with one sound.
 
@@ -485,8 +515,9 @@ def join_videos(
     Args:
         sources: videos of one size and frame rate.
         target_path: ends in .mp4.
-        sound: pieces (1, samples) of the sound, full scale = 1.
+        sound: pieces (channels, samples) of the sound, full scale = 1.
         sample_rate: samples a second, such as AAC takes.
+        channels: as many as `aac_sound` leaves.
 
     Raises:
         FileNotFoundError: there is no such source.
@@ -494,7 +525,7 @@ def join_videos(
     """
     with _whole_file(target_path) as part, _opened(sources[0]) as first, _create(part) as output:
         copy = _add_copy(output, _picture_stream(first))
-        stream = _add_sound(output, 1, sample_rate)
+        stream = _add_sound(output, channels, sample_rate)
         _mux(output, _joined_packets(sources, copy), _sound_packets(stream, sound))
 
 
@@ -552,6 +583,19 @@ def _with_decoding_times(container: InputContainer, picture: VideoStream) -> Ite
 
 
 # Sound as a tensor
+
+
+def aac_sound(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
+    """A waveform (channels, samples) and its samples a second in a form that AAC takes: its own, else the nearest.
+
+    Channels of no known layout are mixed to one.
+    """
+    if len(waveform) not in CHANNEL_LAYOUTS:
+        waveform = waveform.mean(dim=0, keepdim=True)
+    rate = _nearest_rate("aac", sample_rate)
+    if rate == sample_rate:
+        return waveform, rate
+    return torchaudio.functional.resample(waveform, sample_rate, rate), rate
 
 
 def fit_audio(waveform: Tensor, samples: int) -> Tensor:

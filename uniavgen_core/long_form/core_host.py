@@ -17,7 +17,7 @@ from ..speech.prompt import negative_symbols, positive_symbols
 from ..speech.text import detect_language
 from ..tasks import kept_prefix
 from ..tiny.bundle import TinyBundle
-from .maker import SegmentRequest
+from .host import SegmentRequest
 
 
 class CoreHost:

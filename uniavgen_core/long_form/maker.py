@@ -6,9 +6,8 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,51 +26,17 @@ from ..config import (
 )
 from ..joint_latent import last_tokens
 from ..media import fit_audio, join_videos
+from .host import Host, SegmentRequest
+from .recording import Part, Recording, Window
 from .seams import Colours, correct_colours, correct_loudness, crossfade, loud_db, voice_db, voiced_span
 from .segments import Pacing, Segment, new_frames, words_in_the_past
-from .store import SegmentMetadata, SegmentStore, StoredSegment
+from .store import SegmentMetadata, SegmentStore, StoredPicture, StoredSegment
 from .subtitles import subtitles
 
 SEEDS = 2**64
 """Seeds are below this number."""
 LONGEST_PAUSE_SECONDS = {"within a passage": 0.1, "between lines": 0.3}
 """Silence that may follow a segment's words where the script asks for none; more is cut off, in whole latent frames."""
-
-
-@dataclass(frozen=True)
-class SegmentRequest:
-    """A clip to sample, and what is given of it: latent frames (1, 48, n, h, w) and natural log-mel (1, 1, m, 80)."""
-
-    latent_frames: int
-    video: Tensor
-    mel: Tensor
-    silence: float
-    """Seconds of silence that the given sound ends with, beside the past's own."""
-    caption: str
-    words: str
-    seed: int
-
-
-class Host(Protocol):
-    """What samples, encodes and decodes."""
-
-    def start(self) -> tuple[Tensor, Tensor]:
-        """What the first segment is given: latent frames and mel as in `SegmentRequest`."""
-
-    def identity(self) -> str:
-        """A text that is another one whenever the host would make something else of a request."""
-
-    def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
-        """Video latent (1, 48, T, h, w) and natural log-mel (1, 1, L, 80)."""
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Latent (1, 48, k, h, w) of frames (4(k-1)+1, H, W, 3)."""
-
-    def decode_picture(self, video: Tensor) -> Tensor:
-        """Frames (4(T-1)+1, H, W, 3) of a latent (1, 48, T, h, w)."""
-
-    def decode_sound(self, mel: Tensor) -> Tensor:
-        """Sound (samples) at 24 kHz of natural log-mel (1, 1, L, 80)."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +75,23 @@ class SegmentResult:
 
 
 class LongClip:
-    """Makes the segments of a plan (of `plan_segments`) in turn, and keeps each as soon as it is finished."""
+    """Makes the segments of a plan in turn, and keeps each as soon as it is finished.
 
-    def __init__(self, host: Host, store: SegmentStore, plan: Sequence[Segment], settings: Settings):
+    Args:
+        plan: of the recording.
+        recording: what the clip works along; its windows are asked for in one `make`.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        store: SegmentStore,
+        plan: Sequence[Segment],
+        settings: Settings,
+        recording: Recording | None = None,
+    ):
         self.host, self.store, self.plan, self.settings = host, store, plan, settings
+        self.recording = recording or Recording(settings.seconds)
 
     def make(self, progress: Callable[[int], None] = lambda place: None) -> list[SegmentResult]:
         """All segments; those that are kept already are not made again.
@@ -125,10 +103,12 @@ class LongClip:
         before: StoredSegment | None = None
         key, start = self._first_key(), 0.0
         for place, segment in enumerate(self.plan):
-            key = self._key(key, place)
-            was_kept = self.store.has(key)
+            window = self._window(place, start, before)
+            part = self.recording.part(window)
+            key = self._key(key, place, part)
+            was_kept = self.store.has(key, with_video=part.pictures is None)
             if not was_kept:
-                self._make(place, key, start, before)
+                self._make(place, key, window, part, before)
             # Read back also when it is new, so that a rerun goes on from exactly the same.
             before = self.store.read(key)
             seconds, silence = before.metadata.added / FRAME_RATE, before.metadata.silence
@@ -138,16 +118,22 @@ class LongClip:
         return results
 
     def write(self, results: Sequence[SegmentResult], path: Path) -> None:
-        """The whole clip as an MP4 file; however long it is, one segment is held at a time."""
-        join_videos([self.store.video(one.key) for one in results], path, self._sound(results), SAMPLE_RATE)
+        """The clip as an MP4 file, where its picture is made; one segment and the recording are held at a time."""
+        videos, track = [self.store.video(one.key) for one in results], self.recording.track()
+        if track is None:
+            join_videos(videos, path, self.sound(results), SAMPLE_RATE)
+        else:
+            waveform, rate = track
+            join_videos(videos, path, waveform.split(rate, dim=-1), rate, len(waveform))
 
     def _first_key(self) -> str:
         return _digest([self.host.identity(), repr(self.settings)])
 
-    def _key(self, before: str, place: int) -> str:
+    def _key(self, before: str, place: int, part: Part) -> str:
         segment = self.plan[place]
         planned = [segment.line.caption, segment.words, segment.pause_seconds, segment.seconds, segment.latent_frames]
-        return _digest([before, *planned, self._seed(place), self._pause_after(place), place + 1 == len(self.plan)])
+        facts = [before, *planned, self._seed(place), self._pause_after(place), place + 1 == len(self.plan)]
+        return _digest([*facts, part.digest()])
 
     def _seed(self, place: int) -> int:
         line = self.plan[place].line
@@ -168,39 +154,21 @@ class LongClip:
         """Whether the script says how long the silence behind a segment is: what lacks is added to the next one."""
         return place + 1 < len(self.plan) and self.plan[place + 1].pause_seconds > 0
 
-    def _make(self, place: int, key: str, start: float, before: StoredSegment | None) -> None:
-        segment = self.plan[place]
-        request = self._first_request() if before is None else self._next_request(place, before)
-        video, mel = self.host.sample(request)
-        # Where nobody speaks, loud is what was loud before.
-        loud = loud_db(mel[0, 0]) if segment.words or before is None else before.metadata.loud_db
-        frames = self._worth_keeping(place, request, mel[0, 0], loud)
-        tokens = audio_tokens(pixel_frames(frames))
-        stored, added = self._finish(place, request, video[:, :, :frames], mel[:, :, :tokens], loud, before)
-        if self.settings.seconds is not None and place + 1 == len(self.plan):
-            added = added[: round((self.settings.seconds - start) * FRAME_RATE)]
-        self.store.write(key, replace(stored, metadata=replace(stored.metadata, added=len(added))), added)
+    def _window(self, place: int, start: float, before: StoredSegment | None) -> Window:
+        """The part of the clip that a segment shows, where the one before ended at a second."""
+        if before is None:
+            return Window(0, self._frames_of_first())
+        past = self.settings.past_frames
+        added = self.plan[place].latent_frames or self._frames_to_add(place, self._silence(place, before))
+        return Window(round(start * FRAME_RATE) - pixel_frames(past), past + added)
 
-    def _first_request(self) -> SegmentRequest:
-        segment = self.plan[0]
-        video, mel = self.host.start()
+    def _frames_of_first(self) -> int:
+        segment, (video, mel) = self.plan[0], self.host.start()
         given = video.shape[2]
         if segment.latent_frames is not None:
-            frames = given + segment.latent_frames
-        else:
-            frames = given + new_frames(segment.seconds - (0 if mel.shape[2] else clip_seconds(given)))
-            frames = min(self.settings.longest, max(frames, given + 1, self.settings.past_frames))
-        return self._request(0, frames, video, mel, segment.pause_seconds, segment.words)
-
-    def _next_request(self, place: int, before: StoredSegment) -> SegmentRequest:
-        segment, metadata, past = self.plan[place], before.metadata, self.settings.past_frames
-        silence = max(0.0, segment.pause_seconds - metadata.trailing) if segment.pause_seconds else 0.0
-        added = segment.latent_frames or self._frames_to_add(place, silence)
-        length = clip_seconds(metadata.latent_frames)
-        heard = words_in_the_past(metadata.words, metadata.voiced, length - clip_seconds(past), self.settings.pacing)
-        words = " ".join(filter(None, (heard, segment.words)))
-        video = self.host.encode(before.past)
-        return self._request(place, past + added, video, before.past_mel[None, None], silence, words)
+            return given + segment.latent_frames
+        frames = given + new_frames(segment.seconds - (0 if mel.shape[2] else clip_seconds(given)))
+        return min(self.settings.longest, max(frames, given + 1, self.settings.past_frames))
 
     def _frames_to_add(self, place: int, silence: float) -> int:
         """Latent frames of a segment behind its past, where they follow from its silence and its words."""
@@ -211,17 +179,60 @@ class LongClip:
         frames = new_frames(silence + self.settings.pacing.seconds(words))
         return min(frames, self.settings.longest - self.settings.past_frames)
 
-    def _request(
-        self, place: int, frames: int, video: Tensor, mel: Tensor, silence: float, words: str
-    ) -> SegmentRequest:
+    def _silence(self, place: int, before: StoredSegment | None) -> float:
+        """Seconds that the silence before a segment's words still lacks."""
+        pause = self.plan[place].pause_seconds
+        return max(0.0, pause - before.metadata.trailing) if pause and before is not None else pause
+
+    def _request(self, place: int, frames: int, part: Part, before: StoredSegment | None) -> SegmentRequest:
         """A request whose given sound is followed by silence: so many seconds, or all of it where nobody speaks."""
+        segment, pictures, mel = self.plan[place], part.pictures, part.mel
+        if pictures is None and before is not None and before.picture is not None:
+            pictures = before.picture.past
+        video = self.host.start()[0] if pictures is None else self.host.encode(pictures)
+        if mel is None:
+            mel = self.host.start()[1] if before is None else before.past_mel[None, None]
         room = audio_tokens(pixel_frames(frames)) - mel.shape[2]
-        tokens = round(silence * AUDIO_TOKENS_PER_SECOND) if self.plan[place].words else room
+        tokens = round(self._silence(place, before) * AUDIO_TOKENS_PER_SECOND) if segment.words else room
         silent = silence_mel(min(room, tokens))
+        words = " ".join(filter(None, (self._heard(before), segment.words)))
         return SegmentRequest(
             frames, video, torch.cat((mel, silent), dim=2), silent.shape[2] / AUDIO_TOKENS_PER_SECOND,
-            self.plan[place].line.caption, words, self._seed(place),
+            segment.line.caption, words, self._seed(place),
         )  # fmt: skip
+
+    def _heard(self, before: StoredSegment | None) -> str:
+        """The words that are heard in the kept past."""
+        if before is None:
+            return ""
+        metadata, past = before.metadata, clip_seconds(self.settings.past_frames)
+        start = clip_seconds(metadata.latent_frames) - past
+        return words_in_the_past(metadata.words, metadata.voiced, start, self.settings.pacing)
+
+    def _make(self, place: int, key: str, window: Window, part: Part, before: StoredSegment | None) -> None:
+        request = self._request(place, window.latent_frames, part, before)
+        video, mel = self.host.sample(request)
+        # Where nobody speaks, loud is what was loud before.
+        loud = loud_db(mel[0, 0]) if self.plan[place].words or before is None else before.metadata.loud_db
+        frames = self._worth_keeping(place, request, mel[0, 0], loud)
+        video, mel = video[:, :, :frames], mel[:, :, : audio_tokens(pixel_frames(frames))]
+        # What a recording gives is shown and heard as it is in the recording.
+        picture, shown = self._picture(video, before) if part.pictures is None else (None, torch.zeros(0))
+        log, sound, levels = mel[0, 0], torch.zeros(0), dict[str, float]()
+        if part.mel is None:
+            log, sound, levels = self._voice(place, request, mel, frames, before)
+        added = self._added(place, window, frames)
+        metadata = self._metadata(place, request, frames, added, log, loud, levels, before)
+        past_mel = last_tokens(log[None, None], self.settings.past_frames)[0, 0]
+        self.store.write(key, StoredSegment(metadata, past_mel, sound, picture), shown[:added])
+
+    def _added(self, place: int, window: Window, latent_frames: int) -> int:
+        """Pixel frames that a segment of so many latent frames adds to the clip."""
+        kept = pixel_frames(self.settings.past_frames) if place else 0
+        added = pixel_frames(latent_frames) - kept
+        if self.settings.seconds is None or place + 1 < len(self.plan):
+            return added
+        return min(added, round(self.settings.seconds * FRAME_RATE) - window.start - kept)
 
     def _worth_keeping(self, place: int, request: SegmentRequest, mel: Tensor, loud: float) -> int:
         """Latent frames of a segment without the silence at its end that nobody asked for."""
@@ -232,27 +243,28 @@ class LongClip:
         least = max(request.video.shape[2] + 1, self.settings.past_frames)
         return max(least, request.latent_frames - max(0, whole(surplus / LATENT_SECONDS)))
 
-    def _finish(
-        self, place: int, request: SegmentRequest, video: Tensor, mel: Tensor, loud: float, before: StoredSegment | None
-    ) -> tuple[StoredSegment, Tensor]:
-        """A sampled segment with its corrections, and the frames that it adds."""
-        segment, past, kept_tokens = self.plan[place], self.settings.past_frames, request.mel.shape[2]
+    def _picture(self, video: Tensor, before: StoredSegment | None) -> tuple[StoredPicture, Tensor]:
+        """What a segment leaves to the next of its picture, and the frames (F, H, W, 3) that it adds."""
+        kept = pixel_frames(self.settings.past_frames)
         frames = self.host.decode_picture(video)
-        log, sound = mel[0, 0], fit_audio(self.host.decode_sound(mel), len(frames) * SAMPLES_A_FRAME)
+        if before is None or before.picture is None:
+            return StoredPicture(frames[-kept:], Colours.of(frames)), frames
+        past, colours = before.picture.past, before.picture.colours
+        added = correct_colours(frames[kept:], frames[:kept], past, colours)
+        return StoredPicture(torch.cat((past, added))[-kept:], colours), added
+
+    def _voice(
+        self, place: int, request: SegmentRequest, mel: Tensor, frames: int, before: StoredSegment | None
+    ) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """Corrected mel (L, 80) and sound (samples) of so many latent frames, and the levels of the captions so far."""
+        segment, log, kept_tokens = self.plan[place], mel[0, 0], request.mel.shape[2]
+        sound = fit_audio(self.host.decode_sound(mel), pixel_frames(frames) * SAMPLES_A_FRAME)
         levels = dict(before.metadata.levels) if before is not None else {}
-        colours = Colours.of(frames) if before is None else before.colours
-        added = shown = frames
-        if before is not None:
-            given = pixel_frames(past)
-            added = correct_colours(frames[given:], frames[:given], before.past, before.colours)
-            shown = torch.cat((before.past, added))
         if segment.words and segment.line.caption in levels:
             log, sound = correct_loudness(log, sound, levels[segment.line.caption], kept_tokens)
         elif segment.words:
             levels[segment.line.caption] = voice_db(log[kept_tokens:])
-        metadata = self._metadata(place, request, video.shape[2], len(added), log, loud, levels, before)
-        end = shown[-pixel_frames(past) :]
-        return StoredSegment(metadata, sound, end, last_tokens(log[None, None], past)[0, 0], colours), added
+        return log, sound, levels
 
     def _metadata(
         self, place: int, request: SegmentRequest, frames: int, added: int, mel: Tensor, loud: float,
@@ -271,8 +283,8 @@ class LongClip:
             levels=levels,
         )
 
-    def _sound(self, results: Sequence[SegmentResult]) -> Iterator[Tensor]:
-        """Pieces (1, samples) of the whole sound, exactly as long as the frames."""
+    def sound(self, results: Sequence[SegmentResult]) -> Iterator[Tensor]:
+        """Pieces (1, samples) of the clip's sound at 24 kHz where it is made, exactly as long as the frames."""
         overlap = pixel_frames(self.settings.past_frames) * SAMPLES_A_FRAME
         missing = sum(round(one.seconds * SAMPLE_RATE) for one in results)
         tail = torch.zeros(0)
@@ -292,7 +304,7 @@ def report(results: Sequence[SegmentResult]) -> str:
     """What is said when, one line a segment."""
     return "\n".join(
         f"{one.start:7.2f} to {one.start + one.seconds:7.2f} s  line {one.segment.line.number}  seed {one.seed}  "
-        f"{'kept' if one.was_kept else 'made'}  {one.segment.words or '(silence)'}"
+        f"{'kept' if one.was_kept else 'made'}  {one.segment.words or '(no words)'}"
         for one in results
     )
 

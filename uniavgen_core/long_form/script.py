@@ -5,13 +5,13 @@ r"""A script: one line a scene, `caption | speech`, with marks for pauses and se
     It is over.
 
 A line without a sign keeps the caption of the line before; `\|` is the sign itself. `[pause 0.5]` is a silence of that
-many seconds, `[seed 7]` sets the seed of its line.
+many seconds, `[seed 7]` sets the seed of its line. Only along a sound that is given may a line be a caption alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 SEPARATOR = re.compile(r"(?<!\\)\|")
@@ -37,6 +37,7 @@ class Line:
     """Counted from 1, blank lines included, as an editor shows it."""
     caption: str
     passages: tuple[Passage, ...]
+    """None where it is a caption alone."""
     seed: int | None = None
 
     @property
@@ -58,6 +59,19 @@ def parse_script(text: str) -> tuple[Line, ...]:
     if not lines:
         raise ValueError(f"The script is empty: {FORM}, one line a scene.")
     return tuple(lines)
+
+
+def check_passages(lines: Sequence[Line]) -> None:
+    """Refuse lines that are captions alone.
+
+    Raises:
+        ValueError: it names the first one by number.
+    """
+    for line in lines:
+        if not line.passages:
+            raise ValueError(
+                f"Line {line.number} of the script says nothing: {FORM}, or [pause 1] where nobody speaks."
+            )
 
 
 def _line(number: int, row: str, caption_before: str | None) -> Line:
@@ -88,8 +102,6 @@ def _passages(number: int, speech: str) -> tuple[tuple[Passage, ...], int | None
             raise ValueError(f"Line {number} of the script has a mark [{mark}]: there are [pause 0.5] and [seed 7].")
     if silence:
         passages.append(Passage(silence, ""))
-    if not passages:
-        raise ValueError(f"Line {number} of the script says nothing: {FORM}, or [pause 1] where nobody speaks.")
     return tuple(passages), seed
 
 

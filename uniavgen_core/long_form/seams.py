@@ -159,29 +159,46 @@ def join_clips(past: Tensor, past_sound: Tensor, frames: Tensor, sound: Tensor, 
     recent = Colours.of(past[-max(shared, len(frames) - shared) :])
     added = correct_colours(frames[shared:], frames[:shared], past[-shared:], recent)
     overlap = shared * SAMPLES_A_FRAME
-    sound = sound * join_gain(past_sound, sound[:overlap])
+    sound = sound * join_gain(past_sound, sound, overlap)
     seam = crossfade(past_sound[-overlap:], sound[:overlap], SAMPLE_RATE)
     return torch.cat((past, added)), torch.cat((past_sound[:-overlap], seam, sound[overlap:]))
 
 
-def join_gain(past: Tensor, shared: Tensor) -> float:
+def join_gain(past: Tensor, sound: Tensor, shared: int) -> float:
     """Factor that brings a continuation's sound to the loudness of its past, 1 where nothing tells it.
 
-    It is measured where the past is loud: near silence, noise would decide. The model's sound is at full scale, so a
-    past that is softer as a whole makes it softer beyond the limit.
+    It is measured in what they share, where the past is loud: near silence, noise would decide. The model's sound is at
+    full scale, so a past that is softer as a whole makes it softer beyond the limit. Where the past ends in silence, no
+    more than that is undone, and only as far as both voices differ: a change of mood may be meant.
 
     Args:
         past: the past's sound (samples).
-        shared: how its end sounds in the continuation (fewer samples).
+        sound: the continuation's (samples).
+        shared: samples at the end of the past with which the continuation begins.
     """
-    whole, before, after = (part.unfold(0, LEVEL_BLOCK, LEVEL_BLOCK) for part in (past, past[-len(shared) :], shared))
-    loudest = float(_rms(whole).max())
-    loud = _rms(before) > max(SILENT_RMS, loudest * 10 ** (-VOICE_FLOOR_DB / 20))
-    wanted, level = float(_rms(before[loud].flatten())), float(_rms(after[loud].flatten()))
-    if not loud.any() or level < SILENT_RMS:
+    whole, before, after = (_levels(part) for part in (past, past[-shared:], sound[:shared]))
+    full_scale = min(1.0, float(past.abs().max()))
+    loud = before > _floor(whole)
+    if loud.any():
+        wanted, level = _rms(before[loud]), _rms(after[loud])
+        softest, loudest = full_scale / JOIN_GAIN_LIMIT, JOIN_GAIN_LIMIT
+    else:
+        wanted, level = (_rms(levels[levels > _floor(levels)]) for levels in (whole, _levels(sound[shared:])))
+        softest, loudest = full_scale, 1.0
+    # Of no voice at all, the level is not a number.
+    if not (wanted > 0 and level >= SILENT_RMS):
         return 1.0
-    softest = min(1.0, float(past.abs().max())) / JOIN_GAIN_LIMIT
-    return min(max(wanted / level, softest), JOIN_GAIN_LIMIT)
+    return min(max(float(wanted / level), softest), loudest)
+
+
+def _levels(sound: Tensor) -> Tensor:
+    """Level of each block of a sound (samples)."""
+    return _rms(sound.unfold(0, LEVEL_BLOCK, LEVEL_BLOCK))
+
+
+def _floor(levels: Tensor) -> float:
+    """Level below which a sound of these levels is no voice."""
+    return max(SILENT_RMS, float(levels.max()) * 10 ** (-VOICE_FLOOR_DB / 20))
 
 
 def _rms(sound: Tensor) -> Tensor:

@@ -11,12 +11,14 @@ from itertools import pairwise
 from ..config import FRAME_RATE, LATENT_SECONDS, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
 from ..speech.duration import HURRY, speech_seconds
 from ..speech.text import detect_language, words_of
-from .script import Line, Passage
+from .script import Line, Passage, check_passages
 
 SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)]*\s*$")
 CLAUSE_END = re.compile(r"[,;:，；：、—-][\"'”’)]*\s*$")
 SENTENCE_PULL, CLAUSE_PULL = 0.45, 0.3
 """By this share of a segment's time, a cut may lie off its ideal place to fall on a sentence's or clause's end."""
+QUIET_PULL = 0.3
+"""By this share of a segment's time, a cut may lie off its ideal place to fall on a quiet moment."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,9 @@ def plan_clip(
             Others as in `plan_segments`.
 
     Raises:
-        ValueError: as in `plan_segments`, or the words do not fit the length.
+        ValueError: as in `plan_segments`, a line is a caption alone, or the words do not fit the length.
     """
+    check_passages(lines)
     if seconds is None:
         return pacing, plan_segments(lines, pacing, longest, past_frames, given_frames)
     start = pixel_frames(given_frames)
@@ -105,7 +108,7 @@ def paced_to(lines: Sequence[Line], pacing: Pacing, seconds: float) -> Pacing:
 
 def _too_short(wanted: float, silent: float) -> ValueError:
     return ValueError(
-        f"The script wants about {wanted:.1f} seconds, {silent:.1f} of them pauses: ask for more, or shorten it."
+        f"The script wants about {wanted:.1f} seconds, {silent:.1f} of them pauses: give it more time, or shorten it."
     )
 
 
@@ -123,12 +126,7 @@ def plan_segments(
     Raises:
         ValueError: a segment is no longer than its past, or a single word is longer than a segment.
     """
-    room = (longest - past_frames) * LATENT_SECONDS
-    if room <= 0:
-        raise ValueError(
-            f"A segment lasts {clip_seconds(longest):.2f} seconds, and its kept past "
-            f"{clip_seconds(past_frames):.2f} of them: give a longer first LATENT, or keep fewer past_frames."
-        )
+    room = _new_frames_room(longest, past_frames) * LATENT_SECONDS
     passages = [(line, passage) for line in lines for passage in line.passages]
     # Where only a portrait is given, the whole first segment is new.
     first = _as_one(*passages[0], pacing, room + (past_frames - given_frames) * LATENT_SECONDS)
@@ -137,6 +135,50 @@ def plan_segments(
         segments += _of_passage(line, passage, pause, pacing, room)
         pause = 0.0 if passage.words else pause + passage.silence_seconds
     return segments
+
+
+def plan_wordless(
+    line: Line, loudness: Sequence[float], longest: int, past_frames: int, given_frames: int = 1
+) -> list[Segment]:
+    """As few segments as fit along a sound whose words are not known, cut where it is quiet.
+
+    Args:
+        line: whose caption holds for all of them.
+        loudness: of the sound around the end of each new latent frame of the clip. Others as in `plan_segments`.
+
+    Raises:
+        ValueError: a segment is no longer than its past.
+    """
+    room = _new_frames_room(longest, past_frames)
+    first_room = longest - given_frames
+    count = 1 + max(0, math.ceil((len(loudness) - first_room) / room))
+    share, ends = len(loudness) / count, [0]
+    for later in range(count - 1, 0, -1):
+        # The first one must have a whole past to leave.
+        least, most = (1, room) if len(ends) > 1 else (max(1, past_frames - given_frames), first_room)
+        earliest = max(ends[-1] + least, len(loudness) - later * room)
+        latest = min(ends[-1] + most, len(loudness) - later)
+        ideal = min(max(round(len(loudness) - later * share), earliest), latest)
+        places = [end for end in range(earliest, latest + 1) if abs(end - ideal) <= QUIET_PULL * share]
+        ends.append(min(places, key=lambda end: loudness[end - 1]))
+    return [
+        Segment(line, "", 0.0, (end - start) * LATENT_SECONDS, end - start)
+        for start, end in pairwise([*ends, len(loudness)])
+    ]
+
+
+def _new_frames_room(longest: int, past_frames: int) -> int:
+    """Latent frames that a segment has for what is new.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if longest <= past_frames:
+        raise ValueError(
+            f"A segment lasts {clip_seconds(longest):.2f} seconds, and its kept past "
+            f"{clip_seconds(past_frames):.2f} of them: give a longer first LATENT, or keep fewer past_frames."
+        )
+    return longest - past_frames
 
 
 def _as_one(line: Line, passage: Passage, pacing: Pacing, room: float) -> list[Segment]:
@@ -198,7 +240,11 @@ def _pieces(words: str, pacing: Pacing, room: float, number: int) -> list[str]:
     for unit in units:
         seconds = pacing.seconds(unit.strip())
         if seconds > room:
-            advice = "give a longer first LATENT" if pacing.stretch <= 1 else "ask for fewer seconds, or for 0"
+            advice = (
+                "give a longer first LATENT"
+                if pacing.stretch <= 1
+                else "ask for fewer seconds, for 0, or add words or pauses"
+            )
             raise ValueError(
                 f"Line {number} of the script: “{unit.strip()}” alone takes {seconds:.1f} seconds, and a segment has "
                 f"room for {room:.1f}: {advice}."

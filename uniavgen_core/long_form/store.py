@@ -27,7 +27,7 @@ class SegmentMetadata:
 
     latent_frames: int
     added: int
-    """Pixel frames that it adds to the clip."""
+    """Pixel frames that it adds to the clip, whether they are made or a recording's."""
     words: str
     """All that is said in it, the kept past included."""
     voiced: tuple[float, float]
@@ -43,19 +43,25 @@ class SegmentMetadata:
 
 
 @dataclass(frozen=True)
-class StoredSegment:
-    """A segment as it is kept.
+class StoredPicture:
+    """What the next segment must know of a picture that is made: the end of this one's, and the first one's colours."""
 
-    `sound` (samples) starts with the kept past; `past` (4(k-1)+1, H, W, 3) and `past_mel` (m, 80) are its end, which
-    the next segment starts with.
-    """
+    past: Tensor
+    """The frames (4(k-1)+1, H, W, 3) that the next segment starts with."""
+    colours: Colours
+
+
+@dataclass(frozen=True)
+class StoredSegment:
+    """A segment as it is kept."""
 
     metadata: SegmentMetadata
-    sound: Tensor
-    past: Tensor
     past_mel: Tensor
-    colours: Colours
-    """Of the first segment."""
+    """Its end (m, 80), which the next segment starts with."""
+    sound: Tensor
+    """Samples from the kept past on; none where the sound is a recording."""
+    picture: StoredPicture | None
+    """None where the picture is a recording."""
 
 
 class SegmentStore:
@@ -68,34 +74,30 @@ class SegmentStore:
         """Where the frames that a segment adds are."""
         return self.folder / f"{key}.mp4"
 
-    def has(self, key: str) -> bool:
-        """Whether the segment is finished."""
-        return self._tensors(key).is_file() and self.video(key).is_file()
+    def has(self, key: str, with_video: bool = True) -> bool:
+        """Whether the segment is finished, with frames that it adds or, along a video, without."""
+        return self._tensors(key).is_file() and (self.video(key).is_file() or not with_video)
 
     def read(self, key: str) -> StoredSegment:
         """A finished segment."""
         with safe_open(self._tensors(key), framework="pt") as file:
             metadata = json.loads(file.metadata()[METADATA])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        return StoredSegment(
-            metadata=SegmentMetadata(**metadata | {"voiced": tuple(metadata["voiced"])}),
-            sound=tensors["sound"],
-            past=tensors["past"].float() / 255,
-            past_mel=tensors["past_mel"],
-            colours=Colours(tensors["mean"], tensors["deviation"]),
-        )
+        picture = None
+        if "past" in tensors:
+            colours = Colours(tensors["mean"], tensors["deviation"])
+            picture = StoredPicture(tensors["past"].float() / 255, colours)
+        metadata = SegmentMetadata(**metadata | {"voiced": tuple(metadata["voiced"])})
+        return StoredSegment(metadata, tensors["past_mel"], tensors["sound"], picture)
 
     def write(self, key: str, segment: StoredSegment, added: Tensor) -> None:
-        """Keep a segment and the frames (F, H, W, 3) that it adds. It is there when it is whole."""
+        """Keep a segment and the frames (F, H, W, 3) that it adds, if it makes any. It is there when it is whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_video(self.video(key), added, FRAME_RATE)
-        tensors = {
-            "sound": segment.sound,
-            "past": torch.from_numpy(to_bytes(segment.past)),
-            "past_mel": segment.past_mel,
-            "mean": segment.colours.mean,
-            "deviation": segment.colours.deviation,
-        }
+        tensors = {"sound": segment.sound, "past_mel": segment.past_mel}
+        if segment.picture is not None:
+            write_video(self.video(key), added, FRAME_RATE)
+            tensors["past"] = torch.from_numpy(to_bytes(segment.picture.past))
+            tensors["mean"], tensors["deviation"] = segment.picture.colours.mean, segment.picture.colours.deviation
         part = self.folder / f".{uuid.uuid4().hex}"
         try:
             save_file(
