@@ -6,7 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from comfy.patcher_extension import WrappersMP
+from torch import Tensor
 
+from ..uniavgen_core.config import FRAME_RATE
+from ..uniavgen_core.face.guidance import REPLACE, FaceGuidance, clip_mask
+from ..uniavgen_core.face.layers import check_layers
 from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH
 from .comfy_model import UniAVGenModel
 
@@ -24,11 +28,6 @@ def interactions(model: Any) -> int:
     if not isinstance(model.model, UniAVGenModel):
         raise ValueError("This MODEL is not UniAVGen: connect the one of 'UniAVGen Model Loader'.")
     return model.model.diffusion_model.sizes.interactions
-
-
-def sigma_at(model: Any, part: float) -> float:
-    """Noise level after a part of the schedule."""
-    return float(model.get_model_object("model_sampling").percent_to_sigma(part))
 
 
 def with_face_patch(model: Any, make_patch: Callable[[int, int, int, Any], Patch]) -> Any:
@@ -50,6 +49,35 @@ def with_face_patch(model: Any, make_patch: Callable[[int, int, int, Any], Patch
     patched = model.clone()
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, around_run)
     return patched
+
+
+def guide_faces(
+    model: Any,
+    mask: Tensor,
+    frame_rate: float = FRAME_RATE,
+    how: str = REPLACE,
+    strength: float = 1.0,
+    layers: frozenset[int] | None = None,
+    start: float = 0.0,
+    end: float = 1.0,
+) -> Any:
+    """A clone of a MODEL whose predicted face masks are changed by a given one.
+
+    Args:
+        mask: (1, height, width), or (F, height, width) at the frame rate.
+        start, end: parts of the schedule between which it is. Others as in `FaceGuidance`.
+
+    Raises:
+        ValueError: it is another model; when sampling: the masks are of another length than the clip.
+    """
+    check_layers(layers, interactions(model))
+    first, last = (float(model.get_model_object("model_sampling").percent_to_sigma(part)) for part in (start, end))
+
+    def make_patch(frames: int, rows: int, columns: int, device: Any) -> FaceGuidance:
+        tokens = clip_mask(mask.cpu().clamp(0, 1), frame_rate, frames, rows, columns).to(device)
+        return FaceGuidance(tokens, how, strength, layers, first, last)
+
+    return with_face_patch(model, make_patch)
 
 
 def _tokens(model: Any, shapes: Sequence[Sequence[int]]) -> tuple[int, int, int]:

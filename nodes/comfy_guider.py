@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import Guidance, guide, guided_sigma, resolve_skip_block
 from ..uniavgen_core.sampling.schedule import flow_sigmas
+from .comfy_face import guide_faces
 from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, SPEECH, VIDEO_TO_AUDIO, UniAVGenModel
 from .fingerprint import fingerprint
 
@@ -175,7 +176,9 @@ class SegmentSampler:
         noise = type(self.noise), _without(vars(self.noise), "seed")
         return fingerprint(type(self.guider), settings, conds, self.sampler, self.sigmas, noise)
 
-    def sample(self, latent: dict, caption: Tensor, symbols: Tensor, seed: int) -> list[Tensor]:
+    def sample(
+        self, latent: dict, caption: Tensor, symbols: Tensor, seed: int, face_mask: Tensor | None = None
+    ) -> list[Tensor]:
         """Both streams of a segment.
 
         Args:
@@ -183,8 +186,11 @@ class SegmentSampler:
             caption: rows (1, rows, width) in the place of the guider's own.
             symbols: (1, S) in the place of the guider's own.
             seed: taken modulo 2^64, the most that torch takes.
+            face_mask: (1, height, width) of who speaks, in the place of the model's own.
         """
         guider, noise = self._told(caption, symbols), copy.copy(self.noise)
+        if face_mask is not None:
+            guider.model_patcher = guide_faces(guider.model_patcher, face_mask)
         noise.seed = seed = seed % SEEDS
         samples = guider.sample(
             noise.generate_noise(latent), latent["samples"], self.sampler, self.sigmas,

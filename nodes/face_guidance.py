@@ -7,15 +7,15 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_finite, check_picture
+from ..uniavgen_core.checks import check_picture
+from ..uniavgen_core.face.guidance import COMBINATIONS
 from ..uniavgen_core.face.layers import check_layers, parse_numbers
-from ..uniavgen_core.face.guidance import COMBINATIONS, FaceGuidance, clip_mask
 from ..uniavgen_core.face.map import FaceMap, overlay
 from ..uniavgen_core.joint_latent import check_shapes
 from ..uniavgen_core.media import to_rgb
-from .comfy_face import interactions, sigma_at, with_face_patch
+from .comfy_face import guide_faces, interactions, with_face_patch
 from .comfy_model import streams
-from .pictures import frame_rate_input
+from .pictures import check_masks, frame_rate_input
 
 FACE_MAP = io.Custom("UNIAVGEN_FACE_MAP")
 
@@ -73,18 +73,9 @@ class FaceGuidanceNode(io.ComfyNode):
         end_percent: float,
     ) -> io.NodeOutput:
         chosen = parse_numbers("layers", layers)
-        check_layers(chosen, interactions(model))
-        check_picture("mask", mask.unsqueeze(-1))
-        check_finite("mask", mask)
-        if strength == 0:
-            return io.NodeOutput(model)
-        first, last = sigma_at(model, start_percent), sigma_at(model, end_percent)
-
-        def make_patch(frames: int, rows: int, columns: int, device: Any) -> FaceGuidance:
-            tokens = clip_mask(mask.cpu().clamp(0, 1), frame_rate, frames, rows, columns).to(device)
-            return FaceGuidance(tokens, how, strength, chosen, first, last)
-
-        return io.NodeOutput(with_face_patch(model, make_patch))
+        check_masks("mask", mask)
+        guided = guide_faces(model, mask, frame_rate, how, strength, chosen, start_percent, end_percent)
+        return io.NodeOutput(guided if strength else model)
 
 
 class FaceMapCapture(io.ComfyNode):

@@ -43,7 +43,7 @@ from .conditioning import speech_symbols
 from .fingerprint import fingerprint
 from .language import prompt_language, resolve_language
 from .options import sound
-from .pictures import check_vae, frame_rate_input, video_parts
+from .pictures import check_masks, check_vae, frame_rate_input, video_parts
 from .video_sound import is_whole_file, temporary_file, with_sound
 
 FOLDER = "uniavgen_long_form"
@@ -83,8 +83,8 @@ class Script(io.ComfyNode):
                     multiline=True,
                     default="A calm woman looks at the camera and speaks. | Hello. [pause 0.5] I have news.",
                     tooltip="One line a scene: caption | speech. A line without | keeps the caption. [pause 0.5] is a "
-                    "silence in seconds, [seed 7] sets the line's seed, \\| is the sign itself. Along a recorded sound "
-                    "the speech may be empty.",
+                    "silence in seconds, [seed 7] sets the line's seed, [speaker 2] who of several speaks it, \\| is "
+                    "the sign itself. Along a recorded sound the speech may be empty.",
                 ),
             ],
             outputs=[SCRIPT.Output(display_name="script")],
@@ -99,9 +99,16 @@ class ComfyHost:
     """Samples, encodes and decodes segments with what the node is given."""
 
     def __init__(
-        self, sampler: SegmentSampler, latent: dict[str, Any], vae: Any, audio_vae: Any, script: EncodedScript
+        self,
+        sampler: SegmentSampler,
+        latent: dict[str, Any],
+        vae: Any,
+        audio_vae: Any,
+        script: EncodedScript,
+        speakers: Tensor | None,
     ):
         self.sampler, self.vae, self.audio_vae, self.script = sampler, vae, audio_vae, script
+        self.speakers = speakers
         self.video, self.mel = streams(latent)
         kept_video, kept_audio = kept_parts(latent)
         self.given_video, self.given_mel = sum(kept_video), sum(kept_audio)
@@ -115,15 +122,18 @@ class ComfyHost:
 
     def identity(self) -> str:
         given = (self.sampler.identity(), self.start(), self.vae, self.audio_vae, self.script.clip)
-        return fingerprint(given, self.video.shape, self.language)
+        return fingerprint(given, self.video.shape, self.language, self.speakers)
 
     def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
         shapes = stream_shapes(request.latent_frames, *self.size)
         kept = kept_prefix(request.latent_frames, shapes[1][2], request.video.shape[2], request.mel.shape[2])
         latent = joint_latent(shapes, kept, request.video, request.mel)
         caption, symbols = self.script.caption(request.caption), self._symbols(request.words)
-        video, mel = self.sampler.sample(latent, caption, symbols, request.seed)
+        video, mel = self.sampler.sample(latent, caption, symbols, request.seed, self._face_of(request.speaker))
         return video.cpu(), mel.cpu()
+
+    def _face_of(self, speaker: int | None) -> Tensor | None:
+        return None if speaker is None or self.speakers is None else self.speakers[speaker - 1 : speaker]
 
     def _symbols(self, words: str) -> Tensor:
         if not words:
@@ -200,6 +210,12 @@ class LongForm(io.ComfyNode):
                     tooltip="Of any length, which the clip takes. AUDIO: a sound that the person in the picture "
                     "speaks. VIDEO: a picture that gets a voice, which says the script.",
                 ),
+                io.Mask.Input(
+                    "speakers",
+                    optional=True,
+                    tooltip="One mask for each person's face, as a batch: [speaker 1] in a line of the script says "
+                    "that the first of them speaks it.",
+                ),
             ],
             outputs=[
                 io.Video.Output(),
@@ -223,12 +239,14 @@ class LongForm(io.ComfyNode):
         pace: float,
         past_frames: int,
         recording: Any = NOT_CONNECTED,
+        speakers: Tensor | None = None,
     ) -> io.NodeOutput:
         _check_start(latent)
+        _check_speakers(script.lines, speakers)
         check_vae(vae)
         _check_audio_vae(audio_vae)
         segments = SegmentSampler(guider, sampler, sigmas, noise)
-        host = ComfyHost(segments, latent, vae, audio_vae, script)
+        host = ComfyHost(segments, latent, vae, audio_vae, script, speakers)
         along = Recording(seconds or None)
         if recording is not NOT_CONNECTED:
             along = _recording(recording, host, seconds)
@@ -299,6 +317,23 @@ def _check_start(latent: dict[str, Any]) -> None:
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
             "joint or continuation. A video to dub, or a sound to speak, goes to recording."
         )
+
+
+def _check_speakers(lines: Sequence[Line], speakers: Tensor | None) -> None:
+    """Refuse a script that lets somebody speak of whom there is no mask.
+
+    Raises:
+        ValueError: it names the script's line.
+    """
+    if speakers is not None:
+        check_masks("speakers", speakers)
+    known = 0 if speakers is None else len(speakers)
+    for line in lines:
+        if line.speaker is not None and line.speaker > known:
+            raise ValueError(
+                f"Line {line.number} of the script has [speaker {line.speaker}], but speakers holds {known} masks: "
+                "connect one mask for each person, as a batch."
+            )
 
 
 def _check_audio_vae(audio_vae: Any) -> None:

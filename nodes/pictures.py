@@ -41,6 +41,16 @@ def video_parts(name: str, picture: Tensor | Input.Video | None, frame_rate: flo
     return parts
 
 
+def check_masks(name: str, masks: Tensor) -> None:
+    """Refuse masks (F, H, W) that are empty or hold no numbers.
+
+    Raises:
+        ValueError: it names the input.
+    """
+    check_picture(name, masks.unsqueeze(-1))
+    check_finite(name, masks)
+
+
 def check_vae(vae: Any) -> None:
     """Refuse another VAE than Wan 2.2's.
 

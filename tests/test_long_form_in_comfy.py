@@ -228,3 +228,37 @@ def sound_only(folder: Path) -> Path:
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return file
+
+
+def two_people(script: str) -> Prompt:
+    """A clip of two people, with a mask for each half of the picture."""
+    prompt = long_prompt(script, speakers=["both", 0])
+    latent = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]
+    one = latent["task.portrait"]
+    stitched = {"image1": one, "image2": ["other", 0], "direction": "right", "match_image_size": True}
+    stitched |= {"spacing_width": 0, "spacing_color": "white"}
+    prompt["other"] = {"class_type": "UniAVGenTinyPortrait", "inputs": {"kind": "man", "person": 1}}
+    prompt["people"] = {"class_type": "ImageStitch", "inputs": stitched}
+    latent |= {"task.portrait": ["people", 0], "size.width": 256}
+    for name, width, value in (("none", 256, 0.0), ("half", 128, 1.0)):
+        prompt[name] = {"class_type": "SolidMask", "inputs": {"value": value, "width": width, "height": 128}}
+    for name, x in (("left", 0), ("right", 128)):
+        inputs = {"destination": ["none", 0], "source": ["half", 0], "x": x, "y": 0, "operation": "add"}
+        prompt[name] = {"class_type": "MaskComposite", "inputs": inputs}
+    prompt["both"] = {
+        "class_type": "BatchMasksNode",
+        "inputs": {"masks.mask0": ["left", 0], "masks.mask1": ["right", 0]},
+    }
+    return prompt
+
+
+def test_each_line_has_its_speaker(server: ComfyServer) -> None:
+    script = "A woman and a man. | [speaker 1] Hello, three red birds.\n[speaker 2] Goodbye, one cat."
+    made = segments(server, two_people(script))
+    assert [was_kept for _, was_kept in made] == [False, False]
+    other = segments(server, two_people(script.replace("[speaker 2]", "[speaker 1]")))
+    assert [was_kept for _, was_kept in other] == [True, False]
+    refused(server, two_people(script.replace("[speaker 2]", "[speaker 3]")), "Line 2", "[speaker 3]", "holds 2 masks")
+    prompt = two_people(script)
+    del prompt[long_id(prompt)]["inputs"]["speakers"]
+    refused(server, prompt, "Line 1", "[speaker 1]", "one mask for each person")

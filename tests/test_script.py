@@ -34,7 +34,7 @@ def test_lines_have_captions_passages_and_seeds() -> None:
     first, second, third = parse_script(
         "A calm woman. | Hello. [pause 0.5] I have news.\n\n"
         r"A woman at a door \| sign. | [ SEED 7 ] [pause .25][pause 1]We won!  [pause 2.]" + "\n"
-        "It is\tover.\n"
+        "[Speaker 2] It is\tover.\n"
     )
     assert (first.number, first.caption, first.seed) == (1, "A calm woman.", None)
     assert first.passages == (Passage(0.0, "Hello."), Passage(0.5, "I have news."))
@@ -42,6 +42,7 @@ def test_lines_have_captions_passages_and_seeds() -> None:
     assert (second.number, second.caption, second.seed) == (3, "A woman at a door | sign.", 7)
     assert second.passages == (Passage(1.25, "We won!"), Passage(2.0, ""))
     assert (third.caption, third.passages) == (second.caption, (Passage(0.0, "It is over."),))
+    assert [line.speaker for line in (first, second, third)] == [None, None, 2]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,8 @@ def test_lines_have_captions_passages_and_seeds() -> None:
         ("a | b [pause nan]", r"\[pause nan\]"),
         ("a | b [seed x]", r"\[seed x\]: give a whole number"),
         ("a | b [seed 18446744073709551616]", "give a whole number"),
+        ("a | b [speaker]", r"\[speaker \]: give a whole number from 1"),
+        ("a | b [speaker 0]", r"\[speaker 0\]: give a whole number from 1"),
         ("a | b [laugh]", r"a mark \[laugh\]"),
     ],
 )

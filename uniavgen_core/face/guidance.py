@@ -16,8 +16,9 @@ from ..config import FRAME_RATE, clip_seconds, latent_frames, pixel_frames
 from ..given import at_model_rate, whole_latents
 from .tokens import tokens_of_mask
 
+REPLACE = "replace"
 COMBINATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "replace": lambda predicted, given: given.expand_as(predicted),
+    REPLACE: lambda predicted, given: given.expand_as(predicted),
     "multiply": torch.mul,
     "at_least": torch.maximum,
 }

@@ -20,6 +20,8 @@ class SegmentRequest:
     caption: str
     words: str
     seed: int
+    speaker: int | None = None
+    """Which of several people speaks, from 1; None leaves it open."""
 
 
 class Host(Protocol):

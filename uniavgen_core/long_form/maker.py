@@ -131,7 +131,8 @@ class LongClip:
 
     def _key(self, before: str, place: int, part: Part) -> str:
         segment = self.plan[place]
-        planned = [segment.line.caption, segment.words, segment.pause_seconds, segment.seconds, segment.latent_frames]
+        told = [segment.line.caption, segment.words, segment.line.speaker]
+        planned = [*told, segment.pause_seconds, segment.seconds, segment.latent_frames]
         facts = [before, *planned, self._seed(place), self._pause_after(place), place + 1 == len(self.plan)]
         return _digest([*facts, part.digest()])
 
@@ -198,7 +199,7 @@ class LongClip:
         words = " ".join(filter(None, (self._heard(before), segment.words)))
         return SegmentRequest(
             frames, video, torch.cat((mel, silent), dim=2), silent.shape[2] / AUDIO_TOKENS_PER_SECOND,
-            segment.line.caption, words, self._seed(place),
+            segment.line.caption, words, self._seed(place), segment.line.speaker,
         )  # fmt: skip
 
     def _heard(self, before: StoredSegment | None) -> str:

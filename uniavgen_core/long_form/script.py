@@ -1,11 +1,12 @@
-r"""A script: one line a scene, `caption | speech`, with marks for pauses and seeds.
+r"""A script: one line a scene, `caption | speech`, with marks for pauses, seeds and speakers.
 
     A calm woman looks at the camera. | Hello. [pause 0.5] I have news.
     A happy woman looks at the camera. | [seed 7] We won!
     It is over.
 
 A line without a sign keeps the caption of the line before; `\|` is the sign itself. `[pause 0.5]` is a silence of that
-many seconds, `[seed 7]` sets the seed of its line. Only along a sound that is given may a line be a caption alone.
+many seconds, `[seed 7]` sets the seed of its line, `[speaker 2]` says which of several people speaks it. Only along a
+sound that is given may a line be a caption alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from dataclasses import dataclass
 SEPARATOR = re.compile(r"(?<!\\)\|")
 MARK = re.compile(r"\[\s*(\w+)([^\]\[]*)\]")
 LONGEST_PAUSE_SECONDS = 60.0
-MAX_SEED = 2**64 - 1
+NUMBERS = {"seed": (0, 2**64 - 1), "speaker": (1, 999)}
+"""Marks with a whole number, and the least and the greatest that it may be."""
 FORM = "write `caption | speech`"
 
 
@@ -39,6 +41,8 @@ class Line:
     passages: tuple[Passage, ...]
     """None where it is a caption alone."""
     seed: int | None = None
+    speaker: int | None = None
+    """Which of several people speaks, from 1; None leaves it open."""
 
     @property
     def speech(self) -> str:
@@ -83,26 +87,28 @@ def _line(number: int, row: str, caption_before: str | None) -> Line:
     if len(parts) == 1 and caption_before is None:
         raise ValueError(f"Line {number} of the script has no caption, and none before it: {FORM}.")
     caption = parts[0] if len(parts) == 2 else str(caption_before)
-    passages, seed = _passages(number, parts[-1])
-    return Line(number, caption, passages, seed)
+    passages, numbers = _passages(number, parts[-1])
+    return Line(number, caption, passages, **numbers)
 
 
-def _passages(number: int, speech: str) -> tuple[tuple[Passage, ...], int | None]:
-    """The words between the pauses of a line, and its seed."""
-    passages, seed, silence = [], None, 0.0
+def _passages(number: int, speech: str) -> tuple[tuple[Passage, ...], dict[str, int]]:
+    """The words between the pauses of a line, and the numbers that its other marks set."""
+    passages, numbers, silence = [], dict[str, int](), 0.0
     for words, mark, value in _marked(speech):
         if words:
             passages.append(Passage(silence, words))
             silence = 0.0
         if mark == "pause":
             silence += _pause(number, value)
-        elif mark == "seed":
-            seed = _seed(number, value)
+        elif mark in NUMBERS:
+            numbers[mark] = _number(number, mark, value)
         elif mark:
-            raise ValueError(f"Line {number} of the script has a mark [{mark}]: there are [pause 0.5] and [seed 7].")
+            raise ValueError(
+                f"Line {number} of the script has a mark [{mark}]: there are [pause 0.5], [seed 7] and [speaker 2]."
+            )
     if silence:
         passages.append(Passage(silence, ""))
-    return tuple(passages), seed
+    return tuple(passages), numbers
 
 
 def _marked(speech: str) -> Iterator[tuple[str, str, str]]:
@@ -124,7 +130,10 @@ def _pause(number: int, value: str) -> float:
     return seconds
 
 
-def _seed(number: int, value: str) -> int:
-    if not value.isdecimal() or int(value) > MAX_SEED:
-        raise ValueError(f"Line {number} of the script has [seed {value}]: give a whole number, such as [seed 7].")
+def _number(number: int, mark: str, value: str) -> int:
+    least, most = NUMBERS[mark]
+    if not value.isdecimal() or not least <= int(value) <= most:
+        raise ValueError(
+            f"Line {number} of the script has [{mark} {value}]: give a whole number from {least}, such as [{mark} 2]."
+        )
     return int(value)
