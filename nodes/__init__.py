@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .conditioning import Conditioning
+from .face import FaceMask, FacePortrait
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader
@@ -30,6 +31,8 @@ NODES: list[type[io.ComfyNode]] = [
     FaceMapCapture,
     FaceMapNode,
     AVMux,
+    FaceMask,
+    FacePortrait,
 ]
 
 

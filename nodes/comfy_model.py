@@ -1,6 +1,6 @@
 """The seam: a UniAVGen model as an ordinary ComfyUI MODEL.
 
-Every import of `comfy` is here and in `comfy_guider.py` and `comfy_codecs.py`, beside this file.
+Every import of `comfy` is here and in the other files of this folder whose names begin with `comfy_`.
 """
 
 from __future__ import annotations

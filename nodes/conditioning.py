@@ -16,6 +16,7 @@ from ..uniavgen_core.speech.duration import check_fits
 from ..uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..uniavgen_core.speech.text import check_speech, unknown_symbols
 from .comfy_model import LANGUAGE, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, TRANSCRIPT, kept_parts, streams
+from .face_models import warn_of_portrait
 from .language import language_input, pace_of_voice, prompt_language, resolve_language
 from .options import chosen, sound
 from .pictures import encode_frames
@@ -93,6 +94,8 @@ class Conditioning(io.ComfyNode):
         video = streams_of_latent[0]
         check_finite("latent", video)
         values: dict[str, Any] = {REFERENCE_IMAGE: _reference_image(picture, video)}
+        if "reference_image" in picture:
+            warn_of_portrait("reference_image", picture["reference_image"])
         given = all(kept_parts(latent)[1])
         voice_values, pace = _reference_voice(voice, given)
         values |= voice_values | {LANGUAGE: language}

@@ -45,6 +45,11 @@ NODE_IDS = {
     "UniAVGenLongForm",
     "UniAVGenJoin",
     "UniAVGenAVMux",
+    "UniAVGenFaceMask",
+    "UniAVGenFacePortrait",
+    "UniAVGenFaceGuidance",
+    "UniAVGenFaceMapCapture",
+    "UniAVGenFaceMap",
 }
 OTHER_WIDTH = 96
 """Width of captions that a model of another training would read."""

@@ -12,7 +12,8 @@ import torch
 from uniavgen_core.evaluation import people, syncnet
 from uniavgen_core.evaluation.mouth_landmarks import MouthLandmarks
 from uniavgen_core.evaluation.people import find_detector, measure_own_clip
-from uniavgen_core.face.detection import Face, FaceDetector
+from uniavgen_core.face.detection import Face
+from uniavgen_core.face.files import open_detector
 from uniavgen_core.media import read_video, to_bytes
 
 
@@ -22,12 +23,12 @@ def test_landmarks_see_a_mouth_open(shared_data: Path):
     folder = shared_data / "face"
     frames, _, _ = read_video(shared_data / "grid" / "G_lwbsza.mpg")
     pictures = to_bytes(frames)
-    detector, landmarks = FaceDetector(find_detector(folder)), MouthLandmarks(folder)
+    detector, landmarks = open_detector(find_detector(folder)), MouthLandmarks(folder)
     openings = []
     for picture in pictures[[0, 2, 22, 26, 30, 34]]:
         face = detector.largest_face(picture)
         assert face is not None
-        openings.append(landmarks.opening(picture, *face))
+        openings.append(landmarks.opening(picture, face))
     assert 0 <= min(openings) and max(openings) < 0.3
     assert max(openings) > 1.5 * min(openings)
     assert detector.largest_face(numpy.zeros_like(pictures[0])) is None
@@ -51,7 +52,7 @@ class SomeFaces:
     def largest_face(self, frame: numpy.ndarray) -> Face | None:
         return Face(numpy.zeros(4), numpy.zeros((5, 2))) if frame.any() else None
 
-    def opening(self, frame: numpy.ndarray, box: numpy.ndarray, keypoints: numpy.ndarray) -> float:
+    def opening(self, frame: numpy.ndarray, face: Face) -> float:
         return float(frame.mean())
 
 
@@ -59,7 +60,7 @@ class SomeFaces:
 def some_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of models that are `SomeFaces`."""
     (tmp_path / "scrfd.onnx").touch()
-    monkeypatch.setattr(people, "FaceDetector", SomeFaces)
+    monkeypatch.setattr(people, "open_detector", SomeFaces)
     monkeypatch.setattr(people, "MouthLandmarks", SomeFaces)
     return tmp_path
 

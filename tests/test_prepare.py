@@ -19,6 +19,7 @@ from small_model import SMALL
 
 from uniavgen_core.config import HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
 from uniavgen_core.face.detection import Face, FaceDetector
+from uniavgen_core.face.files import open_detector
 from uniavgen_core.media import write_video
 from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_core.training.batches import Batches, BatchSettings
@@ -331,7 +332,7 @@ def test_a_run_on_real_clips_learns_and_writes_a_sample(
     for name, words in GRID.items():
         shutil.copy(shared_data / "grid" / f"{name}.mpg", tmp_path / "clips")
         (tmp_path / "clips" / f"{name}.txt").write_text(words, encoding="utf-8")
-    detector = FaceDetector(shared_data / "face" / "scrfd_500m_kps.onnx")
+    detector = open_detector(shared_data / "face" / "scrfd_500m_kps.onnx")
     summary = prepare(preparation(tmp_path, detector=detector, form=Form(6, SIDE), caption="A person talks."))
     assert (summary.segments, summary.skipped) == (2, 0)
     assert [label.latent_frames for label in Shards(tmp_path / "shards").labels] == [5, 5]

@@ -17,7 +17,8 @@ from tqdm import tqdm
 from ..audio.mel import to_model_waveform
 from ..config import FRAME_RATE, SAMPLE_RATE
 from ..extras import NotInstalledError
-from ..face.detection import Face, FaceDetector, fill_gaps
+from ..face.detection import Face, fill_gaps
+from ..face.files import open_detector
 from ..media import Source, read_audio, read_video, to_bytes
 from . import syncnet
 from .lip_sync import lip_sync, lip_sync_margin
@@ -124,7 +125,7 @@ def _lip_sync(clip: OwnClip) -> Measures:
     landmarks = MouthLandmarks(clip.face_models)
     faces = _faces(clip.frames, clip.face_models)
     openings = [
-        None if face is None else numpy.array([landmarks.opening(frame, *face)])
+        None if face is None else numpy.array([landmarks.opening(frame, face)])
         for frame, face in zip(tqdm(clip.frames, desc="find the mouth", unit="frame"), faces, strict=True)
     ]
     seconds = min(len(clip.frames) / clip.rate, len(clip.sound) / SAMPLE_RATE)
@@ -178,7 +179,7 @@ def _faces(frames: NDArray[numpy.uint8], face_models: Path) -> list[Face | None]
     Raises:
         ValueError: most frames show none.
     """
-    detector = FaceDetector(find_detector(face_models))
+    detector = open_detector(find_detector(face_models))
     faces = [detector.largest_face(frame) for frame in tqdm(frames, desc="find the face", unit="frame")]
     seen = sum(face is not None for face in faces)
     if seen < LEAST_SHARE * len(faces):

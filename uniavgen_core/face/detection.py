@@ -1,10 +1,10 @@
-"""Face detection with insightface: the largest face of each frame, and masks of it."""
+"""Faces in pictures, whichever detector finds them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy
@@ -14,62 +14,61 @@ from torch import Tensor
 
 from ..extras import NotInstalledError
 from ..media import to_bytes
+from .shapes import ellipses
 
-INPUT_SIZE = (640, 640)
-"""Width and height in pixels that a frame is resized to for the detector."""
-OUTPUTS = (9, 15)
-"""Numbers of outputs that insightface's detectors (SCRFD, RetinaFace) with keypoints have."""
-FULL = 255
-"""Value of a mask's pixels that are face."""
+INPUT_SIDE = 640
+"""Pixels of the longer side that a picture is shrunk or grown to for a detector."""
+LEAST_SIDE = 16
+"""Pixels of the shorter side below which nothing is looked for then."""
+LEAST_SCORE = 0.3
+"""What a detector is less sure of is no face at all."""
+CERTAIN_SCORE = 0.5
+"""What a detector is this sure of is a face; what lies between may be one that was seen before."""
+SAME_FACE = 0.5
+"""Two boxes that share more than this part of the smaller one are the same face."""
 
 
 class Face(NamedTuple):
-    """Where a face is, in pixels of its frame.
+    """Where a face is, in pixels of its picture.
 
     Attributes:
         box: left, top, right and bottom, (4).
         keypoints: x and y of eyes, nose and corners of the mouth, (5, 2), those of a pair from left to right.
+        score: how sure the detector is, 0..1.
     """
 
     box: NDArray[numpy.float32]
     keypoints: NDArray[numpy.float32]
+    score: float = 1.0
 
 
 class FaceDetector:
-    """Finds the largest face of each frame.
+    """Finds faces; what finds them is a subclass's `detect`."""
 
-    Args:
-        path: a face detector of insightface with keypoints in ONNX form (SCRFD).
+    def detect(self, picture: NDArray[numpy.uint8]) -> list[Face]:
+        """Faces of a picture (height, width, 3) whose longer side has INPUT_SIDE pixels, of LEAST_SCORE or more."""
+        raise NotImplementedError
 
-    Raises:
-        FileNotFoundError: there is no such file.
-        NotInstalledError: insightface is not installed.
-        ValueError: the file is no such detector.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"There is no face detector {path}: put one of insightface's there (scrfd_…_kps.onnx, or det_….onnx of "
-                "its model packs), or say where it lies."
-            )
-        try:
-            zoo = import_module("insightface.model_zoo")
-        except ImportError as error:
-            raise NotInstalledError(
-                f"insightface is needed to find faces ({error}): run pip install insightface."
-            ) from error
-        _check_detector(path)
-        self._detector: Any = zoo.get_model(str(path))
-        self._detector.prepare(ctx_id=0, input_size=INPUT_SIZE)
+    def faces(self, picture: NDArray[Any]) -> list[Face]:
+        """Faces of a picture (height, width, 3) of bytes or of values 0..1, the surest first, each once."""
+        height, width = picture.shape[:2]
+        scale = INPUT_SIDE / max(height, width)
+        size = round(width * scale), round(height * scale)
+        if min(size) < LEAST_SIDE:
+            return []
+        resized = library("cv2", "opencv-python").resize(picture, size)
+        if resized.dtype != numpy.uint8:
+            resized = (resized.clip(0, 1) * 255).round().astype(numpy.uint8)
+        back = numpy.array([width / size[0], height / size[1]], dtype=numpy.float32)
+        found = [
+            Face(face.box * numpy.tile(back, 2), face.keypoints * back, face.score) for face in self.detect(resized)
+        ]
+        return _distinct(found)
 
     def largest_face(self, frame: NDArray[numpy.uint8]) -> Face | None:
         """The largest face of a frame (height, width, 3), or None where there is none."""
-        boxes, keypoints = self._detector.detect(numpy.ascontiguousarray(frame[..., ::-1]))
-        if len(boxes) == 0:
-            return None
-        largest = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).argmax()
-        return Face(boxes[largest, :4], keypoints[largest])
+        certain = [face for face in self.faces(frame) if face.score >= CERTAIN_SCORE]
+        return max(certain, key=lambda face: area(face.box), default=None)
 
     def face_boxes(self, frames: Tensor) -> Tensor:
         """The largest face's box in each frame, (F, 4): left, top, right and bottom in pixels.
@@ -94,6 +93,11 @@ class FaceDetector:
         return ellipses(self.face_boxes(frames), *frames.shape[1:3])
 
 
+def area(box: NDArray[Any]) -> float:
+    """Pixels of a box (4)."""
+    return float((box[2] - box[0]) * (box[3] - box[1]))
+
+
 def fill_gaps(rows: Sequence[NDArray[Any] | None]) -> NDArray[numpy.float64]:
     """Values (F, n) of rows (n), one a frame; where a frame has none, as it shows no face, what lies between its
     neighbours'.
@@ -108,24 +112,31 @@ def fill_gaps(rows: Sequence[NDArray[Any] | None]) -> NDArray[numpy.float64]:
     return numpy.stack([numpy.interp(range(len(rows)), seen, column) for column in columns], axis=1)
 
 
-def ellipses(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Masks (F, height, width) of bytes, 255 in the ellipse that fills each box (F, 4) of sides in pixels."""
-    left, top, right, bottom = boxes.view(-1, 4, 1, 1).unbind(1)
-    rows, columns = torch.arange(height).view(1, -1, 1) + 0.5, torch.arange(width).view(1, 1, -1) + 0.5
-    across = (2 * columns - left - right) / (right - left)
-    down = (2 * rows - top - bottom) / (bottom - top)
-    return (across.square() + down.square() <= 1).byte() * FULL
+def library(module: str, package: str) -> ModuleType:
+    """Import what finds faces.
 
-
-def _check_detector(path: Path) -> None:
-    """Refuse a file that is no model, a detector without keypoints, and what insightface would take for a detector."""
-    onnx, protobuf = import_module("onnx"), import_module("google.protobuf.message")
+    Raises:
+        NotInstalledError: it is not installed.
+    """
     try:
-        outputs = len(onnx.load(path, load_external_data=False).graph.output)
-    except protobuf.DecodeError as error:
-        raise ValueError(f"{path} is damaged or no ONNX file: download it again.") from error
-    if outputs not in OUTPUTS:
-        raise ValueError(
-            f"{path} is no face detector of insightface with keypoints: give a file such as scrfd_…_kps.onnx or "
-            "det_….onnx."
-        )
+        return import_module(module)
+    except ImportError as error:
+        raise NotInstalledError(
+            f"{package} is needed to find faces ({error}): run pip install {package} with the Python that runs this "
+            "(ComfyUI's, in ComfyUI), and start it again."
+        ) from error
+
+
+def _distinct(faces: list[Face]) -> list[Face]:
+    """Faces from the surest to the least sure one, without those that lie on a surer one."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(_shared(face.box, other.box) <= SAME_FACE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _shared(first: NDArray[Any], second: NDArray[Any]) -> float:
+    """The part of the smaller box that lies in the other one."""
+    sides = numpy.minimum(first[2:], second[2:]) - numpy.maximum(first[:2], second[:2])
+    return float(sides.clip(0).prod() / max(min(area(first), area(second)), 1e-6))

@@ -93,7 +93,7 @@ def run_prepare(arguments: argparse.Namespace) -> int:
         ImportError: a library is not installed.
         ValueError: an option or a model does not fit.
     """
-    from ..face.detection import FaceDetector
+    from ..face.files import open_detector
     from .frozen_captions import FrozenCaptions
     from .prepare import Preparation, prepare
 
@@ -106,7 +106,7 @@ def run_prepare(arguments: argparse.Namespace) -> int:
         output=arguments.output,
         form=form,
         codec=codec.to(device),
-        detector=FaceDetector(arguments.face_detector),
+        detector=open_detector(arguments.face_detector),
         captions=None if encoder is None else FrozenCaptions(encoder, device),
         caption=arguments.caption,
         settings={"codec": arguments.codec, **({} if encoder is None else {"caption-encoder": str(encoder)})},

@@ -1,0 +1,30 @@
+"""What a node shows while it works: a progress bar, and a line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import comfy.model_management
+import comfy.utils
+from comfy_execution.utils import get_executing_context
+
+
+def progress_bar(total: int) -> Callable[[int], None]:
+    """A function that is told how much is done; it raises ComfyUI's interrupt where the user has cancelled."""
+    bar = comfy.utils.ProgressBar(total)
+
+    def show(done: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done)
+
+    return show
+
+
+def show_text(text: str) -> None:
+    """Show a line of text on the node that runs."""
+    # Not at the top: where nodes run without ComfyUI's server, it cannot be imported.
+    from server import PromptServer
+
+    context = get_executing_context()
+    if context is not None:
+        PromptServer.instance.send_progress_text(text, context.node_id)
