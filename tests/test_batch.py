@@ -129,7 +129,14 @@ def start(table: Path, servers: Sequence[FakeComfy | ComfyServer], *options: str
     """Run the command in a process of its own."""
     addresses = (word for server in servers for word in ("--server", server.url))
     command = [sys.executable, str(SCRIPT), str(table), *addresses, *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_heed_interrupts
+    )
+
+
+def _heed_interrupts() -> None:
+    """A shell lets what it starts in the background ignore interrupts, and so would the command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 InThread = Callable[..., "Future[int]"]
