@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ..uniavgen_core.config import FRAME_RATE
-from ..uniavgen_core.face.guidance import REPLACE, FaceGuidance, clip_mask
+from ..uniavgen_core.face.guidance import REPLACE, FaceGuidance, clip_mask, sigmas_of_part
 from ..uniavgen_core.face.layers import check_layers
 from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH
 from .comfy_model import UniAVGenModel
@@ -30,21 +31,34 @@ def interactions(model: Any) -> int:
     return model.model.diffusion_model.sizes.interactions
 
 
-def with_face_patch(model: Any, make_patch: Callable[[int, int, int, Any], Patch]) -> Any:
+@dataclass(frozen=True)
+class Run:
+    """What a patch must know of a sampling run: its latent frames, its rows and columns of video tokens, its steps."""
+
+    frames: int
+    rows: int
+    columns: int
+    sigmas: list[float]
+    device: Any
+
+
+def with_face_patch(model: Any, make_patch: Callable[[Run], Patch]) -> Any:
     """A clone of a MODEL whose face masks are patched.
 
     Args:
-        make_patch: makes the patch of a sampling run, of its latent frames, its rows and columns of video tokens, and
-            its device.
+        make_patch: makes the patch of a sampling run.
     """
 
-    def around_run(executor: Any, *args: Any, **kwargs: Any) -> Any:
+    def around_run(
+        executor: Any, noise: Tensor, latent_image: Tensor, sampler: Any, sigmas: Tensor, *args: Any, **kwargs: Any
+    ) -> Any:
         guider = executor.class_obj
-        patch = make_patch(*_tokens(guider.model_patcher, kwargs["latent_shapes"]), guider.model_patcher.load_device)
+        tokens = _tokens(guider.model_patcher, kwargs["latent_shapes"])
+        patch = make_patch(Run(*tokens, sigmas.tolist(), guider.model_patcher.load_device))
         options = guider.model_options.setdefault("transformer_options", {})
         patches = options.get("patches", {})
         options["patches"] = patches | {FACE_MASK_PATCH: [*patches.get(FACE_MASK_PATCH, []), patch]}
-        return executor(*args, **kwargs)
+        return executor(noise, latent_image, sampler, sigmas, *args, **kwargs)
 
     patched = model.clone()
     patched.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, KEY, around_run)
@@ -65,17 +79,16 @@ def guide_faces(
 
     Args:
         mask: (1, height, width), or (F, height, width) at the frame rate.
-        start, end: parts of the schedule between which it is. Others as in `FaceGuidance`.
+        start, end: parts of the sampler's steps between which it is. Others as in `FaceGuidance`.
 
     Raises:
         ValueError: it is another model; when sampling: the masks are of another length than the clip.
     """
     check_layers(layers, interactions(model))
-    first, last = (float(model.get_model_object("model_sampling").percent_to_sigma(part)) for part in (start, end))
 
-    def make_patch(frames: int, rows: int, columns: int, device: Any) -> FaceGuidance:
-        tokens = clip_mask(mask.cpu().clamp(0, 1), frame_rate, frames, rows, columns).to(device)
-        return FaceGuidance(tokens, how, strength, layers, first, last)
+    def make_patch(run: Run) -> FaceGuidance:
+        tokens = clip_mask(mask.cpu().clamp(0, 1), frame_rate, run.frames, run.rows, run.columns).to(run.device)
+        return FaceGuidance(tokens, how, strength, layers, *sigmas_of_part(run.sigmas, start, end))
 
     return with_face_patch(model, make_patch)
 

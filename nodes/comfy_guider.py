@@ -164,6 +164,7 @@ class SegmentSampler:
 
     def finished(self, place: int) -> None:
         """A segment is done, whether sampled now or kept."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
         self.done = place + 1
 
     def identity(self) -> str:

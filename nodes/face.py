@@ -265,7 +265,7 @@ def _found(frames: Tensor, finder: FaceDetector, search: Search, show: Progress)
         )
     if not found.chosen:
         raise ValueError(
-            f"images shows {found.most} face{'s' if found.most > 1 else ''} at once, and none of them is meant: choose "
+            f"images shows {found.most} face{'s' if found.most > 1 else ''}, and none of them is meant: choose "
             f"a number up to {found.most}, another portrait, or 'largest'."
         )
     return found.chosen

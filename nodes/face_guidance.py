@@ -13,7 +13,7 @@ from ..uniavgen_core.face.layers import check_layers, parse_numbers
 from ..uniavgen_core.face.map import FaceMap, overlay
 from ..uniavgen_core.joint_latent import check_shapes
 from ..uniavgen_core.media import to_rgb
-from .comfy_face import guide_faces, interactions, with_face_patch
+from .comfy_face import Run, guide_faces, interactions, with_face_patch
 from .comfy_model import streams
 from .pictures import check_masks, frame_rate_input
 
@@ -73,7 +73,7 @@ class FaceGuidanceNode(io.ComfyNode):
         end_percent: float,
     ) -> io.NodeOutput:
         chosen = parse_numbers("layers", layers)
-        check_masks("mask", mask)
+        mask = check_masks("mask", mask)
         guided = guide_faces(model, mask, frame_rate, how, strength, chosen, start_percent, end_percent)
         return io.NodeOutput(guided if strength else model)
 
@@ -106,8 +106,8 @@ class FaceMapCapture(io.ComfyNode):
         check_layers(chosen, interactions(model))
         face_map = FaceMap(chosen, parse_numbers("steps", steps))
 
-        def make_patch(frames: int, rows: int, columns: int, device: Any) -> FaceMap:
-            face_map.start(frames, rows, columns)
+        def make_patch(run: Run) -> FaceMap:
+            face_map.start(run.frames, run.rows, run.columns)
             return face_map
 
         return io.NodeOutput(with_face_patch(model, make_patch), face_map)

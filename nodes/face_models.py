@@ -115,6 +115,7 @@ def _files(kinds: tuple[str, ...]) -> dict[str, Path]:
         for folder in folder_paths.get_folder_paths(kind):
             names, _ = folder_paths.recursive_search(folder, excluded_dir_names=[".git"])
             for name in sorted(names):
-                if name.lower().endswith(".onnx"):
-                    found.setdefault(Path(name).as_posix(), Path(folder) / name)
+                path = Path(folder) / name
+                if name.lower().endswith(".onnx") and path.is_file():
+                    found.setdefault(Path(name).as_posix(), path)
     return found

@@ -242,6 +242,7 @@ class LongForm(io.ComfyNode):
         speakers: Tensor | None = None,
     ) -> io.NodeOutput:
         _check_start(latent)
+        speakers = None if speakers is None else check_masks("speakers", speakers)
         _check_speakers(script.lines, speakers)
         check_vae(vae)
         _check_audio_vae(audio_vae)
@@ -325,8 +326,6 @@ def _check_speakers(lines: Sequence[Line], speakers: Tensor | None) -> None:
     Raises:
         ValueError: it names the script's line.
     """
-    if speakers is not None:
-        check_masks("speakers", speakers)
     known = 0 if speakers is None else len(speakers)
     for line in lines:
         if line.speaker is not None and line.speaker > known:

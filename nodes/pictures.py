@@ -41,14 +41,15 @@ def video_parts(name: str, picture: Tensor | Input.Video | None, frame_rate: flo
     return parts
 
 
-def check_masks(name: str, masks: Tensor) -> None:
-    """Refuse masks (F, H, W) that are empty or hold no numbers.
+def check_masks(name: str, masks: Tensor) -> Tensor:
+    """Masks (F, H, W) of an input, which may have fewer or more dimensions in front.
 
     Raises:
-        ValueError: it names the input.
+        ValueError: they are empty or hold no numbers; it names the input.
     """
-    check_picture(name, masks.unsqueeze(-1))
+    check_picture(name, masks)
     check_finite(name, masks)
+    return masks.reshape(-1, *masks.shape[-2:])
 
 
 def check_vae(vae: Any) -> None:

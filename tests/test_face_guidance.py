@@ -10,7 +10,7 @@ from small_model import FRAMES
 from torch import Tensor
 
 from uniavgen_core.config import pixel_frames
-from uniavgen_core.face.guidance import COMBINATIONS, FaceGuidance, clip_mask
+from uniavgen_core.face.guidance import COMBINATIONS, FaceGuidance, clip_mask, sigmas_of_part
 from uniavgen_core.face.layers import check_layers, parse_numbers
 from uniavgen_core.face.map import FaceMap, overlay
 from uniavgen_core.face.tokens import mask_of_tokens, tokens_of_mask
@@ -96,8 +96,25 @@ def test_only_chosen_layers_and_noise_levels_are_changed() -> None:
         for sigma in (1.0, 0.9, 0.6, 0.4, 0.3)
     }
     assert {place for place, is_changed in changed.items() if is_changed} == {
-        (layer, sigma) for layer in (1, 2) for sigma in (0.9, 0.6, 0.4)
+        (layer, sigma) for layer in (1, 2) for sigma in (0.9, 0.6)
     }
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "steps"),
+    [(0, 1, {0, 1, 2, 3}), (0, 0.5, {0, 1}), (0.5, 1, {2, 3}), (0.3, 0.6, {2}), (1, 1, set())],
+)
+def test_a_part_is_one_of_the_steps(start: float, end: float, steps: set[int]) -> None:
+    schedule = [1.0, 0.9, 0.7, 0.3, 0.0]
+    predicted = random(1, FRAMES, TOKENS)
+    first, last = sigmas_of_part(schedule, start, end)
+    guidance = FaceGuidance(torch.zeros(FRAMES, TOKENS), "replace", first_sigma=first, last_sigma=last)
+    changed = {
+        step
+        for step, sigma in enumerate(schedule[:-1])
+        if not torch.equal(guidance(predicted, 0, {"sigmas": torch.tensor([sigma])}), predicted)
+    }
+    assert changed == steps
 
 
 def window_of(*frames: int) -> SimpleNamespace:

@@ -60,6 +60,7 @@ def test_lines_have_captions_passages_and_seeds() -> None:
         ("a | b [seed 18446744073709551616]", "give a whole number"),
         ("a | b [speaker]", r"\[speaker \]: give a whole number from 1"),
         ("a | b [speaker 0]", r"\[speaker 0\]: give a whole number from 1"),
+        ("a | [speaker 1] b [speaker 2] c", r"two marks \[speaker\]: begin a new line"),
         ("a | b [laugh]", r"a mark \[laugh\]"),
     ],
 )

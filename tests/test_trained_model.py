@@ -89,7 +89,8 @@ def test_a_reference_voice_is_taken_and_not_a_strangers(bundle: TinyBundle) -> N
         assert judges(voices[kind].numpy())["kind"] == kind
     words = "Good morning, two green fish."
     for kind, voice in voices.items():
-        request = pipeline.Request(draw_portrait(PORTRAIT_SEED, kind), f"A happy {kind} talks.", words, 128, 128, 2.0)
+        (shown,) = voices.keys() - {kind}
+        request = pipeline.Request(draw_portrait(PORTRAIT_SEED, shown), f"A happy {shown} talks.", words, 128, 128, 2.0)
         clip, *_ = pipeline.encode(bundle, request)
         clip = replace(clip, reference_audio=normalise_mel(reference_mel(voice.view(1, 1, -1), SAMPLE_RATE, SPEECH)))
         positive = pipeline.condition(bundle, request.caption, positive_symbols(words, "en", SPEECH))

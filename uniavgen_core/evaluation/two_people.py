@@ -80,7 +80,9 @@ def summarise(mouths: Sequence[Mouths], masked: bool) -> dict[str, float | None]
     shares = [clip["other"] / max(clip["speaking"], STILL) for clip in mouths]
     return {
         "silent_over_speaking": median(shares),
-        "silent": fmean(share <= SILENT for share in shares),
+        "silent": fmean(
+            share <= SILENT and clip["speaking"] > STILL for share, clip in zip(shares, mouths, strict=True)
+        ),
         "right": fmean(clip["wanted"] for clip in mouths) if masked else None,
         "correlation": fmean(clip["correlation"] for clip in mouths),
         "clips": len(mouths),

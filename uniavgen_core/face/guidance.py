@@ -5,7 +5,8 @@ The mask decides where the picture hears the sound and where the sound looks. Wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,7 +35,7 @@ class FaceGuidance:
         how: one of `COMBINATIONS`.
         strength: 0 keeps the prediction, 1 takes the combination, linear between them.
         layers: interactions that it changes; None changes all.
-        first_sigma, last_sigma: the noise levels between which it changes them.
+        first_sigma, last_sigma: it changes them from the first noise level on, down to above the last.
     """
 
     tokens: Tensor
@@ -42,7 +43,7 @@ class FaceGuidance:
     strength: float = 1.0
     layers: Collection[int] | None = None
     first_sigma: float = torch.inf
-    last_sigma: float = 0.0
+    last_sigma: float = -torch.inf
 
     def __call__(self, mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
         """The mask (batch, T, N) that an interaction uses.
@@ -62,12 +63,18 @@ class FaceGuidance:
         if sigmas is None:
             return changed
         # The comparison stays on the device: reading it would halt the host at each layer.
-        applies = (sigmas <= self.first_sigma).all() & (sigmas >= self.last_sigma).all()
+        applies = (sigmas <= self.first_sigma).all() & (sigmas > self.last_sigma).all()
         return torch.where(applies, changed, mask)
 
     def to(self, device: Any) -> FaceGuidance:
         """The same with its mask on a device."""
         return replace(self, tokens=self.tokens.to(device))
+
+
+def sigmas_of_part(sigmas: Sequence[float], start: float, end: float) -> tuple[float, float]:
+    """`first_sigma` and `last_sigma` of the steps that begin in a part of a schedule, which ends at its last sigma."""
+    first, last = (math.ceil(round(part * (len(sigmas) - 1), 6)) for part in (start, end))
+    return sigmas[first], sigmas[last]
 
 
 def clip_mask(mask: Tensor, frame_rate: float, frames: int, rows: int, columns: int) -> Tensor:

@@ -57,8 +57,10 @@ class FaceMap:
         if layer not in self._sums:
             self._sums[layer] = mask.new_zeros(self.frames, mask.shape[-1])
             self._counts[layer] = mask.new_zeros(self.frames, 1)
-        self._sums[layer].index_add_(0, places, mask)
-        self._counts[layer].index_add_(0, places, mask.new_ones(len(mask), 1))
+        # Passes may run on several devices.
+        sums, counts = self._sums[layer], self._counts[layer]
+        sums.index_add_(0, places.to(sums.device), mask.to(sums))
+        counts.index_add_(0, places.to(counts.device), counts.new_ones(len(mask), 1))
 
     def check_is_of(self, frames: int) -> None:
         """Refuse a clip of another length than the one that was sampled last.
@@ -102,11 +104,19 @@ def overlay(images: Tensor, mask: Tensor, opacity: float) -> Tensor:
     """
     if len(images) != len(mask):
         raise ValueError(
-            f"There are {len(images)} images, but the sampled clip has {len(mask)} frames: connect the images that VAE "
-            "Decode makes of it."
+            f"There are {len(images)} images, but the sampled clip has {len(mask)} frames: connect all images that VAE "
+            "Decode makes of it; with batch_size above 1, those of the first clip alone."
         )
-    hues = torch.tensor(HUES, dtype=images.dtype, device=images.device)
-    place = mask.to(images).clamp(0, 1).unsqueeze(-1) * (len(HUES) - 1)
+    shown = torch.empty_like(images)
+    for place, image in enumerate(images):
+        shown[place] = torch.lerp(image, _colours(mask[place].to(image)), opacity)
+    return shown
+
+
+def _colours(values: Tensor) -> Tensor:
+    """Colours (H, W, 3) of values (H, W)."""
+    hues = values.new_tensor(HUES)
+    place = values.clamp(0, 1).unsqueeze(-1) * (len(HUES) - 1)
     lower = place.floor().clamp(max=len(HUES) - 2)
-    colours = torch.lerp(hues[lower.long().squeeze(-1)], hues[lower.long().squeeze(-1) + 1], place - lower)
-    return torch.lerp(images, colours, opacity)
+    below = lower.long().squeeze(-1)
+    return torch.lerp(hues[below], hues[below + 1], place - lower)

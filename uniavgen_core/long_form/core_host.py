@@ -43,6 +43,8 @@ class CoreHost:
 
     @torch.no_grad()
     def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
+        if request.speaker is not None:
+            raise ValueError(f"[speaker {request.speaker}] needs masks, which only UniAVGen Long Form takes.")
         shapes = stream_shapes(request.latent_frames, self.request.width, self.request.height)
         video, audio = torch.zeros(shapes[0]), torch.zeros(shapes[1])
         video[:, :, : request.video.shape[2]] = request.video

@@ -141,12 +141,15 @@ class SoundRecording(Recording):
         """Spread words as `plan_clip` does; where the script is one line without words, cut where it is quiet."""
         if any(line.speech for line in lines):
             return super().plan(lines, pacing, longest, past_frames, given_frames)
+        if any(line.passages for line in lines):
+            raise ValueError(f"The script has pauses and no words: along a {NAME} that is a sound, its own count.")
         if len(lines) > 1:
             raise ValueError(
                 f"The script has {len(lines)} lines and no words: write what is heard during each, or one caption for "
                 f"the whole {NAME}."
             )
-        new = max(1, latent_frames(self.frames) - given_frames)
+        # A short sound's only segment must have a whole past, too; what is beyond the sound is cut off.
+        new = max(1, past_frames - given_frames, latent_frames(self.frames) - given_frames)
         ends = (pixel_frames(given_frames + place) for place in range(1, new + 1))
         loudness = [self._loudness(frame) for frame in ends]
         return pacing, plan_wordless(lines[0], loudness, longest, past_frames, given_frames)

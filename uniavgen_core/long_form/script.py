@@ -101,6 +101,10 @@ def _passages(number: int, speech: str) -> tuple[tuple[Passage, ...], dict[str, 
         if mark == "pause":
             silence += _pause(number, value)
         elif mark in NUMBERS:
+            if mark in numbers:
+                raise ValueError(
+                    f"Line {number} of the script has two marks [{mark}]: begin a new line for the second."
+                )
             numbers[mark] = _number(number, mark, value)
         elif mark:
             raise ValueError(
