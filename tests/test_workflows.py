@@ -47,12 +47,13 @@ from safetensors.torch import save_file
 
 from uniavgen_core import demo
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE, pixel_frames
+from uniavgen_core.evaluation.mouth import mouth_open_area
 from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
-from uniavgen_core.tiny.world import MOODS, check_words, draw_caption
+from uniavgen_core.tiny.world import MOODS, SIDES, caption_of_two, check_words, draw_caption
 
 ROOT = WORKFLOWS.parent
 NOTE = "MarkdownNote"
@@ -62,11 +63,16 @@ VIDEO_VAE = "wan2.2_vae.safetensors"
 OTHER_GENERATOR = "wan2.2_ti2v_5B_fp16.safetensors"
 UPSCALER = "2xNomosUni_compact_multijpg.safetensors"
 INTERPOLATOR = "rife_v4.26.safetensors"
+YUNET = "face_detection_yunet_2023mar.onnx"
 OWN_DOWNLOADS = {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"}
+DETECTOR = {YUNET: "detection"}
 MORE_DOWNLOADS = {
     "chain_upscale": {OTHER_GENERATOR: "diffusion_models", UPSCALER: "upscale_models"},
     "chain_interpolation": {INTERPOLATOR: "frame_interpolation"},
     "tiny_chain_interpolation": {INTERPOLATOR: "frame_interpolation"},
+    "face_mask": DETECTOR,
+    "two_speakers": DETECTOR,
+    "dialogue": DETECTOR,
 }
 """Files that nodes of others ask for, and the folders that they go to."""
 MACHINE_PATH = re.compile(r"""(^|[\s"'(=])(/|~/|[A-Za-z]:\\)\w|localhost|127\.0\.0\.1""")
@@ -75,11 +81,18 @@ WIDTH, HEIGHT = 128, 160
 TASKS = ("joint_generation", "reference_voice", "continuation", "dubbing", "audio_driven", "long_form", "script")
 CHAINS = ("chain_upscale", "chain_interpolation")
 """With nodes of others before or behind the pack's own. Dubbing, from Load Video to Save Video, is one, too."""
-MADE_FOR = (*TASKS, *CHAINS)
+FACES = ("two_speakers", "dialogue", "face_map")
+MADE_FOR = (*TASKS, *CHAINS, *FACES)
+"""Each with the released model and with the small one."""
+WITHOUT_MODEL = ("face_mask",)
+ONLY_SHOWN = "Preview"
+"""Title of the last group of a workflow that saves nothing."""
 WORKFLOW = pytest.mark.parametrize("name", WORKFLOW_NAMES)
 CODEC_ERROR = 3.2
 """Levels of 255 by which the small model's codec changes a picture of few steps on average: 2.7 are measured."""
 IN_THE_BROWSER = pytest.mark.parametrize("name", ["joint_generation", "tiny_joint_generation"])
+SILENT = 0.3
+"""Part of the speaking mouth's movement that a silent one may show."""
 REAL_MEDIA = {"LoadImage": "image", "LoadVideo": "file", "LoadAudio": "audio"}
 """Core nodes that ask for a file, and the input that names it."""
 
@@ -111,8 +124,8 @@ def contains(outer: list[float], inner: tuple[float, float, float, float]) -> bo
     return left <= inner[0] and top <= inner[1] and inner[2] <= left + width and inner[3] <= top + height
 
 
-def test_every_task_and_chain_has_its_two() -> None:
-    assert set(WORKFLOW_NAMES) == {*MADE_FOR, *(f"tiny_{name}" for name in MADE_FOR)}
+def test_every_one_that_has_a_model_has_its_two() -> None:
+    assert set(WORKFLOW_NAMES) == {*MADE_FOR, *(f"tiny_{name}" for name in MADE_FOR), *WITHOUT_MODEL}
     assert {file.stem for file in (WORKFLOWS / "api").glob("*.json")} == set(WORKFLOW_NAMES)
 
 
@@ -157,7 +170,7 @@ def test_it_reads_from_left_to_right(name: str) -> None:
         assert nodes[source]["pos"][0] <= nodes[target]["pos"][0], f"the link from {source} to {target} runs backwards"
     titles = [group["title"] for group in sorted(workflow["groups"], key=lambda group: group["bounding"][0])]
     assert titles[0] == "Load"
-    assert titles[-1].endswith(" and save")
+    assert titles[-1].endswith(" and save") or name in WITHOUT_MODEL and titles[-1] == ONLY_SHOWN
     for left, right in pairwise(sorted(group["bounding"] for group in workflow["groups"])):
         assert left[0] + left[2] < right[0]
     for node in nodes.values():
@@ -187,7 +200,8 @@ def test_downloads_are_those_of_the_loaders(name: str) -> None:
             assert model["name"] in node["widgets_values"]
             assert re.fullmatch(rf"https://huggingface\.co/[\w./-]+/{re.escape(model['name'])}", model["url"])
             offered[model["name"]] = model["directory"]
-    assert offered == ({} if name.startswith("tiny_") else OWN_DOWNLOADS) | MORE_DOWNLOADS.get(name, {})
+    of_the_model = {} if name.startswith("tiny_") or name in WITHOUT_MODEL else OWN_DOWNLOADS
+    assert offered == of_the_model | MORE_DOWNLOADS.get(name, {})
 
 
 @pytest.mark.parametrize("name", MADE_FOR)
@@ -197,11 +211,28 @@ def test_the_note_of_a_tiny_one_says_whether_it_needs_a_file(name: str) -> None:
     assert note.startswith(f"This graph needs **{files}**")
 
 
+@pytest.mark.parametrize("name", [name for name, files in MORE_DOWNLOADS.items() if YUNET in files])
+def test_a_note_says_where_the_detector_goes_and_how_it_is_licensed(name: str) -> None:
+    notes = [node["widgets_values"][0] for node in ui_workflow(name)["nodes"] if node["type"] == NOTE]
+    (note,) = (note for note in notes if YUNET in note)
+    assert all(part in note for part in ("detection/", "licence MIT", "non-commercial"))
+
+
+def known_captions(prompt: Prompt) -> set[str]:
+    """Captions that the small model knows for who is in the picture."""
+    kinds = {number: prompt[number]["inputs"]["kind"] for number in ids_of(prompt, "UniAVGenTinyPortrait")}
+    if not ids_of(prompt, "ImageStitch"):
+        (kind,) = set(kinds.values())
+        return {draw_caption(kind, mood, Random(seed)) for mood in MOODS for seed in range(20)}
+    stitched = prompt[id_of(prompt, "ImageStitch")]["inputs"]
+    beside = [kinds[stitched[side][0]] for side in ("image1", "image2")]
+    return {caption_of_two(beside, side, mood) for side in (None, *SIDES) for mood in MOODS}
+
+
 @pytest.mark.parametrize("name", MADE_FOR)
 def test_the_tiny_ones_keep_to_their_world(name: str) -> None:
     prompt = api_workflow(f"tiny_{name}")
-    (kind,) = {node["inputs"]["kind"] for node in nodes_of(prompt, "UniAVGenTinyPortrait")}
-    captions = {draw_caption(kind, mood, Random(seed)) for mood in MOODS for seed in range(20)} | {""}
+    captions = known_captions(prompt) | {""}
     assert {node["inputs"]["text"] for node in nodes_of(prompt, "CLIPTextEncode")} <= captions
     for node in nodes_of(prompt, "PrimitiveStringMultiline"):
         check_words(node["inputs"]["value"])
@@ -254,12 +285,24 @@ def files(server: ComfyServer, video_vae: Path, shared_data: Path, tmp_path_fact
     # umT5-XXL cannot be had for a test. A file of its name lets the frontend find nothing missing; nothing reads it.
     save_file({"nothing": torch.zeros(1)}, folder / CAPTION_ENCODER)
     server.add_model("text_encoders", folder / CAPTION_ENCODER)
+    server.add_model("detection", shared_data / "face" / "yunet_n_640_640.onnx", YUNET)
+    write_pair(shared_data, server.base / "input" / "pair.png")
+
+
+def write_pair(shared_data: Path, file: Path) -> None:
+    """A picture of two people, as wide as two portraits."""
+    pair = Image.new("RGB", (768, 512))
+    for left, name in ((0, "woman"), (384, "second")):
+        with Image.open(shared_data / "portraits" / f"{name}.png") as portrait:
+            pair.paste(portrait.convert("RGB").resize((384, 512)), (left, 0))
+    pair.save(file)
 
 
 def media_of(name: str) -> dict[str, str]:
     """The real file that each loader of media takes in a workflow."""
     sound = "driving.wav" if name == "audio_driven" else "basic_ref_en.wav"
-    return {"LoadImage": "woman.png", "LoadVideo": "dubbing.mp4", "LoadAudio": sound}
+    picture = "pair.png" if name in ("two_speakers", "dialogue") else "woman.png"
+    return {"LoadImage": picture, "LoadVideo": "dubbing.mp4", "LoadAudio": sound}
 
 
 def edited(name: str) -> Prompt:
@@ -271,7 +314,7 @@ def edited(name: str) -> Prompt:
     for kind, file in media_of(name).items():
         for node in nodes_of(prompt, kind):
             node["inputs"][REAL_MEDIA[kind]] = file
-    if not name.startswith("tiny_"):
+    if not name.startswith("tiny_") and name not in WITHOUT_MODEL:
         set_inputs(prompt, "UniAVGenLatent", size="custom", size__width=WIDTH, size__height=HEIGHT)
         replace_caption_encoder(prompt)
     if name in CHAINS:
@@ -282,6 +325,11 @@ def edited(name: str) -> Prompt:
     if name in ("long_form", "script"):
         set_inputs(prompt, "UniAVGenLatent", task__length__seconds=1.5)
         set_inputs(prompt, "UniAVGenScript", script="A woman. | Hello, my friends. [pause 0.5] It is me.")
+    if name == "dialogue":
+        set_inputs(prompt, "UniAVGenLatent", task__length__seconds=1.5)
+        set_inputs(prompt, "UniAVGenScript", script="Two people. | [speaker 1] Hello. It is me.\n[speaker 2] Hello.")
+    if name in ("two_speakers", "face_map"):
+        set_inputs(prompt, "PrimitiveStringMultiline", value="Hello, it is me.")
     return prompt
 
 
@@ -295,6 +343,10 @@ def replace_caption_encoder(prompt: Prompt) -> None:
             node["inputs"]["clip"] = ["100", 1]
 
 
+DOTTED = ("COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3")
+"""Types of inputs whose parts are named behind a dot."""
+
+
 def for_this_version(prompt: Prompt, server: ComfyServer) -> Prompt:
     """The prompt without inputs of options ("format.codec") where this ComfyUI's node has no options."""
     info = server.object_info()
@@ -302,7 +354,7 @@ def for_this_version(prompt: Prompt, server: ComfyServer) -> Prompt:
     def is_known(kind: str, name: str) -> bool:
         combo, _, of_option = name.partition(".")
         inputs = info[kind]["input"]["required"] | info[kind]["input"].get("optional", {})
-        return combo in inputs and (not of_option or inputs[combo][0] == "COMFY_DYNAMICCOMBO_V3")
+        return combo in inputs and (not of_option or inputs[combo][0] in DOTTED)
 
     known = without_meta(prompt)
     for node in known.values():
@@ -600,7 +652,7 @@ def test_a_given_sound_is_unchanged_to_the_bit(server: ComfyServer, files: None,
     check_clip(clip_of(server, prompt, outputs), frames)
 
 
-@pytest.mark.parametrize("name", ["long_form", "tiny_long_form", "script", "tiny_script"])
+@pytest.mark.parametrize("name", ["long_form", "tiny_long_form", "script", "tiny_script", "dialogue"])
 def test_a_long_clip_is_what_its_report_says(server: ComfyServer, files: None, name: str) -> None:
     prompt = edited(name)
     outputs = run(server, prompt)
@@ -615,3 +667,89 @@ def test_a_long_clip_is_what_its_report_says(server: ComfyServer, files: None, n
     words = " ".join(passage.words for line in parse_script(script) for passage in line.passages)
     spoken = [line for line in captions.splitlines() if line and not line[0].isdigit()]
     assert " ".join(spoken).split() == words.split()
+
+
+def save_mask(prompt: Prompt, mask: list[Any]) -> None:
+    """Save a MASK as pictures, under the node id "mask"."""
+    prompt["mask_image"] = {"class_type": "MaskToImage", "inputs": {"mask": mask}}
+    prompt["mask"] = {"class_type": "SaveImage", "inputs": {"images": ["mask_image", 0], "filename_prefix": "mask"}}
+
+
+def read_saved_mask(server: ComfyServer, outputs: dict[str, Any]) -> numpy.ndarray:
+    """What `save_mask` saved, (n, height, width), 0..255."""
+    return read_pictures(server.output_files({"mask": outputs["mask"]}))[..., 0].astype(float)
+
+
+def mouth_movements(pictures: numpy.ndarray) -> list[float]:
+    """How much the mouths of the drawn people side by side move, from left to right."""
+    return [float(mouth_open_area(half).std()) for half in numpy.split(pictures, 2, axis=2)]
+
+
+def test_a_face_is_masked_and_cropped(server: ComfyServer, files: None, shared_data: Path) -> None:
+    prompt = edited("face_mask")
+    save_mask(prompt, [id_of(prompt, "UniAVGenFaceMask"), 0])
+    outputs = run(server, prompt)
+    over, portrait = (
+        read_pictures(server.output_files({number: outputs[number]}))[0] for number in ids_of(prompt, "PreviewImage")
+    )
+    (mask,) = read_saved_mask(server, outputs) / 255
+    assert 0.02 < mask.mean() < 0.5
+    with Image.open(shared_data / "portraits" / "woman.png") as picture:
+        own = numpy.asarray(picture.convert("RGB")).astype(float)
+    red = numpy.array([255.0, 0.0, 0.0])
+    assert numpy.abs(over - (own + (red - own) * mask[..., None] / 2)).max() <= 2
+    height, width, _ = portrait.shape
+    assert width < own.shape[1]
+    assert width / height == pytest.approx(3 / 4, abs=0.01)
+    assert ["40%" in "".join(outputs[number]["text"]) for number in ids_of(prompt, "PreviewAny")] == [False, True]
+
+
+def test_the_face_that_speaks_is_found(server: ComfyServer, files: None) -> None:
+    prompt = edited("two_speakers")
+    save_mask(prompt, [id_of(prompt, "UniAVGenFaceMask"), 0])
+    outputs = run(server, prompt)
+    left, right = numpy.split(read_saved_mask(server, outputs)[0], 2, axis=1)
+    assert left.max() == 255 and not right.any()
+    check_clip(clip_of(server, prompt, outputs), frames_of_joint(prompt))
+
+
+def test_of_the_small_models_two_people_the_masked_one_speaks(server: ComfyServer) -> None:
+    prompt = api_workflow("tiny_two_speakers")
+    speaking, silent = mouth_movements(
+        check_clip(clip_of(server, prompt, run(server, prompt)), frames_of_joint(prompt))
+    )
+    assert speaking > 5 and silent <= SILENT * speaking
+
+
+def test_the_small_models_two_people_speak_in_turn(server: ComfyServer) -> None:
+    prompt = api_workflow("tiny_dialogue")
+    outputs = run(server, prompt)
+    pictures = check_clip(clip_of(server, prompt, outputs))
+    script = parse_script(prompt[id_of(prompt, "UniAVGenScript")]["inputs"]["script"])
+    report = "".join(outputs[ids_of(prompt, "PreviewAny")[0]]["text"])
+    times = re.findall(r"([\d.]+) to +([\d.]+) s  line (\d+)", report)
+    for line in script:
+        frames = [
+            round(float(time) * FRAME_RATE) for *span, number in times if int(number) == line.number for time in span
+        ]
+        left, right = mouth_movements(pictures[frames[0] : frames[-1]])
+        assert line.speaker == (1 if left > right else 2), f"line {line.number}: {left:.1f}, {right:.1f}"
+
+
+@pytest.mark.parametrize("name", ["face_map", "tiny_face_map"])
+def test_the_face_map_lies_over_every_frame(server: ComfyServer, files: None, name: str) -> None:
+    prompt = edited(name)
+    shown = id_of(prompt, "UniAVGenFaceMap")
+    save_mask(prompt, [shown, 1])
+    for key, images in (("plain", prompt[shown]["inputs"]["images"]), ("overlay", [shown, 0])):
+        prompt[key] = {"class_type": "SaveImage", "inputs": {"images": images, "filename_prefix": f"{name}_{key}"}}
+    outputs = run(server, prompt)
+    plain, overlay = (read_pictures(server.output_files({key: outputs[key]})) for key in ("plain", "overlay"))
+    mask = read_saved_mask(server, outputs)
+    assert len(check_clip(clip_of(server, prompt, outputs), frames_of_joint(prompt))) == len(overlay) == len(mask)
+    assert distance(overlay, plain) > 10
+    # Values beyond 0..1 would be cut to 0 or 255.
+    assert (mask > 0).mean() > 0.95 and mask.max() < 255
+    if name == "tiny_face_map":
+        corners = mask[:, :16, [*range(16), *range(-16, 0)]]
+        assert mask[:, 48:96, 48:80].mean() > corners.mean() + 50, "it shows the face"
