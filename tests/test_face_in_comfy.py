@@ -132,7 +132,7 @@ def test_a_face_is_masked_alike_by_both_detectors(server: ComfyServer, models: N
         ({"detector": "det_damaged.onnx"}, ("det_damaged.onnx", "damaged", "download it again")),
         ({"detector": "yunet_damaged.onnx"}, ("yunet_damaged.onnx", "damaged or not YuNet")),
         ({"detector": "another.onnx"}, ("another.onnx", "no face detector of insightface")),
-        ({"face": "number", "face__number": 3}, ("shows 1 face at once", "number up to 1")),
+        ({"face": "number", "face__number": 3}, ("shows 1 face,", "number up to 1")),
         (
             {"face": "portrait", "face__recogniser": "no recognition model in models/insightface"},
             ("no recognition model", "w600k_r50.onnx"),
