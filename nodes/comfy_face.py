@@ -13,7 +13,7 @@ from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.face.guidance import REPLACE, FaceGuidance, clip_mask, sigmas_of_part
 from ..uniavgen_core.face.layers import check_layers
 from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH
-from .comfy_model import UniAVGenModel
+from .comfy_model import sizes_of
 
 KEY = "uniavgen_face_mask"
 """Of the wrappers: one for all, so that patches follow each other in the order of the nodes."""
@@ -26,9 +26,7 @@ def interactions(model: Any) -> int:
     Raises:
         ValueError: it is another model.
     """
-    if not isinstance(model.model, UniAVGenModel):
-        raise ValueError("This MODEL is not UniAVGen: connect the one of 'UniAVGen Model Loader'.")
-    return model.model.diffusion_model.sizes.interactions
+    return sizes_of(model).interactions
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..uniavgen_core.sampling.guidance import Guidance, guide, guided_sigma, resolve_skip_block
 from ..uniavgen_core.sampling.schedule import flow_sigmas
 from .comfy_face import guide_faces
-from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, SPEECH, VIDEO_TO_AUDIO, UniAVGenModel
+from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, SPEECH, VIDEO_TO_AUDIO, sizes_of
 from .fingerprint import fingerprint
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
@@ -121,9 +121,7 @@ def make_guider(
     full_sigmas: Tensor | None = None,
 ) -> ModalityAwareGuider:
     """A guider with its conds; the switches are "auto" (as the task says), "on" or "off"."""
-    if not isinstance(model.model, UniAVGenModel):
-        raise ValueError("This MODEL is not UniAVGen: connect the one of 'UniAVGen Model Loader'.")
-    blocks = model.model.diffusion_model.sizes.blocks
+    blocks = sizes_of(model).blocks
     chosen = {AUDIO_TO_VIDEO: SWITCH[audio_to_video], VIDEO_TO_AUDIO: SWITCH[video_to_audio]}
     forced = {key: value for key, value in chosen.items() if value is not None}
     skipped = {SKIP_BLOCK: resolve_skip_block(guidance.skip_block, blocks)}

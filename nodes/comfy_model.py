@@ -375,6 +375,17 @@ def make_patcher(
     return patcher
 
 
+def sizes_of(model: Any) -> ModelSizes:
+    """Sizes of a MODEL.
+
+    Raises:
+        ValueError: it is another model.
+    """
+    if not isinstance(model.model, UniAVGenModel):
+        raise ValueError("This MODEL is not UniAVGen: connect the one of 'UniAVGen Model Loader'.")
+    return model.model.diffusion_model.sizes
+
+
 def host_model(model: JointDiT, disable_dynamic: bool = False) -> Any:
     """A ModelPatcher of a model that the core has made."""
     return make_patcher(model.sizes, dict(model.state_dict()), None, {}, disable_dynamic, (host_model, (model,)))

@@ -250,17 +250,13 @@ def read_video(source: Source) -> tuple[Tensor, Fraction, tuple[Tensor, int] | N
         ValueError: the file is damaged, or has no picture.
     """
     with _opened(source) as container:
-        stream = _picture_stream(container)
-        stream.thread_type = "AUTO"
-        frame_rate = stream.average_rate or stream.guessed_rate
         start, pictures = None, []
-        for frame in container.decode(stream):
+        for frame in _decoded_frames(container):
             start = (frame.time or 0.0) if start is None else start
             pictures.append(_upright(frame))
-        if not pictures or frame_rate is None:
-            raise ValueError(f"{container.name or 'The given video'}: its picture is empty.")
+        frame_rate = _average_rate(container, len(pictures))
     frames = torch.stack(pictures).float().div_(255)
-    return frames, Fraction(frame_rate), _sound_from(source, start or 0.0)
+    return frames, frame_rate, _sound_from(source, start or 0.0)
 
 
 def read_frames(source: Source) -> Iterator[Tensor]:
@@ -271,9 +267,7 @@ def read_frames(source: Source) -> Iterator[Tensor]:
         ValueError: the file is damaged, or has no picture.
     """
     with _opened(source) as container:
-        stream = _picture_stream(container)
-        stream.thread_type = "AUTO"
-        for frame in container.decode(stream):
+        for frame in _decoded_frames(container):
             yield _upright(frame).float().div_(255)
 
 
@@ -285,11 +279,27 @@ def frame_count(source: Source) -> tuple[int, Fraction]:
         ValueError: the file is damaged, or has no picture.
     """
     with _opened(source) as container:
-        stream = _picture_stream(container)
-        count, rate = len(_shown_packets(container, stream)), stream.average_rate or stream.guessed_rate
-        if not count or rate is None:
-            raise ValueError(f"{container.name or 'The given video'}: its picture is empty.")
-        return count, Fraction(rate)
+        count = len(_shown_packets(container, _picture_stream(container)))
+        return count, _average_rate(container, count)
+
+
+def _decoded_frames(container: InputContainer) -> Iterator[VideoFrame]:
+    stream = _picture_stream(container)
+    stream.thread_type = "AUTO"
+    yield from container.decode(stream)
+
+
+def _average_rate(container: InputContainer, frames: int) -> Fraction:
+    """Frames a second of a picture that has so many frames.
+
+    Raises:
+        ValueError: it has none.
+    """
+    stream = _picture_stream(container)
+    rate = stream.average_rate or stream.guessed_rate
+    if not frames or rate is None:
+        raise ValueError(f"{container.name or 'The given video'}: its picture is empty.")
+    return Fraction(rate)
 
 
 def _upright(frame: VideoFrame) -> Tensor:

@@ -682,15 +682,19 @@ def memory_is_estimated_by_positions() -> Any:
     return ours
 
 
-@check
-def context_windows_run() -> Any:
+def windowed(patcher: Any) -> Any:
+    """A MODEL that samples five latent frames at a time."""
     from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 
-    latent = joint(frames=8, width=64, height=64)
     settings = {"context_length": 5, "context_overlap": 1, "context_schedule": "standard_static", "dim": 2}
     settings |= {"context_stride": 1, "closed_loop": False, "fuse_method": "pyramid", "freenoise": False}
-    windowed = ContextWindowsManualNode.execute(model(), **settings)[0]
-    samples = sample(windowed, latent, 2)
+    return ContextWindowsManualNode.execute(patcher, **settings)[0]
+
+
+@check
+def context_windows_run() -> Any:
+    latent = joint(frames=8, width=64, height=64)
+    samples = sample(windowed(model()), latent, 2)
     assert_kept(latent, samples)
     return None
 
@@ -759,15 +763,11 @@ def face_guidance_of_no_strength_is_bit_equal() -> Any:
 
 @check
 def face_guidance_and_maps_go_with_context_windows() -> Any:
-    from comfy_extras.nodes_context_windows import ContextWindowsManualNode
-
     latent = joint(frames=8, width=96, height=64)
-    settings = {"context_length": 5, "context_overlap": 1, "context_schedule": "standard_static", "dim": 2}
-    settings |= {"context_stride": 1, "closed_loop": False, "fuse_method": "pyramid", "freenoise": False}
     moving = left_half(29)
     moving[13:] = 0
     patched, seen = captured(guided(model(), moving))
-    sample(ContextWindowsManualNode.execute(patched, **settings)[0], latent, 2)
+    sample(windowed(patched), latent, 2)
     expected = torch.zeros(8, 6)
     expected[:4, [0, 3]] = 1
     torch.testing.assert_close(seen.mean(), expected, rtol=0, atol=1e-6)

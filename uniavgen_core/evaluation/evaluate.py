@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import torch
 from safetensors import safe_open
-from tqdm import tqdm
 
 from ..audio.mel import log_mel, normalise_mel
 from ..config import AUDIO_TOKENS_PER_SECOND
@@ -30,6 +28,7 @@ from ..tiny.bundle import MASK_IOU_METADATA, WEIGHTS_FILE, TinyBundle, load_tiny
 from ..training.ablations import apply_variant, read_variant
 from . import people, two_people
 from .generate import FORMS, Generated, Sampling, generate, given_pictures
+from .groups import measure_in_groups
 from .lip_sync import shuffled_lip_sync
 from .measures import Ears, Measures, measure_clip, measure_words
 from .mouth import mouth_open_area
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from ..training.corpus import CorpusClip
 
 CLIPS = 64
-CLIPS_A_GROUP = 4
-"""Clips that a worker measures before it says so; it loads its models once for them."""
 
 
 @dataclass(frozen=True)
@@ -156,16 +153,7 @@ def evaluate(split: str, clips: int, settings: Settings, workers: int) -> dict[s
 
     # One clip of each pair, so that no two are of one person.
     seeds = SPLITS[split][::2][:clips]
-    size = max(1, min(CLIPS_A_GROUP, clips // workers))
-    groups = [seeds[start : start + size] for start in range(0, clips, size)]
-    measured: list[MeasuredClip] = []
-    with (
-        tqdm(total=clips, desc="evaluate", unit="clip") as bar,
-        multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool,
-    ):
-        for group in pool.imap(partial(_measure_group, settings), groups):
-            measured += group
-            bar.update(len(group))
+    measured = measure_in_groups(partial(_measure_group, settings), seeds, workers, "evaluate")
     return _rows(measured, _recorded_mask_iou(settings.weights))
 
 

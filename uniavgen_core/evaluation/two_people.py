@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy
 import torch
-from tqdm import tqdm
 
 from ..audio.envelope import rms_envelope
 from ..face.guidance import FaceGuidance
@@ -27,6 +25,7 @@ from ..tiny.bundle import TinyBundle, load_tiny
 from ..tiny.canvas import SIZE
 from ..tiny.world import caption_of_two
 from .generate import Sampling, generate
+from .groups import measure_in_groups
 from .lip_sync import correlation
 from .mouth import mouth_open_area
 from .predicted_masks import face_patches
@@ -54,17 +53,10 @@ def run(arguments: argparse.Namespace, sampling: Sampling) -> int:
     from ..training.corpus import SPLITS
 
     seeds = SPLITS[arguments.split][::2][: arguments.clips]
-    rows: dict[str, list[Mouths]] = {name: [] for name in ROWS}
-    measure = partial(_measure, arguments.weights, sampling)
-    with (
-        tqdm(total=len(seeds), desc="two people", unit="clip") as bar,
-        multiprocessing.get_context("spawn").Pool(arguments.workers, torch.set_num_threads, (1,)) as pool,
-    ):
-        for measured in pool.imap(measure, seeds):
-            for name, mouths in measured.items():
-                rows[name].append(mouths)
-            bar.update()
-    summary = {name: summarise(mouths, masked=name != "free") for name, mouths in rows.items()}
+    measured = measure_in_groups(
+        partial(_measure_group, arguments.weights, sampling), seeds, arguments.workers, "two people"
+    )
+    summary = {name: summarise([clip[name] for clip in measured], masked=name != "free") for name in ROWS}
     sys.stdout.write(table(summary) + "\n")
     if arguments.json:
         sys.stdout.write(json.dumps(summary) + "\n")
@@ -97,12 +89,15 @@ def table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _measure(weights: Path, sampling: Sampling, seed: int) -> dict[str, Mouths]:
+def _measure_group(weights: Path, sampling: Sampling, seeds: Sequence[int]) -> list[dict[str, Mouths]]:
     from ..training.corpus import beside_a_listener, make_clip
     from ..training.voice import Synthesiser
 
-    bundle = load_tiny(weights)
-    clip = beside_a_listener(make_clip(seed, Synthesiser()))
+    bundle, synthesiser = load_tiny(weights), Synthesiser()
+    return [_measure(bundle, beside_a_listener(make_clip(seed, synthesiser)), sampling) for seed in seeds]
+
+
+def _measure(bundle: TinyBundle, clip: CorpusClip, sampling: Sampling) -> dict[str, Mouths]:
     clip = replace(clip, caption=caption_of_two(clip.kinds, None, clip.mood))
     sides = {"speaker masked": clip.side, "listener masked": "left" if clip.side == "right" else "right"}
     return {name: _mouths(bundle, clip, sides.get(name), sampling) for name in ROWS}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,10 +65,6 @@ class FaceGuidance:
         # The comparison stays on the device: reading it would halt the host at each layer.
         applies = (sigmas <= self.first_sigma).all() & (sigmas > self.last_sigma).all()
         return torch.where(applies, changed, mask)
-
-    def to(self, device: Any) -> FaceGuidance:
-        """The same with its mask on a device."""
-        return replace(self, tokens=self.tokens.to(device))
 
 
 def sigmas_of_part(sigmas: Sequence[float], start: float, end: float) -> tuple[float, float]:

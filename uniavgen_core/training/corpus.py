@@ -81,6 +81,10 @@ class CorpusClip:
         return Painter(self.person)
 
     @cached_property
+    def _listener_painter(self) -> Painter | None:
+        return None if self.listener is None else Painter(self.listener)
+
+    @cached_property
     def pictures(self) -> tuple[numpy.ndarray, numpy.ndarray]:
         """Frames (F, 128, 128, 3) of bytes and masks of the speaker's face (F, 128, 128) of 0 or 255.
 
@@ -91,17 +95,13 @@ class CorpusClip:
         phonemes = [Phoneme(p.start + seconds, p.end + seconds, p.symbol) for p in self.phonemes]
         envelope = rms_envelope(self.sound, pixel_frames(self.latent_frames))
         envelope = numpy.pad(envelope, (before, 0))
-        poses = animate(phonemes, envelope, self.mood, len(envelope), self.seed)
-        # A seed that no clip has, as the listener moves in a way of its own.
-        silent = animate((), numpy.zeros_like(envelope), "neutral", len(envelope), -1 - self.seed)
-        return self._draw(poses[before:], silent[before:])
-
-    def _draw(self, poses: Sequence[Pose], silent: Sequence[Pose]) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """The people in poses of the speaker and of the listener, if there is one."""
+        poses = animate(phonemes, envelope, self.mood, len(envelope), self.seed)[before:]
         pictures, masks = _paint(self._painter, poses)
-        if self.listener is None:
+        if self._listener_painter is None:
             return pictures, masks
-        beside = _paint(Painter(self.listener), silent)[0]
+        # A seed that no clip has, as the listener moves in a way of its own.
+        silent = animate((), numpy.zeros_like(envelope), "neutral", len(envelope), -1 - self.seed)[before:]
+        beside, _ = _paint(self._listener_painter, silent)
         return self._side_by_side(pictures, beside), self._side_by_side(masks, numpy.zeros_like(masks))
 
     def _side_by_side(self, speaker: numpy.ndarray, listener: numpy.ndarray) -> numpy.ndarray:
@@ -111,13 +111,16 @@ class CorpusClip:
     @property
     def portrait(self) -> numpy.ndarray:
         """The people at rest, (128, 128, 3) of bytes, or 256 wide with a listener."""
-        return self._draw([Pose()], [Pose()])[0][0]
+        speaker, _ = _paint(self._painter, [Pose()])
+        if self._listener_painter is None:
+            return speaker[0]
+        return self._side_by_side(speaker, _paint(self._listener_painter, [Pose()])[0])[0]
 
     @property
     def faces_at_rest(self) -> dict[str, numpy.ndarray]:
         """Masks of the faces of two people at rest, by side, (128, 256) of 0 or 255 each."""
-        assert self.listener is not None
-        speaker, listener = (_paint(Painter(person), [Pose()])[1] for person in (self.person, self.listener))
+        assert self._listener_painter is not None
+        speaker, listener = (_paint(painter, [Pose()])[1] for painter in (self._painter, self._listener_painter))
         empty = numpy.zeros_like(speaker)
         (other,) = set(SIDES) - {self.side}
         return {
