@@ -9,10 +9,12 @@ import torch
 
 from uniavgen_core.config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE, SAMPLES_A_FRAME
 from uniavgen_core.long_form.seams import (
+    FADE_FRAMES,
     Colours,
-    correct_colours,
     correct_loudness,
+    correct_picture,
     crossfade,
+    fade_from_past,
     join_clips,
     join_gain,
     loud_db,
@@ -38,23 +40,71 @@ def mel(level: float, tokens: int) -> torch.Tensor:
 def test_what_the_codec_did_to_the_past_is_undone() -> None:
     past, codec = pictures(9), lambda frames: frames * 0.95 + 0.02
     new = pictures(24)
-    corrected = correct_colours(codec(new), codec(past), past, Colours.of(past))
+    corrected = correct_picture(codec(new), codec(past), past, Colours.of(past))
     torch.testing.assert_close(corrected, new, atol=2e-3, rtol=0)
 
 
 def test_drift_is_taken_back_from_nothing_at_the_seam_to_all_at_the_end() -> None:
     first, past = pictures(33), pictures(9) + 0.04
     drifted = pictures(24) + 0.04
-    corrected = correct_colours(drifted, past, past, Colours.of(first))
+    corrected = correct_picture(drifted, past, past, Colours.of(first))
     difference = (corrected - first[:24]).mean(dim=(1, 2, 3))
     assert difference[0] == pytest.approx(0.04, abs=0.003), "no jump at the seam"
     assert difference[-1] == pytest.approx(0, abs=0.003)
     assert torch.all(difference.diff() <= 1e-6)
 
 
+def walk(frames: int) -> torch.Tensor:
+    """A bright square that moves on by two pixels a frame, in front of the patches."""
+    scene = pictures(frames)
+    for place, frame in enumerate(scene):
+        frame[8:20, 2 * place : 2 * place + 8] = 0.9
+    return scene
+
+
+def grain(seed: int, amount: float = 0.05) -> torch.Tensor:
+    return amount * torch.randn(32, 32, 3, generator=torch.Generator().manual_seed(seed))
+
+
+def change(frames: torch.Tensor) -> torch.Tensor:
+    return (frames[1:] - frames[:-1]).abs().mean(dim=(1, 2, 3))
+
+
+def test_detail_that_the_codec_lost_in_the_past_fades_out() -> None:
+    scene = walk(12)
+    past, kept, new = scene[:4] + grain(1), scene[:4], scene[4:]
+    shown = fade_from_past(new, kept, past)
+    before, after = change(torch.cat((past[-1:], new)))[0], change(torch.cat((past[-1:], shown)))
+    assert after[0] < before / 2
+    assert after.max() < before / 2
+    torch.testing.assert_close(shown[FADE_FRAMES:], new[FADE_FRAMES:])
+
+
+def test_a_texture_that_jumps_at_the_seam_fades_over() -> None:
+    scene = pictures(20)
+    past, new = scene[:9] + grain(1), scene[9:] + grain(2)
+    shown = torch.cat((past[-1:], fade_from_past(new, past, past)))
+    jump = change(torch.cat((past[-1:], new)))[0]
+    torch.testing.assert_close(change(shown)[: FADE_FRAMES + 1], (jump / (FADE_FRAMES + 1)).expand(FADE_FRAMES + 1))
+    torch.testing.assert_close(shown[1 + FADE_FRAMES :], new[FADE_FRAMES:])
+
+
+def test_motion_goes_on_over_the_seam() -> None:
+    scene = walk(12)
+    torch.testing.assert_close(fade_from_past(scene[4:], scene[:4], scene[:4]), scene[4:], atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("kept", "new"), [(1, 1), (1, 4), (9, 1)])
+def test_a_fade_takes_as_few_frames_as_there_are(kept: int, new: int) -> None:
+    scene = pictures(kept + new)
+    shown = fade_from_past(scene[kept:] + grain(2), scene[:kept], scene[:kept])
+    assert shown.shape == scene[kept:].shape
+    assert (shown[0] - scene[0]).abs().mean() < grain(2).abs().mean()
+
+
 def test_another_scene_is_not_forced_into_the_first_ones_colours() -> None:
     night = pictures(24) * 0.2
-    corrected = correct_colours(night, night[:9], night[:9], Colours.of(pictures(33)))
+    corrected = correct_picture(night, night[:9], night[:9], Colours.of(pictures(33)))
     assert corrected[-1].mean() < night.mean() + 0.1
 
 

@@ -28,7 +28,7 @@ from ..joint_latent import last_tokens
 from ..media import fit_audio, join_videos
 from .host import Host, SegmentRequest
 from .recording import Part, Recording, Window
-from .seams import Colours, correct_colours, correct_loudness, crossfade, loud_db, voice_db, voiced_span
+from .seams import Colours, correct_loudness, correct_picture, crossfade, loud_db, voice_db, voiced_span
 from .segments import Pacing, Segment, new_frames, words_in_the_past
 from .store import SegmentMetadata, SegmentStore, StoredPicture, StoredSegment
 from .subtitles import subtitles
@@ -251,7 +251,7 @@ class LongClip:
         if before is None or before.picture is None:
             return StoredPicture(frames[-kept:], Colours.of(frames)), frames
         past, colours = before.picture.past, before.picture.colours
-        added = correct_colours(frames[kept:], frames[:kept], past, colours)
+        added = correct_picture(frames[kept:], frames[:kept], past, colours)
         return StoredPicture(torch.cat((past, added))[-kept:], colours), added
 
     def _voice(

@@ -1,9 +1,10 @@
 """Seams between segments that can be neither seen nor heard.
 
-A segment begins with the end of the one before, encoded again. What the codec changed of that end is undone for the
-whole segment; what the model drifts away from the first segment is taken back slowly, from nothing at the seam to all
-at the segment's end, so that the next one starts from colours and a loudness that are right. The sound is crossfaded
-where the overlap is quietest.
+A segment begins with the end of the one before, encoded again. What the codec changed of that end's colours is undone
+for the whole segment, what it changed of its detail is faded out, and so is what jumps at the seam beyond the motion
+around it. What the model drifts away from the first segment is taken back slowly, from nothing at the seam to all at
+the segment's end, so that the next one starts from colours and a loudness that are right. The sound is crossfaded where
+the overlap is quietest.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ LOUDNESS_LIMIT_DB = 4.0
 VOICE_FLOOR_DB = 30.0
 """Sound this far below a clip's loud parts is no voice."""
 LOUD_QUANTILE = 0.95
+FADE_FRAMES = 8
+"""New frames over which a picture leaves the past: half a second."""
+MOTION_BLOCKS = 16
+"""Motion is measured in squares, of which so many make the picture's shorter side."""
 CROSSFADE_SECONDS = 0.04
 LEAST_DEVIATION = 1e-3
 SILENT_RMS = 1e-3
@@ -56,8 +61,8 @@ class Colours:
         return contrast, self.mean + moved - contrast * self.mean
 
 
-def correct_colours(frames: Tensor, kept: Tensor, past: Tensor, first: Colours) -> Tensor:
-    """The new frames (F, H, W, 3) of a segment, in the colours of those before.
+def correct_picture(frames: Tensor, kept: Tensor, past: Tensor, first: Colours) -> Tensor:
+    """The new frames (F, H, W, 3) of a segment, as they go on from those before.
 
     Args:
         frames: as decoded, without the kept ones.
@@ -66,10 +71,43 @@ def correct_colours(frames: Tensor, kept: Tensor, past: Tensor, first: Colours) 
         first: the colours of the first segment.
     """
     contrast, brightness = Colours.of(kept).change_to(Colours.of(past))
-    frames = frames * contrast + brightness
+    frames, kept = (decoded * contrast + brightness for decoded in (frames, kept))
+    frames = fade_from_past(frames, kept, past)
     contrast, brightness = Colours.of(frames[-len(past) :]).change_to(first)
     share = torch.linspace(0, 1, len(frames) + 1, device=frames.device)[1:].view(-1, 1, 1, 1)
     return (frames * (1 + share * (contrast - 1)) + share * brightness).clamp(0, 1)
+
+
+def fade_from_past(frames: Tensor, kept: Tensor, past: Tensor) -> Tensor:
+    """The new frames (F, H, W, 3) of a segment, of which the first ones fade from the last frame of the past.
+
+    Two things are faded out: what the codec changed of that frame, and the change from it to the first new frame, as
+    far as this is larger than any between the frames around. Motion that goes on over the seam is left as it is.
+
+    Args:
+        frames: as decoded, without the kept ones.
+        kept: the kept frames as decoded.
+        past: the kept frames as they were.
+    """
+    length = min(FADE_FRAMES, len(frames))
+    jump = kept[-1] - frames[0]
+    around = torch.cat([_motion(part) for part in (kept[-FADE_FRAMES:], frames[:FADE_FRAMES])])
+    at_seam = _motion(torch.stack((kept[-1], frames[0])))[0]
+    # What moves comes from the next square, or goes there.
+    natural = functional.max_pool2d(around, 3, stride=1, padding=1).amax(dim=0) if len(around) else 0
+    surplus = (1 - natural / at_seam.clamp_min(LEAST_DEVIATION)).clamp_min(0)
+    surplus = functional.interpolate(surplus[None, None], size=jump.shape[:2], mode="bilinear")[0, 0]
+    offset = past[-1] - kept[-1] + surplus.unsqueeze(-1) * jump
+    weight = torch.linspace(1, 0, length + 2, device=frames.device)[1:-1].view(-1, 1, 1, 1)
+    return torch.cat((frames[:length] + weight * offset, frames[length:]))
+
+
+def _motion(frames: Tensor) -> Tensor:
+    """Mean change from each frame (F, H, W, 3) to the next in squares of the picture: (F - 1, rows, columns)."""
+    change = (frames[1:] - frames[:-1]).abs().mean(dim=-1)
+    side = max(1, min(change.shape[1:]) // MOTION_BLOCKS)
+    blocks = change.shape[1] // side, change.shape[2] // side
+    return functional.interpolate(change.unsqueeze(1), size=blocks, mode="area")[:, 0]
 
 
 def token_level_db(mel: Tensor) -> Tensor:
@@ -157,7 +195,7 @@ def join_clips(past: Tensor, past_sound: Tensor, frames: Tensor, sound: Tensor, 
         )
     # Not the whole past: its earlier scenes say nothing about how the continuation should look.
     recent = Colours.of(past[-max(shared, len(frames) - shared) :])
-    added = correct_colours(frames[shared:], frames[:shared], past[-shared:], recent)
+    added = correct_picture(frames[shared:], frames[:shared], past[-shared:], recent)
     overlap = shared * SAMPLES_A_FRAME
     sound = sound * join_gain(past_sound, sound, overlap)
     seam = crossfade(past_sound[-overlap:], sound[:overlap], SAMPLE_RATE)
