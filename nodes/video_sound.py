@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from fractions import Fraction
 from pathlib import Path
@@ -13,11 +14,13 @@ from torch import Tensor
 
 from ..uniavgen_core.audio.soundtrack import soundtrack
 from ..uniavgen_core.config import FRAME_RATE
-from ..uniavgen_core.media import picture_seconds, replace_audio
+from ..uniavgen_core.media import can_copy, frame_count, picture_seconds, read_frames, replace_audio, write_video
 from .pictures import video_parts
 
-WRITABLE_CONTAINERS = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
-"""Containers that are kept; a picture from another one goes into Matroska, which takes any."""
+logger = logging.getLogger(__name__)
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+"""Formats of the files that are kept; a picture from another one goes into Matroska."""
 
 
 def with_sound(
@@ -30,7 +33,7 @@ def with_sound(
 ) -> Input.Video:
     """Frames or a VIDEO with this sound, cut or padded with silence to the picture.
 
-    Of a whole file the picture packets are copied, not encoded again.
+    Of a whole file the picture packets are copied, not encoded again, if MP4, MOV, Matroska or WebM can hold them.
 
     Args:
         name: the picture's input.
@@ -38,10 +41,10 @@ def with_sound(
         lufs, fade: as `target_lufs` and `fade_seconds` of `soundtrack`.
 
     Raises:
-        ValueError: there is no picture, or its file cannot be copied.
+        ValueError: there is no picture.
     """
     if is_whole_file(picture):
-        return _with_copied_picture(picture, audio, lufs, fade)
+        return _file_with_sound(name, picture, audio, lufs, fade)
     parts = video_parts(name, picture, frame_rate)
     seconds = len(parts.images) / parts.frame_rate
     track = soundtrack(audio["waveform"], audio["sample_rate"], seconds, lufs, fade)
@@ -66,13 +69,19 @@ def temporary_file(suffix: str) -> Path:
     return folder / f"uniavgen_{uuid.uuid4().hex}{suffix}"
 
 
-def _with_copied_picture(
-    video: InputImpl.VideoFromFile, audio: Input.Audio, lufs: float | None, fade: float
+def _file_with_sound(
+    name: str, video: InputImpl.VideoFromFile, audio: Input.Audio, lufs: float | None, fade: float
 ) -> InputImpl.VideoFromFile:
-    source = video.get_stream_source()
+    source, sample_rate = video.get_stream_source(), audio["sample_rate"]
     # The VIDEO's own duration is the container's, which an old sound can make longer than the picture.
-    track = soundtrack(audio["waveform"], audio["sample_rate"], picture_seconds(source), lufs, fade)
+    track = soundtrack(audio["waveform"], sample_rate, picture_seconds(source), lufs, fade)[0]
     suffix = Path(source).suffix.lower() if isinstance(source, str) else ".mp4"
-    path = temporary_file(suffix if suffix in WRITABLE_CONTAINERS else ".mkv")
-    replace_audio(source, path, track[0], audio["sample_rate"])
+    suffix = suffix if suffix in CONTAINERS else ".mkv"
+    if can_copy(source, CONTAINERS[suffix]):
+        path = temporary_file(suffix)
+        replace_audio(source, path, track, sample_rate)
+    else:
+        logger.warning("The picture codec of %s is of a kind that cannot be copied: it is encoded as H.264.", name)
+        path = temporary_file(".mp4")
+        write_video(path, read_frames(source), frame_count(source)[1], track, sample_rate)
     return InputImpl.VideoFromFile(str(path))

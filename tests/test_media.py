@@ -476,6 +476,12 @@ def test_length_of_the_picture_without_its_sound(tmp_path: Path) -> None:
         assert media.picture_seconds(opened) == 2
 
 
+def test_what_a_container_takes_is_known_before(tmp_path: Path) -> None:
+    media.write_video(tmp_path / "clip.mp4", moving_frames(2), 16)
+    assert media.can_copy(tmp_path / "clip.mp4", "mp4")
+    assert not media.can_copy(tmp_path / "clip.mp4", "webm")
+
+
 def test_failed_replacement_leaves_nothing(tmp_path: Path) -> None:
     media.write_video(tmp_path / "clip.mp4", moving_frames(16), 16)
     with pytest.raises(ValueError, match="webm file cannot hold h264 video"):

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from uniavgen_core.config import LATENT_CHANNELS
 from uniavgen_core.convert import convert
-from uniavgen_core.media import stream_summary, write_video
+from uniavgen_core.media import read_video, stream_summary, write_video
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MODEL_SIZES
 from uniavgen_core.tiny.drawing import draw_portrait
 
@@ -459,6 +459,28 @@ def test_mux_copies_the_picture_of_a_video(server: ComfyServer, shared_data: Pat
         spoken = reference.getnframes() / reference.getframerate()
     samples = int(spoken * audio.sample_rate)
     assert heard[:, :samples].std() > 100 * heard[:, samples + audio.sample_rate // 10 :].std()
+
+
+def test_a_picture_that_no_container_takes_is_encoded_again(server: ComfyServer, tmp_path: Path) -> None:
+    source = tmp_path / "lossless.avi"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("huffyuv", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv422p"
+        for place in range(20):
+            frame = av.VideoFrame.from_ndarray(numpy.full((48, 64, 3), 10 * place, numpy.uint8))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    graph = GraphBuilder()
+    video = graph.add("LoadVideo", file=server.add_input(source))
+    sound = graph.add("EmptyAudio", duration=3.0, sample_rate=24000, channels=1)
+    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0, "length": "picture"}
+    mux = graph.add("UniAVGenAVMux", picture=[video, 0], audio=[sound, 0], **settings)
+    graph.add("SaveVideo", video=[mux, 0], filename_prefix="again", format="auto", format__codec="auto", codec="auto")
+    (saved,) = server.output_files(server.run(graph.prompt))
+    frames, frame_rate, track = read_video(saved)
+    assert (len(frames), frame_rate) == (20, 10)
+    torch.testing.assert_close(frames.mean(dim=(1, 2, 3)), torch.arange(20) * 10 / 255, atol=0.03, rtol=0)
+    assert track is not None and track[0].shape[-1] / track[1] == pytest.approx(2, abs=0.05)
 
 
 def test_the_picture_leads_a_longer_old_sound(server: ComfyServer, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ when it is complete, so an interrupt or an error leaves the target as it was.
 from __future__ import annotations
 
 import heapq
+import io
 import math
 import os
 import uuid
@@ -488,6 +489,17 @@ def _mux(output: OutputContainer, *streams: Iterator[Packet]) -> None:
     """Write packets in the order of their decoding times, so that a player finds picture and sound side by side."""
     for packet in heapq.merge(*streams, key=lambda packet: (packet.dts or 0) * packet.time_base):
         output.mux_one(packet)
+
+
+def can_copy(source: Source, container_format: str) -> bool:
+    """Whether a container, by its name in FFmpeg, takes a video's picture packets.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or has no picture.
+    """
+    with _opened(source) as container, av.open(io.BytesIO(), "w", format=container_format) as output:
+        return _picture_stream(container).codec_context.name in output.supported_codecs
 
 
 def replace_audio(source: Source, target_path: str | os.PathLike[str], waveform: Tensor, sample_rate: int) -> None:
