@@ -147,12 +147,11 @@ class FaceMask(io.ComfyNode):
         mesh = load_mesh() if shape == HULL else None
         timing = Timing.of_seconds(longest_gap, smoothing, frame_rate)
         search = Search(_choice(chosen("face", face), frames, finder), timing, detect_every)
-        show = progress_bar(2 * len(frames))
-        found = _found(frames, finder, search, show)
-        style = Style(shape, margin / PER_CENT, feather / PER_CENT)
-        masks = draw_faces(
-            frames, found, style, lambda done: show(len(frames) + done), mesh, smoothing=timing.smoothing
-        )
+        looking, outlining, drawing = _stages(len(frames), 3 if mesh else 2)
+        found = _found(frames, finder, search, looking)
+        if mesh is not None:
+            found = outline_faces(mesh, frames, found, timing.smoothing, outlining)
+        masks = draw_faces(frames, found, Style(shape, margin / PER_CENT, feather / PER_CENT), drawing)
         return io.NodeOutput(masks, describe(found, len(frames), frame_rate))
 
 

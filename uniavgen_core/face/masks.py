@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
@@ -14,12 +14,12 @@ from torch import Tensor
 from ..media import to_bytes
 from .choice import Choice
 from .detection import Face, FaceDetector
-from .mesh import FaceMesh
+from .mesh import POINTS, FaceMesh
 from .shapes import Style, draw
 from .shots import find_shots
 from .sparse import detect_shot
 from .tracks import find_tracks
-from .trajectories import Timing, Trajectory, follow, smooth
+from .trajectories import Timing, Trajectory, follow, smooth_runs
 
 LONGEST_GAP_SECONDS = 1.0
 """For how long a face that is not found is taken to be there still."""
@@ -81,31 +81,46 @@ def find_faces(frames: Tensor, detector: FaceDetector, search: Search, progress:
     return Found(chosen, most)
 
 
-def draw_faces(
-    frames: Tensor,
-    faces: list[Trajectory],
-    style: Style,
-    progress: Progress,
-    mesh: FaceMesh | None = None,
-    smoothing: int = 0,
-) -> Tensor:
+def outline_faces(
+    mesh: FaceMesh, frames: Tensor, faces: list[Trajectory], smoothing: int, progress: Progress
+) -> list[Trajectory]:
+    """Faces with the mesh's points (n, 468, 2) in place of the detector's five.
+
+    Args:
+        mesh: finds the points; it looks at the frames in which a face is there.
+        frames: (F, height, width, 3) of values 0..1.
+        faces: whose points are looked for.
+        smoothing: frames that the points are smoothed over.
+        progress: told after each look how much is done, in frames of the clip.
+    """
+    looks, done = sum(len(face.frames) for face in faces), 0
+    outlined = []
+    for face in faces:
+        points = numpy.zeros((len(face.visible), POINTS, 2))
+        for frame in face.frames.tolist():
+            place = frame - face.start
+            points[place] = mesh.points(to_bytes(frames[frame]), Face(face.boxes[place], face.keypoints[place]))
+            done += 1
+            progress(len(frames) * done // looks)
+        outlined.append(replace(face, keypoints=smooth_runs(points, face.visible, smoothing)))
+    return outlined
+
+
+def draw_faces(frames: Tensor, faces: list[Trajectory], style: Style, progress: Progress) -> Tensor:
     """Masks (F, height, width) of values 0..1.
 
     Args:
         frames: (F, height, width, 3) of values 0..1.
-        faces: which are drawn.
+        faces: which are drawn; a hull is that of their points.
         style: how they are drawn.
         progress: told how many frames are done.
-        mesh: finds the points of a hull; without one it is that of the detector's five.
-        smoothing: frames that the mesh's points are smoothed over.
     """
     masks = numpy.zeros(frames.shape[:3], dtype=numpy.float32)
     outlines: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     for face in faces:
-        points = face.keypoints if mesh is None else _mesh_points(mesh, frames, face, smoothing)
         for frame in face.frames.tolist():
             place = frame - face.start
-            outlines.setdefault(frame, []).append((face.boxes[place], points[place]))
+            outlines.setdefault(frame, []).append((face.boxes[place], face.keypoints[place]))
     for frame, mask in enumerate(masks):
         for box, points in outlines.get(frame, []):
             draw(mask, box, points, style)
@@ -136,12 +151,3 @@ def _said(frames: range, frame_rate: float) -> str:
     if len(frames) == 1:
         return f"{frames.start} ({frames.start / frame_rate:.2f} s)"
     return f"{frames.start}–{frames[-1]} ({frames.start / frame_rate:.2f}–{frames.stop / frame_rate:.2f} s)"
-
-
-def _mesh_points(mesh: FaceMesh, frames: Tensor, face: Trajectory, smoothing: int) -> NDArray[numpy.float64]:
-    """The mesh's points in each frame of a face, (n, 468, 2)."""
-    rows = [
-        mesh.points(to_bytes(frames[face.start + place]), Face(box, points))
-        for place, (box, points) in enumerate(zip(face.boxes, face.keypoints, strict=True))
-    ]
-    return smooth(numpy.stack(rows), smoothing)

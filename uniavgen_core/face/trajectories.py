@@ -41,7 +41,7 @@ class Trajectory:
     Attributes:
         start: its first frame.
         boxes: left, top, right and bottom in pixels, (n, 4).
-        keypoints: (n, 5, 2).
+        keypoints: (n, 5, 2), or (n, 468, 2) of the mesh.
         visible: whether the face is there, (n) bool.
         sightings: the face by the frames in which it was found.
     """
@@ -89,7 +89,7 @@ def follow(track: Track, shot: range, size: tuple[int, int], timing: Timing) -> 
         missed = any(before < frame < after for frame in track.looked)
         if missed and after - before - 1 > timing.longest_gap:
             visible[before + 1 - start : after - start] = False
-    places = _smooth_runs(places, visible, timing.smoothing)
+    places = smooth_runs(places, visible, timing.smoothing)
     return Trajectory(start, places[:, :4], places[:, 4:].reshape(-1, 5, 2), visible, track.sightings)
 
 
@@ -100,6 +100,12 @@ def smooth(rows: NDArray[numpy.float64], window: int) -> NDArray[numpy.float64]:
     return rows if window <= POLYNOMIAL + 1 else savgol_filter(rows, window, POLYNOMIAL, axis=0, mode="interp")
 
 
+def smooth_runs(places: NDArray[numpy.float64], visible: NDArray[numpy.bool_], window: int) -> NDArray[numpy.float64]:
+    """Places (n, …), smoothed within each run of frames in which the face is there, (n)."""
+    edges = numpy.flatnonzero(numpy.diff(visible)) + 1
+    return numpy.concatenate([smooth(run, window) for run in numpy.split(places, edges)])
+
+
 def _extended(frame: int, edge: int, face: Face, size: tuple[int, int], timing: Timing) -> int:
     """The shot's edge where a face was there, too; else the frame."""
     if abs(frame - edge) > timing.longest_gap:
@@ -108,9 +114,3 @@ def _extended(frame: int, edge: int, face: Face, size: tuple[int, int], timing: 
     left, top, right, bottom = face.box
     inside = left > BORDER * width and right < (1 - BORDER) * width
     return edge if inside and top > BORDER * height and bottom < (1 - BORDER) * height else frame
-
-
-def _smooth_runs(places: NDArray[numpy.float64], visible: NDArray[numpy.bool_], window: int) -> NDArray[numpy.float64]:
-    """Places (n, values), smoothed within each run of frames in which the face is there."""
-    edges = numpy.flatnonzero(numpy.diff(visible)) + 1
-    return numpy.concatenate([smooth(run, window) for run in numpy.split(places, edges)])
