@@ -15,8 +15,8 @@ from uniavgen_core.face.choice import Numbered, every_face, largest
 from uniavgen_core.face.detection import Face, FaceDetector, area
 from uniavgen_core.face.files import open_detector
 from uniavgen_core.face.framing import portrait_crop
-from uniavgen_core.face.masks import Search, describe, draw_faces, find_faces, frames_without
-from uniavgen_core.face.mesh import FaceMesh
+from uniavgen_core.face.masks import Search, describe, draw_faces, find_faces, frames_without, outline_faces
+from uniavgen_core.face.mesh import POINTS, FaceMesh
 from uniavgen_core.face.portrait import portrait_fault
 from uniavgen_core.face.shapes import BOX, ELLIPSE, HULL, Style, draw
 from uniavgen_core.face.trajectories import Timing, Trajectory
@@ -79,6 +79,50 @@ def test_masks_are_drawn_where_faces_are_there() -> None:
     assert masks.dtype == torch.float32 and masks.shape == (5, 100, 100)
     assert [bool(mask.any()) for mask in masks] == [False, True, False, True, False]
     assert done == [1, 2, 3, 4, 5]
+
+
+class CountingMesh(FaceMesh):
+    """Finds the points on a line as far right as it has looked often, and notes each picture's first pixel."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def points(self, picture: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float64]:
+        assert face.keypoints.shape == (5, 2)
+        self.seen.append(int(picture[0, 0, 0]))
+        return numpy.full((POINTS, 2), float(len(self.seen)))
+
+
+def numbered_frames(count: int) -> Tensor:
+    return (torch.arange(count) / 255).view(-1, 1, 1, 1).expand(-1, 100, 100, 3)
+
+
+def test_the_mesh_looks_only_where_a_face_is_and_tells_after_each_look() -> None:
+    mesh, done = CountingMesh(), list[int]()
+    faces = [trajectory(1, [True, True, False, False, True]), trajectory(8, [True])]
+    first, second = outline_faces(mesh, numbered_frames(12), faces, 0, done.append)
+    assert mesh.seen == [1, 2, 5, 8]
+    assert done == [3, 6, 9, 12]
+    assert first.keypoints.shape == (5, POINTS, 2)
+    assert first.keypoints[first.visible, 0, 0].tolist() == [1, 2, 3] and second.keypoints[0, 0, 0] == 4
+    assert outline_faces(mesh, numbered_frames(12), [], 0, done.append) == []
+
+
+def test_no_point_moves_towards_frames_without_the_face() -> None:
+    faces = [trajectory(0, [True] * 9 + [False] * 9 + [True] * 9)]
+    (outlined,) = outline_faces(CountingMesh(), numbered_frames(27), faces, 7, lambda done: None)
+    places = outlined.keypoints[outlined.visible, 0, 0]
+    assert places == pytest.approx(numpy.arange(1, 19))
+
+
+def test_a_cancel_ends_the_mesh_after_one_look() -> None:
+    def cancel(done: int) -> None:
+        raise KeyboardInterrupt
+
+    mesh = CountingMesh()
+    with pytest.raises(KeyboardInterrupt):
+        outline_faces(mesh, numbered_frames(9), [trajectory(0, [True] * 9)] * 3, 0, cancel)
+    assert len(mesh.seen) == 1
 
 
 @pytest.mark.parametrize(
@@ -186,9 +230,10 @@ def test_the_mesh_hugs_the_face(shared_data: Path, detector: FaceDetector) -> No
     search = Search(largest, Timing(0, 0))
     (face,) = find_faces(portrait, detector, search, lambda done: None).chosen
     mesh = FaceMesh(shared_data / "face" / "face_landmark.onnx")
+    (outlined,) = outline_faces(mesh, portrait, [face], 0, lambda done: None)
     five, many, ellipse = (
-        draw_faces(portrait, [face], style, lambda done: None, points)
-        for style, points in ((Style(HULL), None), (Style(HULL), mesh), (Style(ELLIPSE), None))
+        draw_faces(portrait, [drawn_face], style, lambda done: None)
+        for style, drawn_face in ((Style(HULL), face), (Style(HULL), outlined), (Style(ELLIPSE), face))
     )
     assert float((five * many).sum() / five.sum()) > 0.99
     assert 0.75 < iou(many, ellipse) < 0.99

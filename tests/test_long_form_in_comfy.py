@@ -262,3 +262,17 @@ def test_each_line_has_its_speaker(server: ComfyServer) -> None:
     prompt = two_people(script)
     del prompt[long_id(prompt)]["inputs"]["speakers"]
     refused(server, prompt, "Line 1", "[speaker 1]", "one mask for each person")
+
+
+def test_a_lines_speaker_is_steered_by_their_mask(server: ComfyServer) -> None:
+    script = "A woman and a man. | [speaker 2] Goodbye, one cat."
+    guided = two_people(script.replace("[speaker 2] ", ""))
+    sampled = guided[id_of(guided, "UniAVGenGuider")]["inputs"]
+    inputs = {"model": sampled["model"], "mask": ["right", 0], "frame_rate": 16.0, "how": "replace", "strength": 1.0}
+    inputs |= {"layers": "all", "start_percent": 0.0, "end_percent": 1.0}
+    guided["guided"] = {"class_type": "UniAVGenFaceGuidance", "inputs": inputs}
+    sampled["model"] = ["guided", 0]
+    prompts = (two_people(script), guided, two_people(script.replace("2", "1")))
+    second, by_node, first = (picture_packets(made(server, prompt)[0]) for prompt in prompts)
+    assert second == by_node
+    assert second != first

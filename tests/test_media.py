@@ -476,6 +476,29 @@ def test_length_of_the_picture_without_its_sound(tmp_path: Path) -> None:
         assert media.picture_seconds(opened) == 2
 
 
+def test_frames_that_come_unevenly_are_read_at_even_times(tmp_path: Path) -> None:
+    """As telephones record: half of the frames are missing in the second half. Brightness tells the time."""
+    places = [*range(30), *range(30, 60, 2)]
+    with av.open(str(tmp_path / "uneven.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 30)
+        for place in places:
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 20 + 3 * place, np.uint8))
+            frame.pts, frame.time_base = place, Fraction(1, 30)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    frames, rate, _ = media.read_video(tmp_path / "uneven.mp4")
+    seconds = torch.arange(len(frames)) / float(rate)
+    shown = (frames.mean(dim=(1, 2, 3)) * 255 - 20) / 3 / 30
+    assert float(rate) < 25
+    torch.testing.assert_close(shown, seconds, atol=0.07, rtol=0)
+    count, average = media.frame_count(tmp_path / "uneven.mp4")
+    assert average == rate
+    assert float(count / rate) == pytest.approx(2, abs=0.11)
+    torch.testing.assert_close(torch.stack([*media.read_frames(tmp_path / "uneven.mp4")]), frames)
+
+
 def test_what_a_container_takes_is_known_before(tmp_path: Path) -> None:
     media.write_video(tmp_path / "clip.mp4", moving_frames(2), 16)
     assert media.can_copy(tmp_path / "clip.mp4", "mp4")

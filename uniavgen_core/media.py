@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, repeat
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -242,9 +242,10 @@ def read_video(source: Source) -> tuple[Tensor, Fraction, tuple[Tensor, int] | N
     """Read a video upright.
 
     Returns:
-        Frames (frames, height, width, 3) float 0..1; frames a second (their average, where it varies); and the sound
-        as read_audio gives it, or None. The sound starts with the first frame: a stream that starts later is padded
-        with silence, one that starts earlier is cut.
+        Frames (frames, height, width, 3) float 0..1; frames a second; and the sound as read_audio gives it, or None.
+        Where frames come unevenly, those are given that are shown at even times, as many a second as on average. The
+        sound starts with the first frame: a stream that starts later is padded with silence, one that starts earlier
+        is cut.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -252,7 +253,7 @@ def read_video(source: Source) -> tuple[Tensor, Fraction, tuple[Tensor, int] | N
     """
     with _opened(source) as container:
         start, pictures = None, []
-        for frame in _decoded_frames(container):
+        for frame in _even_frames(container):
             start = (frame.time or 0.0) if start is None else start
             pictures.append(_upright(frame))
         frame_rate = _average_rate(container, len(pictures))
@@ -268,7 +269,7 @@ def read_frames(source: Source) -> Iterator[Tensor]:
         ValueError: the file is damaged, or has no picture.
     """
     with _opened(source) as container:
-        for frame in _decoded_frames(container):
+        for frame in _even_frames(container):
             yield _upright(frame).float().div_(255)
 
 
@@ -284,13 +285,25 @@ def frame_count(source: Source) -> tuple[int, Fraction]:
         return count, _average_rate(container, count)
 
 
-def _decoded_frames(container: InputContainer) -> Iterator[VideoFrame]:
+def _even_frames(container: InputContainer) -> Iterator[VideoFrame]:
+    """The frames that are shown at even times, at the picture's average rate."""
     stream = _picture_stream(container)
     stream.thread_type = "AUTO"
-    yield from container.decode(stream)
+    rate = _average_rate(container)
+    start, place, shown = 0.0, 0, None
+    for frame in container.decode(stream):
+        if shown is None:
+            start = frame.time or 0.0
+        else:
+            due = place + 1 if frame.time is None else round((frame.time - start) * rate)
+            yield from repeat(shown, due - place)
+            place = max(place, due)
+        shown = frame
+    if shown is not None:
+        yield shown
 
 
-def _average_rate(container: InputContainer, frames: int) -> Fraction:
+def _average_rate(container: InputContainer, frames: int = 1) -> Fraction:
     """Frames a second of a picture that has so many frames.
 
     Raises:
