@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy
@@ -20,6 +22,7 @@ from ..uniavgen_core.face.masks import (
     describe,
     draw_faces,
     find_faces,
+    outline_faces,
 )
 from ..uniavgen_core.face.shapes import ELLIPSE, HULL, SHAPES, Style
 from ..uniavgen_core.face.trajectories import Timing, Trajectory
@@ -147,11 +150,12 @@ class FaceMask(io.ComfyNode):
         mesh = load_mesh() if shape == HULL else None
         timing = Timing.of_seconds(longest_gap, smoothing, frame_rate)
         search = Search(_choice(chosen("face", face), frames, finder), timing, detect_every)
-        looking, outlining, drawing = _stages(len(frames), 3 if mesh else 2)
-        found = _found(frames, finder, search, looking)
+        stages = _stages(2 if mesh is None else 3, len(frames))
+        found = _found(frames, finder, search, next(stages))
         if mesh is not None:
-            found = outline_faces(mesh, frames, found, timing.smoothing, outlining)
-        masks = draw_faces(frames, found, Style(shape, margin / PER_CENT, feather / PER_CENT), drawing)
+            found = outline_faces(mesh, frames, found, timing.smoothing, next(stages))
+        style = Style(shape, margin / PER_CENT, feather / PER_CENT)
+        masks = draw_faces(frames, found, style, next(stages))
         return io.NodeOutput(masks, describe(found, len(frames), frame_rate))
 
 
@@ -248,6 +252,16 @@ def _like_portrait(face: dict[str, Any], frames: Tensor, finder: FaceDetector) -
     if wanted is None:
         raise ValueError("No face is found in portrait: give a picture that shows the person's face from the front.")
     return MostAlike(recogniser, recogniser.features(picture, wanted), frames)
+
+
+def _stages(count: int, frames: int) -> Iterator[Progress]:
+    """One progress bar for several passes over the frames: what each pass tells."""
+    show = progress_bar(count * frames)
+
+    def show_from(before: int, done: int) -> None:
+        show(before + done)
+
+    return (partial(show_from, stage * frames) for stage in range(count))
 
 
 def _found(frames: Tensor, finder: FaceDetector, search: Search, show: Progress) -> list[Trajectory]:

@@ -44,9 +44,14 @@ class torch_operations:  # noqa: N801 - a namespace, named as hosts name theirs
 
         The table's last two axes are the rotation matrix of a pair of neighbouring channels.
         """
-        even, odd = x.unflatten(-1, (-1, 2)).to(table.dtype).unbind(-1)
-        cosine, sine = table[..., 0, 0], table[..., 1, 0]
-        rotated = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
+        pairs = x.to(table.dtype).unflatten(-1, (-1, 2))
+        if torch.compiler.is_compiling():  # Compilers fuse real arithmetic; complex numbers they leave apart.
+            even, odd = pairs.unbind(-1)
+            cosine, sine = table[..., 0, 0], table[..., 1, 0]
+            rotated = torch.stack((even * cosine - odd * sine, even * sine + odd * cosine), dim=-1)
+        else:
+            turns = torch.view_as_complex(table[..., 0].contiguous())
+            rotated = torch.view_as_real(torch.view_as_complex(pairs) * turns)
         return rotated.flatten(-2).to(x.dtype)
 
     @staticmethod

@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+FRAMES_A_CHUNK = 4
+"""Frames whose tokens are in memory in float32 at once."""
+
 
 class FaceMaskHead(nn.Module):
     """Predicts how much each video token belongs to the face."""
@@ -28,5 +31,8 @@ class FaceMaskHead(nn.Module):
         """
         rows = time.index_select(1, frame_rows).unsqueeze(2)
         shift, scale = (self.cast(self.modulation, time)[:, None] + rows).chunk(2, dim=2)
-        normed = self.norm(video.float())
-        return torch.sigmoid(self.head(torch.addcmul(shift, normed, 1 + scale))).squeeze(-1)
+        chunks = zip(*(x.split(FRAMES_A_CHUNK, dim=1) for x in (video, shift, 1 + scale)), strict=True)
+        return torch.cat([self._scores(*chunk) for chunk in chunks], dim=1).sigmoid().squeeze(-1)
+
+    def _scores(self, video: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        return self.head(torch.addcmul(shift, self.norm(video.float()), scale))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import torch
 from torch import Tensor
@@ -12,20 +12,23 @@ from .plan import Runs
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, runs: Runs) -> Tensor:
     """x · (1 + scale) + shift, for x (batch, tokens, width) and rows (batch, 2, width) in float32."""
-    shift, scale = shift.to(x.dtype), (1 + scale).to(x.dtype)
-    return _by_run(x, runs, lambda part, _, row: torch.addcmul(shift[:, row], part, scale[:, row]))
+    shift, scale = (_spread(rows.to(x.dtype), runs) for rows in (shift, 1 + scale))
+    return torch.addcmul(shift, _in_groups(x, shift), scale).flatten(1, 2)
 
 
 def gated_sum(x: Tensor, update: Tensor, gate: Tensor, runs: Runs) -> Tensor:
     """x + gate · update, for x and update (batch, tokens, width) and rows (batch, 2, width) in float32."""
-    gate = gate.to(x.dtype)
-    return _by_run(x, runs, lambda part, span, row: torch.addcmul(part, update[:, span], gate[:, row]))
+    gate = _spread(gate.to(x.dtype), runs)
+    return torch.addcmul(_in_groups(x, gate), _in_groups(update, gate), gate).flatten(1, 2)
 
 
-def _by_run(x: Tensor, runs: Runs, compute: Callable[[Tensor, slice, slice], Tensor]) -> Tensor:
-    parts, start = [], 0
-    for count, row in runs:
-        span = slice(start, start + count)
-        parts.append(compute(x[:, span], span, slice(row, row + 1)))
-        start += count
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+def _spread(rows: Tensor, runs: Runs) -> Tensor:
+    """Rows (batch, groups, 1, width) of the largest groups of tokens, all of one size, that the runs are made of."""
+    size = math.gcd(*(count for count, _ in runs))
+    spread = [rows[:, row : row + 1].expand(-1, count // size, -1) for count, row in runs]
+    return torch.cat(spread, dim=1).unsqueeze(2)
+
+
+def _in_groups(x: Tensor, rows: Tensor) -> Tensor:
+    """Tokens (batch, groups, tokens a group, width), as many groups as there are rows."""
+    return x.unflatten(1, (rows.shape[1], -1))

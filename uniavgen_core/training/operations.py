@@ -30,13 +30,6 @@ class training_operations(torch_operations):  # noqa: N801 - a namespace, named 
                 return functional.linear(input.float(), self.weight, self.bias)
 
     @staticmethod
-    def rotate(x: Tensor, table: Tensor) -> Tensor:
-        """As the base's, as a product of complex numbers."""
-        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
-        turns = torch.view_as_complex(table[..., :, 0].contiguous())
-        return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
-
-    @staticmethod
     def attention(
         q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: dict[str, Any] | None = None
     ) -> Tensor:
