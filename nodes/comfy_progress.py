@@ -1,4 +1,4 @@
-"""What a node shows while it works: a progress bar, and a line of text."""
+"""What a node shows while it works: a progress bar, and text."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def progress_bar(total: int) -> Callable[[int], None]:
 
 
 def show_text(text: str) -> None:
-    """Show a line of text on the node that runs."""
-    # Not at the top: where nodes run without ComfyUI's server, it cannot be imported.
+    """Show text on the node that runs; where nodes run without ComfyUI's server, nothing is shown."""
+    context = get_executing_context()
+    if context is None:
+        return
+    # Not at the top: without the server, it cannot be imported.
     from server import PromptServer
 
-    context = get_executing_context()
-    if context is not None:
-        PromptServer.instance.send_progress_text(text, context.node_id)
+    PromptServer.instance.send_progress_text(text, context.node_id)

@@ -27,7 +27,7 @@ from ..uniavgen_core.face.masks import (
 from ..uniavgen_core.face.shapes import ELLIPSE, HULL, SHAPES, Style
 from ..uniavgen_core.face.trajectories import Timing, Trajectory
 from ..uniavgen_core.media import to_bytes, to_rgb
-from .comfy_progress import progress_bar
+from .comfy_progress import progress_bar, show_text
 from .face_models import detector_input, load_detector, load_mesh, load_recogniser, recogniser_choices
 from .options import chosen
 from .pictures import frame_rate_input
@@ -156,7 +156,9 @@ class FaceMask(io.ComfyNode):
             found = outline_faces(mesh, frames, found, timing.smoothing, next(stages))
         style = Style(shape, margin / PER_CENT, feather / PER_CENT)
         masks = draw_faces(frames, found, style, next(stages))
-        return io.NodeOutput(masks, describe(found, len(frames), frame_rate))
+        report = describe(found, len(frames), frame_rate)
+        show_text(report)
+        return io.NodeOutput(masks, report)
 
 
 class FacePortrait(io.ComfyNode):
@@ -215,6 +217,7 @@ class FacePortrait(io.ComfyNode):
         cut = images[:, crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
         part = (box[3] - box[1]) / crop.height
         report = f"The face takes {part:.0%} of the height of {crop.width} × {crop.height} pixels."
+        show_text(report)
         return io.NodeOutput(cut.contiguous(), report)
 
 

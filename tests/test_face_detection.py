@@ -70,6 +70,16 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
             open_detector(tmp_path / name)
 
 
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>" * 50, b"\x89PNG\r\n\x1a\n" + bytes(999)])
+def test_a_file_of_another_format_is_named(tmp_path: Path, content: bytes) -> None:
+    pytest.importorskip("insightface", reason="needs insightface")
+    kinds = {"det_10g.onnx": open_detector, "yunet.onnx": open_detector, "w600k_r50.onnx": Recogniser}
+    for name, load in kinds.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} is (damaged|no face detector|no recognition model)"):
+            load(tmp_path / name)
+
+
 def test_a_cut_off_file_is_named(shared_data: Path, tmp_path: Path) -> None:
     pytest.importorskip("insightface", reason="needs insightface")
     for name in (SCRFD, YUNET):

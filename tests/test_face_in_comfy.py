@@ -21,6 +21,7 @@ MASK = {
     "detector": SCRFD, "face": "largest", "shape": "ellipse", "margin": 0.0, "feather": 0.0, "frame_rate": 16.0,
     "detect_every": 0, "longest_gap": 1.0, "smoothing": 0.4,
 }  # fmt: skip
+FACES_OF_CROWD = 50
 PORTRAIT = {"detector": SCRFD, "face": "largest", "aspect": "square", "face_height": 40.0}
 
 
@@ -55,6 +56,13 @@ def models(server: ComfyServer, shared_data: Path) -> None:
         canvas.save(server.base / "input" / "far.png")
         picture.convert("L").save(server.base / "input" / "grey.png")
         picture.convert("RGB").resize((192, 256)).save(server.base / "input" / "small.png")
+        crowd, face = (
+            Image.new("RGB", (1200, 800)),
+            picture.convert("RGB").crop((236, 0, 596, 480)).resize((120, 160)),
+        )
+        for number in range(FACES_OF_CROWD):
+            crowd.paste(face, (number % 10 * 120, number // 10 * 160))
+        crowd.save(server.base / "input" / "crowd.png")
 
 
 def load(name: str) -> tuple[GraphBuilder, Link]:
@@ -89,6 +97,14 @@ def pixels(file: Path) -> numpy.ndarray:
 
 def iou(first: numpy.ndarray, second: numpy.ndarray) -> float:
     return float(numpy.minimum(first, second).sum() / numpy.maximum(first, second).sum())
+
+
+def shown(server: ComfyServer, graph: GraphBuilder, node: str) -> str:
+    """What a node shows on itself as the graph runs."""
+    with server.events() as events:
+        server.result(server.queue(graph.prompt))
+    (text,) = [text for number, text in events.texts if number == node]
+    return text
 
 
 def refused(server: ComfyServer, graph: GraphBuilder, node: str, *parts: str) -> None:
@@ -141,7 +157,7 @@ def test_a_face_is_masked_alike_by_both_detectors(server: ComfyServer, models: N
 )
 def test_masks_are_refused(server: ComfyServer, models: None, changes: dict[str, Any], parts: tuple[str, ...]) -> None:
     graph, picture = load("woman")
-    if changes["face" if "face" in changes else "detector"] == "portrait":
+    if changes.get("face") == "portrait":
         changes = {**changes, "face__portrait": picture}
     refused(server, *with_mask(graph, picture, **changes), *parts)
 
@@ -154,6 +170,11 @@ def test_pictures_without_a_face_are_refused(
     graph = GraphBuilder()
     empty = graph.add("EmptyImage", width=size[0], height=size[1], batch_size=2, color=0x8060A0)
     refused(server, *with_mask(graph, [empty, 0], detector=detector), "No face is found in images")
+    graph = GraphBuilder()
+    empty = graph.add("EmptyImage", width=size[0], height=size[1], batch_size=2, color=0x8060A0)
+    node = graph.add("UniAVGenFacePortrait", images=[empty, 0], **{**PORTRAIT, "detector": detector})
+    graph.add("PreviewImage", images=[node, 0])
+    refused(server, graph, node, "No face is found in images")
 
 
 def test_a_portrait_is_cut_out(server: ComfyServer, models: None) -> None:
@@ -165,6 +186,72 @@ def test_a_portrait_is_cut_out(server: ComfyServer, models: None) -> None:
     height, width, _ = pixels(server.output_files({saver: outputs[saver]})[0]).shape
     assert height == width < 300
     assert f"{width} × {height} pixels" in "".join(outputs[said]["text"]) and "40%" in "".join(outputs[said]["text"])
+
+
+def test_the_report_is_shown_on_the_node(server: ComfyServer, models: None) -> None:
+    graph, picture = load("small")
+    empty = graph.add("EmptyImage", width=192, height=256, batch_size=3, color=0x102030)
+    clip = graph.add("ImageBatch", image1=picture, image2=[empty, 0])
+    graph, node = with_mask(graph, [clip, 0], feather=1.0)
+    assert shown(server, graph, node) == (
+        "1 of 4 frames show a face that is meant.\nFrames without one: 1–3 (0.06–0.25 s)."
+    )
+    graph, picture = load("far")
+    node = graph.add("UniAVGenFacePortrait", images=picture, **{**PORTRAIT, "face_height": 50.0})
+    graph.add("PreviewImage", images=[node, 0])
+    assert shown(server, graph, node).startswith("The face takes 50% of the height of ")
+
+
+def test_every_face_of_a_crowd_is_masked(server: ComfyServer, models: None) -> None:
+    mask = run_mask(server, "crowd", face="all", margin=-20.0)
+    assert (mask[80::160, 60::120] == 1).all() and mask[80::160, 60::120].size == FACES_OF_CROWD
+    refused(server, *mask_graph("crowd", face="number", face__number=51), "shows 50 faces", "number up to 50")
+
+
+def test_a_picture_with_alpha_is_masked_and_cut_out(server: ComfyServer, models: None) -> None:
+    graph, picture = load("woman")
+    clear = graph.add("SolidMask", value=0.0, width=768, height=1024)
+    joined = graph.add("JoinImageWithAlpha", image=picture, alpha=[clear, 0])
+    masks = [graph.add("UniAVGenFaceMask", images=images, **MASK) for images in (picture, [joined, 0])]
+    saved = [graph.add("MaskToImage", mask=[mask, 0]) for mask in masks]
+    both = graph.add("ImageBatch", image1=[saved[0], 0], image2=[saved[1], 0])
+    saver = graph.add("SaveImage", images=[both, 0], filename_prefix="alpha")
+    cut = graph.add("UniAVGenFacePortrait", images=[joined, 0], **PORTRAIT)
+    portrait = graph.add("SaveImage", images=[cut, 0], filename_prefix="alpha_portrait")
+    outputs = server.run(graph.prompt)
+    plain, alpha = map(pixels, server.output_files({saver: outputs[saver]}))
+    assert plain.max() == 255 and (plain == alpha).all()
+    with Image.open(server.output_files({portrait: outputs[portrait]})[0]) as picture:
+        assert picture.mode == "RGBA" and picture.width == picture.height
+
+
+def test_a_hull_takes_the_mesh_where_there_is_one(server: ComfyServer, models: None, shared_data: Path) -> None:
+    five = run_mask(server, "woman", shape="hull")
+    mesh = server.models / "insightface" / "face_landmark.onnx"
+    mesh.write_text("hello", encoding="utf-8")
+    refused(
+        server, *mask_graph("woman", shape="hull", feather=1.0), "face_landmark.onnx is damaged", "download it again"
+    )
+    shutil.copyfile(shared_data / "face" / "face_landmark.onnx", mesh)
+    many = run_mask(server, "woman", shape="hull", feather=2.0)
+    assert (many * five).sum() > 0.99 * five.sum() and five.sum() < 0.4 * many.sum()
+    assert 0.75 < iou(many, run_mask(server, "woman")) < 0.99
+
+
+def test_a_hull_shows_progress_and_can_be_cancelled(server: ComfyServer, models: None, shared_data: Path) -> None:
+    shutil.copyfile(shared_data / "face" / "face_landmark.onnx", server.models / "insightface" / "face_landmark.onnx")
+    graph, picture = load("small")
+    many = graph.add("RepeatImageBatch", image=picture, amount=400)
+    graph, _ = with_mask(graph, [many, 0], shape="hull")
+    with server.events() as events:
+        prompt_id = server.queue(graph.prompt)
+        events.wait_for("progress", lambda data: data["value"] > 402)
+        server.interrupt()
+        with pytest.raises(PromptInterrupted):
+            server.result(prompt_id, timeout=30)
+        progress = events.of_type("progress")
+    assert {data["max"] for data in progress} == {1200}
+    assert max(data["value"] for data in progress) < 800, "the mesh was not at its end"
 
 
 def test_a_clip_shows_progress_and_can_be_cancelled(server: ComfyServer, models: None) -> None:
@@ -195,6 +282,9 @@ def test_portraits_are_looked_at_but_never_refused(server: ComfyServer, models: 
     )
     graph.add("PreviewAny", source=[graph.conditioning, 0])
     before = len(server.log())
-    server.run(graph.prompt)
+    with server.events() as events:
+        server.run(graph.prompt)
     faults = [line for line in server.log()[before:].splitlines() if " in reference_image" in line]
-    assert len(faults) == bool(said) and all(said in fault for fault in faults)
+    shown_faults = [text for node, text in events.texts if node == graph.conditioning]
+    assert len(faults) == len(shown_faults) == bool(said)
+    assert all(said in fault for fault in faults + shown_faults)

@@ -12,18 +12,22 @@ from typing import Any
 from websockets.sync.client import ClientConnection, connect
 
 PREVIEW_KINDS = {1, 2, 4}
-"""First four bytes (big-endian) of the binary frames that carry a picture; 3 carries text."""
+"""First four bytes (big-endian) of the binary frames that carry a picture."""
+TEXT_KIND = 3
+"""Those of frames that carry text: the length of a node's id in four bytes, the id, and what the node shows."""
 
 
 class EventRecorder:
     """The events of one websocket client so far.
 
-    `events` are the JSON messages, {"type", "data"}, in the order of arrival; `previews` counts preview pictures.
+    `events` are the JSON messages, {"type", "data"}, in the order of arrival; `previews` counts preview pictures;
+    `texts` are what nodes show on themselves, (id, text).
     """
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
         self.previews = 0
+        self.texts: list[tuple[str, str]] = []
         self._changed = threading.Condition()
 
     def record(self, connection: ClientConnection) -> None:
@@ -36,8 +40,13 @@ class EventRecorder:
     def _take(self, message: str | bytes) -> None:
         if isinstance(message, str):
             self.events.append(json.loads(message))
-        elif int.from_bytes(message[:4], "big") in PREVIEW_KINDS:
+            return
+        kind = int.from_bytes(message[:4], "big")
+        if kind in PREVIEW_KINDS:
             self.previews += 1
+        elif kind == TEXT_KIND:
+            start = 8 + int.from_bytes(message[4:8], "big")
+            self.texts.append((message[8:start].decode(), message[start:].decode()))
 
     def of_type(self, name: str) -> list[dict[str, Any]]:
         """The data of all events of this type so far, such as "progress" with its `value` and `max`."""
