@@ -20,7 +20,8 @@ from .pictures import video_parts
 logger = logging.getLogger(__name__)
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""Formats of the files that are kept; a picture from another one goes into Matroska."""
+"""Formats of the files that are kept; a picture from another one goes into Matroska if that takes it."""
+MATROSKA = ".mkv"
 
 
 def with_sound(
@@ -33,7 +34,7 @@ def with_sound(
 ) -> Input.Video:
     """Frames or a VIDEO with this sound, cut or padded with silence to the picture.
 
-    Of a whole file the picture packets are copied, not encoded again, if MP4, MOV, Matroska or WebM can hold them.
+    Of a whole file the picture packets are copied, not encoded again, if its own kind of file or Matroska holds them.
 
     Args:
         name: the picture's input.
@@ -75,13 +76,13 @@ def _file_with_sound(
     source, sample_rate = video.get_stream_source(), audio["sample_rate"]
     # The VIDEO's own duration is the container's, which an old sound can make longer than the picture.
     track = soundtrack(audio["waveform"], sample_rate, picture_seconds(source), lufs, fade)[0]
-    suffix = Path(source).suffix.lower() if isinstance(source, str) else ".mp4"
-    suffix = suffix if suffix in CONTAINERS else ".mkv"
-    if can_copy(source, CONTAINERS[suffix]):
-        path = temporary_file(suffix)
+    own = Path(source).suffix.lower() if isinstance(source, str) else ".mp4"
+    fitting = (kind for kind in (own, MATROSKA) if kind in CONTAINERS and can_copy(source, CONTAINERS[kind]))
+    suffix = next(fitting, None)
+    path = temporary_file(suffix or ".mp4")
+    if suffix:
         replace_audio(source, path, track, sample_rate)
     else:
-        logger.warning("The picture codec of %s is of a kind that cannot be copied: it is encoded as H.264.", name)
-        path = temporary_file(".mp4")
+        logger.warning("%s: no container takes a copy of this picture, so it is encoded as H.264.", name)
         write_video(path, read_frames(source), frame_count(source)[1], track, sample_rate)
     return InputImpl.VideoFromFile(str(path))

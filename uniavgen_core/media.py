@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
 
@@ -36,6 +36,8 @@ from .config import SHORT_SIDE, SIZE_MULTIPLE
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 """What can be read: a path, or an open file that can seek."""
 
+LONGEST_STILL_SECONDS = 60
+"""A frame that is shown for longer has a wrong time."""
 LONGEST_ASPECT = 2
 """The automatic size's long side is at most this many times its short side."""
 PICTURE_QUALITY = 17
@@ -252,10 +254,11 @@ def read_video(source: Source) -> tuple[Tensor, Fraction, tuple[Tensor, int] | N
         ValueError: the file is damaged, or has no picture.
     """
     with _opened(source) as container:
-        start, pictures = None, []
+        start, shown, pictures = None, None, list[Tensor]()
         for frame in _even_frames(container):
             start = (frame.time or 0.0) if start is None else start
-            pictures.append(_upright(frame))
+            pictures.append(pictures[-1] if frame is shown else _upright(frame))
+            shown = frame
         frame_rate = _average_rate(container, len(pictures))
     frames = torch.stack(pictures).float().div_(255)
     return frames, frame_rate, _sound_from(source, start or 0.0)
@@ -274,31 +277,41 @@ def read_frames(source: Source) -> Iterator[Tensor]:
 
 
 def frame_count(source: Source) -> tuple[int, Fraction]:
-    """How many frames a video shows, by its packets, and how many a second on average.
+    """How many frames `read_frames` gives, as its packets tell it, and how many a second.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or has no picture.
     """
     with _opened(source) as container:
-        count = len(_shown_packets(container, _picture_stream(container)))
-        return count, _average_rate(container, count)
+        packets = _shown_packets(container, _picture_stream(container))
+        rate = _average_rate(container, len(packets))
+        times = sorted(packet.pts * packet.time_base for packet in packets if packet.pts is not None)
+        steps = [after - before for before, after in pairwise(times)]
+        seconds = sum(step for step in steps if step <= LONGEST_STILL_SECONDS)
+        # Times that start anew lie beside each other here: then the packets are what counts.
+        return max(len(packets), round(seconds * rate) + 1), rate
 
 
 def _even_frames(container: InputContainer) -> Iterator[VideoFrame]:
-    """The frames that are shown at even times, at the picture's average rate."""
+    """The frames that are shown at even times, at the picture's average rate.
+
+    Where times go back, or on by more than LONGEST_STILL_SECONDS, the next frame follows at once.
+    """
     stream = _picture_stream(container)
     stream.thread_type = "AUTO"
     rate = _average_rate(container)
-    start, place, shown = 0.0, 0, None
+    start, place, shown = None, 0, None
     for frame in container.decode(stream):
-        if shown is None:
-            start = frame.time or 0.0
-        else:
-            due = place + 1 if frame.time is None else round((frame.time - start) * rate)
+        following = place + (shown is not None)
+        due = following if start is None or frame.time is None else round((frame.time - start) * rate)
+        if not place <= due <= place + LONGEST_STILL_SECONDS * rate:
+            due, start = following, None
+        if start is None and frame.time is not None:
+            start = frame.time - due / rate
+        if shown is not None:
             yield from repeat(shown, due - place)
-            place = max(place, due)
-        shown = frame
+        place, shown = due, frame
     if shown is not None:
         yield shown
 
@@ -311,7 +324,7 @@ def _average_rate(container: InputContainer, frames: int = 1) -> Fraction:
     """
     stream = _picture_stream(container)
     rate = stream.average_rate or stream.guessed_rate
-    if not frames or rate is None:
+    if not frames or not rate:
         raise ValueError(f"{container.name or 'The given video'}: its picture is empty.")
     return Fraction(rate)
 
@@ -512,7 +525,12 @@ def can_copy(source: Source, container_format: str) -> bool:
         ValueError: the file is damaged or has no picture.
     """
     with _opened(source) as container, av.open(io.BytesIO(), "w", format=container_format) as output:
-        return _picture_stream(container).codec_context.name in output.supported_codecs
+        picture = _picture_stream(container)
+        try:
+            _add_copy(output, picture)
+        except ValueError:
+            return False
+        return True
 
 
 def replace_audio(source: Source, target_path: str | os.PathLike[str], waveform: Tensor, sample_rate: int) -> None:
@@ -577,7 +595,8 @@ def _joined_packets(sources: Iterable[str | os.PathLike[str]], copy: VideoStream
 
 def _add_copy(output: OutputContainer, picture: VideoStream) -> VideoStream:
     try:
-        return output.add_stream_from_template(picture)
+        # Opaque: by codec, not by the decoder that was chosen, whose name an encoder need not have.
+        return output.add_stream_from_template(picture, opaque=True)
     except ValueError as error:
         kind, codec = output.format.name, picture.codec_context.name
         raise ValueError(f"A {kind} file cannot hold {codec} video. Choose .mp4, .mov or .mkv.") from error
