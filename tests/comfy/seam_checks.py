@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import sys
 import time
 import traceback
@@ -467,6 +468,71 @@ def compiled_equals_eager() -> Any:
 
 
 @check
+def a_block_compiles_as_one_graph() -> Any:
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    latent, patcher, graphs = joint(frames=2), model(), []
+    dit = patcher.model.diffusion_model
+    # The attention of a GPU. That of --cpu looks how much memory is free, which no graph can hold.
+    patcher.model_options["transformer_options"] = {
+        "optimized_attention_override": lambda usual, *args, **kwargs: attention_pytorch(*args, **kwargs)
+    }
+
+    def count(graph: Any, inputs: list) -> Callable:
+        graphs.append(graph)
+        return graph.forward
+
+    for blocks in (dit.blocks, dit.audio_blocks, dit.a2v_blocks, dit.v2a_blocks):
+        blocks[0].compile(backend=count, fullgraph=True, dynamic=False)
+    errors = assert_close(sample(patcher, latent, 1), sample(model(), latent, 1), 1e-4)
+    assert len(graphs) == 4, f"{len(graphs)} graphs of four kinds of blocks"
+    return errors
+
+
+@check
+def positive_and_negative_go_in_one_call() -> Any:
+    patcher, latent = model(), joint(frames=2)
+    calls = []
+
+    def record(args: dict) -> list[torch.Tensor]:
+        calls.append([len(conds) for conds in args["conds"]])
+        return comfy.samplers.calc_cond_batch(
+            args["model"], args["conds"], args["input"], args["sigma"], args["model_options"]
+        )
+
+    patcher.model_options["sampler_calc_cond_batch_function"] = record
+    sample(patcher, latent, 4)
+    # The negative cond is there twice, for the first steps and for the later ones.
+    assert calls == [[1, 2]] * 4, calls
+    return None
+
+
+@check
+def attention_is_the_users() -> Any:
+    """Also that each attention goes through what a node or a flag of ComfyUI puts in its place."""
+    from comfy.ldm.modules import attention
+
+    assert comfy_model.optimized_attention is attention.optimized_attention
+    latent, calls, out = joint(frames=2), [], {}
+    plain = sample(model(), latent, 2)
+    for name in ("pytorch", "split", "sub_quad"):
+        chosen = attention.REGISTERED_ATTENTION_FUNCTIONS[name]
+
+        def override(usual: Callable, *args: Any, chosen: Callable = chosen, **kwargs: Any) -> torch.Tensor:
+            calls.append(kwargs.get("transformer_options") is not None)
+            return chosen(*args, **kwargs)
+
+        patcher = model()
+        patcher.model_options["transformer_options"] = {"optimized_attention_override": override}
+        before = len(calls)
+        out[name] = assert_close(sample(patcher, latent, 2), plain, 1e-4)
+        least = 2 * (2 * SIZES.blocks * 2 - 2 * 2) + 2 * SIZES.interactions
+        assert len(calls) - before > least, f"{len(calls) - before} calls of more than {least}"
+    assert all(calls), "a call had no options"
+    return out
+
+
+@check
 def fp8_weights_run() -> Any:
     latent = joint(frames=2)
     exact = sample(model(), latent, 2)
@@ -491,6 +557,34 @@ def converted_fp8_file_runs() -> Any:
     difference = error(samples[0], sample(model(), latent, 2)[0])
     assert 1e-6 < difference < 0.08, difference
     return difference
+
+
+def quantised_file(form: str) -> Path:
+    """The model with the Linears of its video blocks in a format of ComfyUI's."""
+    from comfy import quant_ops
+
+    state = state_dict()
+    for name in [name for name in state if re.fullmatch(r"blocks\.\d+\.(self_attn|cross_attn)\.[qkvo]\.weight", name)]:
+        layout = quant_ops.QUANT_ALGOS[form]["comfy_tensor_layout"]
+        weight = quant_ops.QuantizedTensor.from_float(state.pop(name).bfloat16(), layout)
+        state |= {key: tensor.contiguous() for key, tensor in weight.state_dict(name).items()}
+        told = torch.tensor(list(json.dumps({"format": form}).encode()), dtype=torch.uint8)
+        state[name.removesuffix("weight") + "comfy_quant"] = told
+    return model_file(form, state=state)
+
+
+@check
+def files_of_comfyuis_quantised_formats_run() -> Any:
+    from comfy import quant_ops
+
+    latent, out = joint(frames=2), {}
+    exact = sample(model(), latent, 2)
+    for form in quant_ops.QUANT_ALGOS:
+        samples = sample(comfy_model.load_model(str(quantised_file(form))), latent, 2)
+        assert_kept(latent, samples)
+        out[form] = error(samples[0], exact[0])
+    assert out and all(1e-6 < difference < 0.12 for difference in out.values()), out
+    return out
 
 
 @check
