@@ -222,7 +222,8 @@ class JointDiT(nn.Module):
         if bottom or right:
             latent = functional.pad(latent, (0, right, 0, bottom, 0, 0), mode="replicate")
         tokens = self.patch_embedding(latent)
-        return tokens.flatten(2).transpose(1, 2), (tokens.shape[3], tokens.shape[4])
+        # Sums keep the layout of what they add to: without a copy here, all blocks would work on transposed tokens.
+        return tokens.flatten(2).transpose(1, 2).contiguous(), (tokens.shape[3], tokens.shape[4])
 
     def _embed_audio(self, mel: Tensor, reference: Tensor | None) -> tuple[Tensor, int]:
         """Tokens (batch, R + L, width), the reference audio first, and R."""

@@ -1,0 +1,145 @@
+"""What a sampling run does, and how often: python benchmarks/sampling.py
+
+Samples with guidance by the plain Euler loop, and prints seconds a step and which share of the time is spent outside
+the blocks and their interactions. Then it counts, for a run of each task with a tiny model, how often each part of the
+model runs: features, index plans and rotary tables are made once a run, and what a pass does not use is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from arithmetic import Workload
+from forward import TINY, Now
+from torch import Tensor, nn
+
+from uniavgen_core.backend import torch_operations
+from uniavgen_core.config import CAPTION_ROWS
+from uniavgen_core.model import plan
+from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
+from uniavgen_core.sampling.schedule import flow_sigmas
+from uniavgen_core.tasks import TASKS
+
+COUNTED_STEPS = 4
+REFERENCE_TOKENS = 20
+NEGATIVE_SYMBOLS = 10
+PARTS = {
+    "text_embedding_video": "captions",
+    "text_embedding": "speeches",
+    "patch_embedding": "passes",
+    "blocks": "video blocks",
+    "audio_blocks": "audio blocks",
+    "a2v_blocks": "A→V",
+    "v2a_blocks": "V→A",
+    "mask_head": "face masks",
+}
+PLANS = "plans"
+INSIDE = ("video blocks", "audio blocks", "A→V", "V→A", "face masks")
+
+
+class Record:
+    """How often the parts of a model ran, and the seconds that blocks and interactions took."""
+
+    def __init__(self, model: JointDiT, now: Now = time.perf_counter) -> None:
+        self.now = now
+        self.counts: Counter[str] = Counter()
+        self.seconds_inside = 0.0
+        for name, module in model.named_modules():
+            place = name.split(".")
+            if place[-1] == "mask_head" or len(place) == 1 + isinstance(getattr(model, place[0], 0), nn.ModuleList):
+                self._watch(module, PARTS.get(place[-1], PARTS.get(place[0], "")))
+
+    def _watch(self, module: nn.Module, part: str) -> None:
+        started = []
+
+        def start(*_: Any) -> None:
+            started.append(self.now())
+
+        def stop(*_: Any) -> None:
+            self.counts[part] += 1
+            self.seconds_inside += (self.now() - started.pop()) * (part in INSIDE)
+
+        module.register_forward_pre_hook(start)
+        module.register_forward_hook(stop)
+
+
+def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Callable[[], list[Tensor]]]:
+    """A model of random weights and a sampling run of a task with it, on random inputs."""
+    generator = torch.Generator().manual_seed(0)
+    sizes, task = work.sizes, TASKS[task_name]
+    model = JointDiT(sizes, torch_operations)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.03, generator=generator)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(1, *shape, generator=generator)
+
+    def condition(symbols: int) -> Condition:
+        speech = torch.randint(sizes.vocabulary_rows - 1, (1, symbols), generator=generator)
+        return Condition(noise(CAPTION_ROWS, sizes.text_width), speech)
+
+    latent = (sizes.latent_channels, work.latent_frames, work.latent_rows, work.latent_columns)
+    mel = (1, work.audio_tokens, sizes.mel_bands)
+    clip = Clip(
+        video=noise(*latent),
+        audio=noise(*mel),
+        kept=task.kept(work.latent_frames, work.audio_tokens, past_frames=2),
+        reference_image=noise(sizes.latent_channels, 1, work.latent_rows, work.latent_columns),
+        reference_audio=noise(REFERENCE_TOKENS, sizes.mel_bands) if task.reference_voice else None,
+    )
+    both = condition(work.symbols), condition(NEGATIVE_SYMBOLS)
+    return model, lambda: sample_euler(model, clip, (noise(*latent), noise(*mel)), flow_sigmas(steps), *both)
+
+
+def count(task_name: str) -> dict[str, int]:
+    """How often each part runs in a run of a task, with a tiny model."""
+    model, run = make_run(TINY, task_name, COUNTED_STEPS)
+    record = Record(model)
+    with patch.object(plan, "make_plan", wraps=plan.make_plan) as make_plan:
+        run()
+    return {PLANS: make_plan.call_count, **{part: record.counts[part] for part in PARTS.values()}}
+
+
+def measure(work: Workload, steps: int, now: Now) -> dict[str, float]:
+    """Seconds a step, everything that is done once included, and the share of them outside the blocks."""
+    model, run = make_run(work, "joint", steps)
+    record = Record(model, now)
+    start = now()
+    run()
+    seconds = now() - start
+    return {"seconds_a_step": seconds / steps, "share_outside_blocks": 1 - record.seconds_inside / seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=4, help="of the run that is timed")
+    parser.add_argument("--tiny", action="store_true", help="a tiny model and clip, to try this file")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--loaded", action="store_true", help="one thread, and the processor's work in place of time")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON on the last line")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1 if arguments.loaded else arguments.threads)
+    now = time.process_time if arguments.loaded else time.perf_counter
+    times = measure(TINY if arguments.tiny else Workload(), arguments.steps, now)
+    print(
+        f"{times['seconds_a_step']:.2f} seconds a step, {times['share_outside_blocks']:.1%} of them outside the blocks"
+    )
+    counts = {task_name: count(task_name) for task_name in TASKS}
+    print(f"\nin {COUNTED_STEPS} steps of two passes, {TINY.sizes.blocks} blocks:")
+    print("task             " + "  ".join((PLANS, *PARTS.values())))
+    for task_name, parts in counts.items():
+        print(f"{task_name:15s}  " + "  ".join(f"{parts[part]:{len(part)}d}" for part in (PLANS, *PARTS.values())))
+    if arguments.json:
+        print(json.dumps({**times, "steps": COUNTED_STEPS, "blocks": TINY.sizes.blocks, "counts": counts}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""The benchmarks of speed and memory run, and count rightly."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from arithmetic import Workload, operations_by_part
+from memory import LiveBytes
+from torch.utils.flop_counter import FlopCounterMode
+
+from uniavgen_core.backend import torch_operations
+from uniavgen_core.config import CAPTION_ROWS
+from uniavgen_core.model.joint_dit import JointDiT
+
+BENCHMARKS = Path(__file__).absolute().parent.parent / "benchmarks"
+BATCH = 2
+
+
+def figures(name: str, *flags: str) -> dict[str, Any]:
+    command = [sys.executable, str(BENCHMARKS / name), *flags, "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    last: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return last
+
+
+def test_counted_operations_are_those_that_a_pass_does() -> None:
+    work = Workload(latent_frames=5, batch=BATCH)
+    counted = sum(operations_by_part(work).values())
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        sizes = work.sizes
+        model = JointDiT(sizes, torch_operations)
+        latent = torch.empty(BATCH, sizes.latent_channels, work.latent_frames, work.latent_rows, work.latent_columns)
+        mel = torch.empty(BATCH, 1, work.audio_tokens, sizes.mel_bands)
+        caption = model.encode_caption(torch.empty(BATCH, CAPTION_ROWS, sizes.text_width))
+        speech = model.encode_speech(torch.zeros(BATCH, work.symbols, dtype=torch.long), torch.float32)
+        model([latent, mel], torch.empty(BATCH), caption, speech, latent[:, :, :1])
+    # Groups of the voice's contexts are padded, and the last frame is projected twice.
+    assert counted <= counter.get_total_flops() < 1.03 * counted
+
+
+def test_the_measured_pass_takes_258_gigaflop() -> None:
+    assert sum(operations_by_part(Workload()).values()) / 1e9 == pytest.approx(258, abs=0.5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+def test_forward_pass_is_measured() -> None:
+    row = figures("forward.py", "--tiny", "--loaded", "--passes", "1")
+    assert row["flops"] > 1e8 and row["seconds"] > 0 and row["extra_memory_bytes"] > 0
+    assert row["share_of_matmul_rate"] == pytest.approx(row["flops"] / row["seconds"] / row["matmul_rate"])
+
+
+def test_a_run_does_once_what_it_can_and_skips_what_is_off() -> None:
+    """Four steps of three blocks, one of which the negative pass leaves out; its first two steps are unimodal."""
+    run = figures("sampling.py", "--tiny", "--steps", "1", "--threads", "1")
+    assert 0 < run["share_outside_blocks"] < 1
+    once = {"plans": 2, "captions": 2, "speeches": 2, "passes": 8, "video blocks": 20, "audio blocks": 20}
+    joint = once | {"A→V": 12, "V→A": 12, "face masks": 12}
+    assert run["counts"] == {
+        "joint": joint,
+        "reference_voice": joint | {"V→A": 4},
+        "continuation": joint,
+        "dubbing": joint | {"A→V": 0},
+        "audio_driven": joint | {"V→A": 0},
+    }
+
+
+def test_full_size_fits_beside_its_weights() -> None:
+    row = figures("memory.py", "--blocks", "2")
+    peak = max(row["peak_bytes"].values())
+    assert 5e8 < peak < 3e9
+    assert peak < row["reserved_bytes"] < 2 * peak
+
+
+def test_living_bytes_are_counted() -> None:
+    given = torch.empty(100, device="meta")
+    with LiveBytes([given]) as counter:
+        doubled = given * 2
+        view = doubled[:50] + given[:50]
+        del doubled
+        given.add_(view.sum())
+    assert counter.peaks == {"": 4 * (100 + 50)}
+    assert counter.live == 4 * 50
