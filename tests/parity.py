@@ -192,9 +192,7 @@ def compare(path: Path) -> Iterator[Result]:
     yield from compare_windows(reference)
     if "speech_features" in reference.tensors:
         features = reference.model.encode_speech(reference.tensors["speech"], torch.float32)[0]
-        yield Result(
-            "speech_features", relative_error(features, reference.tensors["speech_features"]), FORWARD_LIMIT
-        )
+        yield Result("speech_features", relative_error(features, reference.tensors["speech_features"]), FORWARD_LIMIT)
     for name, case in reference.forward_cases().items():
         yield from compare_forward(reference, name, case)
     for name, case in reference.trajectories().items():

@@ -240,9 +240,7 @@ def check_names(found: Collection[str], expected: Collection[str], source: str =
         logger.warning("%s holds %d tensors that are not used: %s", source, len(unknown), name_list(unknown))
 
 
-def check_shapes(
-    found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str = "The file"
-) -> None:
+def check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str = "The file") -> None:
     """Compare the shapes that a file's tensors have with those that the model wants; packed weights are passed over.
 
     Raises:

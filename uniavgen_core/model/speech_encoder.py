@@ -67,9 +67,7 @@ class SpeechEncoder(nn.Module):
         super().__init__()
         place = {"device": device, "dtype": dtype}
         self.text_embed = operations.Embedding(sizes.vocabulary_rows, sizes.speech_width, **place)
-        self.text_blocks = nn.ModuleList(
-            ConvNeXtBlock(sizes, operations, **place) for _ in range(sizes.speech_blocks)
-        )
+        self.text_blocks = nn.ModuleList(ConvNeXtBlock(sizes, operations, **place) for _ in range(sizes.speech_blocks))
 
     def forward(self, symbols: Tensor, dtype: torch.dtype) -> Tensor:
         rows = functional.pad(symbols, (0, max(0, MIN_SYMBOLS - symbols.shape[1])), value=-1) + 1

@@ -116,9 +116,7 @@ def apply_variant(model: JointDiT, interaction: str = ASYMMETRIC, face_mask: str
     audio_to_video, video_to_audio = INTERACTIONS[interaction]
     for layer in range(model.sizes.interactions):
         to_video = _as(audio_to_video, model.a2v_blocks[layer], model.sizes, model.operations)
-        to_video.mask_head = _as(
-            FACE_MASKS[face_mask], to_video.mask_head, model.sizes.video_width, model.operations
-        )
+        to_video.mask_head = _as(FACE_MASKS[face_mask], to_video.mask_head, model.sizes.video_width, model.operations)
         model.a2v_blocks[layer] = to_video
         model.v2a_blocks[layer] = _as(video_to_audio, model.v2a_blocks[layer], model.sizes, model.operations)
 
