@@ -16,6 +16,8 @@ FULL_SIZES = ModelSizes(
 )
 """The released model's."""
 EMBEDDINGS = "embeddings and heads"
+BRANCHES = {"blocks": "video", "audio_blocks": "audio", "a2v_blocks": "A→V", "v2a_blocks": "V→A"}
+"""What the model's lists of blocks and interactions are called in the tables."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from arithmetic import EMBEDDINGS, Workload, operations_by_part
+from arithmetic import BRANCHES, EMBEDDINGS, Workload, operations_by_part
 from long_form_memory import RETURN_AT_ONCE, peak_bytes
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,7 +37,6 @@ MATMUL = (2464, 768, 2048)
 MATMULS_A_PASS = 8
 TINY = Workload(ModelSizes(3, 256, 256, 128, 128, 64, speech_width=32, speech_ffn_width=64), 3, 4, 4, symbols=12)
 """For tests."""
-BRANCHES = {"blocks": "video", "audio_blocks": "audio", "a2v_blocks": "A→V", "v2a_blocks": "V→A"}
 NORMS, ROTARY, ACTIVATIONS, REST = "norms", "rotary embedding", "activations", "all else"
 KIBIBYTE = 1024
 Now = Callable[[], float]
@@ -114,13 +113,19 @@ def timed_operations(clock: Clock) -> type:
     return Timed
 
 
+def random_model(sizes: ModelSizes, operations: type, generator: torch.Generator) -> JointDiT:
+    """A model of random weights."""
+    model = JointDiT(sizes, operations)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.03, generator=generator)
+    return model
+
+
 def make_pass(work: Workload, operations: type = torch_operations) -> tuple[JointDiT, Callable[[], Any]]:
     """A model of random weights and its forward pass on random inputs, caption and speech encoded in it."""
     generator = torch.Generator().manual_seed(0)
     sizes = work.sizes
-    model = JointDiT(sizes, operations)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.03, generator=generator)
+    model = random_model(sizes, operations, generator)
 
     def noise(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator)
@@ -230,20 +235,30 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
         )
 
 
+def add_clock_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of `chosen_clock`."""
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--loaded", action="store_true", help="one thread, and the processor's work in place of time")
+
+
+def chosen_clock(arguments: argparse.Namespace) -> Now:
+    """What is timed by; from now on, torch has as many threads as is said."""
+    torch.set_num_threads(1 if arguments.loaded else arguments.threads)
+    return time.process_time if arguments.loaded else time.perf_counter
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="short clips only, one at once")
     parser.add_argument("--tiny", action="store_true", help="a tiny model and clip, to try this file")
     parser.add_argument("--passes", type=int, default=5, help="that are timed")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--loaded", action="store_true", help="one thread, and the processor's work in place of time")
+    add_clock_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the figures of 21 latent frames as JSON, last")
     parser.add_argument("--only", choices=["time", "parts", "memory"], help="one figure of one clip, in this process")
     parser.add_argument("--latent-frames", type=int, help="of that clip")
     parser.add_argument("--batch", type=int, default=1, help="of that clip")
     arguments = parser.parse_args()
-    torch.set_num_threads(1 if arguments.loaded else arguments.threads)
-    now = time.process_time if arguments.loaded else time.perf_counter
+    now = chosen_clock(arguments)
     base = vars(TINY if arguments.tiny else Workload())
     if arguments.only:
         work = Workload(**base | {"latent_frames": arguments.latent_frames, "batch": arguments.batch})

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from arithmetic import FULL_SIZES, Workload
+from arithmetic import BRANCHES, FULL_SIZES, Workload
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -34,7 +34,6 @@ FACTOR_WIDTH = 2222
 """memory_usage_factor is the video branch's width over this."""
 OUTSIDE = "embeddings and sums"
 LAYERS = {"self_attn": "attention", "cross_attn": "attention", "ffn": "FFN"}
-BRANCHES = {"blocks": "video", "audio_blocks": "audio", "a2v_blocks": "A→V", "v2a_blocks": "V→A"}
 
 
 class fused_operations(torch_operations):  # noqa: N801 - a namespace, named as its base

@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import torch
 from arithmetic import Workload
-from forward import TINY, Now
+from forward import TINY, Now, add_clock_arguments, chosen_clock, random_model
 from torch import Tensor, nn
 
 from uniavgen_core.backend import torch_operations
@@ -75,9 +75,7 @@ def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Call
     """A model of random weights and a sampling run of a task with it, on random inputs."""
     generator = torch.Generator().manual_seed(0)
     sizes, task = work.sizes, TASKS[task_name]
-    model = JointDiT(sizes, torch_operations)
-    for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.03, generator=generator)
+    model = random_model(sizes, torch_operations, generator)
 
     def noise(*shape: int) -> Tensor:
         return torch.randn(1, *shape, generator=generator)
@@ -122,12 +120,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4, help="of the run that is timed")
     parser.add_argument("--tiny", action="store_true", help="a tiny model and clip, to try this file")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--loaded", action="store_true", help="one thread, and the processor's work in place of time")
+    add_clock_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print all figures as JSON on the last line")
     arguments = parser.parse_args()
-    torch.set_num_threads(1 if arguments.loaded else arguments.threads)
-    now = time.process_time if arguments.loaded else time.perf_counter
+    now = chosen_clock(arguments)
     times = measure(TINY if arguments.tiny else Workload(), arguments.steps, now)
     print(
         f"{times['seconds_a_step']:.2f} seconds a step, {times['share_outside_blocks']:.1%} of them outside the blocks"
