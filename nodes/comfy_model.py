@@ -124,6 +124,8 @@ class ComfyJointDiT(JointDiT):
     ) -> list[Tensor]:
         wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
         executor = WrapperExecutor.new_class_executor(self._forward, self, wrappers)
+        # EasyCache adds to its input in place; in float32 that would be the latent that is being sampled.
+        x = [part.clone() for part in x] if wrappers else x
         return executor.execute(x, timestep, context, transformer_options, **conds)
 
     def _forward(

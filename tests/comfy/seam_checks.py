@@ -78,9 +78,10 @@ SIZES = ModelSizes(
     speech_width=64, speech_ffn_width=96,
 )  # fmt: skip
 SPEECH = "Hello"
+GUIDED = Guidance()
 GUIDANCE = {
     "video_scale": 3.0, "audio_scale": 2.0, "guided_part": 0.5, "skip_block": {"skip_block": "auto"},
-    "audio_to_video": "auto", "video_to_audio": "auto",
+    "audio_to_video": "auto", "video_to_audio": "auto", "guidance_end": 1.0,
 }  # fmt: skip
 CHECKS: dict[str, Callable[[], Any]] = {}
 
@@ -136,7 +137,7 @@ def voice() -> dict:
 
 def sample(patcher: Any, latent: dict, steps: int = 4, seed: int = 7, conds=None, **changes: Any) -> list[torch.Tensor]:
     positive, negative = conds or conditions(latent)
-    settings = {"shift": 5.0, "sampler_name": "euler", **GUIDANCE, **changes}
+    settings = {"shift": 5.0, "schedule": "auto", "sampler_name": "euler", **GUIDANCE, **changes}
     out = Sampler.execute(patcher, positive, negative, latent, seed, steps, **settings)
     return out[0]["samples"].unbind()
 
@@ -158,7 +159,9 @@ def assert_kept(latent: dict, samples: list[torch.Tensor]) -> None:
         assert torch.isfinite(result).all(), "not finite"
 
 
-def core_run(latent: dict, conds: tuple[list, list], steps: int, seed: int = 7) -> list[torch.Tensor]:
+def core_run(
+    latent: dict, conds: tuple[list, list], steps: int, seed: int = 7, guidance: Guidance = GUIDED
+) -> list[torch.Tensor]:
     """The core's own loop on ComfyUI's noise, in the units of the LATENT."""
     dit = JointDiT(SIZES, torch_operations)
     dit.load_state_dict(state_dict())
@@ -182,7 +185,7 @@ def core_run(latent: dict, conds: tuple[list, list], steps: int, seed: int = 7) 
         Condition(cond[0][0].expand(video.shape[0], -1, -1), cond[0][1][comfy_model.SPEECH].expand(video.shape[0], -1))
         for cond in conds
     ]
-    samples = clip.put_back(*sample_euler(dit, clip, tuple(noise), flow_sigmas(steps), *told, Guidance()))
+    samples = clip.put_back(*sample_euler(dit, clip, tuple(noise), flow_sigmas(steps), *told, guidance))
     return [loaded.latent_format.process_out(samples[0]), comfy_model.denormalise_mel(samples[1])]
 
 
@@ -227,7 +230,7 @@ def guider_equals_sampler() -> Any:
     positive, negative = conditions(latent)
     guider = Guider.execute(patcher, positive, negative, **GUIDANCE)[0]
     sampler = comfy.samplers.sampler_object("euler")
-    sigmas = Scheduler.execute(4, 5.0)[0]
+    sigmas = Scheduler.execute(4, 5.0, "released")[0]
     out = SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, sampler, sigmas, latent)
     assert_kept(latent, out[0]["samples"].unbind())
     return assert_close(out[0]["samples"].unbind(), sample(patcher, latent), 0.0)
@@ -315,6 +318,49 @@ def guided_steps_are_the_first_half() -> Any:
             assert len(seen) == 2 * ran, f"{scheduler}, {steps} steps: {len(seen)} forwards in {ran} steps"
             assert off == ran // 2, f"{scheduler}, {steps} steps: {off} guided"
             assert seen.count((True, True, -1)) == ran and seen.count((True, True, 1)) == ran - off, seen
+    return None
+
+
+@check
+def guidance_ends_where_it_is_told() -> Any:
+    latent = joint(frames=2)
+    conds = conditions(latent)
+    ended = Guidance(guidance_end=0.5)
+    close = assert_close(sample(model(), latent, 5, guidance_end=0.5), core_run(latent, conds, 5, guidance=ended), 1e-3)
+    patcher, seen = model(), []
+
+    def record(apply_model: Callable, args: dict) -> torch.Tensor:
+        seen.append(args["c"]["switches"].skip_block)
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patcher.set_model_unet_function_wrapper(record)
+    sampling = patcher.get_model_object("model_sampling")
+    for steps, end, negatives in ((6, 0.0, 0), (6, 0.5, 3), (1, 0.5, 0), (5, 0.9, 4), (6, 1.0, 6)):
+        for sampler in ("euler", "dpmpp_2m", "lcm"):
+            seen.clear()
+            sample(patcher, latent, steps, sampler_name=sampler, guidance_end=end)
+            assert seen.count(1) == negatives and seen.count(-1) == steps, (sampler, steps, end, seen)
+    seen.clear()
+    guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "guidance_end": 0.5})[0]
+    heun = comfy.samplers.sampler_object("heun")
+    sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", 4)
+    SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, heun, sigmas, latent)
+    # Two evaluations a step but for the last; the second of the last guided step is at the next step's noise level.
+    assert seen.count(1) == 3 and seen.count(-1) == 7, seen
+    return close
+
+
+@check
+def few_steps_of_a_multistep_solver_get_its_schedule() -> Any:
+    patcher, latent = model(), joint(frames=2)
+
+    def schedule(name: str) -> list[torch.Tensor]:
+        return sample(patcher, latent, 4, sampler_name="dpmpp_2m", schedule=name)
+
+    auto, simple, released = map(schedule, ("auto", "simple", "released"))
+    assert all(map(torch.equal, auto, simple)) and not torch.equal(auto[0], released[0])
+    euler = [sample(patcher, latent, 4, schedule=name) for name in ("auto", "released")]
+    assert all(map(torch.equal, *euler))
     return None
 
 
@@ -444,9 +490,14 @@ def a_wan_lora_changes_the_weights() -> Any:
 def easycache_skips_steps() -> Any:
     patcher, latent = model(), joint()
     forwards = []
-    patcher.set_model_unet_function_wrapper(
-        lambda apply_model, args: apply_model(args["input"], args["timestep"], **args["c"])
-    )
+
+    def watch(apply_model: Callable, args: dict) -> torch.Tensor:
+        before = args["input"].clone()
+        output = apply_model(args["input"], args["timestep"], **args["c"])
+        assert torch.equal(args["input"], before), "a skipped step changed the latent itself"
+        return output
+
+    patcher.set_model_unet_function_wrapper(watch)
     inner = patcher.model.diffusion_model._forward
 
     def counted(*args: Any, **kwargs: Any) -> Any:
