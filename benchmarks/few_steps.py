@@ -3,9 +3,9 @@
 Makes clips of the small model's test part anew with ComfyUI's samplers, in joint generation, and measures them by
 guidance, sampler, schedule and steps. That Python also needs the pack's extras `training` and `evaluation`.
 
-Guidance is `full` (a negative pass at every step), `half` (at the first half of the steps, as two samplers behind
-SplitSigmas do it), `sound` (a scale of 1 for the picture) or `off` (scales of 1, no negative pass). The schedule is
-`uniavgen`, the released model's, or one of ComfyUI's.
+Guidance is `full` (a negative pass at every step), `half` (at the first half of the steps), `sound` (a scale of 1 for
+the picture) or `off` (no negative pass). The schedule is `released`, the released model's, or one of ComfyUI's. `cache`
+is the threshold of EasyCache, 0 without it. Passes are counted as they run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ PACK = Path(__file__).absolute().parent.parent
 STEPS = (50, 25, 12, 8, 4)
 SAMPLERS = ("euler", "dpmpp_2m", "uni_pc", "res_multistep", "lcm")
 GUIDANCE = ("full", "half", "sound", "off")
-SETTINGS = ("guidance", "sampler", "schedule", "shift", "steps")
-COLUMNS = ("lip_sync", "word_error_rate", "timbre", "emotion", "identity", "detail", "seconds")
+SETTINGS = ("guidance", "sampler", "schedule", "shift", "steps", "cache")
+COLUMNS = (
+    "passes", "lip_sync", "word_error_rate", "timbre", "emotion", "identity", "detail", "seconds",
+)  # fmt: skip
 AUTOMATIC = {"audio_to_video": "auto", "video_to_audio": "auto"}
 
 
@@ -58,9 +60,14 @@ class Clips:
 
         self.bundle = load_tiny()
         self.model = host_model(self.bundle.model)
+        self.passes = 0
+        self.model.model.diffusion_model.blocks[0].register_forward_hook(self._count)
         self.ears, voice = Ears(), Synthesiser()
         self.clips = [make_clip(seed, voice) for seed in SPLITS["test"][::2][:count]]
         self.inputs = [self._inputs(clip) for clip in self.clips]
+
+    def _count(self, *call: Any) -> None:
+        self.passes += 1
 
     def _inputs(self, clip: Any) -> tuple[dict, list, list]:
         """The LATENT of a clip that is to be made anew from its portrait, and its conditioning."""
@@ -90,38 +97,33 @@ class Clips:
         """Noise levels (steps + 1)."""
         import comfy.samplers
         from comfy_extras.nodes_model_advanced import ModelSamplingSD3
-        from pack.uniavgen_core.sampling.schedule import flow_sigmas
+        from pack.uniavgen_core.sampling.schedule import RELEASED, flow_sigmas
 
-        if schedule == "uniavgen":
+        if schedule == RELEASED:
             return flow_sigmas(steps, shift)
         shifted = ModelSamplingSD3().patch(self.model, shift)[0]
         return comfy.samplers.calculate_sigmas(shifted.get_model_object("model_sampling"), schedule, steps)
 
-    def sample(self, place: int, sampler: str, sigmas: Any, guidance: str) -> list[Any]:
+    def sample(self, place: int, sampler: str, sigmas: Any, guidance: str, cache: float) -> list[Any]:
         """Both streams of a clip, as the nodes give them."""
         import comfy.samplers
-        from comfy_extras.nodes_custom_sampler import DisableNoise, Noise_RandomNoise, SamplerCustomAdvanced
+        from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 
-        latent, steps = self.inputs[place][0], len(sigmas) - 1
-        first = {"full": steps, "half": steps // 2, "sound": steps, "off": 0}[guidance]
-        noise: Any = Noise_RandomNoise(self.clips[place].seed)
-        for form, part in ((guidance, sigmas[: first + 1]), ("off", sigmas[first:])):
-            if len(part) > 1:
-                solver = comfy.samplers.sampler_object(sampler)
-                guider = self._guider(place, form, sigmas)
-                latent = SamplerCustomAdvanced.execute(noise, guider, solver, part, latent)[0]
-                noise = DisableNoise.execute()[0]
-        return latent["samples"].unbind()
+        noise, solver = Noise_RandomNoise(self.clips[place].seed), comfy.samplers.sampler_object(sampler)
+        guider, latent = self._guider(place, guidance, cache), self.inputs[place][0]
+        return SamplerCustomAdvanced.execute(noise, guider, solver, sigmas, latent)[0]["samples"].unbind()
 
-    def _guider(self, place: int, form: str, sigmas: Any) -> Any:
+    def _guider(self, place: int, form: str, cache: float) -> Any:
+        from comfy_extras.nodes_easycache import EasyCacheNode
         from pack.nodes.sampling import Guider
         from pack.uniavgen_core.tiny.sampling import GUIDANCE
 
+        model = EasyCacheNode.execute(self.model, cache, 0.15, 0.95, False)[0] if cache else self.model
         return Guider.execute(
-            self.model, *self.inputs[place][1:], full_sigmas=sigmas,
-            video_scale=1.0 if form in ("sound", "off") else GUIDANCE.video_scale,
-            audio_scale=1.0 if form == "off" else GUIDANCE.audio_scale,
+            model, *self.inputs[place][1:],
+            video_scale=1.0 if form == "sound" else GUIDANCE.video_scale, audio_scale=GUIDANCE.audio_scale,
             guided_part=GUIDANCE.guided_part, skip_block={"skip_block": "none"}, **AUTOMATIC,
+            guidance_end={"half": 0.5, "off": 0.0}.get(form, 1.0),
         )[0]  # fmt: skip
 
     def measure(self, place: int, streams: Sequence[Any]) -> dict[str, Any]:
@@ -148,21 +150,22 @@ class Clips:
         ceiling = fmean(lip_sync(mouth, sound) for mouth, sound in zip(mouths, sounds, strict=True))
         return shuffled_lip_sync(mouths, sounds), ceiling
 
-    def row(self, guidance: str, sampler: str, schedule: str, shift: float, steps: int) -> dict[str, Any]:
+    def row(self, guidance: str, sampler: str, schedule: str, shift: float, steps: int, cache: float) -> dict[str, Any]:
         """All clips sampled in one way."""
         from pack.uniavgen_core.evaluation.report import summarise
 
         sigmas = self.sigmas(schedule, steps, shift)
-        measured, seconds = [], 0.0
+        measured, seconds, self.passes = [], 0.0, 0
         for place in range(len(self.clips)):
             start = time.perf_counter()
-            streams = self.sample(place, sampler, sigmas, guidance)
+            streams = self.sample(place, sampler, sigmas, guidance, cache)
             seconds += time.perf_counter() - start
             measured.append(self.measure(place, streams))
         row = summarise(measured, *self.scale())
-        row |= {"detail": fmean(clip["detail"] for clip in measured), "seconds": seconds / len(self.clips)}
-        told = {"guidance": guidance, "sampler": sampler, "schedule": schedule, "shift": shift, "steps": steps}
-        return told | {key: row[key] for key in COLUMNS}
+        row["detail"] = fmean(clip["detail"] for clip in measured)
+        row |= {"passes": self.passes / len(self.clips), "seconds": seconds / len(self.clips)}
+        told = (guidance, sampler, schedule, shift, steps, cache)
+        return dict(zip(SETTINGS, told, strict=True)) | {key: row[key] for key in COLUMNS}
 
 
 def detail(frames: Any) -> float:
@@ -188,7 +191,8 @@ def main() -> None:
     parser.add_argument("--samplers", nargs="*", default=SAMPLERS)
     parser.add_argument("--guidance", nargs="*", default=GUIDANCE, choices=GUIDANCE)
     parser.add_argument("--shift", type=float, nargs="*", default=(2.0,), help="of the noise schedule")
-    parser.add_argument("--schedules", nargs="*", default=("uniavgen", "simple"))
+    parser.add_argument("--schedules", nargs="*", default=("released", "simple"))
+    parser.add_argument("--cache", type=float, nargs="*", default=(0.0,), help="thresholds of EasyCache")
     parser.add_argument("--json", action="store_true", help="print all rows as JSON on the last line")
     arguments = parser.parse_args()
     if importlib.util.find_spec("comfy") is None:
@@ -209,7 +213,9 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     print("| " + " | ".join((*SETTINGS, *COLUMNS)) + " |")
     print("|" + "---|" * len((*SETTINGS, *COLUMNS)))
-    every = product(arguments.guidance, arguments.samplers, arguments.schedules, arguments.shift, arguments.steps)
+    every = product(
+        arguments.guidance, arguments.samplers, arguments.schedules, arguments.shift, arguments.steps, arguments.cache
+    )
     with torch.inference_mode():
         clips = Clips(arguments.clips)
         for settings in every:

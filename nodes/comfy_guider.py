@@ -15,8 +15,7 @@ import latent_preview
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
-from ..uniavgen_core.sampling.guidance import Guidance, guide, guided_sigma, resolve_skip_block
-from ..uniavgen_core.sampling.schedule import flow_sigmas
+from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
 from .comfy_face import guide_faces
 from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, SPEECH, VIDEO_TO_AUDIO, sizes_of
 from .fingerprint import fingerprint
@@ -25,7 +24,7 @@ SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
 REPLACED = ("cross_attn", SPEECH)
 """What a script says in the place of the positive conditioning."""
-RUNNING = ("conds", "inner_model", "loaded_models", "shapes")
+RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
 """What a guider holds while it samples."""
 SEEDS = 2**64
 CFGFunction = Callable[[dict[str, Any]], Tensor]
@@ -42,20 +41,17 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         self.full_sigmas = full_sigmas
         self.set_cfg(guidance.video_scale)
 
-    @property
-    def scales(self) -> tuple[float, float]:
-        return self.guidance.video_scale, self.guidance.audio_scale
-
     def inner_sample(
         self, noise: Tensor, latent_image: Tensor, device: Any, sampler: Any, sigmas: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
         self.shapes = kwargs["latent_shapes"]
+        self.end_sigma = self._end_sigma(sigmas)
         self.conds = dict(self.conds, negative=self._windowed(self.conds["negative"], sigmas))
         return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
 
     def _windowed(self, negative: list[dict[str, Any]], sigmas: Tensor) -> list[dict[str, Any]]:
         """Each negative cond twice: unimodal in the guided steps, as it is in the later ones."""
-        edge = self._edge(sigmas)
+        edge = self._sigma_after(self.guidance.guided_part, sigmas)
         if edge is None:
             return negative
         unimodal = {AUDIO_TO_VIDEO: False, VIDEO_TO_AUDIO: False}
@@ -64,13 +60,20 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
             *(self._bounded(cond, math.nextafter(edge, 0), 0.0) for cond in negative),
         ]
 
-    def _edge(self, sigmas: Tensor) -> float | None:
-        """The noise level where the guided steps end, from the full schedule where it is known."""
+    def _sigma_after(self, part: float, sigmas: Tensor) -> float | None:
+        """The noise level where a part of the steps ends, from the full schedule where it is known."""
         sampling = self.inner_model.model_sampling
         if self.full_sigmas is None and (sigmas[0] < sampling.sigma_max or sigmas[-1] > 0):
-            return float(sampling.percent_to_sigma(self.guidance.guided_part)) if self.guidance.guided_part else None
+            return float(sampling.percent_to_sigma(part)) if part else None
         full = sigmas if self.full_sigmas is None else self.full_sigmas
-        return guided_sigma(full.tolist(), self.guidance.guided_part)
+        return sigma_after(full.tolist(), part)
+
+    def _end_sigma(self, sigmas: Tensor) -> float:
+        """The noise level below which there is no guidance."""
+        if self.guidance.guidance_end >= 1:
+            return 0.0
+        end = self._sigma_after(self.guidance.guidance_end, sigmas)
+        return math.inf if end is None else end
 
     def _bounded(self, cond: dict[str, Any], start: float, end: float) -> dict[str, Any]:
         """The cond between two noise levels, and within the part of the schedule that a user gave it."""
@@ -88,22 +91,30 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None
     ) -> Tensor:
         model_options = model_options or {}
-        options = dict(model_options, sampler_cfg_function=self._per_stream(model_options.get("sampler_cfg_function")))
-        if any(not math.isclose(scale, 1.0) for scale in self.scales):
+        scales = self._scales(timestep)
+        guide_streams = self._per_stream(scales, model_options.get("sampler_cfg_function"))
+        options = dict(model_options, sampler_cfg_function=guide_streams)
+        if any(not math.isclose(scale, 1.0) for scale in scales):
             options["disable_cfg1_optimization"] = True
         return comfy.samplers.sampling_function(
-            self.inner_model, x, timestep, self.conds["negative"], self.conds["positive"], self.cfg,
+            self.inner_model, x, timestep, self.conds["negative"], self.conds["positive"], scales[0],
             model_options=options, seed=seed,
         )  # fmt: skip
 
-    def _per_stream(self, user_function: CFGFunction | None) -> CFGFunction:
+    def _scales(self, timestep: Tensor) -> tuple[float, float]:
+        """Scales of both streams at a noise level; ComfyUI runs no negative pass where both are 1."""
+        if timestep[0] < self.end_sigma:
+            return 1.0, 1.0
+        return self.guidance.video_scale, self.guidance.audio_scale
+
+    def _per_stream(self, scales: tuple[float, float], user_function: CFGFunction | None) -> CFGFunction:
         """A CFG function that guides each stream by its own scale, through the user's function where there is one."""
         keys = ("cond", "uncond", "input", "cond_denoised", "uncond_denoised")
 
         def guide_streams(args: dict[str, Any]) -> Tensor:
             parts = {key: comfy.utils.unpack_latents(args[key], self.shapes) for key in keys}
             guided = []
-            for stream, scale in enumerate(self.scales):
+            for stream, scale in enumerate(scales):
                 own = dict(args, cond_scale=scale, **{key: parts[key][stream] for key in keys})
                 guided.append(user_function(own) if user_function else guide(own["cond"], own["uncond"], scale))
             return comfy.utils.pack_latents(guided)[0]
@@ -133,10 +144,9 @@ def make_guider(
     return guider
 
 
-def sample(guider: ModalityAwareGuider, seed: int, sampler_name: str, steps: int, shift: float, latent: dict) -> dict:
+def sample(guider: ModalityAwareGuider, seed: int, sampler_name: str, sigmas: Tensor, latent: dict) -> dict:
     """One sampling run, as SamplerCustomAdvanced does it."""
     sampler = comfy.samplers.sampler_object(sampler_name)
-    sigmas = flow_sigmas(steps, shift)
     return SamplerCustomAdvanced.execute(Noise_RandomNoise(seed), guider, sampler, sigmas, latent)[0]
 
 

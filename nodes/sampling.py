@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, Guidance
-from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, flow_sigmas
+from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, RELEASED, SCHEDULES, SIMPLE, flow_sigmas
 from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample
 from .options import chosen
 
+RELEASED_SAMPLER = "euler"
+AUTO = "auto"
+"""The released schedule for the released solver, and one that suits all others."""
 
-def schedule_inputs() -> list[io.Input]:
+
+def schedule_inputs(schedules: Sequence[str], tooltip: str) -> list[io.Input]:
     return [
         io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000),
         io.Float.Input(
@@ -25,6 +30,7 @@ def schedule_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Moves the steps towards the noisy part. The released model uses 5.",
         ),
+        io.Combo.Input("schedule", options=list(schedules), advanced=True, tooltip=tooltip),
     ]
 
 
@@ -69,6 +75,16 @@ def guidance_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Whether the sound sees the picture. auto: as the task wants.",
         ),
+        io.Float.Input(
+            "guidance_end",
+            default=default.guidance_end,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Part of the steps, from the first, that are guided at all. The later ones take one pass in place "
+            "of two.",
+        ),
     ]
 
 
@@ -79,7 +95,8 @@ def _guider(
     skip_block = chosen("skip_block", settings.get("skip_block"))
     choice = skip_block["skip_block"]
     block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
-    guidance = Guidance(settings["video_scale"], settings["audio_scale"], settings["guided_part"], block)
+    names = ("video_scale", "audio_scale", "guided_part", "guidance_end")
+    guidance = Guidance(**{name: settings[name] for name in names}, skip_block=block)
     directions = settings["audio_to_video"], settings["video_to_audio"]
     return make_guider(model, positive, negative, guidance, *directions, full_sigmas)
 
@@ -91,15 +108,18 @@ class Scheduler(io.ComfyNode):
             node_id="UniAVGenScheduler",
             display_name="UniAVGen Scheduler",
             category="model/sampling",
-            description="The noise schedule of the released model.",
+            description="The noise schedule of the released model, or one for few steps and other solvers.",
             search_aliases=["uniavgen sigmas"],
-            inputs=schedule_inputs(),
+            inputs=schedule_inputs(
+                SCHEDULES,
+                "released: for Euler. simple: evenly down to 0, which multistep solvers (dpmpp_2m, uni_pc) need.",
+            ),
             outputs=[io.Sigmas.Output()],
         )
 
     @classmethod
-    def execute(cls, steps: int, shift: float) -> io.NodeOutput:
-        return io.NodeOutput(flow_sigmas(steps, shift))
+    def execute(cls, steps: int, shift: float, schedule: str) -> io.NodeOutput:
+        return io.NodeOutput(flow_sigmas(steps, shift, schedule))
 
 
 class Guider(io.ComfyNode):
@@ -119,8 +139,8 @@ class Guider(io.ComfyNode):
                 io.Sigmas.Input(
                     "full_sigmas",
                     optional=True,
-                    tooltip="The whole schedule, where the sampler gets only a part of it: the guided part is counted "
-                    "in its steps.",
+                    tooltip="The whole schedule, where the sampler gets only a part of it: guided_part and "
+                    "guidance_end are counted in its steps.",
                 ),
             ],
             outputs=[io.Guider.Output()],
@@ -154,8 +174,11 @@ class Sampler(io.ComfyNode):
                 io.Conditioning.Input("negative"),
                 io.Latent.Input("latent"),
                 io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
-                *schedule_inputs(),
-                io.Combo.Input("sampler_name", options=SAMPLER_NAMES, default="euler", advanced=True),
+                *schedule_inputs(
+                    (AUTO, *SCHEDULES),
+                    "auto: released for euler, simple for all other samplers.",
+                ),
+                io.Combo.Input("sampler_name", options=SAMPLER_NAMES, default=RELEASED_SAMPLER, advanced=True),
                 *guidance_inputs(),
             ],
             outputs=[io.Latent.Output()],
@@ -171,8 +194,11 @@ class Sampler(io.ComfyNode):
         seed: int,
         steps: int,
         shift: float,
+        schedule: str,
         sampler_name: str,
         **guidance: Any,
     ) -> io.NodeOutput:
         guider = _guider(model, positive, negative, guidance)
-        return io.NodeOutput(sample(guider, seed, sampler_name, steps, shift, latent))
+        if schedule == AUTO:
+            schedule = RELEASED if sampler_name == RELEASED_SAMPLER else SIMPLE
+        return io.NodeOutput(sample(guider, seed, sampler_name, flow_sigmas(steps, shift, schedule), latent))

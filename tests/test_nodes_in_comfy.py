@@ -506,7 +506,7 @@ def test_sampler_is_guider_and_scheduler(server: ComfyServer) -> None:
     sources = {
         "noise": [graph.add("RandomNoise", noise_seed=7), 0],
         "sampler": [graph.add("KSamplerSelect", sampler_name="euler"), 0],
-        "sigmas": [graph.add("UniAVGenScheduler", steps=2, shift=5.0), 0],
+        "sigmas": [graph.add("UniAVGenScheduler", steps=2, shift=5.0, schedule="released"), 0],
     }
     latent = {"guider": [guider, 0], "latent_image": [graph.latent, 0]}
     custom = run_streams(server, graph, graph.add("SamplerCustomAdvanced", **sources, **latent))

@@ -11,8 +11,8 @@ from torch import Tensor
 from uniavgen_core.config import audio_tokens, pixel_frames
 from uniavgen_core.model.joint_dit import Switches
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
-from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance, guide, guided_sigma, guided_steps, resolve_skip_block
-from uniavgen_core.sampling.schedule import flow_sigmas
+from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance, first_steps, guide, resolve_skip_block, sigma_after
+from uniavgen_core.sampling.schedule import SIMPLE, flow_sigmas
 from uniavgen_core.tasks import kept_prefix
 
 FRAMES = 3
@@ -96,6 +96,15 @@ def test_the_released_schedule() -> None:
     assert float(sigmas[49]) == pytest.approx(0.005 / 1.004)
 
 
+@pytest.mark.parametrize("steps", [1, 8, 50])
+@pytest.mark.parametrize("shift", [1.0, 5.0])
+def test_the_simple_schedule_is_even_down_to_0(steps: int, shift: float) -> None:
+    sigmas = flow_sigmas(steps, shift, SIMPLE).double()
+    assert len(sigmas) == steps + 1 and sigmas[0] == 1 and sigmas[-1] == 0
+    timesteps = sigmas / (shift - (shift - 1) * sigmas)
+    torch.testing.assert_close(timesteps.diff(), torch.full((steps,), -1 / steps).double(), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("steps", "shift", "message"), [(0, 5.0, "^steps is 0"), (9, 0.0, "^shift is 0"), (9, -1, "^shift is -1")]
 )
@@ -109,9 +118,9 @@ def test_impossible_schedules_are_errors(steps: int, shift: float, message: str)
 
 @pytest.mark.parametrize(("steps", "guided"), [(1, 0), (2, 1), (7, 3), (8, 4), (50, 25)])
 def test_the_first_half_is_guided(steps: int, guided: int) -> None:
-    assert guided_steps(steps, 0.5) == guided
+    assert first_steps(steps, 0.5) == guided
     sigmas = flow_sigmas(steps).tolist()
-    edge = guided_sigma(sigmas, 0.5)
+    edge = sigma_after(sigmas, 0.5)
     if guided == 0:
         assert edge is None
         return
@@ -123,9 +132,9 @@ def test_the_first_half_is_guided(steps: int, guided: int) -> None:
 @pytest.mark.parametrize("steps", [1, 2, 7, 50])
 def test_none_and_all_of_the_steps_may_be_guided(steps: int) -> None:
     sigmas = flow_sigmas(steps).tolist()
-    assert guided_steps(steps, 0.0) == 0 and guided_sigma(sigmas, 0.0) is None
-    assert guided_steps(steps, 1.0) == steps
-    edge = guided_sigma(sigmas, 1.0)
+    assert first_steps(steps, 0.0) == 0 and sigma_after(sigmas, 0.0) is None
+    assert first_steps(steps, 1.0) == steps
+    edge = sigma_after(sigmas, 1.0)
     assert edge is not None and 0 < edge < sigmas[-2]
 
 
@@ -213,6 +222,26 @@ def test_guided_part_and_skipped_block_may_be_chosen() -> None:
     sample(model, make_clip(), steps=3, guidance=Guidance(guided_part=0.0, skip_block=7))
     assert model.switches(NEGATIVE) == [Switches(skip_block=7)] * 3
     assert model.switches(POSITIVE) == [ON] * 3
+
+
+def test_guidance_may_end_before_the_last_step() -> None:
+    clip = make_clip()
+    noise = make_noise(clip)
+    model = StubModel()
+    video, audio = sample(model, clip, steps=5, noise=noise, guidance=Guidance(guidance_end=0.4))
+    assert model.switches(POSITIVE) == [ON] * 5
+    assert model.switches(NEGATIVE) == [Switches(False, False, 11)] * 2
+    # At the velocities of the test above down to where guidance ends, and at 1 from there.
+    end = float(flow_sigmas(5)[2])
+    torch.testing.assert_close(video, noise[0] + 3 * (1 - end) - end)
+    torch.testing.assert_close(audio, noise[1] + 1 * (1 - end) - end)
+
+
+@pytest.mark.parametrize(("end", "negatives"), [(0.0, 0), (0.1, 0), (0.9, 2), (1.0, 3)])
+def test_the_end_of_guidance_is_counted_in_whole_steps(end: float, negatives: int) -> None:
+    model = StubModel()
+    sample(model, make_clip(), steps=3, guidance=Guidance(guidance_end=end))
+    assert len(model.switches(NEGATIVE)) == negatives and len(model.switches(POSITIVE)) == 3
 
 
 def test_noise_in_kept_parts_has_no_influence() -> None:

@@ -82,7 +82,7 @@ TASKS = ("joint_generation", "reference_voice", "continuation", "dubbing", "audi
 CHAINS = ("chain_upscale", "chain_interpolation")
 """With nodes of others before or behind the pack's own. Dubbing, from Load Video to Save Video, is one, too."""
 FACES = ("two_speakers", "dialogue", "face_map")
-MADE_FOR = (*TASKS, *CHAINS, *FACES)
+MADE_FOR = (*TASKS, "fast", *CHAINS, *FACES)
 """Each with the released model and with the small one."""
 WITHOUT_MODEL = ("face_mask",)
 ONLY_SHOWN = "Preview"

@@ -111,7 +111,7 @@ class ClipGraph(GraphBuilder):
     def add_sampler(self, **changes: Any) -> str:
         """A UniAVGenSampler of two steps; its id."""
         sources = {"model": [self.tiny, 0], **self.conditions(), "latent": [self.latent, 0]}
-        settings = {"seed": 7, "steps": 2, "shift": 5.0, "sampler_name": "euler"}
+        settings = {"seed": 7, "steps": 2, "shift": 5.0, "schedule": "auto", "sampler_name": "euler"}
         return self.add("UniAVGenSampler", **{**sources, **settings, **GUIDANCE, **changes})
 
     def conditions(self) -> dict[str, Link]:
@@ -132,5 +132,6 @@ GUIDANCE = {
     "skip_block": "auto",
     "audio_to_video": "auto",
     "video_to_audio": "auto",
+    "guidance_end": 1.0,
 }
 """Inputs of UniAVGenGuider and UniAVGenSampler."""

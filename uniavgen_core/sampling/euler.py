@@ -12,7 +12,7 @@ from torch import Tensor
 from ..model.joint_dit import JointDiT, Switches
 from ..model.plan import Plans
 from ..tasks import KeptParts, directions
-from .guidance import Guidance, guide, guided_steps, resolve_skip_block
+from .guidance import Guidance, first_steps, guide, resolve_skip_block
 from .schedule import TIMESTEPS
 
 
@@ -66,7 +66,7 @@ def sample_euler(
     """
     plans = Plans()
     steps = len(sigmas) - 1
-    guided = guided_steps(steps, guidance.guided_part)
+    unimodal, guided = (first_steps(steps, part) for part in (guidance.guided_part, guidance.guidance_end))
     skip_block = resolve_skip_block(guidance.skip_block, model.sizes.blocks)
     has_voice = clip.reference_audio is not None
     scales = (guidance.video_scale, guidance.audio_scale)
@@ -90,9 +90,10 @@ def sample_euler(
     x = list(noise)
     for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
         given = clip.put_back(*x)
-        with_text = velocity(given, sigma, False, positive_switches)
-        without_text = velocity(given, sigma, True, unimodal_switches if step < guided else negative_switches)
-        guided_velocity = [guide(p, n, s) for p, n, s in zip(with_text, without_text, scales, strict=True)]
-        x = [part + v * (next_sigma - sigma) for part, v in zip(x, guided_velocity, strict=True)]
+        towards = velocity(given, sigma, False, positive_switches)
+        if step < guided:
+            away = velocity(given, sigma, True, unimodal_switches if step < unimodal else negative_switches)
+            towards = [guide(p, n, s) for p, n, s in zip(towards, away, scales, strict=True)]
+        x = [part + v * (next_sigma - sigma) for part, v in zip(x, towards, strict=True)]
         progress(step + 1, steps)
     return x

@@ -2,7 +2,7 @@
 
 The unconditional estimate of the first steps is unimodal: its interactions are off, so that guidance strengthens
 exactly the exchange of the two modalities. In the later steps it is plain classifier-free guidance. The unconditional
-pass leaves one block out at all steps.
+pass leaves one block out at all steps. Where guidance ends before the last step, the rest are one pass each.
 """
 
 from __future__ import annotations
@@ -22,25 +22,28 @@ RELEASED_BLOCKS = 30
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales of both streams, the guided part of the schedule and the block that the negative pass leaves out."""
+    """Scales of both streams, which part of the steps they are for, and the block that the negative pass leaves out."""
 
     video_scale: float = 3.0
     audio_scale: float = 2.0
     guided_part: float = 0.5
+    """Part of the steps, from the first, that have the unimodal estimate."""
     skip_block: int = AUTO_BLOCK
+    guidance_end: float = 1.0
+    """Part of the steps, from the first, that have guidance at all."""
 
 
-def guided_steps(steps: int, guided_part: float) -> int:
-    """How many steps, from the first, have the unimodal estimate."""
-    return int(steps * guided_part)
+def first_steps(steps: int, part: float) -> int:
+    """How many steps, from the first, a part of them is."""
+    return int(steps * part)
 
 
-def guided_sigma(sigmas: Sequence[float], guided_part: float) -> float | None:
-    """The noise level that parts the guided steps from the later ones; None where no step is guided.
+def sigma_after(sigmas: Sequence[float], part: float) -> float | None:
+    """The noise level that parts the first steps from the later ones; None where the part has no step.
 
     It lies just above the first later step's, so that a solver's evaluations inside a step stay on that step's side.
     """
-    first = guided_steps(len(sigmas) - 1, guided_part)
+    first = first_steps(len(sigmas) - 1, part)
     if first == 0:
         return None
     return sigmas[first] + 0.01 * (sigmas[first - 1] - sigmas[first])

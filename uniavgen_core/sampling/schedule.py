@@ -1,4 +1,4 @@
-"""The noise schedule of the released model."""
+"""The noise schedule: the released model's, and one for few steps and multistep solvers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ DEFAULT_STEPS = 50
 DEFAULT_SHIFT = 5.0
 TIMESTEPS = 1000
 """A timestep is this many times sigma."""
+RELEASED, SIMPLE = "released", "simple"
+SCHEDULES = (RELEASED, SIMPLE)
 
 
-def flow_sigmas(steps: int = DEFAULT_STEPS, shift: float = DEFAULT_SHIFT) -> Tensor:
-    """Noise levels (steps + 1): timesteps evenly from 1000 to 1, then 0, shifted by s·σ / (1 + (s - 1)·σ).
+def flow_sigmas(steps: int = DEFAULT_STEPS, shift: float = DEFAULT_SHIFT, schedule: str = RELEASED) -> Tensor:
+    """Noise levels (steps + 1), shifted by s·σ / (1 + (s - 1)·σ).
+
+    Args:
+        schedule: "released", timesteps evenly from 1000 to 1, then 0: with few steps a long step and a tiny one after
+            it, which multistep solvers reckon wrong; or "simple", evenly from 1000 to 0.
 
     Raises:
         ValueError: fewer than one step, or a shift that is not positive.
@@ -21,9 +27,12 @@ def flow_sigmas(steps: int = DEFAULT_STEPS, shift: float = DEFAULT_SHIFT) -> Ten
         raise ValueError(f"steps is {steps}: sampling takes at least one step.")
     if shift <= 0:
         raise ValueError(f"shift is {shift}: it must be greater than 0 (the released model uses {DEFAULT_SHIFT:g}).")
-    sigma = torch.linspace(TIMESTEPS, 1, steps, dtype=torch.float64) / TIMESTEPS
-    shifted = shift_sigma(sigma, shift)
-    return torch.cat((shifted, shifted.new_zeros(1))).float()
+    if schedule == RELEASED:
+        timesteps = torch.linspace(TIMESTEPS, 1, steps, dtype=torch.float64)
+        timesteps = torch.cat((timesteps, timesteps.new_zeros(1)))
+    else:
+        timesteps = torch.linspace(TIMESTEPS, 0, steps + 1, dtype=torch.float64)
+    return shift_sigma(timesteps / TIMESTEPS, shift).float()
 
 
 def shift_sigma(sigma: Tensor, shift: float) -> Tensor:
