@@ -56,8 +56,10 @@ AUDIO_TO_VIDEO = "uniavgen_audio_to_video"
 VIDEO_TO_AUDIO = "uniavgen_video_to_audio"
 """Conditioning values: True or False overrides what the task says."""
 
+DEFAULT_DTYPE = "default"
+"""Weights stay in the data type of the file."""
 WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
-    "default": {},
+    DEFAULT_DTYPE: {},
     "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
     "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
@@ -348,16 +350,20 @@ def make_patcher(
     disable_dynamic: bool,
     factory: tuple[Any, tuple[Any, ...]],
 ) -> Any:
-    """A ModelPatcher of these weights; `factory` makes it again where ComfyUI needs a fresh one."""
+    """A ModelPatcher of these weights; `factory` makes it again where ComfyUI needs a fresh one.
+
+    Of `model_options`, `dtype`, `fp8_optimizations` and `custom_operations` count, as in ComfyUI's own loaders.
+    """
     state, _ = comfy.utils.convert_old_quants(state, "", metadata=metadata)
     config = UniAVGenConfig(sizes)
     config.quant_config = comfy.utils.detect_layer_quantization(state, "")
+    config.custom_operations = model_options.get("custom_operations")
     load_device = comfy.model_management.get_torch_device()
     offload_device = comfy.model_management.unet_offload_device()
     dtype = model_options.get("dtype") or comfy.model_management.unet_dtype(
         model_params=comfy.utils.calculate_parameters(state),
         supported_dtypes=config.supported_inference_dtypes,
-        weight_dtype=None if config.quant_config else comfy.utils.weight_dtype(state),
+        weight_dtype=None if config.quant_config or config.custom_operations else comfy.utils.weight_dtype(state),
     )
     manual_cast_dtype = comfy.model_management.unet_manual_cast(
         None if config.quant_config else dtype, load_device, config.supported_inference_dtypes

@@ -10,9 +10,12 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..uniavgen_core.audio.vocoder import GriffinLim, load_bigvgan
+from ..uniavgen_core.convert_gguf import SUFFIX as GGUF_SUFFIX
 from ..uniavgen_core.tiny.bundle import load_tiny
 from .comfy_codecs import AudioCodec, TinyCaptionEncoder, TinyVideoCodec, cpu_device, vae_device
-from .comfy_model import WEIGHT_DTYPES, host_model, load_model
+from .comfy_gguf import FILES as GGUF_FILES
+from .comfy_gguf import gguf_files, load_gguf
+from .comfy_model import DEFAULT_DTYPE, WEIGHT_DTYPES, host_model, load_model
 
 VOCODERS = "vocoders"
 VOCODER_FOLDER = "code2wav_bigvgan_model"
@@ -55,7 +58,8 @@ def _path(choices: dict[str, tuple[str, str]], choice: str) -> Path | None:
 
 def model_choices() -> dict[str, tuple[str, str]]:
     """Files and folders of shards under models/diffusion_models."""
-    return _choices("diffusion_models", lambda name: not _is_vocoder(name))
+    gguf = {name: (GGUF_FILES, name) for name in gguf_files()}
+    return _choices("diffusion_models", lambda name: not _is_vocoder(name)) | gguf
 
 
 def vocoder_choices() -> dict[str, tuple[str, str]]:
@@ -86,7 +90,7 @@ class ModelLoader(io.ComfyNode):
             display_name="UniAVGen Model Loader",
             category="model/loaders",
             description="Loads a UniAVGen model from models/diffusion_models: a folder of shards as released, or one "
-            "safetensors file (bf16, fp16 or scaled fp8).",
+            "file: safetensors (bf16, fp16 or scaled fp8), or GGUF where ComfyUI-GGUF is installed.",
             search_aliases=["uniavgen", "load uniavgen", "talking video model"],
             inputs=[
                 io.Combo.Input(
@@ -113,7 +117,13 @@ class ModelLoader(io.ComfyNode):
         path = _path(model_choices(), model)
         if path is None:
             raise FileNotFoundError(_no_model(model))
-        return io.NodeOutput(load_model(str(path), WEIGHT_DTYPES[weight_dtype]))
+        if path.suffix != GGUF_SUFFIX:
+            return io.NodeOutput(load_model(str(path), WEIGHT_DTYPES[weight_dtype]))
+        if weight_dtype != DEFAULT_DTYPE:
+            raise ValueError(
+                f"'{model}' is a GGUF file, whose weights stay as they are: set weight_dtype to '{DEFAULT_DTYPE}'."
+            )
+        return io.NodeOutput(load_gguf(str(path)))
 
 
 class AudioCodecLoader(io.ComfyNode):

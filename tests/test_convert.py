@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import gguf
 import pytest
 import torch
 from comfy.install import ComfyInstall
@@ -19,10 +21,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from uniavgen_core import convert
+from uniavgen_core import convert, convert_safetensors
+from uniavgen_core.__main__ import main
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.checkpoint import Checkpoint, CheckpointError, load_into
 from uniavgen_core.config import ModelSizes
+from uniavgen_core.extras import NotInstalledError
 from uniavgen_core.model.joint_dit import JointDiT
 
 SIZES = ModelSizes(3, 256, 384, 128, 256, 64, vocabulary_rows=12, speech_width=16, speech_ffn_width=32)
@@ -76,8 +80,8 @@ def test_half_precision_is_torchs_rounding(
     converted = load_file(tmp_path / "out.safetensors")
     assert converted.keys() == weights.keys()
     for name, tensor in converted.items():
-        assert tensor.dtype == convert.PRECISIONS[precision]
-        assert torch.equal(tensor, weights[name].to(convert.PRECISIONS[precision])), name
+        assert tensor.dtype == convert_safetensors.PRECISIONS[precision]
+        assert torch.equal(tensor, weights[name].to(convert_safetensors.PRECISIONS[precision])), name
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out.safetensors", "source"]
 
 
@@ -135,6 +139,44 @@ def test_tensors_are_aligned(model_file: Path, tmp_path: Path) -> None:
     assert all(entry["data_offsets"][0] % widths[entry["dtype"]] == 0 for entry in entries)
 
 
+@pytest.mark.parametrize(("form", "limit"), [("q8_0", 0.01), ("q5_1", 0.06), ("q4_0", 0.15)])
+def test_gguf_is_quantised_in_the_blocks(
+    source: Path, weights: dict[str, Tensor], tmp_path: Path, form: str, limit: float
+) -> None:
+    path = tmp_path / "out.gguf"
+    assert convert.convert(source, path, form) == path.stat().st_size
+    reader = gguf.GGUFReader(path)
+    assert reader.get_field("general.architecture").contents() == "wan"
+    found = {tensor.name: tensor for tensor in reader.tensors}
+    assert found.keys() == weights.keys()
+    for name, weight in weights.items():
+        tensor = found[name]
+        values = torch.tensor(gguf.quants.dequantize(tensor.data, tensor.tensor_type)).reshape(weight.shape)
+        assert list(reversed(tensor.shape.tolist())) == list(weight.shape), name
+        if is_float8(name):
+            assert tensor.tensor_type.name == form.upper(), name
+            assert 1e-3 < (values - weight).norm() / weight.norm() < limit, name
+        elif weight.ndim == 1 or "modulation" in name:
+            assert torch.equal(values, weight), name
+        else:
+            assert torch.equal(values, weight.bfloat16().float()), name
+
+
+def test_rows_that_no_block_fits_are_bf16_in_gguf(tmp_path: Path) -> None:
+    sizes = replace(SIZES, audio_ffn_width=250)
+    save_file(weights_by_rule(JointDiT(sizes, torch_operations, device="meta")), tmp_path / "model.safetensors")
+    convert.convert(tmp_path / "model.safetensors", tmp_path / "out.gguf", "q8_0")
+    types = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+    assert types["audio_blocks.0.ffn.2.weight"] == "BF16" and types["audio_blocks.0.ffn.0.weight"] == "Q8_0"
+
+
+def test_gguf_without_its_library(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(NotInstalledError, match=r"gguf is needed to write GGUF files .* pip install '.\[gguf\]'"):
+        convert.convert(model_file, tmp_path / "out.gguf", "q8_0")
+    assert not (tmp_path / "out.gguf").exists()
+
+
 def test_zero_weight_in_fp8(weights: dict[str, Tensor], tmp_path: Path) -> None:
     zeros = {**weights, "blocks.0.ffn.2.weight": torch.zeros_like(weights["blocks.0.ffn.2.weight"])}
     save_file(zeros, tmp_path / "model.safetensors")
@@ -184,6 +226,8 @@ def test_bad_destinations(model_file: Path, tmp_path: Path) -> None:
         convert.convert(model_file, tmp_path / "nowhere" / "out.safetensors", "bf16")
     with pytest.raises(OSError, match="name of a file that ends in .safetensors"):
         convert.convert(model_file, tmp_path, "bf16")
+    with pytest.raises(OSError, match="name of a file that ends in .gguf"):
+        convert.convert(model_file, tmp_path / "out.safetensors", "q8_0")
 
 
 def test_quantised_source_is_refused(model_file: Path, tmp_path: Path) -> None:
@@ -229,27 +273,30 @@ def test_nothing_half_written_is_left(
 
 
 def test_too_small_a_disk(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: argparse.Namespace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(OSError, match="out.safetensors takes .* GB, but its disk has 0.0 GB left"):
         convert.convert(model_file, tmp_path / "out.safetensors", "bf16")
 
 
 def test_command_line(
-    model_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    model_file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    parser = argparse.ArgumentParser()
-    convert.add_arguments(parser)
-    arguments = [str(model_file), str(tmp_path / "out.safetensors"), "--dtype", "fp16"]
-    assert convert.run(parser.parse_args(arguments)) == 0
-    assert "100%" in capfd.readouterr().err
-    assert convert.run(parser.parse_args(arguments)) == 1
-    assert "out.safetensors exists" in caplog.text
-    assert convert.run(parser.parse_args([*arguments, "--force"])) == 0
+    def run(*more: str) -> tuple[int, str]:
+        arguments = ["convert", str(model_file), str(tmp_path / "out.safetensors"), "--dtype", "fp16", *more]
+        monkeypatch.setattr(sys, "argv", ["uniavgen_core", *arguments])
+        return main(), capfd.readouterr().err
+
+    status, output = run()
+    assert status == 0 and "100%" in output
+    status, output = run()
+    assert status == 1 and "out.safetensors exists" in output
+    assert run("--force")[0] == 0
 
 
 MEMORY_SCRIPT = """
 import re, sys
 from pathlib import Path
+from types import SimpleNamespace
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import ModelSizes
 from uniavgen_core.convert import convert

@@ -48,6 +48,10 @@ SIDE_SUFFIXES = (
 PACKED_DTYPES = (torch.uint8, torch.int8)
 """Storage of quantised weights, some of which hold two values a byte."""
 FLOAT8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
+BLOCK_LINEAR = re.compile(
+    r"((audio_)?blocks\.\d+\.((self|cross)_attn\.[qkvo]|ffn\.[02])|(a2v|v2a)_blocks\.\d+\.[qkvo])\.weight"
+)
+"""Weights to quantise: the Linears inside blocks, which are nearly all of the model and take the rounding well."""
 
 DTYPES = {
     "F64": torch.float64,

@@ -86,6 +86,10 @@ GUIDANCE = {
 CHECKS: dict[str, Callable[[], Any]] = {}
 
 
+class Skipped(Exception):
+    """Something that a check needs is not here; the message says what."""
+
+
 def check(function: Callable[[], Any]) -> Callable[[], Any]:
     CHECKS[function.__name__] = function
     return function
@@ -638,6 +642,77 @@ def files_of_comfyuis_quantised_formats_run() -> Any:
     return out
 
 
+def gguf_reader() -> ModuleType:
+    """ComfyUI-GGUF out of ComfyUI's own custom_nodes."""
+    folder = Path.cwd() / "custom_nodes" / "ComfyUI-GGUF"
+    if not folder.is_dir():
+        raise Skipped(f"no {folder.name} in {folder.parent}")
+    return sys.modules.get("gguf_reader") or load_module("gguf_reader", folder)
+
+
+@check
+def gguf_files_run() -> Any:
+    from pack.nodes.loaders import ModelLoader, model_choices
+    from pack.uniavgen_core import convert
+
+    reader = gguf_reader()
+    latent, out = joint(frames=2), {}
+    exact = sample(model(), latent, 2)
+    folder = FOLDER / "models" / "diffusion_models"
+    folder.mkdir(parents=True, exist_ok=True)
+    limits = {"q8_0": 0.02, "q5_1": 0.1, "q4_0": 0.2}
+    for form in limits:
+        convert.convert(model_file(), folder / f"{form}.gguf", form, force=True)
+    assert not [name for name in model_choices() if name.endswith(".gguf")], "listed without what reads it"
+    comfy_nodes.NODE_CLASS_MAPPINGS.update(reader.NODE_CLASS_MAPPINGS)
+    for form, limit in limits.items():
+        assert ModelLoader.validate_inputs(f"{form}.gguf") is True
+        samples = sample(ModelLoader.execute(f"{form}.gguf", "default")[0], latent, 2)
+        assert_kept(latent, samples)
+        out[form] = [error(ours, theirs) for ours, theirs in zip(samples, exact, strict=True)]
+        assert all(1e-6 < value < limit for value in out[form]), out
+    assert "set weight_dtype to" in refusal(lambda: ModelLoader.execute("q8_0.gguf", "fp8_e4m3fn"))
+    return out
+
+
+@check
+def a_lora_fits_a_gguf_file() -> Any:
+    from pack.nodes.loaders import ModelLoader
+
+    gguf_reader()
+    patcher, latent = ModelLoader.execute("q8_0.gguf", "default")[0], joint(frames=2)
+    plain = sample(patcher, latent, 2)
+    weights = lora(["blocks.0.self_attn.q", "blocks.1.ffn.0", "time_embedding.0"], model(), "diffusers")
+    changed = {}
+    for kind, source in (("gguf", patcher), ("float", model())):
+        patched, _ = comfy.sd.load_lora_for_models(source, None, weights, 1.0, 0.0)
+        changed[kind] = sample(patched, latent, 2)
+    assert error(changed["gguf"][0], plain[0]) > 1e-3, "the LoRA changed nothing"
+    assert all(map(torch.equal, sample(patcher, latent, 2), plain)), "the LoRA left a trace"
+    return assert_close(changed["gguf"], changed["float"], 0.05)
+
+
+@check
+def what_is_no_gguf_of_this_model_is_named() -> Any:
+    from pack.nodes.comfy_gguf import load_gguf
+
+    gguf_reader()
+    import gguf
+
+    broken, other = FOLDER / "broken.gguf", FOLDER / "other.gguf"
+    broken.write_bytes((FOLDER / "models" / "diffusion_models" / "q8_0.gguf").read_bytes()[:5000])
+    writer = gguf.GGUFWriter(other, "flux")
+    writer.add_tensor("img_in.weight", torch.zeros(32, 32).numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return [
+        refused(lambda: load_gguf(str(broken)), "broken.gguf"),
+        refused(lambda: load_gguf(str(other)), "other.gguf", "not a UniAVGen model"),
+    ]
+
+
 @check
 def offloaded_weights_run() -> Any:
     """Most of the model stays where it is and is cast at use, as with --lowvram."""
@@ -1139,6 +1214,8 @@ def main() -> None:
         try:
             with torch.inference_mode():
                 result["value"] = function()
+        except Skipped as reason:
+            result["skipped"] = str(reason)
         except Exception:
             result |= {"ok": False, "error": traceback.format_exc()}
         result["seconds"] = round(time.perf_counter() - start, 1)

@@ -1,0 +1,68 @@
+"""A checkpoint as one GGUF file, which the pack ComfyUI-GGUF reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy
+from torch import Tensor
+
+from .checkpoint import BLOCK_LINEAR
+from .extras import needed
+
+FORMS = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
+"""What the command line calls the forms of quantised weights: those that the library gguf can write."""
+SUFFIX = ".gguf"
+ARCHITECTURE = "wan"
+"""ComfyUI-GGUF reads only architectures that it knows; the names of the tensors tell the model apart."""
+
+
+class GgufFile:
+    """What is written of a checkpoint: Linears inside blocks quantised, other matrices in bf16, the rest in float32.
+
+    Args:
+        meta: the tensors to write, in the order of the checkpoint; meta tensors do.
+        form: of `FORMS`.
+
+    Raises:
+        NotInstalledError: the library gguf is not there.
+    """
+
+    def __init__(self, meta: Mapping[str, Tensor], form: str) -> None:
+        self.gguf = needed("gguf", "to write GGUF files", "gguf")
+        self.meta, self.form = meta, form
+        self.types = {name: self._type(name, tensor) for name, tensor in meta.items()}
+        self.nbytes = sum(self._nbytes(name) for name in meta)
+
+    def write(self, path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Write the tensors one after the other, those of other names left out."""
+        writer = self.gguf.GGUFWriter(path, ARCHITECTURE)
+        writer.add_name("UniAVGen")
+        writer.add_quantization_version(self.gguf.GGML_QUANT_VERSION)
+        writer.add_file_type(self.gguf.LlamaFileType[f"MOSTLY_{self.form.upper()}"])
+        for name, tensor in self.meta.items():
+            writer.add_tensor_info(name, tensor.shape, numpy.float32, self._nbytes(name), self.types[name])
+        try:
+            writer.write_header_to_file()
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            for name, tensor in tensors:
+                if name in self.meta:
+                    writer.write_tensor_data(self.gguf.quants.quantize(tensor.float().numpy(), self.types[name]))
+        finally:
+            writer.close()
+
+    def _type(self, name: str, tensor: Tensor) -> Any:
+        types = self.gguf.GGMLQuantizationType
+        if tensor.ndim == 1 or "modulation" in name:
+            return types.F32
+        quantised = types[self.form.upper()]
+        fits = tensor.shape[-1] % self.gguf.GGML_QUANT_SIZES[quantised][0] == 0
+        return quantised if fits and BLOCK_LINEAR.fullmatch(name) else types.BF16
+
+    def _nbytes(self, name: str) -> int:
+        block_values, block_bytes = self.gguf.GGML_QUANT_SIZES[self.types[name]]
+        return math.prod(self.meta[name].shape) // block_values * block_bytes
