@@ -614,7 +614,9 @@ def test_a_server_that_was_only_away_drops_what_others_took(
     for server in servers:
         server.wait_for(lambda server=server: len(server.prompts) == 2)
     taken, kept = map(result_name, first.prompts.values())
-    second.hold(taken)
+    _, own = map(result_name, second.prompts.values())
+    # It has room for one row more, not for two.
+    second.hold(own, taken)
     first.away = True
     second.wait_for(lambda: len(second.prompts) == 3)
     first.away = False
