@@ -4,7 +4,8 @@ Makes clips of the small model's test part anew with ComfyUI's samplers, in join
 guidance, sampler, schedule and steps. That Python also needs the pack's extras `training` and `evaluation`.
 
 Guidance is `full` (a negative pass at every step), `half` (at the first half of the steps), `sound` (a scale of 1 for
-the picture) or `off` (no negative pass). The schedule is `released`, the released model's, or one of ComfyUI's. `cache`
+the picture) or `off` (no negative pass). The schedule is `released` or `simple`, the pack's own, or one of
+ComfyUI's. `cache`
 is the threshold of EasyCache, 0 without it. Passes are counted as they run.
 """
 
@@ -66,8 +67,9 @@ class Clips:
         self.clips = [make_clip(seed, voice) for seed in SPLITS["test"][::2][:count]]
         self.inputs = [self._inputs(clip) for clip in self.clips]
 
-    def _count(self, *call: Any) -> None:
-        self.passes += 1
+    def _count(self, block: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Positive and negative go as a batch of two where both have the same switches."""
+        self.passes += len(inputs[0])
 
     def _inputs(self, clip: Any) -> tuple[dict, list, list]:
         """The LATENT of a clip that is to be made anew from its portrait, and its conditioning."""
@@ -97,10 +99,10 @@ class Clips:
         """Noise levels (steps + 1)."""
         import comfy.samplers
         from comfy_extras.nodes_model_advanced import ModelSamplingSD3
-        from pack.uniavgen_core.sampling.schedule import RELEASED, flow_sigmas
+        from pack.uniavgen_core.sampling.schedule import SCHEDULES, flow_sigmas
 
-        if schedule == RELEASED:
-            return flow_sigmas(steps, shift)
+        if schedule in SCHEDULES:
+            return flow_sigmas(steps, shift, schedule)
         shifted = ModelSamplingSD3().patch(self.model, shift)[0]
         return comfy.samplers.calculate_sigmas(shifted.get_model_object("model_sampling"), schedule, steps)
 

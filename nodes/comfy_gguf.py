@@ -28,11 +28,14 @@ PARTS = {"loader": "gguf_sd_loader", "ops": "GGMLOps", "nodes": "GGUFModelPatche
 """What is used of ComfyUI-GGUF, by module."""
 
 
+def reads_gguf() -> bool:
+    """Whether ComfyUI-GGUF is installed."""
+    return FILES in folder_paths.folder_names_and_paths and LOADER in nodes.NODE_CLASS_MAPPINGS
+
+
 def gguf_files() -> list[str]:
     """Names of GGUF files in models/diffusion_models; none where ComfyUI-GGUF is not installed."""
-    if FILES not in folder_paths.folder_names_and_paths or LOADER not in nodes.NODE_CLASS_MAPPINGS:
-        return []
-    return folder_paths.get_filename_list(FILES)
+    return folder_paths.get_filename_list(FILES) if reads_gguf() else []
 
 
 def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
@@ -64,10 +67,10 @@ def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
 
 def _pack() -> dict[str, Any]:
     """What is used of ComfyUI-GGUF, by name."""
-    package = sys.modules[nodes.NODE_CLASS_MAPPINGS[LOADER].__module__].__package__
     try:
+        package = sys.modules[nodes.NODE_CLASS_MAPPINGS[LOADER].__module__].__package__
         return {part: getattr(importlib.import_module(f".{module}", package), part) for module, part in PARTS.items()}
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"The ComfyUI-GGUF that is installed is of another version ({error}): update it, or take the model's "
             "safetensors file."

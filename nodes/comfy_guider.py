@@ -27,6 +27,8 @@ REPLACED = ("cross_attn", SPEECH)
 RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
 """What a guider holds while it samples."""
 SEEDS = 2**64
+FLOAT32_GAP = 1e-6
+"""A share of a noise level that is surely more than the rounding of the solver's own, in float32."""
 CFGFunction = Callable[[dict[str, Any]], Tensor]
 
 
@@ -50,21 +52,24 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
 
     def _windowed(self, negative: list[dict[str, Any]], sigmas: Tensor) -> list[dict[str, Any]]:
-        """Each negative cond twice: unimodal in the guided steps, as it is in the later ones."""
+        """Each negative cond twice: unimodal in the first part of the steps, as it is in the later ones."""
         edge = self._sigma_after(self.guidance.guided_part, sigmas)
         if edge is None:
             return negative
         unimodal = {AUDIO_TO_VIDEO: False, VIDEO_TO_AUDIO: False}
         return [
             *(self._bounded(dict(cond, **unimodal), math.inf, edge) for cond in negative),
-            *(self._bounded(cond, math.nextafter(edge, 0), 0.0) for cond in negative),
+            *(self._bounded(cond, edge * (1 - FLOAT32_GAP), 0.0) for cond in negative),
         ]
 
     def _sigma_after(self, part: float, sigmas: Tensor) -> float | None:
-        """The noise level where a part of the steps ends, from the full schedule where it is known."""
+        """The noise level where a part of the steps ends, from the full schedule where it is known.
+
+        A step that begins there is a later one.
+        """
         sampling = self.inner_model.model_sampling
         if self.full_sigmas is None and (sigmas[0] < sampling.sigma_max or sigmas[-1] > 0):
-            return float(sampling.percent_to_sigma(part)) if part else None
+            return float(sampling.percent_to_sigma(part)) * (1 + 2 * FLOAT32_GAP) if part else None
         full = sigmas if self.full_sigmas is None else self.full_sigmas
         return sigma_after(full.tolist(), part)
 
@@ -96,6 +101,9 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         options = dict(model_options, sampler_cfg_function=guide_streams)
         if any(not math.isclose(scale, 1.0) for scale in scales):
             options["disable_cfg1_optimization"] = True
+        elif not options.get("disable_cfg1_optimization"):
+            # They would take the zeros in place of a negative estimate for one.
+            options["sampler_pre_cfg_function"] = []
         return comfy.samplers.sampling_function(
             self.inner_model, x, timestep, self.conds["negative"], self.conds["positive"], scales[0],
             model_options=options, seed=seed,

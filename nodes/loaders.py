@@ -14,7 +14,7 @@ from ..uniavgen_core.convert_gguf import SUFFIX as GGUF_SUFFIX
 from ..uniavgen_core.tiny.bundle import load_tiny
 from .comfy_codecs import AudioCodec, TinyCaptionEncoder, TinyVideoCodec, cpu_device, vae_device
 from .comfy_gguf import FILES as GGUF_FILES
-from .comfy_gguf import gguf_files, load_gguf
+from .comfy_gguf import gguf_files, load_gguf, reads_gguf
 from .comfy_model import DEFAULT_DTYPE, WEIGHT_DTYPES, host_model, load_model
 
 VOCODERS = "vocoders"
@@ -68,6 +68,8 @@ def vocoder_choices() -> dict[str, tuple[str, str]]:
 
 
 def _no_model(model: str) -> str:
+    if model.lower().endswith(GGUF_SUFFIX) and not reads_gguf():
+        return f"'{model}' is read by the pack ComfyUI-GGUF: install it and restart ComfyUI."
     name = "" if model == NO_MODEL else f" '{model}'"
     return (
         f"There is no UniAVGen model{name}. Put the folder of shards or the safetensors file into "
@@ -114,10 +116,11 @@ class ModelLoader(io.ComfyNode):
 
     @classmethod
     def execute(cls, model: str, weight_dtype: str) -> io.NodeOutput:
-        path = _path(model_choices(), model)
+        choices = model_choices()
+        path = _path(choices, model)
         if path is None:
             raise FileNotFoundError(_no_model(model))
-        if path.suffix != GGUF_SUFFIX:
+        if choices[model][0] != GGUF_FILES:
             return io.NodeOutput(load_model(str(path), WEIGHT_DTYPES[weight_dtype]))
         if weight_dtype != DEFAULT_DTYPE:
             raise ValueError(

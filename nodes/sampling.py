@@ -48,15 +48,11 @@ def guidance_inputs() -> list[io.Input]:
         io.Float.Input(
             "audio_scale", default=default.audio_scale, min=0.0, max=30.0, step=0.1, tooltip="Guidance of the sound."
         ),
-        io.Float.Input(
+        _part_of_the_steps(
             "guided_part",
-            default=default.guided_part,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            advanced=True,
-            tooltip="Part of the steps, from the first, that strengthen what picture and sound owe each other. More "
-            "makes lips and emotion fit better, and the picture worse.",
+            default.guided_part,
+            "that strengthen what picture and sound owe each other. More makes lips and emotion fit better, and the "
+            "picture worse.",
         ),
         io.DynamicCombo.Input(
             "skip_block",
@@ -75,17 +71,17 @@ def guidance_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Whether the sound sees the picture. auto: as the task wants.",
         ),
-        io.Float.Input(
+        _part_of_the_steps(
             "guidance_end",
-            default=default.guidance_end,
-            min=0.0,
-            max=1.0,
-            step=0.01,
-            advanced=True,
-            tooltip="Part of the steps, from the first, that are guided at all. The later ones take one pass in place "
-            "of two.",
+            default.guidance_end,
+            "that are guided at all. The later ones take one pass in place of two.",
         ),
     ]
+
+
+def _part_of_the_steps(name: str, default: float, which: str) -> io.Input:
+    tooltip = f"Part of the steps, from the first, {which}"
+    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, advanced=True, tooltip=tooltip)
 
 
 def _guider(

@@ -170,6 +170,20 @@ def test_rows_that_no_block_fits_are_bf16_in_gguf(tmp_path: Path) -> None:
     assert types["audio_blocks.0.ffn.2.weight"] == "BF16" and types["audio_blocks.0.ffn.0.weight"] == "Q8_0"
 
 
+def test_gguf_takes_what_the_model_has(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    save_file({**weights, "extra.weight": torch.full((2, 2), torch.nan)}, tmp_path / "model.safetensors")
+    convert.convert(tmp_path / "model.safetensors", tmp_path / "out.gguf", "q8_0")
+    assert "extra.weight" not in {tensor.name for tensor in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+
+
+def test_values_too_large_for_gguf(weights: dict[str, Tensor], tmp_path: Path) -> None:
+    name = "blocks.0.ffn.0.weight"
+    save_file({**weights, name: torch.full_like(weights[name], 1e6)}, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match=f"{name} holds values too large for q4_1: choose bf16"):
+        convert.convert(tmp_path / "model.safetensors", tmp_path / "out.gguf", "q4_1")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
 def test_gguf_without_its_library(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(NotInstalledError, match=r"gguf is needed to write GGUF files .* pip install '.\[gguf\]'"):
@@ -256,19 +270,25 @@ def test_values_that_do_not_fit(
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
-def failing(error: BaseException) -> Iterator[tuple[str, Tensor]]:
-    yield "head.head.bias", torch.zeros(SIZES.latent_channels * 4)
+def failing(checkpoint: Checkpoint, error: BaseException) -> Iterator[tuple[str, Tensor]]:
+    name = next(iter(checkpoint.meta))
+    yield name, checkpoint.load(name)
     raise error
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize(("name", "precision"), [("out.safetensors", "bf16"), ("out.gguf", "q8_0")])
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), OSError("40 requested and 0 written")],
+    ids=["cancelled", "full", "full, as numpy says it"],
+)
 def test_nothing_half_written_is_left(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, name: str, precision: str
 ) -> None:
-    monkeypatch.setattr(Checkpoint, "__iter__", lambda checkpoint: failing(error))
-    expected = "disk is full, out.safetensors was not written" if isinstance(error, OSError) else None
+    monkeypatch.setattr(Checkpoint, "__iter__", lambda checkpoint: failing(checkpoint, error))
+    expected = f"disk is full, {name} was not written" if isinstance(error, OSError) else None
     with pytest.raises(type(error), match=expected):
-        convert.convert(model_file, tmp_path / "out.safetensors", "bf16")
+        convert.convert(model_file, tmp_path / name, precision)
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
@@ -296,7 +316,6 @@ def test_command_line(
 MEMORY_SCRIPT = """
 import re, sys
 from pathlib import Path
-from types import SimpleNamespace
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import ModelSizes
 from uniavgen_core.convert import convert

@@ -113,6 +113,11 @@ def test_impossible_schedules_are_errors(steps: int, shift: float, message: str)
         flow_sigmas(steps, shift)
 
 
+def test_an_unknown_schedule_is_an_error() -> None:
+    with pytest.raises(ValueError, match="^There is no schedule 'Released': choose released or simple"):
+        flow_sigmas(schedule="Released")
+
+
 # Guidance
 
 
@@ -127,6 +132,11 @@ def test_the_first_half_is_guided(steps: int, guided: int) -> None:
     assert edge is not None and [sigma > edge for sigma in sigmas].count(True) == guided
     # A solver's evaluations inside the last guided step are above the edge, too.
     assert edge < (sigmas[guided - 1] + sigmas[guided]) / 2
+
+
+@pytest.mark.parametrize(("steps", "part", "first"), [(50, 0.58, 29), (100, 0.29, 29), (7, 0.99, 6)])
+def test_a_part_is_rounded_down_to_whole_steps(steps: int, part: float, first: int) -> None:
+    assert first_steps(steps, part) == first
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 50])

@@ -10,7 +10,7 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from torch import Tensor
@@ -51,7 +51,7 @@ def convert(source: Path, destination: Path, precision: str, force: bool = False
     _check_destination(checkpoint, destination, force, convert_gguf.SUFFIX if is_gguf else convert_safetensors.SUFFIX)
     output: GgufFile | SafetensorsFile
     if is_gguf:
-        output = GgufFile({name: meta for name, meta in checkpoint.meta.items() if name in expected}, precision)
+        output = GgufFile(checkpoint, expected, precision)
     else:
         output = SafetensorsFile(checkpoint, precision)
     _check_space(destination, output.nbytes)
@@ -66,16 +66,17 @@ def convert(source: Path, destination: Path, precision: str, force: bool = False
 
 def _write(output: GgufFile | SafetensorsFile, path: Path, checkpoint: Checkpoint) -> None:
     try:
-        output.write(path, _finite_tensors(checkpoint))
+        output.write(path, _finite_tensors(checkpoint, output.names))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        # numpy's tofile, which writes GGUF, gives no number.
+        if error.errno not in (errno.ENOSPC, None):
             raise
         size = f"{output.nbytes / 1e9:.1f} GB"
         raise OSError(f"The disk is full, {path.stem} was not written: make room for {size}.") from error
 
 
-def _finite_tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
-    """The source's tensors, with a progress bar.
+def _finite_tensors(checkpoint: Checkpoint, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
+    """Those of the source's tensors, with a progress bar.
 
     Raises:
         CheckpointError: values are not numbers.
@@ -83,12 +84,14 @@ def _finite_tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
     total = sum(tensor.nbytes for tensor in checkpoint.meta.values())
     with tqdm(total=total, unit="B", unit_scale=True, desc=checkpoint.path.name) as progress:
         for name, tensor in checkpoint:
+            progress.update(tensor.nbytes)
+            if name not in names:
+                continue
             if tensor.is_floating_point() and not tensor.isfinite().all():
                 raise CheckpointError(
                     f"{checkpoint.path}: {name} holds values that are not numbers: download it again."
                 )
             yield name, tensor
-            progress.update(tensor.nbytes)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

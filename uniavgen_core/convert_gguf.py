@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy
+import torch
 from torch import Tensor
 
-from .checkpoint import BLOCK_LINEAR
+from .checkpoint import BLOCK_LINEAR, Checkpoint, CheckpointError
 from .extras import needed
 
 FORMS = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
@@ -24,21 +25,28 @@ class GgufFile:
     """What is written of a checkpoint: Linears inside blocks quantised, other matrices in bf16, the rest in float32.
 
     Args:
-        meta: the tensors to write, in the order of the checkpoint; meta tensors do.
+        checkpoint: the source.
+        names: of the tensors to write; others are left out.
         form: of `FORMS`.
 
     Raises:
         NotInstalledError: the library gguf is not there.
     """
 
-    def __init__(self, meta: Mapping[str, Tensor], form: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, names: Collection[str], form: str) -> None:
         self.gguf = needed("gguf", "to write GGUF files", "gguf")
-        self.meta, self.form = meta, form
-        self.types = {name: self._type(name, tensor) for name, tensor in meta.items()}
-        self.nbytes = sum(self._nbytes(name) for name in meta)
+        self.source, self.form = checkpoint.path, form
+        self.meta = {name: tensor for name, tensor in checkpoint.meta.items() if name in names}
+        self.names = self.meta.keys()
+        self.types = {name: self._type(name, tensor) for name, tensor in self.meta.items()}
+        self.nbytes = sum(map(self._nbytes, self.names))
 
     def write(self, path: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
-        """Write the tensors one after the other, those of other names left out."""
+        """Write the tensors one after the other, in the order of the source.
+
+        Raises:
+            CheckpointError: a value is too large for the form.
+        """
         writer = self.gguf.GGUFWriter(path, ARCHITECTURE)
         writer.add_name("UniAVGen")
         writer.add_quantization_version(self.gguf.GGML_QUANT_VERSION)
@@ -50,10 +58,15 @@ class GgufFile:
             writer.write_kv_data_to_file()
             writer.write_ti_data_to_file()
             for name, tensor in tensors:
-                if name in self.meta:
-                    writer.write_tensor_data(self.gguf.quants.quantize(tensor.float().numpy(), self.types[name]))
+                self._check_range(name, tensor)
+                writer.write_tensor_data(self.gguf.quants.quantize(tensor.float().numpy(), self.types[name]))
         finally:
             writer.close()
+
+    def _check_range(self, name: str, tensor: Tensor) -> None:
+        """Scales and lowest values of quantised weights are float16."""
+        if BLOCK_LINEAR.fullmatch(name) and tensor.abs().max() > torch.finfo(torch.float16).max:
+            raise CheckpointError(f"{self.source}: {name} holds values too large for {self.form}: choose bf16.")
 
     def _type(self, name: str, tensor: Tensor) -> Any:
         types = self.gguf.GGMLQuantizationType

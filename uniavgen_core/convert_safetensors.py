@@ -52,6 +52,7 @@ class SafetensorsFile:
     def __init__(self, checkpoint: Checkpoint, precision: str) -> None:
         self.source = checkpoint.path
         targets = _targets(checkpoint.meta, PRECISIONS[precision])
+        self.names = checkpoint.meta.keys()
         self.dtypes = {target.name: target.dtype for target in targets}
         self.header, self.offsets = _header(targets, _metadata(checkpoint, targets))
         self.nbytes = len(self.header) + sum(target.nbytes for target in targets)

@@ -260,10 +260,10 @@ def segments_are_told_by_what_they_are_sampled_with() -> Any:
     assert before == first.identity() == segments(shifted[3.0], seed=8).identity()
     others = [
         segments(plain), segments(shifted[4.0]), segments(shifted[3.0], sampler="ddim"),
-        segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0]),
+        segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0], guidance_end=0.5), segments(shifted[3.0]),
     ]  # fmt: skip
     others[-1].noise.strength = 0.5
-    assert len({before, *(other.identity() for other in others)}) == 6
+    assert len({before, *(other.identity() for other in others)}) == 7
     return None
 
 
@@ -352,6 +352,58 @@ def guidance_ends_where_it_is_told() -> Any:
     # Two evaluations a step but for the last; the second of the last guided step is at the next step's noise level.
     assert seen.count(1) == 3 and seen.count(-1) == 7, seen
     return close
+
+
+@check
+def each_step_of_a_partial_schedule_has_one_negative_pass() -> Any:
+    patcher, latent = model(), joint(frames=2)
+    conds = conditions(latent)
+    seen: list[tuple[float, bool, int]] = []
+
+    def record(apply_model: Callable, args: dict) -> torch.Tensor:
+        switches = args["c"]["switches"]
+        seen.append((round(float(args["timestep"][0]), 4), switches.audio_to_video, switches.skip_block))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patcher.set_model_unet_function_wrapper(record)
+    sampling = patcher.get_model_object("model_sampling")
+    whole = comfy.samplers.calculate_sigmas(sampling, "simple", 12)
+    parts = {"denoise": (whole[6:], None), "first": (whole[:7], whole), "second": (whole[6:], whole)}
+    euler, out = comfy.samplers.sampler_object("euler"), {}
+    for name, (sigmas, full) in parts.items():
+        for end in (0.25, 0.5, 1.0):
+            seen.clear()
+            guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "guidance_end": end}, full_sigmas=full)[0]
+            SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, euler, sigmas, latent)
+            negatives = [(sigma, on) for sigma, on, skipped in seen if skipped != -1]
+            assert len(seen) - len(negatives) == len(sigmas) - 1, seen
+            assert len({sigma for sigma, _ in negatives}) == len(negatives), f"{name}: two negative passes in a step"
+            out[f"{name} {end}"] = [len(negatives), sum(not on for _, on in negatives)]
+    # The steps from the middle of the noise levels on are not guided, or not unimodal, whatever else is known.
+    assert out == {
+        "denoise 0.25": [0, 0], "denoise 0.5": [0, 0], "denoise 1.0": [6, 0],
+        "first 0.25": [3, 3], "first 0.5": [6, 6], "first 1.0": [6, 6],
+        "second 0.25": [0, 0], "second 0.5": [0, 0], "second 1.0": [6, 0],
+    }, out  # fmt: skip
+    return out
+
+
+@check
+def patches_of_guidance_go_with_its_end() -> Any:
+    """A solver that wants the negative estimate gets it, and a patch that works with it gets no zeros in its place."""
+    from comfy_extras.nodes_apg import APG
+
+    patcher, latent = model(), joint(frames=2)
+    projected = APG.execute(patcher, 1.0, 0.0, 0.0)[0]
+
+    def both(end: float) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        return sample(projected, latent, 4, guidance_end=end), sample(patcher, latent, 4, guidance_end=end)
+
+    assert all(map(torch.equal, *both(0.0))), "a patch of guidance changed a run without any"
+    throughout, half = (error(ours[0], theirs[0]) for ours, theirs in (both(1.0), both(0.5)))
+    assert 1e-4 < half < 2 * throughout, (half, throughout)
+    assert_kept(latent, sample(patcher, latent, 4, sampler_name="euler_cfg_pp", guidance_end=0.5))
+    return half, throughout
 
 
 @check
@@ -647,32 +699,73 @@ def gguf_reader() -> ModuleType:
     folder = Path.cwd() / "custom_nodes" / "ComfyUI-GGUF"
     if not folder.is_dir():
         raise Skipped(f"no {folder.name} in {folder.parent}")
-    return sys.modules.get("gguf_reader") or load_module("gguf_reader", folder)
+    reader = sys.modules.get("gguf_reader") or load_module("gguf_reader", folder)
+    comfy_nodes.NODE_CLASS_MAPPINGS.update(reader.NODE_CLASS_MAPPINGS)
+    return reader
+
+
+def gguf_file(form: str, name: str = "") -> str:
+    """The model's name among the loader's choices, converted to GGUF."""
+    from pack.uniavgen_core import convert
+
+    folder = FOLDER / "models" / "diffusion_models"
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{form}.gguf"
+    if not file.exists():
+        convert.convert(model_file(), file, form)
+    return file.rename(folder / name).name if name else file.name
+
+
+@check
+def gguf_needs_what_reads_it() -> Any:
+    from pack.nodes.loaders import ModelLoader, model_choices
+
+    name = gguf_file("q4_1")
+    for class_name in [key for key in comfy_nodes.NODE_CLASS_MAPPINGS if key.endswith("GGUF")]:
+        del comfy_nodes.NODE_CLASS_MAPPINGS[class_name]
+    assert name not in model_choices(), "listed without what reads it"
+    told = ModelLoader.validate_inputs(name)
+    assert "install it and restart ComfyUI" in told, told
+    gguf_reader()
+    assert ModelLoader.validate_inputs(name) is True
+    other = type("UnetLoaderGGUF", (), {"__module__": "re"})
+    comfy_nodes.NODE_CLASS_MAPPINGS["UnetLoaderGGUF"] = other
+    told = refusal(lambda: ModelLoader.execute(name, "default"))
+    assert "of another version" in told, told
+    gguf_reader()
+    return told
 
 
 @check
 def gguf_files_run() -> Any:
-    from pack.nodes.loaders import ModelLoader, model_choices
-    from pack.uniavgen_core import convert
+    from pack.nodes.loaders import ModelLoader
 
-    reader = gguf_reader()
+    gguf_reader()
     latent, out = joint(frames=2), {}
     exact = sample(model(), latent, 2)
-    folder = FOLDER / "models" / "diffusion_models"
-    folder.mkdir(parents=True, exist_ok=True)
-    limits = {"q8_0": 0.02, "q5_1": 0.1, "q4_0": 0.2}
-    for form in limits:
-        convert.convert(model_file(), folder / f"{form}.gguf", form, force=True)
-    assert not [name for name in model_choices() if name.endswith(".gguf")], "listed without what reads it"
-    comfy_nodes.NODE_CLASS_MAPPINGS.update(reader.NODE_CLASS_MAPPINGS)
-    for form, limit in limits.items():
-        assert ModelLoader.validate_inputs(f"{form}.gguf") is True
-        samples = sample(ModelLoader.execute(f"{form}.gguf", "default")[0], latent, 2)
+    for form, limit in {"q8_0": 0.02, "q5_1": 0.1, "q4_0": 0.2}.items():
+        name = gguf_file(form)
+        assert ModelLoader.validate_inputs(name) is True
+        samples = sample(ModelLoader.execute(name, "default")[0], latent, 2)
         assert_kept(latent, samples)
         out[form] = [error(ours, theirs) for ours, theirs in zip(samples, exact, strict=True)]
         assert all(1e-6 < value < limit for value in out[form]), out
     assert "set weight_dtype to" in refusal(lambda: ModelLoader.execute("q8_0.gguf", "fp8_e4m3fn"))
+    ModelLoader.execute(gguf_file("q5_0", "CAPITALS.GGUF"), "default")
     return out
+
+
+@check
+def a_gguf_model_is_made_again_for_another_card() -> Any:
+    from pack.nodes.loaders import ModelLoader
+
+    gguf_reader()
+    patcher, latent = ModelLoader.execute(gguf_file("q8_0"), "default")[0], joint(frames=2)
+    factory, arguments = patcher.cached_patcher_init
+    again = factory(*arguments)
+    assert type(again) is type(patcher) and again.model is not patcher.model
+    assert all(map(torch.equal, sample(again, latent, 2), sample(patcher, latent, 2)))
+    return None
 
 
 @check
@@ -680,7 +773,7 @@ def a_lora_fits_a_gguf_file() -> Any:
     from pack.nodes.loaders import ModelLoader
 
     gguf_reader()
-    patcher, latent = ModelLoader.execute("q8_0.gguf", "default")[0], joint(frames=2)
+    patcher, latent = ModelLoader.execute(gguf_file("q8_0"), "default")[0], joint(frames=2)
     plain = sample(patcher, latent, 2)
     weights = lora(["blocks.0.self_attn.q", "blocks.1.ffn.0", "time_embedding.0"], model(), "diffusers")
     changed = {}
@@ -700,7 +793,8 @@ def what_is_no_gguf_of_this_model_is_named() -> Any:
     import gguf
 
     broken, other = FOLDER / "broken.gguf", FOLDER / "other.gguf"
-    broken.write_bytes((FOLDER / "models" / "diffusion_models" / "q8_0.gguf").read_bytes()[:5000])
+    whole = FOLDER / "models" / "diffusion_models" / gguf_file("q8_0")
+    broken.write_bytes(whole.read_bytes()[:5000])
     writer = gguf.GGUFWriter(other, "flux")
     writer.add_tensor("img_in.weight", torch.zeros(32, 32).numpy())
     writer.write_header_to_file()

@@ -18,6 +18,8 @@ NO_BLOCK = -1
 """Leave no block out."""
 RELEASED_SKIP_BLOCK = 11
 RELEASED_BLOCKS = 30
+ROUNDING = 1e-9
+"""More than what is lost in a product such as 50 · 0.58, which is a little under 29."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,14 @@ class Guidance:
 
 def first_steps(steps: int, part: float) -> int:
     """How many steps, from the first, a part of them is."""
-    return int(steps * part)
+    return int(steps * part + ROUNDING)
 
 
 def sigma_after(sigmas: Sequence[float], part: float) -> float | None:
     """The noise level that parts the first steps from the later ones; None where the part has no step.
 
-    It lies just above the first later step's, so that a solver's evaluations inside a step stay on that step's side.
+    It lies just above the first later step's, so that a solver's evaluations inside a step stay on that step's side;
+    one at a step's end, such as Heun's second, is on the next one's.
     """
     first = first_steps(len(sigmas) - 1, part)
     if first == 0:

@@ -21,12 +21,14 @@ def flow_sigmas(steps: int = DEFAULT_STEPS, shift: float = DEFAULT_SHIFT, schedu
             it, which multistep solvers reckon wrong; or "simple", evenly from 1000 to 0.
 
     Raises:
-        ValueError: fewer than one step, or a shift that is not positive.
+        ValueError: fewer than one step, a shift that is not positive, or another schedule.
     """
     if steps < 1:
         raise ValueError(f"steps is {steps}: sampling takes at least one step.")
     if shift <= 0:
         raise ValueError(f"shift is {shift}: it must be greater than 0 (the released model uses {DEFAULT_SHIFT:g}).")
+    if schedule not in SCHEDULES:
+        raise ValueError(f"There is no schedule '{schedule}': choose {' or '.join(SCHEDULES)}.")
     if schedule == RELEASED:
         timesteps = torch.linspace(TIMESTEPS, 1, steps, dtype=torch.float64)
         timesteps = torch.cat((timesteps, timesteps.new_zeros(1)))
