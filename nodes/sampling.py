@@ -48,11 +48,15 @@ def guidance_inputs() -> list[io.Input]:
         io.Float.Input(
             "audio_scale", default=default.audio_scale, min=0.0, max=30.0, step=0.1, tooltip="Guidance of the sound."
         ),
-        _part_of_the_steps(
+        io.Float.Input(
             "guided_part",
-            default.guided_part,
-            "that strengthen what picture and sound owe each other. More makes lips and emotion fit better, and the "
-            "picture worse.",
+            default=default.guided_part,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Part of the steps, from the first, that strengthen what picture and sound owe each other. More "
+            "makes lips and emotion fit better, and the picture worse.",
         ),
         io.DynamicCombo.Input(
             "skip_block",
@@ -71,17 +75,17 @@ def guidance_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Whether the sound sees the picture. auto: as the task wants.",
         ),
-        _part_of_the_steps(
+        io.Float.Input(
             "guidance_end",
-            default.guidance_end,
-            "that are guided at all. The later ones take one pass in place of two.",
+            default=default.guidance_end,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Part of the steps, from the first, that are guided at all. The later ones take one pass in place "
+            "of two.",
         ),
     ]
-
-
-def _part_of_the_steps(name: str, default: float, which: str) -> io.Input:
-    tooltip = f"Part of the steps, from the first, {which}"
-    return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, advanced=True, tooltip=tooltip)
 
 
 def _guider(
