@@ -28,7 +28,7 @@ from ..uniavgen_core.face.shapes import ELLIPSE, HULL, SHAPES, Style
 from ..uniavgen_core.face.trajectories import Timing, Trajectory
 from ..uniavgen_core.media import to_bytes, to_rgb
 from .comfy_progress import progress_bar, show_text
-from .face_models import detector_input, load_detector, load_mesh, load_recogniser, recogniser_choices
+from .face_models import detector_input, load_detector, load_mesh, load_recogniser, mesh_file, recogniser_choices
 from .options import chosen
 from .pictures import frame_rate_input
 
@@ -129,6 +129,11 @@ class FaceMask(io.ComfyNode):
             ],
             outputs=[io.Mask.Output(), io.String.Output(display_name="report")],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, shape: str, **others: Any) -> str:
+        """A hull is another one when the mesh's file has come or gone."""
+        return str(mesh_file()) if shape == HULL else ""
 
     @classmethod
     def execute(

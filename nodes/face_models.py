@@ -68,9 +68,14 @@ def load_recogniser(recogniser: str) -> Recogniser:
     return Recogniser(files[recogniser])
 
 
+def mesh_file() -> Path | None:
+    """MediaPipe's face mesh where the user has it."""
+    return next((path for name, path in _files(FOLDERS).items() if Path(name).name == MESH), None)
+
+
 def load_mesh() -> FaceMesh | None:
     """MediaPipe's face mesh where the user has it."""
-    path = next((path for name, path in _files(FOLDERS).items() if Path(name).name == MESH), None)
+    path = mesh_file()
     return None if path is None else FaceMesh(path)
 
 

@@ -932,6 +932,8 @@ def test_a_killed_client_goes_on_with_real_servers(
     write_portrait_and_voice(folder)
     rows = [row | OWN_PORTRAIT_AND_VOICE for row in tiny_rows(5)]
     rows[1]["speech_content"] = "Hello, three red birds. " * 9
+    # Under way for some seconds, so that the client is killed meanwhile.
+    rows[4]["UniAVGenSampler.steps"] = "100"
     table = write_table(folder, rows)
     options = ("--workflow", str(own_portrait_and_voice(folder)), "--output", str(folder / "clips"))
     client = start(table, servers, *options)
