@@ -11,10 +11,6 @@ SIZES = ModelSizes(
     blocks=4, video_width=768, video_ffn_width=2048, audio_width=384, audio_ffn_width=1024, text_width=256
 )
 """A model that a CPU runs in seconds."""
-FULL_SIZES = ModelSizes(
-    blocks=30, video_width=3072, video_ffn_width=14336, audio_width=1536, audio_ffn_width=8960, text_width=4096
-)
-"""The released model's."""
 EMBEDDINGS = "embeddings and heads"
 BRANCHES = {"blocks": "video", "audio_blocks": "audio", "a2v_blocks": "A→V", "v2a_blocks": "V→A"}
 """What the model's lists of blocks and interactions are called in the tables."""

@@ -20,11 +20,11 @@ from statistics import median
 from typing import Any
 
 import torch
-from arithmetic import EMBEDDINGS, FULL_SIZES, SIZES, Workload, operations_by_part
+from arithmetic import EMBEDDINGS, SIZES, Workload, operations_by_part
 from torch import Tensor, nn
 
 from uniavgen_core.backend import torch_operations
-from uniavgen_core.config import CAPTION_ROWS, SPATIAL_COMPRESSION, TRAINED_LATENT_FRAMES, ModelSizes
+from uniavgen_core.config import CAPTION_ROWS, RELEASED_SIZES, SPATIAL_COMPRESSION, TRAINED_LATENT_FRAMES, ModelSizes
 from uniavgen_core.model.joint_dit import JointDiT, Switches
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, resolve_skip_block
@@ -36,7 +36,7 @@ LIMITS = {"bf16": 2e-2, "fp8": 8e-2}
 SMALLER = ModelSizes(
     blocks=4, video_width=512, video_ffn_width=1024, audio_width=256, audio_ffn_width=512, text_width=64
 )
-MODELS = {"released": FULL_SIZES, "small": SIZES, "smaller": SMALLER}
+MODELS = {"released": RELEASED_SIZES, "small": SIZES, "smaller": SMALLER}
 CHECKED = Workload(SMALLER, latent_frames=3, latent_rows=8, latent_columns=12, symbols=20)
 TIMESTEP = 700.0
 FLOAT8 = torch.float8_e4m3fn

@@ -16,13 +16,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from arithmetic import BRANCHES, FULL_SIZES, Workload
+from arithmetic import BRANCHES, Workload
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from uniavgen_core.backend import torch_operations
-from uniavgen_core.config import CAPTION_ROWS, SPATIAL_COMPRESSION
+from uniavgen_core.config import CAPTION_ROWS, RELEASED_SIZES, SPATIAL_COMPRESSION
 from uniavgen_core.model.joint_dit import JointDiT
 
 SIZES_PIXELS = ((736, 1280), (480, 832))
@@ -139,10 +139,12 @@ def reserved_bytes(work: Workload) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--blocks", type=int, default=FULL_SIZES.blocks, help="fewer for a try: the peak is the same")
+    parser.add_argument(
+        "--blocks", type=int, default=RELEASED_SIZES.blocks, help="fewer for a try: the peak is the same"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures of 720p, 21 frames as JSON, last")
     arguments = parser.parse_args()
-    sizes = replace(FULL_SIZES, blocks=arguments.blocks)
+    sizes = replace(RELEASED_SIZES, blocks=arguments.blocks)
     rows = []
     for height, width in SIZES_PIXELS:
         for frames in LATENT_FRAMES:

@@ -24,12 +24,11 @@ from uniavgen_core.checkpoint import (
     load_into,
     read_scaled_fp8,
 )
-from uniavgen_core.config import ModelSizes
+from uniavgen_core.config import RELEASED_SIZES, ModelSizes
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.recognition import SIGNATURES, Signature, recognise
 
 SIZES = ModelSizes(4, 256, 384, 128, 256, 64, vocabulary_rows=12, speech_width=16, speech_ffn_width=32)
-RELEASE_SIZES = ModelSizes(30, 3072, 14336, 1536, 8960, 4096)
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
 
 
@@ -276,7 +275,7 @@ def test_unknown_names_are_one_warning(caplog: pytest.LogCaptureFixture) -> None
     ]
 
 
-@pytest.mark.parametrize("sizes", [SIZES, RELEASE_SIZES], ids=["4 blocks", "30 blocks"])
+@pytest.mark.parametrize("sizes", [SIZES, RELEASED_SIZES], ids=["4 blocks", "30 blocks"])
 def test_sizes_are_recognised(sizes: ModelSizes) -> None:
     assert recognise(meta_model(sizes).state_dict()) == sizes
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from uniavgen_core.backend import torch_operations
-from uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames
+from uniavgen_core.config import RELEASED_SIZES, audio_tokens, pixel_frames
 from uniavgen_core.model import plan
 from uniavgen_core.model.face_mask import FaceMaskHead
 from uniavgen_core.model.interaction import AudioToVideo, VideoToAudio
@@ -199,8 +199,7 @@ def test_face_mask_equals_the_literal_one(frames: int, keeps: str) -> None:
 
 
 def test_the_released_sizes() -> None:
-    sizes = ModelSizes(30, 3072, 14336, 1536, 8960, text_width=4096)
-    model = JointDiT(sizes, torch_operations, device="meta", dtype=torch.bfloat16)
+    model = JointDiT(RELEASED_SIZES, torch_operations, device="meta", dtype=torch.bfloat16)
     assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e9, 1) == 7.1
     like = {"device": "meta", "dtype": torch.bfloat16}
     streams = [torch.empty(1, 48, 21, 46, 80, **like), torch.empty(1, 1, 506, 80, **like)]

@@ -15,7 +15,7 @@ from small_model import SMALL
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.checkpoint import CheckpointError
-from uniavgen_core.config import ModelSizes
+from uniavgen_core.config import RELEASED_SIZES
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.tiny.bundle import MODEL_SIZES
 from uniavgen_core.training.config import TrainConfig, read_config
@@ -82,7 +82,7 @@ def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
 def test_the_full_size_is_that_of_the_released_model() -> None:
     full = read_config(FULL, TrainConfig)
     sizes = replace(MODEL_SIZES, **full.sizes)
-    assert sizes == ModelSizes(30, 3072, 14336, 1536, 8960, 4096)
+    assert sizes == RELEASED_SIZES
     parameters = sum(x.numel() for x in JointDiT(sizes, torch_operations, device="meta").parameters())
     assert parameters == pytest.approx(7.1e9, rel=0.02)
     assert full.gradient_checkpointing and full.frozen_captions

@@ -140,3 +140,9 @@ class ModelSizes:
             mel_bands=rows("head_audio.head.weight"),
             patch=patch,
         )
+
+
+RELEASED_SIZES = ModelSizes(
+    blocks=30, video_width=3072, video_ffn_width=14336, audio_width=1536, audio_ffn_width=8960, text_width=4096
+)
+"""The released model's."""

@@ -323,10 +323,15 @@ def _average_rate(container: InputContainer, frames: int = 1) -> Fraction:
         ValueError: it has none.
     """
     stream = _picture_stream(container)
-    rate = stream.average_rate or stream.guessed_rate
+    rate = _said_rate(stream)
     if not frames or not rate:
         raise ValueError(f"{container.name or 'The given video'}: its picture is empty.")
     return Fraction(rate)
+
+
+def _said_rate(stream: VideoStream) -> Fraction | None:
+    """Frames a second, as the file says or as PyAV guesses."""
+    return stream.average_rate or stream.guessed_rate
 
 
 def _upright(frame: VideoFrame) -> Tensor:
@@ -381,7 +386,7 @@ def _shown_packets(container: InputContainer, stream: VideoStream) -> list[Packe
 
 
 def _shown_seconds(stream: VideoStream, packets: Sequence[Packet]) -> float:
-    rate = stream.average_rate or stream.guessed_rate
+    rate = _said_rate(stream)
     frame_seconds = 1 / rate if rate else Fraction(0)
     times = [packet.pts * packet.time_base for packet in packets if packet.pts is not None]
     return float(max(times) - min(times) + frame_seconds if times else len(packets) * frame_seconds)
@@ -395,7 +400,7 @@ def _picture_fields(container: InputContainer) -> dict[str, object]:
         "width": stream.width,
         "height": stream.height,
         "frames": len(packets),
-        "frame_rate": stream.average_rate or stream.guessed_rate,
+        "frame_rate": _said_rate(stream),
         "picture_seconds": _shown_seconds(stream, packets),
     }
 
@@ -617,7 +622,7 @@ def _with_decoding_times(container: InputContainer, picture: VideoStream) -> Ite
 
     Matroska leaves it out where reordered frames start; there the packets are set a frame apart.
     """
-    rate = picture.average_rate or picture.guessed_rate
+    rate = _said_rate(picture)
     waiting: list[Packet] = []
     for packet in container.demux(picture):
         if not packet.size:
