@@ -12,6 +12,7 @@ import comfy.model_management
 import comfy.samplers
 import comfy.utils
 import latent_preview
+import torch
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
@@ -27,8 +28,8 @@ REPLACED = ("cross_attn", SPEECH)
 RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
 """What a guider holds while it samples."""
 SEEDS = 2**64
-FLOAT32_GAP = 1e-6
-"""A share of a noise level that is surely more than the rounding of the solver's own, in float32."""
+ROUNDING = 1e-6
+"""More than the part of a noise level that is lost in float32."""
 CFGFunction = Callable[[dict[str, Any]], Tensor]
 
 
@@ -57,9 +58,12 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         if edge is None:
             return negative
         unimodal = {AUDIO_TO_VIDEO: False, VIDEO_TO_AUDIO: False}
+        # Neighbours in float32, so that each of the solver's noise levels is in just one of both windows.
+        last = torch.tensor(edge)
+        first = torch.nextafter(last, torch.zeros(()))
         return [
-            *(self._bounded(dict(cond, **unimodal), math.inf, edge) for cond in negative),
-            *(self._bounded(cond, edge * (1 - FLOAT32_GAP), 0.0) for cond in negative),
+            *(self._bounded(dict(cond, **unimodal), math.inf, float(last)) for cond in negative),
+            *(self._bounded(cond, float(first), 0.0) for cond in negative),
         ]
 
     def _sigma_after(self, part: float, sigmas: Tensor) -> float | None:
@@ -69,7 +73,7 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         """
         sampling = self.inner_model.model_sampling
         if self.full_sigmas is None and (sigmas[0] < sampling.sigma_max or sigmas[-1] > 0):
-            return float(sampling.percent_to_sigma(part)) * (1 + 2 * FLOAT32_GAP) if part else None
+            return float(sampling.percent_to_sigma(part)) * (1 + ROUNDING) if part else None
         full = sigmas if self.full_sigmas is None else self.full_sigmas
         return sigma_after(full.tolist(), part)
 
