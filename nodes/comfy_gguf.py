@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 import nodes
 
-from ..uniavgen_core import checkpoint
 from ..uniavgen_core.backend import torch_operations
-from ..uniavgen_core.checkpoint import CheckpointError
+from ..uniavgen_core.checkpoint import CheckpointError, with_optional
 from ..uniavgen_core.model.joint_dit import JointDiT
-from ..uniavgen_core.recognition import recognise
+from ..uniavgen_core.recognition import empty_model
 from .comfy_model import make_patcher
 
 FILES = "unet_gguf"
@@ -53,14 +52,11 @@ def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
             f"{name} cannot be read as a GGUF file of a model ({error}): download it or convert it again."
         ) from error
     meta = {key: torch.empty(tensor.shape, device="meta") for key, tensor in state.items()}
-    sizes = recognise(meta, name)
-    model = JointDiT(sizes, torch_operations, device="meta")
-    checkpoint.check_names(meta, model.state_dict(), name)
-    checkpoint.check_shapes(meta, model.state_dict(), name)
+    model = empty_model(meta, name)
     for key in state.keys() - _quantised(model):
         state[key] = _plain(state[key], pack["dequantize_tensor"])
     patcher = make_patcher(
-        sizes, checkpoint.with_optional(state), None, {"custom_operations": pack["GGMLOps"]}, True, (load_gguf, (path,))
+        model.sizes, with_optional(state), None, {"custom_operations": pack["GGMLOps"]}, True, (load_gguf, (path,))
     )
     return pack["GGUFModelPatcher"].clone(patcher)
 

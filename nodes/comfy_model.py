@@ -33,7 +33,7 @@ from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes
 from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames
 from ..uniavgen_core.model.joint_dit import JointDiT, Switches
 from ..uniavgen_core.model.plan import Plans
-from ..uniavgen_core.recognition import expected_tensors, recognise
+from ..uniavgen_core.recognition import empty_model
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
 from ..uniavgen_core.tasks import KeptParts, directions
 
@@ -317,13 +317,10 @@ def load_model(path: str, model_options: dict[str, Any] | None = None, disable_d
         ValueError, FileNotFoundError: the file is missing, damaged or of another model.
     """
     source = checkpoint.Checkpoint(path)
-    sizes = recognise(source.meta, source.path.name)
-    expected = expected_tensors(sizes)
-    checkpoint.check_names(source.meta, expected, source.path.name)
-    checkpoint.check_shapes(source.meta, expected, source.path.name)
+    model = empty_model(source.meta, source.path.name)
     return make_patcher(
-        sizes,
-        _read(source, expected),
+        model.sizes,
+        _read(source, model.state_dict()),
         source.metadata,
         model_options or {},
         disable_dynamic,

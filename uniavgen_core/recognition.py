@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from torch import Tensor
 
 from .backend import torch_operations
-from .checkpoint import CheckpointError, name_list
+from .checkpoint import CheckpointError, check_names, check_shapes, name_list
 from .config import HEAD_WIDTH, ModelSizes
 from .model.joint_dit import JointDiT
 
@@ -154,6 +154,21 @@ def recognise(meta: Mapping[str, Tensor], source: str = "The file") -> ModelSize
             "Download it again, or choose the released model."
         )
     return sizes
+
+
+def empty_model(meta: Mapping[str, Tensor], source: str = "The file") -> JointDiT:
+    """The model that a file's tensors are for, on the meta device, once their names and shapes are checked.
+
+    Args as in `recognise`.
+
+    Raises:
+        CheckpointError: the file is of another kind or variant, lacks tensors, or has some of other shapes.
+    """
+    model = JointDiT(recognise(meta, source), torch_operations, device="meta")
+    expected = model.state_dict()
+    check_names(meta, expected, source)
+    check_shapes(meta, expected, source)
+    return model
 
 
 def expected_tensors(sizes: ModelSizes) -> dict[str, Tensor]:
