@@ -15,22 +15,14 @@ from statistics import fmean
 from typing import Any
 
 import torch
+from face_mask import follow_largest, part_found
 
 from uniavgen_core.config import FRAME_RATE
 from uniavgen_core.evaluation.picture import mask_iou
-from uniavgen_core.face.choice import largest
 from uniavgen_core.face.detection import FaceDetector
 from uniavgen_core.face.files import open_detector
-from uniavgen_core.face.masks import (
-    LONGEST_GAP_SECONDS,
-    SMOOTHING_SECONDS,
-    Search,
-    draw_faces,
-    find_faces,
-    frames_without,
-)
+from uniavgen_core.face.masks import draw_faces
 from uniavgen_core.face.shapes import BOX, ELLIPSE, FULL, Style
-from uniavgen_core.face.trajectories import Timing
 from uniavgen_core.training.corpus import SPLITS, CorpusClip, make_clip
 from uniavgen_core.training.render import token_mask
 from uniavgen_core.training.voice import Synthesiser
@@ -41,9 +33,8 @@ SHAPES = (ELLIPSE, BOX)
 def measure(clip: CorpusClip, detector: FaceDetector) -> dict[str, dict[str, float]]:
     """Of each shape: the part of the frames in which the face is found, and the likeness of the masks."""
     frames = torch.from_numpy(clip.frames).float() / FULL
-    timing = Timing.of_seconds(LONGEST_GAP_SECONDS, SMOOTHING_SECONDS, FRAME_RATE)
-    faces = find_faces(frames, detector, Search(largest, timing), lambda done: None).chosen
-    found = 1 - sum(map(len, frames_without(faces, len(frames)))) / len(frames)
+    faces = follow_largest(frames, FRAME_RATE, detector)
+    found = part_found(faces, len(frames))
     true, true_tokens = clip.face_mask / FULL, token_mask(torch.from_numpy(clip.face_mask)).numpy()
     rows = {}
     for shape in SHAPES:

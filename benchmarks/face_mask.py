@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from uniavgen_core.face.masks import (
     frames_without,
 )
 from uniavgen_core.face.shapes import Style
-from uniavgen_core.face.trajectories import Timing
+from uniavgen_core.face.trajectories import Timing, Trajectory
 from uniavgen_core.media import read_video
 
 HEIGHT, WIDTH = 720, 1280
@@ -57,21 +58,30 @@ def at_720p(frames: Tensor) -> Tensor:
     return torch.stack(resized).movedim(1, -1)
 
 
+def follow_largest(frames: Tensor, rate: float, detector: FaceDetector, every: int = 0) -> list[Trajectory]:
+    """Where the largest face is, as UniAVGen Face Mask follows it; 0 looks at as few frames as its motion allows."""
+    timing = Timing.of_seconds(LONGEST_GAP_SECONDS, SMOOTHING_SECONDS, rate)
+    return find_faces(frames, detector, Search(largest, timing, every), lambda done: None).chosen
+
+
+def part_found(faces: Sequence[Trajectory], frames: int) -> float:
+    """The part of the frames in which a face is found."""
+    return 1 - sum(map(len, frames_without(faces, frames))) / frames
+
+
 def measure(frames: Tensor, rate: float, other: FaceDetector, every: int) -> tuple[dict[str, Any], Tensor]:
     """One run's row, and its masks."""
     detector = Counting(other)
-    timing = Timing.of_seconds(LONGEST_GAP_SECONDS, SMOOTHING_SECONDS, rate)
     start, start_of_work = time.perf_counter(), time.process_time()
-    faces = find_faces(frames, detector, Search(largest, timing, every), lambda done: None).chosen
+    faces = follow_largest(frames, rate, detector, every)
     masks = draw_faces(frames, faces, STYLE, lambda done: None)
     seconds, work = time.perf_counter() - start, time.process_time() - start_of_work
     steadiness = [iou(first, second) for first, second in zip(masks, masks[1:], strict=False)]
-    without = sum(map(len, frames_without(faces, len(frames))))
     row = {
         "detections": detector.count,
         "frames_per_second": len(frames) / seconds,
         "work_milliseconds_a_frame": 1000 * work / len(frames),
-        "found": 1 - without / len(frames),
+        "found": part_found(faces, len(frames)),
         "steadiness": float(numpy.mean(steadiness)),
         "least_steadiness": min(steadiness),
     }
