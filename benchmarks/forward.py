@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from arithmetic import BRANCHES, EMBEDDINGS, Workload, operations_by_part
 from long_form_memory import RETURN_AT_ONCE, peak_bytes
 from torch import Tensor, nn
 from torch.nn import functional
+from watching import around
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import CAPTION_ROWS, ModelSizes
@@ -64,26 +66,13 @@ class Clock:
             if len(place) == 2 and place[0] in BRANCHES:
                 module.register_forward_pre_hook(self._enter(BRANCHES[place[0]]))
             elif not list(module.children()):
-                self._time(module, _part_of(module, place))
+                around(module, partial(self.part, _part_of(module, place)))
 
     def _enter(self, branch: str) -> Callable[..., None]:
         def hook(*_: Any) -> None:
             self.branch = branch
 
         return hook
-
-    def _time(self, module: nn.Module, part: str) -> None:
-        running = []
-
-        def start(*_: Any) -> None:
-            running.append(self.part(part))
-            running[-1].__enter__()
-
-        def stop(*_: Any) -> None:
-            running.pop().__exit__(None, None, None)
-
-        module.register_forward_pre_hook(start)
-        module.register_forward_hook(stop)
 
 
 def _part_of(module: nn.Module, place: list[str]) -> str:

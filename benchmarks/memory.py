@@ -12,7 +12,10 @@ import argparse
 import json
 import weakref
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +23,7 @@ from arithmetic import BRANCHES, Workload
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from watching import around
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import CAPTION_ROWS, RELEASED_SIZES, SPATIAL_COMPRESSION
@@ -76,20 +80,13 @@ class LiveBytes(TorchDispatchMode):
         """Name the part that runs by the modules of a model."""
         for name, module in model.named_modules():
             if part := _part_of(name.split(".")):
-                self._enter(module, part)
+                around(module, partial(self._within, part))
 
-    def _enter(self, module: nn.Module, part: str) -> None:
-        outer = []
-
-        def start(*_: Any) -> None:
-            outer.append(self.part)
-            self.part = part
-
-        def stop(*_: Any) -> None:
-            self.part = outer.pop()
-
-        module.register_forward_pre_hook(start)
-        module.register_forward_hook(stop)
+    @contextmanager
+    def _within(self, part: str) -> Iterator[None]:
+        outer, self.part = self.part, part
+        yield
+        self.part = outer
 
 
 def _part_of(place: list[str]) -> str:

@@ -11,14 +11,16 @@ import argparse
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from unittest.mock import patch
 
 import torch
 from arithmetic import Workload
 from forward import TINY, Now, add_clock_arguments, chosen_clock, random_model
 from torch import Tensor, nn
+from watching import around
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import CAPTION_ROWS
@@ -55,20 +57,14 @@ class Record:
         for name, module in model.named_modules():
             place = name.split(".")
             if place[-1] == "mask_head" or len(place) == 1 + isinstance(getattr(model, place[0], 0), nn.ModuleList):
-                self._watch(module, PARTS.get(place[-1], PARTS.get(place[0], "")))
+                around(module, partial(self._part, PARTS.get(place[-1], PARTS.get(place[0], ""))))
 
-    def _watch(self, module: nn.Module, part: str) -> None:
-        started = []
-
-        def start(*_: Any) -> None:
-            started.append(self.now())
-
-        def stop(*_: Any) -> None:
-            self.counts[part] += 1
-            self.seconds_inside += (self.now() - started.pop()) * (part in INSIDE)
-
-        module.register_forward_pre_hook(start)
-        module.register_forward_hook(stop)
+    @contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        start = self.now()
+        yield
+        self.counts[name] += 1
+        self.seconds_inside += (self.now() - start) * (name in INSIDE)
 
 
 def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Callable[[], list[Tensor]]]:
