@@ -34,7 +34,7 @@ from uniavgen_core.face.masks import (
 )
 from uniavgen_core.face.shapes import Style
 from uniavgen_core.face.trajectories import Timing, Trajectory
-from uniavgen_core.media import read_video
+from uniavgen_core.media.reading import read_video
 
 HEIGHT, WIDTH = 720, 1280
 STYLE = Style(margin=0.1, feather=0.1)

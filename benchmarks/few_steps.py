@@ -133,7 +133,7 @@ class Clips:
         import torch
         from pack.uniavgen_core.audio.vocoder import GriffinLim
         from pack.uniavgen_core.evaluation.measures import measure_clip
-        from pack.uniavgen_core.media import to_bytes
+        from pack.uniavgen_core.media.images import to_bytes
 
         with torch.no_grad():
             video = self.model.model.latent_format.process_in(streams[0].float())

@@ -24,7 +24,7 @@ from uniavgen_core.long_form.maker import LongClip, Settings
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
-from uniavgen_core.media import stream_summary
+from uniavgen_core.media.reading import stream_summary
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait

@@ -26,7 +26,7 @@ from ..uniavgen_core.face.masks import (
 )
 from ..uniavgen_core.face.shapes import ELLIPSE, HULL, SHAPES, Style
 from ..uniavgen_core.face.trajectories import Timing, Trajectory
-from ..uniavgen_core.media import to_bytes, to_rgb
+from ..uniavgen_core.media.images import to_bytes, to_rgb
 from .comfy_progress import progress_bar, show_text
 from .face_models import detector_input, load_detector, load_mesh, load_recogniser, mesh_file, recogniser_choices
 from .options import chosen

@@ -21,7 +21,7 @@ from ..uniavgen_core.config import (
 )
 from ..uniavgen_core.given import at_model_rate, driving_mel, past_mel, past_pictures, whole_latents
 from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes, check_size, last_tokens, stream_shapes
-from ..uniavgen_core.media import automatic_size
+from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.speech.duration import seconds_for_speech
 from ..uniavgen_core.speech.text import check_speech
 from ..uniavgen_core.tasks import PAST_FRAMES, TASKS

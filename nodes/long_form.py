@@ -32,7 +32,9 @@ from ..uniavgen_core.long_form.script import Line, parse_script
 from ..uniavgen_core.long_form.seams import join_clips
 from ..uniavgen_core.long_form.segments import Pacing, Segment
 from ..uniavgen_core.long_form.store import SegmentStore
-from ..uniavgen_core.media import crop_and_resize, fit_audio, frame_count, read_frames, to_rgb
+from ..uniavgen_core.media.images import crop_and_resize, to_rgb
+from ..uniavgen_core.media.reading import frame_count, read_frames
+from ..uniavgen_core.media.sound import fit_audio
 from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.prompt import SILENCE_SECONDS, negative_symbols
 from ..uniavgen_core.speech.text import check_speech, detect_language

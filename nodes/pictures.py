@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..uniavgen_core.checks import check_finite, check_picture
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
-from ..uniavgen_core.media import crop_and_resize, to_rgb
+from ..uniavgen_core.media.images import crop_and_resize, to_rgb
 
 
 def frame_rate_input() -> io.Float.Input:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..uniavgen_core.audio.soundtrack import soundtrack
 from ..uniavgen_core.config import FRAME_RATE
-from ..uniavgen_core.media import can_copy, frame_count, picture_seconds, read_frames, replace_audio, write_video
+from ..uniavgen_core.media.reading import frame_count, picture_seconds, read_frames
+from ..uniavgen_core.media.writing import can_copy, replace_audio, write_video
 from .pictures import video_parts
 
 logger = logging.getLogger(__name__)

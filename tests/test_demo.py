@@ -10,7 +10,7 @@ from PIL import Image
 
 from uniavgen_core import demo
 from uniavgen_core.config import clip_seconds
-from uniavgen_core.media import stream_summary
+from uniavgen_core.media.reading import stream_summary
 from uniavgen_core.tiny.world import LATENT_FRAMES, WORDS
 
 

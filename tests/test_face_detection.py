@@ -16,7 +16,8 @@ from uniavgen_core.face.detection import INPUT_SIDE, Face, FaceDetector
 from uniavgen_core.face.files import is_detector, is_recogniser, may_be_detector, open_detector
 from uniavgen_core.face.insightface_models import Recogniser
 from uniavgen_core.face.shapes import ellipses
-from uniavgen_core.media import read_image, read_video, to_bytes
+from uniavgen_core.media.images import read_image, to_bytes
+from uniavgen_core.media.reading import read_video
 
 SCRFD, YUNET = "scrfd_500m_kps.onnx", "yunet_n_640_640.onnx"
 BOTH = pytest.mark.parametrize("name", [SCRFD, YUNET])

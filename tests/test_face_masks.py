@@ -20,7 +20,8 @@ from uniavgen_core.face.mesh import POINTS, FaceMesh
 from uniavgen_core.face.portrait import portrait_fault
 from uniavgen_core.face.shapes import BOX, ELLIPSE, HULL, Style, draw
 from uniavgen_core.face.trajectories import Timing, Trajectory
-from uniavgen_core.media import read_image, read_video, to_rgb
+from uniavgen_core.media.images import read_image, to_rgb
+from uniavgen_core.media.reading import read_video
 
 BOX_OF_FACE = numpy.array([30.0, 20.0, 70.0, 84.0])
 SQUARE = numpy.array([[40.0, 40.0], [60.0, 40.0], [60.0, 60.0], [40.0, 60.0]])

@@ -22,7 +22,7 @@ from uniavgen_core.long_form.maker import (
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
-from uniavgen_core.media import read_video, stream_summary
+from uniavgen_core.media.reading import read_video, stream_summary
 from uniavgen_core.tasks import past_tokens
 
 LONGEST, PAST = 13, 3

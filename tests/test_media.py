@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from uniavgen_core import media
+from uniavgen_core.media import images, reading, sound, writing
 
 RATE = 24_000
 
@@ -93,26 +93,26 @@ def test_grey_palette_and_alpha_pictures_become_rgb(tmp_path: Path) -> None:
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(rgba).save(tmp_path / "rgba.png")
     Image.fromarray(rgba[..., :3]).quantize(4).save(tmp_path / "palette.png")
-    seen = media.read_image(tmp_path / "grey.png")
+    seen = images.read_image(tmp_path / "grey.png")
     assert seen.shape == (1, 2, 2, 3) and seen.dtype == torch.float32
     assert torch.allclose(seen[0, :, :, 1], torch.tensor([[0, 0.2], [0.4, 1]]))
     over_white = torch.tensor([[[1, 0, 0], [1, 1, 1]], [[0.8, 0.8, 0.8], [0, 1, 0]]])
-    assert torch.allclose(media.read_image(tmp_path / "rgba.png")[0], over_white)
-    assert torch.equal(media.read_image(tmp_path / "palette.png")[0], torch.from_numpy(rgba[..., :3]).float() / 255)
+    assert torch.allclose(images.read_image(tmp_path / "rgba.png")[0], over_white)
+    assert torch.equal(images.read_image(tmp_path / "palette.png")[0], torch.from_numpy(rgba[..., :3]).float() / 255)
 
 
 def test_transparent_palette_colour_is_white(tmp_path: Path) -> None:
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
     image.save(tmp_path / "palette.gif", transparency=1)
-    assert torch.equal(media.read_image(tmp_path / "palette.gif"), torch.ones(1, 4, 4, 3))
+    assert torch.equal(images.read_image(tmp_path / "palette.gif"), torch.ones(1, 4, 4, 3))
 
 
 def test_sixteen_bit_pictures_are_scaled_and_not_clipped(tmp_path: Path) -> None:
     values = np.array([[[0], [13107]], [[32768], [65535]]])
     wanted = torch.from_numpy(values / 65535).float().expand(2, 2, 3)
-    grey = media.read_image(png(tmp_path / "grey.png", values, 0))[0]
-    colour = media.read_image(png(tmp_path / "colour.png", values.repeat(3, -1), 2))[0]
+    grey = images.read_image(png(tmp_path / "grey.png", values, 0))[0]
+    colour = images.read_image(png(tmp_path / "colour.png", values.repeat(3, -1), 2))[0]
     assert torch.allclose(grey, wanted)
     assert torch.allclose(colour, wanted, atol=1 / 255)
 
@@ -123,16 +123,16 @@ def test_exif_orientation_turns_the_picture(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # shown after a quarter turn clockwise: the right half comes to the bottom
     Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
-    seen = media.read_image(tmp_path / "turned.png")
+    seen = images.read_image(tmp_path / "turned.png")
     assert seen.shape == (1, 16, 8, 3)
     assert seen[0, :8].max() == 0 and seen[0, 8:].min() == 1
 
 
 def test_real_portrait_fits_the_model(shared_data: Path) -> None:
-    portrait = media.read_image(shared_data / "portraits" / "woman.png")
+    portrait = images.read_image(shared_data / "portraits" / "woman.png")
     assert portrait.shape == (1, 1024, 768, 3)
-    width, height = media.automatic_size(768, 1024)
-    assert media.crop_and_resize(portrait, width, height).shape == (1, 992, 736, 3)
+    width, height = images.automatic_size(768, 1024)
+    assert images.crop_and_resize(portrait, width, height).shape == (1, 992, 736, 3)
 
 
 def test_unreadable_pictures_are_named(tmp_path: Path) -> None:
@@ -142,40 +142,40 @@ def test_unreadable_pictures_are_named(tmp_path: Path) -> None:
     whole = (tmp_path / "whole.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="notes.png is not a picture"):
-        media.read_image(tmp_path / "notes.png")
+        images.read_image(tmp_path / "notes.png")
     with pytest.raises(ValueError, match="cut.png is damaged"):
-        media.read_image(tmp_path / "cut.png")
+        images.read_image(tmp_path / "cut.png")
     with pytest.raises(FileNotFoundError, match="absent.png: there is no such"):
-        media.read_image(tmp_path / "absent.png")
+        images.read_image(tmp_path / "absent.png")
 
 
 def test_to_rgb_takes_one_to_four_channels() -> None:
     batch = torch.rand(2, 3, 4, 5)[..., :4]
-    assert torch.equal(media.to_rgb(batch[..., :1]), batch[..., :1].repeat(1, 1, 1, 3))
-    assert torch.equal(media.to_rgb(batch[..., :3]), batch[..., :3])
+    assert torch.equal(images.to_rgb(batch[..., :1]), batch[..., :1].repeat(1, 1, 1, 3))
+    assert torch.equal(images.to_rgb(batch[..., :3]), batch[..., :3])
     alpha = batch[..., 1:2]
-    assert torch.allclose(media.to_rgb(batch[..., :2])[..., 2], (batch[..., :1] * alpha + 1 - alpha)[..., 0])
-    assert torch.allclose(media.to_rgb(torch.zeros(1, 1, 1, 4)), torch.ones(1, 1, 1, 3))
+    assert torch.allclose(images.to_rgb(batch[..., :2])[..., 2], (batch[..., :1] * alpha + 1 - alpha)[..., 0])
+    assert torch.allclose(images.to_rgb(torch.zeros(1, 1, 1, 4)), torch.ones(1, 1, 1, 3))
     with pytest.raises(ValueError, match="5 channels"):
-        media.to_rgb(torch.zeros(1, 2, 2, 5))
+        images.to_rgb(torch.zeros(1, 2, 2, 5))
 
 
 def test_crop_and_resize_keeps_the_centre_and_the_range() -> None:
     image = torch.zeros(2, 100, 300, 3)
     image[:, :, 100:200] = 1
-    assert torch.equal(media.crop_and_resize(image, 100, 100), torch.ones(2, 100, 100, 3))
-    wide = media.crop_and_resize(image, 64, 32)
+    assert torch.equal(images.crop_and_resize(image, 100, 100), torch.ones(2, 100, 100, 3))
+    wide = images.crop_and_resize(image, 64, 32)
     assert wide.shape == (2, 32, 64, 3) and wide.min() >= 0 and wide.max() <= 1
     assert torch.allclose(wide, wide.flip(2), atol=1e-5), "the crop is centred"
     stripes = (torch.arange(256) % 2).float()[None, None, :, None].expand(1, 256, 256, 3)
-    assert (media.crop_and_resize(stripes, 64, 64) - 0.5).abs()[:, 2:-2, 2:-2].max() < 0.05, "no aliasing"
+    assert (images.crop_and_resize(stripes, 64, 64) - 0.5).abs()[:, 2:-2, 2:-2].max() < 0.05, "no aliasing"
 
 
 def test_half_precision_is_resized_on_the_cpu() -> None:
     frames = torch.rand(1, 20, 30, 3, generator=torch.Generator().manual_seed(0))
-    half = media.crop_and_resize(frames.half(), 16, 16)
+    half = images.crop_and_resize(frames.half(), 16, 16)
     assert half.dtype == torch.float16
-    assert torch.allclose(half.float(), media.crop_and_resize(frames, 16, 16), atol=2e-3)
+    assert torch.allclose(half.float(), images.crop_and_resize(frames, 16, 16), atol=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_half_precision_is_resized_on_the_cpu() -> None:
     ],
 )
 def test_automatic_size(size: tuple[int, int], short_side: int, wanted: tuple[int, int]) -> None:
-    assert media.automatic_size(*size, short_side) == wanted
+    assert images.automatic_size(*size, short_side) == wanted
 
 
 # Sound
@@ -207,7 +207,7 @@ def test_whole_number_samples_are_scaled_to_full_scale_one(
         offset = full if width == 1 else 0
         for value in values:
             file.writeframesraw((value + offset).to_bytes(width, "little", signed=width > 1) * channels)
-    waveform, sample_rate = media.read_audio(tmp_path / "sound.wav")
+    waveform, sample_rate = reading.read_audio(tmp_path / "sound.wav")
     assert sample_rate == rate and waveform.shape == (1, channels, 400) and waveform.dtype == torch.float32
     assert torch.allclose(waveform[0, -1], torch.tensor(values) / full, atol=1e-7)
 
@@ -219,12 +219,12 @@ def test_float_samples_are_read_as_they_are(tmp_path: Path) -> None:
         frame = av.AudioFrame.from_ndarray(given, format="flt", layout="mono")
         frame.sample_rate = RATE
         container.mux(stream.encode(frame) + stream.encode(None))
-    assert np.array_equal(media.read_audio(tmp_path / "sound.wav")[0][0].numpy(), given)
+    assert np.array_equal(reading.read_audio(tmp_path / "sound.wav")[0][0].numpy(), given)
 
 
 def test_real_speech_is_read_sample_by_sample(shared_data: Path) -> None:
     for name in ("reference_male.wav", "driving.wav"):
-        waveform, sample_rate = media.read_audio(shared_data / "speech" / name)
+        waveform, sample_rate = reading.read_audio(shared_data / "speech" / name)
         with wave.open(str(shared_data / "speech" / name)) as file:
             samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
             assert sample_rate == file.getframerate()
@@ -235,50 +235,50 @@ def test_files_without_sound_or_picture_are_named(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "sound.wav"), "wb") as file:
         file.setparams((1, 2, RATE, 0, "NONE", "NONE"))
         file.writeframes(bytes(2000))
-    media.write_video(tmp_path / "mute.mp4", moving_frames(3), 16)
+    writing.write_video(tmp_path / "mute.mp4", moving_frames(3), 16)
     with pytest.raises(ValueError, match="mute.mp4 has no sound"):
-        media.read_audio(tmp_path / "mute.mp4")
+        reading.read_audio(tmp_path / "mute.mp4")
     with pytest.raises(ValueError, match="sound.wav has no picture"):
-        media.read_video(tmp_path / "sound.wav")
+        reading.read_video(tmp_path / "sound.wav")
     (tmp_path / "notes.mp4").write_text("neither")
     with pytest.raises(ValueError, match="notes.mp4 is damaged or not a sound or video file"):
-        media.read_video(tmp_path / "notes.mp4")
+        reading.read_video(tmp_path / "notes.mp4")
     with pytest.raises(FileNotFoundError, match="absent.mp4"):
-        media.read_video(tmp_path / "absent.mp4")
+        reading.read_video(tmp_path / "absent.mp4")
 
 
 def test_fit_audio_cuts_and_pads_at_the_end() -> None:
     waveform = torch.arange(1.0, 7.0).reshape(1, 2, 3)
-    assert torch.equal(media.fit_audio(waveform, 2), waveform[..., :2])
-    assert torch.equal(media.fit_audio(waveform, 5)[..., 3:], torch.zeros(1, 2, 2))
-    assert torch.equal(media.fit_audio(waveform, 5)[..., :3], waveform)
+    assert torch.equal(sound.fit_audio(waveform, 2), waveform[..., :2])
+    assert torch.equal(sound.fit_audio(waveform, 5)[..., 3:], torch.zeros(1, 2, 2))
+    assert torch.equal(sound.fit_audio(waveform, 5)[..., :3], waveform)
 
 
 def test_fade_touches_only_the_ends() -> None:
-    faded = media.fade(torch.ones(2, 1000), 1000, 0.1)
+    faded = sound.fade(torch.ones(2, 1000), 1000, 0.1)
     assert faded[0, 0] == 0 and faded[0, -1] == 0 and faded[0, 50] == 0.5
     assert torch.equal(faded[:, 100:900], torch.ones(2, 800))
     assert torch.equal(faded, faded.flip(-1))
-    assert torch.equal(media.fade(torch.ones(1, 3), 1000, 0), torch.ones(1, 3))
-    assert media.fade(torch.ones(1, 10), 1000, 9).shape == (1, 10)
+    assert torch.equal(sound.fade(torch.ones(1, 3), 1000, 0), torch.ones(1, 3))
+    assert sound.fade(torch.ones(1, 10), 1000, 9).shape == (1, 10)
 
 
 def test_set_loudness_reaches_the_target(shared_data: Path) -> None:
     import torchaudio
 
-    waveform, rate = media.read_audio(shared_data / "speech" / "basic_ref_en.wav")
-    changed = media.set_loudness(waveform, rate, -30)
+    waveform, rate = reading.read_audio(shared_data / "speech" / "basic_ref_en.wav")
+    changed = sound.set_loudness(waveform, rate, -30)
     assert float(torchaudio.functional.loudness(changed[0], rate)) == pytest.approx(-30, abs=0.1)
     assert changed.shape == waveform.shape
     full_scale = 10 ** (-1 / 20)
-    assert media.set_loudness(waveform, rate, 0).abs().max() == pytest.approx(full_scale, abs=1e-4), "never clips"
+    assert sound.set_loudness(waveform, rate, 0).abs().max() == pytest.approx(full_scale, abs=1e-4), "never clips"
 
 
 def test_set_loudness_leaves_silence_and_takes_short_sound() -> None:
     silence = torch.zeros(1, 2, RATE)
-    assert torch.equal(media.set_loudness(silence, RATE, -20), silence)
+    assert torch.equal(sound.set_loudness(silence, RATE, -20), silence)
     short = 0.01 * torch.sin(torch.arange(2400) * 0.3)[None, None]
-    louder = media.set_loudness(torch.cat((short, torch.zeros_like(short))), RATE, -30)
+    louder = sound.set_loudness(torch.cat((short, torch.zeros_like(short))), RATE, -30)
     assert louder[0].abs().max() > short.abs().max()
     assert torch.equal(louder[1], torch.zeros(1, 2400))
 
@@ -290,7 +290,7 @@ def test_real_clip_is_read_whole(shared_data: Path) -> None:
     path = shared_data / "clips" / "dubbing.mp4"
     with av.open(str(path)) as container:
         third = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)][2]
-    frames, frame_rate, sound = media.read_video(path)
+    frames, frame_rate, sound = reading.read_video(path)
     assert frames.shape == (81, 736, 1280, 3) and frame_rate == Fraction(16)
     assert float((frames[2] - torch.from_numpy(third).float() / 255).abs().mean()) < 2 / 255
     assert sound is not None
@@ -302,13 +302,13 @@ def test_real_clip_is_read_whole(shared_data: Path) -> None:
 def test_written_video_comes_back(tmp_path: Path) -> None:
     frames, clicks = moving_frames(33), click_track(33 / 16, RATE)
     path = tmp_path / "clip.mp4"
-    media.write_video(path, frames, 16, clicks, RATE)
-    seen, frame_rate, sound = media.read_video(path)
+    writing.write_video(path, frames, 16, clicks, RATE)
+    seen, frame_rate, sound = reading.read_video(path)
     assert seen.shape == frames.shape and frame_rate == 16
     assert float((seen - frames).abs().mean()) < 0.01
     assert float((seen - frames).mean().abs()) < 0.5 / 255, "no bias in brightness"
     assert sound is not None and sound[0].shape == (1, 1, clicks.shape[-1])
-    summary = media.stream_summary(path)
+    summary = reading.stream_summary(path)
     assert (summary.frames, summary.width, summary.height) == (33, 64, 48)
     assert summary.frame_rate == Fraction(16)
     assert (summary.picture_codec, summary.sound_codec) == ("h264", "aac")
@@ -320,8 +320,8 @@ def test_written_video_comes_back(tmp_path: Path) -> None:
 def test_colours_survive(tmp_path: Path) -> None:
     colours = torch.tensor([[1.0, 1, 1], [0, 0, 0], [0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.2, 0.2, 0.9], [0.9, 0.7, 0.6]])
     frames = colours[:, None, None].expand(6, 32, 32, 3)
-    media.write_video(tmp_path / "colours.mp4", frames, 16)
-    assert float((media.read_video(tmp_path / "colours.mp4")[0] - frames).abs().max()) < 3 / 255
+    writing.write_video(tmp_path / "colours.mp4", frames, 16)
+    assert float((reading.read_video(tmp_path / "colours.mp4")[0] - frames).abs().max()) < 3 / 255
 
 
 @pytest.mark.parametrize(
@@ -331,8 +331,8 @@ def test_colours_survive(tmp_path: Path) -> None:
 def test_sound_is_not_shifted(tmp_path: Path, suffix: str, rate: int, channels: int) -> None:
     clicks = click_track(2, rate, channels)
     path = tmp_path / f"clip{suffix}"
-    media.write_video(path, moving_frames(32), Fraction(16), clicks, rate)
-    heard, heard_rate = media.read_audio(path)
+    writing.write_video(path, moving_frames(32), Fraction(16), clicks, rate)
+    heard, heard_rate = reading.read_audio(path)
     assert heard.shape[1] == channels
     assert heard.shape[-1] / heard_rate == pytest.approx(2, abs=1 / heard_rate)
     given = click_track(2, heard_rate, channels)
@@ -342,14 +342,14 @@ def test_sound_is_not_shifted(tmp_path: Path, suffix: str, rate: int, channels: 
 
 def test_odd_sizes_lose_one_row_and_column(tmp_path: Path) -> None:
     frames = moving_frames(4, 49, 65)
-    media.write_video(tmp_path / "odd.mp4", frames, 16)
-    seen = media.read_video(tmp_path / "odd.mp4")[0]
+    writing.write_video(tmp_path / "odd.mp4", frames, 16)
+    seen = reading.read_video(tmp_path / "odd.mp4")[0]
     assert seen.shape == (4, 48, 64, 3)
     assert float((seen - frames[:, :48, :64]).abs().mean()) < 0.01
     with pytest.raises(ValueError, match="too small"):
-        media.write_video(tmp_path / "tiny.mp4", torch.zeros(1, 1, 8, 3), 16)
+        writing.write_video(tmp_path / "tiny.mp4", torch.zeros(1, 1, 8, 3), 16)
     with pytest.raises(ValueError, match="no frames"):
-        media.write_video(tmp_path / "none.mp4", torch.zeros(0, 8, 8, 3), 16)
+        writing.write_video(tmp_path / "none.mp4", torch.zeros(0, 8, 8, 3), 16)
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt, RuntimeError])
@@ -361,7 +361,7 @@ def test_interrupted_writing_leaves_nothing_and_keeps_the_old_file(tmp_path: Pat
     target = tmp_path / "clip.mp4"
     target.write_text("the old clip")
     with pytest.raises(fault):
-        media.write_video(target, frames(), 16, click_track(4, RATE), RATE)
+        writing.write_video(target, frames(), 16, click_track(4, RATE), RATE)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
     assert target.read_text() == "the old clip"
 
@@ -371,21 +371,21 @@ def test_replaced_sound_leaves_the_picture_alone(tmp_path: Path, shared_data: Pa
     clicks = click_track(81 / 16, RATE)
     for suffix, codec in ((".mp4", "aac"), (".mkv", "flac")):
         target = tmp_path / f"dubbed{suffix}"
-        media.replace_audio(source, target, clicks, RATE)
+        writing.replace_audio(source, target, clicks, RATE)
         assert picture_packets(target) == picture_packets(source)
-        heard, heard_rate = media.read_audio(target)
+        heard, heard_rate = reading.read_audio(target)
         assert heard_rate == RATE and heard.shape == (1, 1, clicks.shape[-1])
         assert abs(shift_seconds(heard[0], clicks, RATE)) < 1e-3
-        summary = media.stream_summary(target)
+        summary = reading.stream_summary(target)
         assert (summary.frames, summary.frame_rate, summary.sound_codec) == (81, Fraction(16), codec)
         assert summary.picture_seconds == pytest.approx(81 / 16, abs=1e-3)
 
 
 def test_replaced_sound_of_a_broadcast_recording(tmp_path: Path, shared_data: Path) -> None:
     source = sorted((shared_data / "grid").glob("*.mpg"))[0]
-    before = media.stream_summary(source)
-    media.replace_audio(source, tmp_path / "new.mp4", click_track(3, 44_100), 44_100)
-    after = media.stream_summary(tmp_path / "new.mp4")
+    before = reading.stream_summary(source)
+    writing.replace_audio(source, tmp_path / "new.mp4", click_track(3, 44_100), 44_100)
+    after = reading.stream_summary(tmp_path / "new.mp4")
     assert (after.frames, after.width, after.height) == (before.frames, before.width, before.height)
     assert after.picture_seconds == pytest.approx(before.picture_seconds, abs=1 / 25)
     assert after.sound_seconds == pytest.approx(3, abs=1e-3)
@@ -394,16 +394,16 @@ def test_replaced_sound_of_a_broadcast_recording(tmp_path: Path, shared_data: Pa
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
 def test_replaced_sound_starts_with_a_late_picture(tmp_path: Path, suffix: str) -> None:
     frames, clicks = moving_frames(33), click_track(33 / 16, RATE)
-    media.write_video(tmp_path / "clip.mp4", frames, 16, clicks, RATE)
+    writing.write_video(tmp_path / "clip.mp4", frames, 16, clicks, RATE)
     late = remux(tmp_path / "clip.mp4", tmp_path / f"late{suffix}", picture_delay=0.75, sound_delay=0.25)
     with av.open(str(late)) as container:
         picture = container.streams.video[0]
         assert picture.start_time and picture.time_base and picture.start_time * picture.time_base > 0.7
     target = tmp_path / "new.mp4"
-    media.replace_audio(late, target, clicks, RATE)
+    writing.replace_audio(late, target, clicks, RATE)
     with av.open(str(target)) as container:
         assert container.streams.video[0].start_time == 0
-    seen, _, sound = media.read_video(target)
+    seen, _, sound = reading.read_video(target)
     assert seen.shape == frames.shape and float((seen - frames).abs().mean()) < 0.01
     assert sound is not None
     assert abs(shift_seconds(sound[0][0], clicks, RATE)) < 1e-3
@@ -412,9 +412,9 @@ def test_replaced_sound_starts_with_a_late_picture(tmp_path: Path, suffix: str) 
 @pytest.mark.parametrize(("picture_delay", "sound_delay"), [(0.5, 0.5), (0.5, 0.25), (0.25, 0.5)])
 def test_read_sound_starts_with_the_first_frame(tmp_path: Path, picture_delay: float, sound_delay: float) -> None:
     clicks = click_track(2, RATE)
-    media.write_video(tmp_path / "clip.mp4", moving_frames(32), 16, clicks, RATE)
+    writing.write_video(tmp_path / "clip.mp4", moving_frames(32), 16, clicks, RATE)
     late = remux(tmp_path / "clip.mp4", tmp_path / "late.mkv", picture_delay, sound_delay)
-    sound = media.read_video(late)[2]
+    sound = reading.read_video(late)[2]
     assert sound is not None
     lag = shift_seconds(sound[0][0], clicks, RATE)
     assert lag == pytest.approx(sound_delay - picture_delay, abs=1.5e-3), "Matroska counts in milliseconds"
@@ -422,59 +422,59 @@ def test_read_sound_starts_with_the_first_frame(tmp_path: Path, picture_delay: f
 
 def test_frames_before_an_edit_stay_hidden(tmp_path: Path) -> None:
     frames, clicks = moving_frames(33), click_track(28 / 16, RATE)
-    media.write_video(tmp_path / "clip.mp4", frames, 16)
+    writing.write_video(tmp_path / "clip.mp4", frames, 16)
     cut = remux(tmp_path / "clip.mp4", tmp_path / "cut.mp4", picture_delay=-5 / 16)
-    shown = media.read_video(cut)[0]
+    shown = reading.read_video(cut)[0]
     assert len(shown) == 28
-    media.replace_audio(cut, tmp_path / "new.mp4", clicks, RATE)
-    seen, _, sound = media.read_video(tmp_path / "new.mp4")
+    writing.replace_audio(cut, tmp_path / "new.mp4", clicks, RATE)
+    seen, _, sound = reading.read_video(tmp_path / "new.mp4")
     assert torch.equal(seen, shown)
     assert sound is not None and abs(shift_seconds(sound[0][0], clicks, RATE)) < 1e-3
-    assert media.stream_summary(tmp_path / "new.mp4").frames == 28
+    assert reading.stream_summary(tmp_path / "new.mp4").frames == 28
 
 
 def test_turned_video_is_read_upright(tmp_path: Path) -> None:
     frames = torch.zeros(4, 32, 64, 3)
     frames[:, :, 32:] = 1
     plain, turned = tmp_path / "plain.mp4", tmp_path / "turned.mp4"
-    media.write_video(plain, frames, 16)
+    writing.write_video(plain, frames, 16)
     one = 1 << 16
     upright = struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
     clockwise = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
     header, track, rest = plain.read_bytes().partition(b"tkhd")
     turned.write_bytes(header + track + rest.replace(upright, clockwise, 1))
-    media.replace_audio(turned, tmp_path / "new.mp4", click_track(0.25, RATE), RATE)
+    writing.replace_audio(turned, tmp_path / "new.mp4", click_track(0.25, RATE), RATE)
     for path in (turned, tmp_path / "new.mp4"):
-        seen = media.read_video(path)[0]
+        seen = reading.read_video(path)[0]
         assert seen.shape == (4, 64, 32, 3)
         assert seen[:, :30].max() < 0.1 and seen[:, 34:].min() > 0.9, "the right half comes to the bottom"
 
 
 def test_sound_for_a_single_frame(tmp_path: Path) -> None:
-    media.write_video(tmp_path / "still.mkv", moving_frames(1), 16)
-    media.replace_audio(tmp_path / "still.mkv", tmp_path / "new.mp4", click_track(1, RATE), RATE)
-    summary = media.stream_summary(tmp_path / "new.mp4")
+    writing.write_video(tmp_path / "still.mkv", moving_frames(1), 16)
+    writing.replace_audio(tmp_path / "still.mkv", tmp_path / "new.mp4", click_track(1, RATE), RATE)
+    summary = reading.stream_summary(tmp_path / "new.mp4")
     assert summary.frames == 1 and summary.sound_seconds == pytest.approx(1)
 
 
 def test_replace_audio_may_write_over_its_source_and_read_open_files(tmp_path: Path) -> None:
     path, clicks = tmp_path / "clip.mp4", click_track(1, RATE)
-    media.write_video(path, moving_frames(16), 16)
+    writing.write_video(path, moving_frames(16), 16)
     packets = picture_packets(path)
-    media.replace_audio(path, path, clicks, RATE)
+    writing.replace_audio(path, path, clicks, RATE)
     assert picture_packets(path) == packets
     with path.open("rb") as file:
-        media.replace_audio(file, tmp_path / "copy.mp4", clicks, RATE)
-        assert media.read_video(file)[2] is not None
+        writing.replace_audio(file, tmp_path / "copy.mp4", clicks, RATE)
+        assert reading.read_video(file)[2] is not None
     assert picture_packets(tmp_path / "copy.mp4") == packets
 
 
 def test_length_of_the_picture_without_its_sound(tmp_path: Path) -> None:
     file = tmp_path / "clip.mp4"
-    media.write_video(file, moving_frames(20), 10, click_track(4, RATE), RATE)
-    assert media.picture_seconds(file) == media.stream_summary(file).picture_seconds == 2
+    writing.write_video(file, moving_frames(20), 10, click_track(4, RATE), RATE)
+    assert reading.picture_seconds(file) == reading.stream_summary(file).picture_seconds == 2
     with file.open("rb") as opened:
-        assert media.picture_seconds(opened) == 2
+        assert reading.picture_seconds(opened) == 2
 
 
 def write_frames(path: Path, codec: str, places: Sequence[int], pixel_format: str = "yuv420p") -> None:
@@ -494,24 +494,24 @@ def write_frames(path: Path, codec: str, places: Sequence[int], pixel_format: st
 def test_frames_that_come_unevenly_are_read_at_even_times(tmp_path: Path, name: str) -> None:
     """As telephones record: half of the frames are missing in the second half."""
     write_frames(tmp_path / name, "libx264", [*range(30), *range(30, 60, 2)])
-    frames, rate, _ = media.read_video(tmp_path / name)
+    frames, rate, _ = reading.read_video(tmp_path / name)
     seconds = torch.arange(len(frames)) / float(rate)
     shown = (frames.mean(dim=(1, 2, 3)) * 255 - 20) / 3 / 30
     torch.testing.assert_close(shown, seconds, atol=0.07, rtol=0)
-    assert media.frame_count(tmp_path / name) == (len(frames), rate)
+    assert reading.frame_count(tmp_path / name) == (len(frames), rate)
     assert len(frames) / rate == pytest.approx(2, abs=0.05)
-    torch.testing.assert_close(torch.stack([*media.read_frames(tmp_path / name)]), frames)
+    torch.testing.assert_close(torch.stack([*reading.read_frames(tmp_path / name)]), frames)
 
 
 def test_times_that_start_anew_lose_no_frames(tmp_path: Path) -> None:
     write_frames(tmp_path / "part.ts", "libx264", range(30))
     (tmp_path / "twice.ts").write_bytes(2 * (tmp_path / "part.ts").read_bytes())
-    assert len([*media.read_frames(tmp_path / "twice.ts")]) == media.frame_count(tmp_path / "twice.ts")[0] == 60
+    assert len([*reading.read_frames(tmp_path / "twice.ts")]) == reading.frame_count(tmp_path / "twice.ts")[0] == 60
 
 
 def test_a_wrong_time_is_not_waited_for(tmp_path: Path) -> None:
     write_frames(tmp_path / "jump.mkv", "libx264", [0, 1, 2, 3, 4, 30 * 3600])
-    assert len(media.read_video(tmp_path / "jump.mkv")[0]) == media.frame_count(tmp_path / "jump.mkv")[0] == 6
+    assert len(reading.read_video(tmp_path / "jump.mkv")[0]) == reading.frame_count(tmp_path / "jump.mkv")[0] == 6
 
 
 @pytest.mark.parametrize(
@@ -520,7 +520,7 @@ def test_a_wrong_time_is_not_waited_for(tmp_path: Path) -> None:
 def test_what_a_container_takes_is_known_before(tmp_path: Path, codec: str, kind: str) -> None:
     source = tmp_path / f"clip{kind}"
     write_frames(source, codec, range(4), "yuv422p" if codec == "huffyuv" else "yuv420p")
-    takes = {name: media.can_copy(source, name) for name in ("mp4", "matroska", "webm")}
+    takes = {name: writing.can_copy(source, name) for name in ("mp4", "matroska", "webm")}
     assert takes == {
         "mp4": codec != "huffyuv",
         "matroska": codec != "huffyuv",
@@ -528,14 +528,14 @@ def test_what_a_container_takes_is_known_before(tmp_path: Path, codec: str, kind
     }
     for suffix, taken in zip((".mp4", ".mkv", ".webm"), takes.values(), strict=True):
         with nullcontext() if taken else pytest.raises(ValueError, match="cannot hold"):
-            media.replace_audio(source, tmp_path / f"new{suffix}", click_track(0.5, RATE), RATE)
-            assert media.stream_summary(tmp_path / f"new{suffix}").frames == 4
+            writing.replace_audio(source, tmp_path / f"new{suffix}", click_track(0.5, RATE), RATE)
+            assert reading.stream_summary(tmp_path / f"new{suffix}").frames == 4
 
 
 def test_failed_replacement_leaves_nothing(tmp_path: Path) -> None:
-    media.write_video(tmp_path / "clip.mp4", moving_frames(16), 16)
+    writing.write_video(tmp_path / "clip.mp4", moving_frames(16), 16)
     with pytest.raises(ValueError, match="webm file cannot hold h264 video"):
-        media.replace_audio(tmp_path / "clip.mp4", tmp_path / "new.webm", click_track(1, RATE), RATE)
+        writing.replace_audio(tmp_path / "clip.mp4", tmp_path / "new.webm", click_track(1, RATE), RATE)
     with pytest.raises(ValueError, match="3 channels"):
-        media.replace_audio(tmp_path / "clip.mp4", tmp_path / "new.mp4", torch.zeros(3, RATE), RATE)
+        writing.replace_audio(tmp_path / "clip.mp4", tmp_path / "new.mp4", torch.zeros(3, RATE), RATE)
     assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]

@@ -25,7 +25,8 @@ from torch import Tensor
 
 from uniavgen_core.config import LATENT_CHANNELS
 from uniavgen_core.convert import convert
-from uniavgen_core.media import read_video, stream_summary, write_video
+from uniavgen_core.media.reading import read_video, stream_summary
+from uniavgen_core.media.writing import write_video
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MODEL_SIZES
 from uniavgen_core.tiny.drawing import draw_portrait
 

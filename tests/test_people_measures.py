@@ -14,7 +14,8 @@ from uniavgen_core.evaluation.mouth_landmarks import MouthLandmarks
 from uniavgen_core.evaluation.people import find_detector, measure_own_clip
 from uniavgen_core.face.detection import Face
 from uniavgen_core.face.files import open_detector
-from uniavgen_core.media import read_video, to_bytes
+from uniavgen_core.media.images import to_bytes
+from uniavgen_core.media.reading import read_video
 
 
 def test_landmarks_see_a_mouth_open(shared_data: Path):

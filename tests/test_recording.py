@@ -31,7 +31,8 @@ from uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRe
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing
 from uniavgen_core.long_form.store import SegmentStore
-from uniavgen_core.media import frame_count, read_audio, read_frames, read_video, stream_summary, write_video
+from uniavgen_core.media.reading import frame_count, read_audio, read_frames, read_video, stream_summary
+from uniavgen_core.media.writing import write_video
 from uniavgen_core.tasks import past_tokens
 
 HEIGHT, WIDTH = ROWS * SPATIAL_COMPRESSION, COLUMNS * SPATIAL_COMPRESSION

@@ -21,7 +21,7 @@ from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.seams import loud_db, token_level_db
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
-from uniavgen_core.media import read_video
+from uniavgen_core.media.reading import read_video
 from uniavgen_core.sampling.euler import Clip, Condition
 from uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny

@@ -15,7 +15,7 @@ from uniavgen_core.evaluation.words import (
     word_error_rate,
     word_errors,
 )
-from uniavgen_core.media import read_audio
+from uniavgen_core.media.reading import read_audio
 from uniavgen_core.tiny.world import WORDS
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .audio.mel import log_mel
 from .config import SAMPLE_RATE
-from .media import to_bytes
+from .media.images import to_bytes
 
 FRAMES = 8
 WAVEFORM_HEIGHT = 64

@@ -19,7 +19,9 @@ from .config import FRAME_RATE, SAMPLE_RATE, clip_seconds
 from .contact_sheet import contact_sheet
 from .evaluation.measures import Ears, measure_clip
 from .evaluation.report import clip_report
-from .media import crop_and_resize, read_image, stream_summary, to_bytes, to_rgb, write_video
+from .media.images import crop_and_resize, read_image, to_bytes, to_rgb
+from .media.reading import stream_summary
+from .media.writing import write_video
 from .speech.duration import seconds_for_speech
 from .tiny.bundle import SHORT_SIDE, TinyBundle, load_tiny
 from .tiny.drawing import PORTRAIT_SEED, draw_portrait

@@ -11,7 +11,7 @@ from torch import Tensor
 from .audio.mel import log_mel, peak_scale, to_model_waveform
 from .checks import check_one_sound, check_sound
 from .config import FRAME_RATE, HOP_LENGTH, SAMPLES_A_FRAME, latent_frames, pixel_frames
-from .media import fit_audio
+from .media.sound import fit_audio
 from .tasks import past_tokens
 
 CONTEXT_TOKENS = 2

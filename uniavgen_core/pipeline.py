@@ -11,7 +11,7 @@ from torch import Tensor
 from .audio.mel import denormalise_mel
 from .audio.vocoder import GriffinLim
 from .joint_latent import Shape, check_seconds, check_size, stream_shapes
-from .media import crop_and_resize, to_rgb
+from .media.images import crop_and_resize, to_rgb
 from .sampling.euler import Clip, Condition, sample_euler
 from .sampling.guidance import Guidance
 from .sampling.schedule import flow_sigmas

@@ -8,7 +8,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ..media import fade, fit_audio, set_loudness
+from ..media.sound import fade, fit_audio, set_loudness
 
 
 def soundtrack(

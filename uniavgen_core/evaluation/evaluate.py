@@ -20,7 +20,7 @@ from safetensors import safe_open
 from ..audio.mel import log_mel, normalise_mel
 from ..config import AUDIO_TOKENS_PER_SECOND
 from ..extras import needed
-from ..media import to_bytes
+from ..media.images import to_bytes
 from ..pipeline import decode_audio, decode_video
 from ..sampling.guidance import AUTO_BLOCK, NO_BLOCK
 from ..tasks import TASKS

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..audio.mel import log_mel, normalise_mel, peak_scale
 from ..config import SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
-from ..media import to_bytes
+from ..media.images import to_bytes
 from ..pipeline import condition, decode_audio, decode_video, sample
 from ..sampling.euler import Clip
 from ..sampling.guidance import NO_BLOCK, Guidance

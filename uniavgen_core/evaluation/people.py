@@ -19,7 +19,8 @@ from ..config import FRAME_RATE, SAMPLE_RATE
 from ..extras import NotInstalledError
 from ..face.detection import Face, fill_gaps
 from ..face.files import open_detector
-from ..media import Source, read_audio, read_video, to_bytes
+from ..media.images import to_bytes
+from ..media.reading import Source, read_audio, read_video
 from . import syncnet
 from .lip_sync import lip_sync, lip_sync_margin
 from .measures import Measures

@@ -10,7 +10,7 @@ import numpy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..media import to_bytes
+from ..media.images import to_bytes
 from .detection import Face
 from .trajectories import Trajectory
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..extras import NotInstalledError
-from ..media import to_bytes
+from ..media.images import to_bytes
 from .shapes import ellipses
 
 INPUT_SIDE = 640

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..media import to_bytes
+from ..media.images import to_bytes
 from .choice import Choice
 from .detection import Face, FaceDetector
 from .mesh import POINTS, FaceMesh

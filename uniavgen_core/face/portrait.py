@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..media import to_bytes, to_rgb
+from ..media.images import to_bytes, to_rgb
 from .detection import FaceDetector
 
 SMALL_PART = 0.08

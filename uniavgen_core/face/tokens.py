@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..config import TEMPORAL_COMPRESSION
-from ..media import centre_crop
+from ..media.images import centre_crop
 
 
 def tokens_of_mask(mask: Tensor, rows: int, columns: int) -> Tensor:

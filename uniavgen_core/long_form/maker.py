@@ -25,7 +25,8 @@ from ..config import (
     pixel_frames,
 )
 from ..joint_latent import last_tokens
-from ..media import fit_audio, join_videos
+from ..media.sound import fit_audio
+from ..media.writing import join_videos
 from .host import Host, SegmentRequest
 from .recording import Part, Recording, Window
 from .seams import Colours, correct_loudness, correct_picture, crossfade, loud_db, voice_db, voiced_span

@@ -21,7 +21,9 @@ from ..audio.mel import peak_scale, to_model_waveform
 from ..checks import check_one_sound, check_sound
 from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, latent_frames, pixel_frames
 from ..given import CONTEXT_TOKENS, frames_shown, mel_window, stream_at_model_rate
-from ..media import aac_sound, crop_and_resize, fit_audio, to_rgb
+from ..media.images import crop_and_resize, to_rgb
+from ..media.sound import fit_audio
+from ..media.writing import aac_sound
 from .script import Line
 from .segments import Pacing, Segment, plan_clip, plan_wordless
 

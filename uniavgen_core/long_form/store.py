@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import FRAME_RATE
-from ..media import to_bytes, write_video
+from ..media.images import to_bytes
+from ..media.writing import write_video
 from .seams import Colours
 
 METADATA = "segment"

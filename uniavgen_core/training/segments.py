@@ -22,7 +22,9 @@ from ..config import (
     pixel_frames,
     whole_latent_frames,
 )
-from ..media import automatic_size, crop_and_resize, fit_audio, read_video
+from ..media.images import automatic_size, crop_and_resize
+from ..media.reading import read_video
+from ..media.sound import fit_audio
 from ..speech.text import check_speech, detect_language
 from .clip_files import Sentence, UnfitClipError
 
