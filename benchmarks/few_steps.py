@@ -85,9 +85,7 @@ class Clips:
         kept = TASKS["joint"].kept(clip.latent_frames, shapes[1][2])
         latent = joint_latent(shapes, kept, self.model.model.latent_format.process_out(portrait))
         captions = [[[self._caption(text), {}]] for text in (clip.caption, "")]
-        conditioning = Conditioning.execute(
-            *captions, latent, clip.speech, "en", {"voice": "free"}, {"picture": "first frame"}
-        )
+        conditioning = Conditioning.execute(*captions, clip.speech, "English")
         return latent, conditioning[0], conditioning[1]
 
     def _caption(self, text: str) -> Any:

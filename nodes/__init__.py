@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .conditioning import Conditioning
+from .conditioning import Conditioning, ReferencePicture
 from .face import FaceMask, FacePortrait
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .latents import Latent
@@ -21,6 +21,7 @@ NODES: list[type[io.ComfyNode]] = [
     TinyPortrait,
     Latent,
     Conditioning,
+    ReferencePicture,
     Scheduler,
     Guider,
     Sampler,

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
 from .comfy_face import guide_faces
-from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, SPEECH, VIDEO_TO_AUDIO, sizes_of
+from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH, SPEECH_SECONDS, VIDEO_TO_AUDIO, sizes_of
 from .fingerprint import fingerprint
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
-REPLACED = ("cross_attn", SPEECH)
+REPLACED = ("cross_attn", SPEECH, SPEECH_SECONDS)
 """What a script says in the place of the positive conditioning."""
 RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
 """What a guider holds while it samples."""
@@ -169,10 +169,15 @@ def condition_value(guider: Any, name: str) -> Any:
 
 
 class SegmentSampler:
-    """Samples the segments of a long clip with one guider, and shows one progress bar over all of them."""
+    """Samples the segments of a long clip with one guider, and shows one progress bar over all of them.
 
-    def __init__(self, guider: Any, sampler: Any, sigmas: Tensor, noise: Any):
+    Args:
+        first_frame: latent (1, 48, 1, h, w) of the clip's: who speaks in all segments, where no picture says it.
+    """
+
+    def __init__(self, guider: Any, sampler: Any, sigmas: Tensor, noise: Any, first_frame: Tensor):
         self.guider, self.sampler, self.sigmas, self.noise = guider, sampler, sigmas, noise
+        self.first_frame = first_frame
         self.steps = sigmas.shape[-1] - 1
         self.callback: Callable[..., None] | None = None
         self.segments = self.done = 0
@@ -223,11 +228,15 @@ class SegmentSampler:
     def _told(self, caption: Tensor, symbols: Tensor) -> Any:
         """A copy of the guider whose positive pass is told something else."""
         guider = copy.copy(self.guider)
-        positive = [
-            cond | {"cross_attn": caption, SPEECH: symbols, "uuid": uuid.uuid4()}
-            for cond in self.guider.original_conds["positive"]
+        conds = {
+            name: [{REFERENCE_IMAGE: self.first_frame} | cond for cond in given]
+            for name, given in self.guider.original_conds.items()
+        }
+        conds["positive"] = [
+            _without(cond, SPEECH_SECONDS) | {"cross_attn": caption, SPEECH: symbols, "uuid": uuid.uuid4()}
+            for cond in conds["positive"]
         ]
-        guider.original_conds = self.guider.original_conds | {"positive": positive}
+        guider.original_conds = conds
         return guider
 
     def _progress(self, step: int, denoised: Any, x: Any, steps: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import comfy.conds
@@ -29,12 +30,13 @@ from ..uniavgen_core import checkpoint
 from ..uniavgen_core.audio.mel import denormalise_mel, normalise_mel
 from ..uniavgen_core.backend import torch_operations
 from ..uniavgen_core.checks import check_finite
-from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes
+from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes, clip_seconds
 from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames
 from ..uniavgen_core.model.joint_dit import JointDiT, Switches
 from ..uniavgen_core.model.plan import Plans
 from ..uniavgen_core.recognition import empty_model
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
+from ..uniavgen_core.speech.duration import check_room
 from ..uniavgen_core.tasks import KeptParts, directions
 
 PLANS = "uniavgen_plans"
@@ -43,13 +45,17 @@ PLANS = "uniavgen_plans"
 SPEECH = "uniavgen_speech"
 """Conditioning value: speech symbols (1, S), int64."""
 REFERENCE_IMAGE = "uniavgen_reference_image"
-"""Conditioning value: picture latent (1, 48, 1, h, w), as the VAE gives it."""
+"""Conditioning value: picture latent (1, 48, 1, h, w), as the VAE gives it; without it, the clip's first frame."""
 REFERENCE_AUDIO = "uniavgen_reference_audio"
 """Conditioning value: natural log-mel (1, R, 80) of the reference voice."""
 TRANSCRIPT = "uniavgen_transcript"
 """Conditioning value: what the reference voice says."""
 LANGUAGE = "uniavgen_language"
 """Conditioning value: the language that is set for the speech."""
+SPEECH_SECONDS = "uniavgen_speech_seconds"
+"""Conditioning value: how long the words take, 0 where nothing is said. Without it, the words were fitted before."""
+PACE = "uniavgen_pace"
+"""Conditioning value: how fast the voice is, against the usual rate."""
 SKIP_BLOCK = "uniavgen_skip_block"
 """Conditioning value: the block that this pass leaves out."""
 AUDIO_TO_VIDEO = "uniavgen_audio_to_video"
@@ -220,8 +226,8 @@ class UniAVGenModel(comfy.model_base.BaseModel):
         image = kwargs[REFERENCE_IMAGE]
         if tuple(image.shape[-2:]) != tuple(video_shape[-2:]):
             raise ValueError(
-                f"The conditioning was made for pictures of {_pixels(image.shape)}, but the latent to sample is of "
-                f"{_pixels(video_shape)}: connect the same LATENT to 'UniAVGen Conditioning' and to the sampler."
+                f"The reference picture is of {_pixels(image.shape)}, but the latent to sample is of "
+                f"{_pixels(video_shape)}: connect the same LATENT to 'UniAVGen Reference Picture' and to the sampler."
             )
         return self.latent_format.process_in(image.to(kwargs["device"]))
 
@@ -302,12 +308,47 @@ def _sampling_run(
     shapes = kwargs["latent_shapes"]
     check_shapes(shapes)
     check_finite("LATENT", latent_image)
+    _complete_conds(guider.conds, latent_image, denoise_mask, shapes)
     guider.model_patcher.model.latent_shapes = shapes
     guider.model_options.setdefault("transformer_options", {})[PLANS] = Plans()
     samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
     if denoise_mask is None:
         return samples
     return torch.where(denoise_mask.to(samples.device) == 0, latent_image.to(samples), samples)
+
+
+def _complete_conds(
+    conds: dict[str, list[dict[str, Any]]], latent_image: Tensor, mask: Tensor | None, shapes: Sequence[Sequence[int]]
+) -> None:
+    """Check the words against the clip, and let its first frame say who speaks where no picture does.
+
+    Raises:
+        ValueError: the words do not fit the clip, or what is given of it.
+    """
+    sound_is_given = all(_kept_parts(mask, shapes)[1])
+    for cond in conds.get("positive", []):
+        check_words(cond, clip_seconds(shapes[0][2]), sound_is_given)
+    first_frame = comfy.utils.unpack_latents(latent_image, shapes)[0][:1, :, :1]
+    for cond in chain.from_iterable(conds.values()):
+        cond.setdefault(REFERENCE_IMAGE, first_frame)
+
+
+def check_words(values: dict[str, Any], seconds: float, sound_is_given: bool) -> None:
+    """Refuse conditioning values whose words do not fit a clip of so many seconds.
+
+    Raises:
+        ValueError: there are no words or too many, or a voice is given for a sound that is there.
+    """
+    if SPEECH_SECONDS not in values:
+        return
+    if sound_is_given and values.get(REFERENCE_AUDIO) is not None:
+        raise ValueError(
+            "This LATENT's sound is given, so no voice is generated that could follow the reference: disconnect "
+            "reference_audio from UniAVGen Conditioning."
+        )
+    if not sound_is_given and not values[SPEECH_SECONDS]:
+        raise ValueError("The speech is empty: write what the person says into UniAVGen Conditioning.")
+    check_room(values[SPEECH_SECONDS], seconds, values[PACE])
 
 
 def load_model(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False) -> Any:

@@ -44,14 +44,12 @@ from .comfy_model import LANGUAGE, REFERENCE_AUDIO, TRANSCRIPT, joint_latent, ke
 from .conditioning import speech_symbols
 from .fingerprint import fingerprint
 from .language import prompt_language, resolve_language
-from .options import sound
+from .options import NOT_CONNECTED, sound
 from .pictures import check_masks, check_vae, frame_rate_input, video_parts
 from .video_sound import is_whole_file, temporary_file, with_sound
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's temp folder: the finished segments."""
-NOT_CONNECTED = object()
-"""An input that a connected node may leave empty is told from one that is not there."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +246,7 @@ class LongForm(io.ComfyNode):
         _check_speakers(script.lines, speakers)
         check_vae(vae)
         _check_audio_vae(audio_vae)
-        segments = SegmentSampler(guider, sampler, sigmas, noise)
+        segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent)[0][:1, :, :1])
         host = ComfyHost(segments, latent, vae, audio_vae, script, speakers)
         along = Recording(seconds or None)
         if recording is not NOT_CONNECTED:
@@ -278,8 +276,8 @@ def _recording(given: Input.Audio | Input.Video | None, host: ComfyHost, seconds
     audio = sound("recording", given)
     if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
         raise ValueError(
-            "The recording is a sound, so no voice is generated that could follow the reference: set voice to 'free' "
-            "in UniAVGen Conditioning."
+            "The recording is a sound, so no voice is generated that could follow the reference: disconnect "
+            "reference_audio from UniAVGen Conditioning."
         )
     return SoundRecording(audio["waveform"].cpu(), audio["sample_rate"])
 

@@ -1,8 +1,26 @@
-"""Options of dynamic combos."""
+"""Inputs that may be left open, and options of dynamic combos."""
 
 from __future__ import annotations
 
 from typing import Any
+
+NOT_CONNECTED = object()
+"""An input that a connected node may leave empty is told from one that is not there."""
+
+
+def connected(name: str, value: Any, need: str) -> Any:
+    """What is connected to an input that the chosen task needs.
+
+    Args:
+        name: of the input.
+        need: who needs what, for the message.
+
+    Raises:
+        ValueError: nothing is connected; the message names the input.
+    """
+    if value is NOT_CONNECTED:
+        raise ValueError(f"{name} is not connected: {need}. Connect one to {name}, or choose another task.")
+    return value
 
 
 def chosen(name: str, option: dict[str, Any] | None) -> dict[str, Any]:

@@ -180,9 +180,8 @@ def test_release_example_is_understood(folder: Path) -> None:
     assert (job.row, job.name, job.task) == (2, "0", "joint_generation")
     assert caption(job.prompt, "positive") == "A woman speaks."
     assert caption(job.prompt, "negative") == caption(original, "negative")
-    assert node(job.prompt, "PrimitiveStringMultiline")["value"] == "Good morning."
+    assert node(job.prompt, "UniAVGenConditioning")["speech"] == "Good morning."
     assert node(job.prompt, "UniAVGenConditioning")["language"] == "English"
-    assert node(job.prompt, "UniAVGenLatent")["task.length.language"] == "English"
     assert node(job.prompt, "SaveVideo")["filename_prefix"] == "batch/0"
     assert node(job.prompt, "UniAVGenSampler") == node(original, "UniAVGenSampler")
     ((name, file),) = job.files.items()
@@ -224,10 +223,7 @@ def test_seed_seconds_and_other_inputs(folder: Path) -> None:
     (job,) = jobs_of(write_table(folder, [ROW | row | {"data_id": "a"}]))
     sampler, latent = node(job.prompt, "UniAVGenSampler"), node(job.prompt, "UniAVGenLatent")
     assert (sampler["seed"], sampler["steps"], sampler["shift"]) == (7, 4, 3.5)
-    assert {name: value for name, value in latent.items() if name.startswith("task.length")} == {
-        "task.length": "seconds",
-        "task.length.seconds": 2.5,
-    }
+    assert latent["seconds"] == 2.5
     assert caption(job.prompt, "negative") == "blurred"
 
 
@@ -237,12 +233,7 @@ def reference_voice() -> Prompt:
     prompt["voice"] = {"class_type": "LoadAudio", "inputs": {"audio": "example.wav"}}
     prompt["cut"] = {"class_type": "TrimAudioDuration", "inputs": {"audio": ["voice", 0], "duration": 5}}
     prompt["said"] = {"class_type": "PrimitiveString", "inputs": {"value": "Example."}}
-    node(prompt, "UniAVGenConditioning").update(
-        {"voice": "reference", "voice.reference_audio": ["cut", 0], "voice.reference_transcript": ["said", 0]}
-    )
-    node(prompt, "UniAVGenLatent").update(
-        {"task.length.reference_audio": ["cut", 0], "task.length.reference_transcript": ["said", 0]}
-    )
+    node(prompt, "UniAVGenConditioning").update({"reference_audio": ["cut", 0], "reference_transcript": ["said", 0]})
     return prompt
 
 
@@ -252,12 +243,10 @@ def dubbing(picture: bool) -> Prompt:
     prompt["clip"] = {"class_type": "LoadVideo", "inputs": {"file": "example.mp4"}}
     prompt["frames"] = {"class_type": "GetVideoComponents", "inputs": {"video": ["clip", 0]}}
     latent = node(prompt, "UniAVGenLatent")
-    for name in [name for name in latent if name.startswith("task.")]:
-        del latent[name]
-    latent.update({"task": "dubbing", "task.video": ["frames", 0]})
+    face = latent.pop("portrait")
+    latent.update({"task": "dubbing", "video": ["frames", 0]})
     if picture:
-        face = [id_of(prompt, "LoadImage"), 0]
-        node(prompt, "UniAVGenConditioning").update({"picture": "image", "picture.reference_image": face})
+        prompt["face"] = {"class_type": "UniAVGenReferencePicture", "inputs": {"image": face}}
     return prompt
 
 
@@ -265,7 +254,7 @@ def audio_driven() -> Prompt:
     """The joint workflow with a given sound."""
     prompt = api_workflow("joint_generation")
     prompt["sound"] = {"class_type": "LoadAudio", "inputs": {"audio": "example.wav"}}
-    node(prompt, "UniAVGenLatent").update({"task": "audio_driven", "task.sound": ["sound", 0]})
+    node(prompt, "UniAVGenLatent").update({"task": "audio_driven", "sound": ["sound", 0]})
     return prompt
 
 
@@ -301,7 +290,7 @@ def test_words_of_a_given_sound_need_not_be_known(folder: Path) -> None:
     row = {name: value for name, value in GIVEN["audio_driven"].items() if name != "speech_content"}
     for table in (write_table(folder, [row | {"data_id": "1"}], columns) for columns in (None, RELEASE_COLUMNS)):
         (job,) = read_jobs(table, Choice(folder), "batch", print)
-        assert node(job.prompt, "PrimitiveStringMultiline")["value"] == ""
+        assert node(job.prompt, "UniAVGenConditioning")["speech"] == ""
 
 
 def test_a_script_stands_for_caption_words_and_length(folder: Path) -> None:
@@ -897,9 +886,7 @@ def own_portrait_and_voice(folder: Path) -> Path:
     prompt = api_workflow("tiny_joint_generation")
     prompt[id_of(prompt, "UniAVGenTinyPortrait")] = {"class_type": "LoadImage", "inputs": {"image": "example.png"}}
     prompt["voice"] = {"class_type": "LoadAudio", "inputs": {"audio": "example.wav"}}
-    node(prompt, "UniAVGenConditioning").update(
-        {"voice": "reference", "voice.reference_audio": ["voice", 0], "voice.reference_transcript": "Example."}
-    )
+    node(prompt, "UniAVGenConditioning").update({"reference_audio": ["voice", 0], "reference_transcript": "Example."})
     file = folder / "own.json"
     file.write_text(json.dumps(prompt), encoding="utf-8")
     return file

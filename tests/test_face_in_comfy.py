@@ -275,14 +275,12 @@ def test_portraits_are_looked_at_but_never_refused(server: ComfyServer, models: 
     picture = [graph.add("LoadImage", image=f"{portrait}.png"), 0]
     if portrait == "empty":
         picture = [graph.add("EmptyImage", width=64, height=64, batch_size=1, color=0x102030), 0]
-    graph.conditioning = graph.add_conditioning(
-        picture="image", picture__vae=[graph.tiny, 2], picture__reference_image=picture
-    )
+    graph.add_reference_picture(picture)
     graph.add("PreviewAny", source=[graph.conditioning, 0])
     before = len(server.log())
     with server.events() as events:
         server.run(graph.prompt)
-    faults = [line for line in server.log()[before:].splitlines() if " in reference_image" in line]
+    faults = [line for line in server.log()[before:].splitlines() if " in image" in line]
     shown_faults = [text for node, text in events.texts if node == graph.conditioning]
     assert len(faults) == len(shown_faults) == bool(said)
     assert all(said in fault for fault in faults + shown_faults)

@@ -94,11 +94,9 @@ def test_a_clip_starts_with_a_portrait_or_an_end(server: ComfyServer) -> None:
     refused(server, prompt, "holds 2 clips", "batch_size to 1")
     prompt = long_prompt()
     latent = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]
-    portrait = latent["task.portrait"]
+    portrait = latent["portrait"]
     prompt["90"] = {"class_type": "RepeatImageBatch", "inputs": {"image": portrait, "amount": 9}}
-    for name in [name for name in latent if name.startswith("task")]:
-        del latent[name]
-    latent |= {"task": "dubbing", "task.video": ["90", 0], "task.frame_rate": 16.0}
+    latent |= {"task": "dubbing", "video": ["90", 0]}
     refused(server, prompt, "starts with a portrait or with the end of a clip")
 
 
@@ -136,7 +134,7 @@ def silent_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def along(loader: str, script: str, **file: str) -> Prompt:
     """A long clip of short segments along a loaded file."""
     prompt = long_prompt(script)
-    set_inputs(prompt, "UniAVGenLatent", task__length__seconds=2.0)
+    set_inputs(prompt, "UniAVGenLatent", seconds=2.0)
     prompt["90"] = {"class_type": loader, "inputs": file}
     return recorded(prompt, ["90", 0])
 
@@ -211,11 +209,10 @@ def test_what_is_no_recording_is_refused(server: ComfyServer, driving: str, sile
         prompt = along("LoadAudio", "A woman. |", audio=driving)
         conditioning = prompt[id_of(prompt, "UniAVGenConditioning")]["inputs"]
         conditioning |= {
-            "voice": "reference",
-            "voice.reference_audio": ["90", 0],
-            "voice.reference_transcript": "Hello, three red birds. We see two green fish and a cat.",
+            "reference_audio": ["90", 0],
+            "reference_transcript": "Hello, three red birds. We see two green fish and a cat.",
         }
-        refused(server, prompt, "The recording is a sound", "set voice to 'free'")
+        refused(server, prompt, "The recording is a sound", "disconnect reference_audio")
         assert not events.of_type("progress")
 
 
@@ -235,12 +232,12 @@ def two_people(script: str) -> Prompt:
     """A clip of two people, with a mask for each half of the picture."""
     prompt = long_prompt(script, speakers=["both", 0])
     latent = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]
-    one = latent["task.portrait"]
+    one = latent["portrait"]
     stitched = {"image1": one, "image2": ["other", 0], "direction": "right", "match_image_size": True}
     stitched |= {"spacing_width": 0, "spacing_color": "white"}
     prompt["other"] = {"class_type": "UniAVGenTinyPortrait", "inputs": {"kind": "man", "person": 1}}
     prompt["people"] = {"class_type": "ImageStitch", "inputs": stitched}
-    latent |= {"task.portrait": ["people", 0], "size.width": 256}
+    latent |= {"portrait": ["people", 0], "size.width": 256}
     for name, width, value in (("none", 256, 0.0), ("half", 128, 1.0)):
         prompt[name] = {"class_type": "SolidMask", "inputs": {"value": value, "width": width, "height": 128}}
     for name, x in (("left", 0), ("right", 128)):

@@ -23,10 +23,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from uniavgen_core.config import LATENT_CHANNELS
+from uniavgen_core.config import LATENT_CHANNELS, clip_seconds
 from uniavgen_core.convert import convert
 from uniavgen_core.media.reading import read_video, stream_summary
 from uniavgen_core.media.writing import write_video
+from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MODEL_SIZES
 from uniavgen_core.tiny.drawing import draw_portrait
 
@@ -39,6 +40,7 @@ NODE_IDS = {
     "UniAVGenTinyPortrait",
     "UniAVGenLatent",
     "UniAVGenConditioning",
+    "UniAVGenReferencePicture",
     "UniAVGenScheduler",
     "UniAVGenGuider",
     "UniAVGenSampler",
@@ -203,20 +205,16 @@ def test_vae_of_wan_2_1(server: ComfyServer, comfy_install: ComfyInstall, tmp_pa
     refused(server, *sampled(graph, graph.latent), "16 latent channels", "Wan 2.2 VAE")
 
 
-AUTO_LENGTH = {"task__length": "auto", "task__length__language": "auto", "task__length__speech": ["2", 0]}
-"""The length of the words, which come from the second node of a ClipGraph."""
-
-
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
         ({"size__width": 100}, ("width is 100", "multiple of 32", "96")),
         ({"size__height": 72}, ("height is 72", "multiple of 32", "64")),
-        ({"task__length__seconds": 0.0}, ("seconds lasts 0 seconds", "more than 0")),
-        ({"task__length__seconds": 25.0}, ("25.00 seconds", "20.06")),
-        ({"speech": "word " * 80, **AUTO_LENGTH}, ("seconds", "20.06")),
-        ({"speech": " \n ", **AUTO_LENGTH}, ("speech is empty",)),
-        ({"speech": "Привет, мир", **AUTO_LENGTH}, ("Привет", "English", "Chinese")),
+        ({"seconds": 0.0}, ("seconds is 0", "UniAVGen Conditioning to conditioning")),
+        ({"seconds": 25.0}, ("25.00 seconds", "20.06")),
+        ({"task": "dubbing"}, ("video is not connected", "'dubbing'")),
+        ({"task": "continuation"}, ("video is not connected", "'continuation'")),
+        ({"task": "audio_driven"}, ("sound is not connected", "'audio_driven'")),
     ],
 )
 def test_latent_refuses(server: ComfyServer, settings: dict[str, Any], parts: tuple[str, ...]) -> None:
@@ -224,24 +222,63 @@ def test_latent_refuses(server: ComfyServer, settings: dict[str, Any], parts: tu
     refused(server, *sampled(graph, graph.latent), *parts)
 
 
+@pytest.mark.parametrize("task", ["joint", "audio_driven"])
+def test_latent_without_its_portrait(server: ComfyServer, task: str) -> None:
+    graph = ClipGraph(task=task)
+    inputs = graph.prompt[graph.latent]["inputs"]
+    inputs["sound"] = [graph.add("EmptyAudio", duration=1.0, sample_rate=24000, channels=1), 0]
+    del inputs["portrait"]
+    refused(server, *sampled(graph, graph.latent), "portrait is not connected", f"'{task}'", "Connect one to portrait")
+
+
 @pytest.mark.parametrize(
     ("speech", "parts"),
     [
-        ("", ("speech is empty",)),
-        ("word " * 30, ("wants about 10.06 seconds", "lasts 0.56")),
-        ("Привет, мир", ("Привет", "English", "Chinese")),
+        ("word " * 80, ("seconds", "20.06")),
+        (" \n ", ("seconds is 0", "says nothing")),
     ],
 )
-def test_conditioning_refuses(server: ComfyServer, speech: str, parts: tuple[str, ...]) -> None:
+def test_words_that_set_no_length(server: ComfyServer, speech: str, parts: tuple[str, ...]) -> None:
     graph = ClipGraph(speech=speech)
-    refused(server, *sampled(graph, graph.conditioning), *parts)
+    graph.take_length_from_words()
+    refused(server, *sampled(graph, graph.latent), *parts)
+
+
+def test_words_set_the_length(server: ComfyServer) -> None:
+    graph = ClipGraph(speech="Hello, this is a sentence.")
+    graph.take_length_from_words()
+    video, _ = run_streams(server, graph, graph.latent)
+    assert clip_seconds(video.shape[2]) == seconds_for_speech("Hello, this is a sentence.", "en")
+
+
+def test_conditioning_refuses_what_cannot_be_said(server: ComfyServer) -> None:
+    graph = ClipGraph(speech="Привет, мир")
+    refused(server, *sampled(graph, graph.conditioning), "Привет", "English", "Chinese")
+
+
+WORDS_THAT_DO_NOT_FIT = [
+    ("", ("speech is empty", "UniAVGen Conditioning")),
+    ("word " * 30, ("wants about 10.06 seconds", "lasts 0.56")),
+]
+
+
+@pytest.mark.parametrize(("speech", "parts"), WORDS_THAT_DO_NOT_FIT)
+def test_words_that_do_not_fit_are_refused_before_sampling(
+    server: ComfyServer, speech: str, parts: tuple[str, ...]
+) -> None:
+    graph = ClipGraph(speech=speech)
+    with server.events() as events:
+        refused(server, *sampled(graph), *parts)
+        assert not events.of_type("progress")
+    graph = ClipGraph(speech=speech)
+    graph.prompt[graph.latent]["inputs"]["conditioning"] = [graph.conditioning, 0]
+    refused(server, *sampled(graph, graph.latent), *parts)
 
 
 def with_voice(sound: Callable[[ClipGraph], Link], transcript: str = "Selected forms are propagated.") -> ClipGraph:
     """A graph whose reference voice is this sound."""
     graph = ClipGraph()
-    voice = {"voice": "reference", "voice__reference_audio": sound(graph), "voice__reference_transcript": transcript}
-    graph.conditioning = graph.add_conditioning(**voice)
+    graph.conditioning = graph.add_conditioning(reference_audio=sound(graph), reference_transcript=transcript)
     return graph
 
 
@@ -266,19 +303,19 @@ def test_reference_voice_refuses(
 
 def test_portrait_of_nan(server: ComfyServer) -> None:
     graph = ClipGraph()
-    graph.prompt[graph.latent]["inputs"]["task.portrait"] = [graph.add("HarnessNaN"), 0]
+    graph.prompt[graph.latent]["inputs"]["portrait"] = [graph.add("HarnessNaN"), 0]
     refused(server, *sampled(graph, graph.latent), "portrait", "NaN")
 
 
-@pytest.mark.parametrize("poisoned", ["conditioning", "sampler"])
+@pytest.mark.parametrize("poisoned", ["reference picture", "sampler"])
 def test_latent_of_nan(server: ComfyServer, poisoned: str) -> None:
     graph = ClipGraph()
     latent = [graph.add("HarnessNaNLatent", latent=[graph.latent, 0]), 0]
     if poisoned == "sampler":
         refused(server, *sampled(graph, latent=latent), "LATENT", "NaN")
         return
-    graph.conditioning = graph.add_conditioning(latent=latent)
-    refused(server, *sampled(graph, graph.conditioning), "latent", "NaN")
+    graph.add_reference_picture([graph.add("HarnessNaN"), 0])
+    refused(server, *sampled(graph, graph.conditioning), "image", "NaN")
 
 
 @pytest.mark.parametrize(("source", "name"), [(0, "picture"), (1, "audio")])
@@ -292,20 +329,21 @@ def test_mux_of_nan(server: ComfyServer, source: int, name: str) -> None:
     refused(server, graph, mux, name, "NaN")
 
 
-@pytest.mark.parametrize("reader", ["conditioning", "sampler"])
+@pytest.mark.parametrize("reader", ["reference picture", "sampler"])
 def test_latent_that_is_not_joint(server: ComfyServer, reader: str) -> None:
     graph = ClipGraph()
     plain = [graph.add("EmptyHunyuanLatentVideo", width=64, height=64, length=9, batch_size=1), 0]
     if reader == "sampler":
         refused(server, *sampled(graph, latent=plain), "picture and sound", "UniAVGen Latent")
         return
-    graph.conditioning = graph.add_conditioning(latent=plain)
+    graph.add_reference_picture([graph.add("EmptyImage", width=64, height=64, batch_size=1, color=0), 0])
+    graph.prompt[graph.conditioning]["inputs"]["latent"] = plain
     refused(server, *sampled(graph, graph.conditioning), "picture and sound", "UniAVGen Latent")
 
 
 def test_latent_of_another_length(server: ComfyServer) -> None:
     graph = ClipGraph()
-    longer = graph.add_latent(portrait=graph.prompt[graph.latent]["inputs"]["task.portrait"], task__length__seconds=1.0)
+    longer = graph.add_latent(portrait=graph.prompt[graph.latent]["inputs"]["portrait"], seconds=1.0)
     video, audio = (graph.add("LTXVSeparateAVLatent", av_latent=[node, 0]) for node in (graph.latent, longer))
     mixed = graph.add("LTXVConcatAVLatent", video_latent=[video, 0], audio_latent=[audio, 1])
     refused(server, *sampled(graph, latent=[mixed, 0]), "not equally long", "UniAVGen Latent")
@@ -350,7 +388,7 @@ def portraits(server: ComfyServer, shared_data: Path, tmp_path_factory: pytest.T
 def first_frame(server: ComfyServer, build: Callable[[GraphBuilder], Link]) -> Tensor:
     """Latent of the first frame that a portrait gives."""
     graph = ClipGraph()
-    graph.prompt[graph.latent]["inputs"]["task.portrait"] = build(graph)
+    graph.prompt[graph.latent]["inputs"]["portrait"] = build(graph)
     return run_streams(server, graph, graph.latent)[0][:, :, 0]
 
 

@@ -236,6 +236,10 @@ def test_the_tiny_ones_keep_to_their_world(name: str) -> None:
     assert {node["inputs"]["text"] for node in nodes_of(prompt, "CLIPTextEncode")} <= captions
     for node in nodes_of(prompt, "PrimitiveStringMultiline"):
         check_words(node["inputs"]["value"])
+    for node in nodes_of(prompt, "UniAVGenConditioning"):
+        speech = node["inputs"]["speech"]
+        if isinstance(speech, str) and speech:
+            check_words(speech)
     for node in nodes_of(prompt, "UniAVGenScript"):
         for line in parse_script(node["inputs"]["script"]):
             assert line.caption in captions
@@ -246,8 +250,8 @@ def test_the_tiny_ones_keep_to_their_world(name: str) -> None:
 
 def test_the_tiny_clip_is_as_long_as_its_words() -> None:
     prompt = api_workflow("tiny_joint_generation")
-    speech = prompt[id_of(prompt, "PrimitiveStringMultiline")]["inputs"]["value"]
-    seconds = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]["task.length.seconds"]
+    speech = prompt[id_of(prompt, "UniAVGenConditioning")]["inputs"]["speech"]
+    seconds = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]["seconds"]
     assert check_seconds(seconds) == check_seconds(demo.clip_length(speech))
 
 
@@ -318,18 +322,18 @@ def edited(name: str) -> Prompt:
         set_inputs(prompt, "UniAVGenLatent", size="custom", size__width=WIDTH, size__height=HEIGHT)
         replace_caption_encoder(prompt)
     if name in CHAINS:
-        set_inputs(prompt, "PrimitiveStringMultiline", value="Hello, it is me.")
+        set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
     if name == "chain_upscale":
         set_inputs(prompt, "KSampler", steps=STEPS)
         set_inputs(prompt, "Wan22ImageToVideoLatent", width=WIDTH, height=HEIGHT, length=33)
     if name in ("long_form", "script"):
-        set_inputs(prompt, "UniAVGenLatent", task__length__seconds=1.5)
+        set_inputs(prompt, "UniAVGenLatent", seconds=1.5)
         set_inputs(prompt, "UniAVGenScript", script="A woman. | Hello, my friends. [pause 0.5] It is me.")
     if name == "dialogue":
-        set_inputs(prompt, "UniAVGenLatent", task__length__seconds=1.5)
+        set_inputs(prompt, "UniAVGenLatent", seconds=1.5)
         set_inputs(prompt, "UniAVGenScript", script="Two people. | [speaker 1] Hello. It is me.\n[speaker 2] Hello.")
     if name in ("two_speakers", "face_map"):
-        set_inputs(prompt, "PrimitiveStringMultiline", value="Hello, it is me.")
+        set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
     return prompt
 
 
@@ -412,8 +416,8 @@ def check_clip(file: Path, frames: int | None = None, frame_rate: float = FRAME_
 
 def frames_of_joint(prompt: Prompt) -> int:
     """Frames that a workflow of joint generation promises."""
-    speech = prompt[id_of(prompt, "PrimitiveStringMultiline")]["inputs"]["value"]
-    wanted = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"].get("task.length.seconds")
+    speech = prompt[id_of(prompt, "UniAVGenConditioning")]["inputs"]["speech"]
+    wanted = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]["seconds"]
     return pixel_frames(check_seconds(wanted or seconds_for_speech(speech, "en")))
 
 
@@ -483,7 +487,7 @@ def clip_of(server: ComfyServer, prompt: Prompt, outputs: dict[str, Any]) -> Pat
 @pytest.mark.parametrize("name", ["joint_generation", "tiny_joint_generation"])
 def test_joint_generation(server: ComfyServer, files: None, name: str) -> None:
     prompt = edited(name)
-    set_inputs(prompt, "PrimitiveStringMultiline", value="Hello, it is me.")
+    set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
     with server.events() as events:
         clip = saved_clip(server, run(server, prompt))
         assert events.wait_for("progress", lambda data: data["value"] == data["max"] == STEPS)
@@ -499,7 +503,7 @@ def test_reference_voice(server: ComfyServer, files: None, name: str) -> None:
 
 def added_frames(prompt: Prompt) -> int:
     """Frames that a continuation adds to its past."""
-    seconds = nodes_of(prompt, "UniAVGenLatent")[-1]["inputs"]["task.length.seconds"]
+    seconds = nodes_of(prompt, "UniAVGenLatent")[-1]["inputs"]["seconds"]
     return pixel_frames(check_seconds(seconds)) - pixel_frames(PAST_FRAMES)
 
 

@@ -87,15 +87,19 @@ class ClipGraph(GraphBuilder):
         self.tiny = self.add("UniAVGenTinyLoader")
         self.speech = self.add("PrimitiveStringMultiline", value=speech)
         picture = portrait or [self.add("EmptyImage", width=64, height=64, batch_size=1, color=0x8060A0), 0]
-        self.latent = self.add_latent(portrait=picture, **latent)
         self.conditioning = self.add_conditioning()
+        self.latent = self.add_latent(portrait=picture, **latent)
 
     def add_latent(self, portrait: Link, **changes: Any) -> str:
         """A UniAVGenLatent of half a second and 64 × 64 pixels, unless the changes say otherwise; its id."""
-        length = {"task__length": "seconds", "task__length__seconds": 0.5}
         size = {"size": "custom", "size__width": 64, "size__height": 64}
-        settings = {"vae": [self.tiny, 2], "task": "joint", "task__portrait": portrait, "batch_size": 1}
-        return self.add("UniAVGenLatent", **{**settings, **length, **size, **changes})
+        settings = {"vae": [self.tiny, 2], "task": "joint", "seconds": 0.5, "portrait": portrait}
+        rates = {"frame_rate": 16.0, "past_frames": 3, "batch_size": 1}
+        return self.add("UniAVGenLatent", **{**settings, **rates, **size, **changes})
+
+    def take_length_from_words(self) -> None:
+        """Let the latent be as long as the words take."""
+        self.prompt[self.latent]["inputs"] |= {"seconds": 0.0, "conditioning": [self.conditioning, 0]}
 
     def add_conditioning(self, **changes: Any) -> str:
         """A UniAVGenConditioning with captions of its own; its id."""
@@ -103,9 +107,17 @@ class ClipGraph(GraphBuilder):
             role: [self.add("CLIPTextEncode", clip=[self.tiny, 1], text=text), 0]
             for role, text in {"positive": "a person speaks", "negative": ""}.items()
         }
-        words = {"latent": [self.latent, 0], "speech": [self.speech, 0], "language": "auto"}
-        return self.add(
-            "UniAVGenConditioning", **{**captions, **words, "voice": "free", "picture": "first frame", **changes}
+        words = {"speech": [self.speech, 0], "language": "auto"}
+        return self.add("UniAVGenConditioning", **{**captions, **words, **changes})
+
+    def add_reference_picture(self, image: Link) -> None:
+        """Let a picture say who speaks."""
+        self.conditioning = self.add(
+            "UniAVGenReferencePicture",
+            **self.conditions(),
+            latent=[self.latent, 0],
+            vae=[self.tiny, 2],
+            image=image,
         )
 
     def add_sampler(self, **changes: Any) -> str:

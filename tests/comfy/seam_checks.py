@@ -62,7 +62,7 @@ load_module("pack", PACK)
 rule = load_module("golden_weights", PACK / "tests" / "golden_weights.py")
 
 from pack.nodes import comfy_model  # noqa: E402
-from pack.nodes.conditioning import Conditioning  # noqa: E402
+from pack.nodes.conditioning import Conditioning, ReferencePicture  # noqa: E402
 from pack.nodes.sampling import Guider, Sampler, Scheduler  # noqa: E402
 from pack.uniavgen_core.backend import torch_operations  # noqa: E402
 from pack.uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames  # noqa: E402
@@ -123,24 +123,21 @@ def caption(seed: int, rows: int = 12) -> list:
     return [[torch.randn(1, rows, SIZES.text_width, generator=torch.Generator().manual_seed(seed)), {}]]
 
 
-def conditions(latent: dict, voice: dict | None = None, speech: str = SPEECH) -> tuple[list, list]:
-    out = Conditioning.execute(
-        caption(2), caption(3), latent, speech, "auto", voice or {"voice": "free"}, {"picture": "first frame"}
-    )
+def conditions(voice: dict | None = None, speech: str = SPEECH) -> tuple[list, list]:
+    out = Conditioning.execute(caption(2), caption(3), speech, "auto", **voice or {})
     return out[0], out[1]
 
 
 def voice() -> dict:
     sound = torch.randn(1, 2, 24000, generator=torch.Generator().manual_seed(4)) * 0.1
     return {
-        "voice": "reference",
         "reference_audio": {"waveform": sound, "sample_rate": 24000},
         "reference_transcript": "Selected forms.",
     }
 
 
 def sample(patcher: Any, latent: dict, steps: int = 4, seed: int = 7, conds=None, **changes: Any) -> list[torch.Tensor]:
-    positive, negative = conds or conditions(latent)
+    positive, negative = conds or conditions()
     settings = {"shift": 5.0, "schedule": "auto", "sampler_name": "euler", **GUIDANCE, **changes}
     out = Sampler.execute(patcher, positive, negative, latent, seed, steps, **settings)
     return out[0]["samples"].unbind()
@@ -181,7 +178,7 @@ def core_run(
         video=loaded.latent_format.process_in(video),
         audio=comfy_model.normalise_mel(audio),
         kept=kept,
-        reference_image=loaded.latent_format.process_in(positive[0][1][comfy_model.REFERENCE_IMAGE]),
+        reference_image=loaded.latent_format.process_in(video[:1, :, :1]),
         reference_audio=None if voice_mel is None else comfy_model.normalise_mel(voice_mel),
     )
     noise = comfy.sample.prepare_noise(latent["samples"], seed).unbind()
@@ -196,13 +193,13 @@ def core_run(
 @check
 def equals_the_core_loop() -> Any:
     latent = joint()
-    return assert_close(sample(model(), latent, 5), core_run(latent, conditions(latent), 5), 1e-3)
+    return assert_close(sample(model(), latent, 5), core_run(latent, conditions(), 5), 1e-3)
 
 
 @check
 def equals_the_core_loop_with_a_reference_voice() -> Any:
     latent = joint()
-    conds = conditions(latent, voice(), "Hi")
+    conds = conditions(voice(), "Hi")
     return assert_close(sample(model(), latent, 5, conds=conds), core_run(latent, conds, 5), 1e-3)
 
 
@@ -213,7 +210,7 @@ def equals_the_core_loop_with_some_sound_kept() -> Any:
     video_mask[:, :, :2] = 0
     audio_mask[:, :, :30] = 0
     latent["samples"].unbind()[1][:, :, :30] = -4.0
-    conds = conditions(latent)
+    conds = conditions()
     samples = sample(model(), latent, 4, conds=conds)
     assert_kept(latent, samples)
     return assert_close(samples, core_run(latent, conds, 4), 1e-3)
@@ -231,7 +228,7 @@ def same_seed_same_clip() -> Any:
 @check
 def guider_equals_sampler() -> Any:
     patcher, latent = model(), joint()
-    positive, negative = conditions(latent)
+    positive, negative = conditions()
     guider = Guider.execute(patcher, positive, negative, **GUIDANCE)[0]
     sampler = comfy.samplers.sampler_object("euler")
     sigmas = Scheduler.execute(4, 5.0, "released")[0]
@@ -249,8 +246,10 @@ def segments_are_told_by_what_they_are_sampled_with() -> Any:
     shifted = {shift: ModelSamplingSD3().patch(plain, shift)[0] for shift in (3.0, 4.0)}
 
     def segments(patcher: Any, seed: int = 7, sampler: str = "euler", **changes: Any) -> Any:
-        guider = Guider.execute(patcher, *conditions(latent), **{**GUIDANCE, **changes})[0]
-        return SegmentSampler(guider, comfy.samplers.sampler_object(sampler), flow_sigmas(2), Noise_RandomNoise(seed))
+        guider = Guider.execute(patcher, *conditions(), **{**GUIDANCE, **changes})[0]
+        first_frame = latent["samples"].unbind()[0][:, :, :1]
+        sampler_object = comfy.samplers.sampler_object(sampler)
+        return SegmentSampler(guider, sampler_object, flow_sigmas(2), Noise_RandomNoise(seed), first_frame)
 
     first = segments(shifted[3.0])
     before = first.identity()
@@ -285,7 +284,7 @@ def every_sampler_brings_the_kept_part_back() -> Any:
 @check
 def split_schedule_equals_one_run() -> Any:
     patcher, latent = model(), joint()
-    positive, negative = conditions(latent)
+    positive, negative = conditions()
     sigmas = flow_sigmas(6)
     guider = Guider.execute(patcher, positive, negative, **GUIDANCE, full_sigmas=sigmas)[0]
     sampler = comfy.samplers.sampler_object("euler")
@@ -299,7 +298,7 @@ def split_schedule_equals_one_run() -> Any:
 @check
 def guided_steps_are_the_first_half() -> Any:
     patcher, latent = model(), joint(frames=2)
-    positive, negative = conditions(latent)
+    positive, negative = conditions()
     seen: list[tuple[bool, bool, int]] = []
 
     def record(apply_model: Callable, args: dict) -> torch.Tensor:
@@ -328,7 +327,7 @@ def guided_steps_are_the_first_half() -> Any:
 @check
 def guidance_ends_where_it_is_told() -> Any:
     latent = joint(frames=2)
-    conds = conditions(latent)
+    conds = conditions()
     ended = Guidance(guidance_end=0.5)
     close = assert_close(sample(model(), latent, 5, guidance_end=0.5), core_run(latent, conds, 5, guidance=ended), 1e-3)
     patcher, seen = model(), []
@@ -357,7 +356,7 @@ def guidance_ends_where_it_is_told() -> Any:
 @check
 def each_step_of_a_partial_schedule_has_one_negative_pass() -> Any:
     patcher, latent = model(), joint(frames=2)
-    conds = conditions(latent)
+    conds = conditions()
     seen: list[tuple[float, bool, int]] = []
 
     def record(apply_model: Callable, args: dict) -> torch.Tensor:
@@ -425,7 +424,7 @@ def task_switches_reach_a_plain_ksampler() -> Any:
     latent = joint(frames=3)
     latent["noise_mask"].unbind()[1][:] = 0
     patcher = model()
-    positive, negative = conditions(latent)
+    positive, negative = conditions()
     seen = set()
 
     def record(apply_model: Callable, args: dict) -> torch.Tensor:
@@ -442,7 +441,7 @@ def task_switches_reach_a_plain_ksampler() -> Any:
 @check
 def plain_ksampler_runs() -> Any:
     latent = joint()
-    positive, negative = conditions(latent)
+    positive, negative = conditions()
     out = comfy_nodes.common_ksampler(model(), 7, 3, 3.0, "euler", "simple", positive, negative, latent)[0]
     assert_kept(latent, out["samples"].unbind())
     return None
@@ -452,7 +451,7 @@ def plain_ksampler_runs() -> Any:
 def batch_of_two_equals_two_single_runs() -> Any:
     patcher = model()
     pair = joint(batch=2)
-    conds = conditions(pair)
+    conds = conditions()
     noise = comfy.sample.prepare_noise(pair["samples"], 7).unbind()
     both = sample(patcher, pair, conds=conds)
 
@@ -488,7 +487,7 @@ def two_runs_of_different_sizes() -> Any:
 def one_latent_frame() -> Any:
     latent = joint(frames=1)
     latent["noise_mask"].unbind()[0][:] = 1
-    samples = sample(model(), latent, conds=conditions(latent, speech="I"))
+    samples = sample(model(), latent, conds=conditions(speech="I"))
     assert samples[0].shape[2] == 1 and samples[1].shape[2] == audio_tokens(pixel_frames(1))
     assert_kept(latent, samples)
     return None
@@ -499,7 +498,7 @@ def latents_that_are_no_multiple_of_the_patch() -> Any:
     latent = joint(frames=2, rows=5)
     samples = sample(model(), latent)
     assert samples[0].shape[3:] == (5, 7)
-    return assert_close(samples, core_run(latent, conditions(latent), 4), 1e-3)
+    return assert_close(samples, core_run(latent, conditions(), 4), 1e-3)
 
 
 def lora(names: list[str], patcher: Any, form: str) -> dict[str, torch.Tensor]:
@@ -873,7 +872,7 @@ def a_core_guider_of_two_positives_runs() -> Any:
     from comfy_extras.nodes_custom_sampler import DualCFGGuider
 
     patcher, latent = model(), joint(frames=2)
-    positive, negative = conditions(latent)
+    positive, negative = conditions()
     guider = DualCFGGuider.execute(patcher, positive, positive, negative, 3.0, 2.0, "regular")[0]
     sampler = comfy.samplers.sampler_object("euler")
     out = SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, sampler, flow_sigmas(3), latent)[0]
@@ -885,7 +884,7 @@ def a_core_guider_of_two_positives_runs() -> Any:
 def a_ksampler_starts_from_a_clip() -> Any:
     """With a denoise below 1."""
     patcher, latent = model(), joint()
-    conds = conditions(latent)
+    conds = conditions()
     clip = dict(latent, samples=NestedTensor(sample(patcher, latent, conds=conds)))
     again = comfy_nodes.common_ksampler(patcher, 8, 4, 2.0, "euler", "simple", *conds, clip, denoise=0.4)[0]
     assert_kept(latent, again["samples"].unbind())
@@ -1138,7 +1137,8 @@ def latent_of(task: dict, width: int = 64, height: int = 64) -> dict:
     """The LATENT of a task from real pictures and sound, in small."""
     from pack.nodes.latents import Latent
 
-    return Latent.execute(tiny_vae(), 1, task, {"size": "custom", "width": width, "height": height})[0]
+    rates = {"seconds": 1.5, "frame_rate": 16.0, "past_frames": 3, "batch_size": 1}
+    return Latent.execute(tiny_vae(), size={"size": "custom", "width": width, "height": height}, **rates | task)[0]
 
 
 def pictures(frames: int) -> torch.Tensor:
@@ -1153,8 +1153,8 @@ def tone(seconds: float, rate: int = 44_100) -> dict:
 
 @check
 def each_task_keeps_what_it_is_given() -> Any:
-    patcher, seconds = model(), {"length": "seconds", "seconds": 1.5}
-    past = {"task": "continuation", "past": pictures(40), "frame_rate": 25.0, "past_frames": 3, "length": seconds}
+    patcher = model()
+    past = {"task": "continuation", "video": pictures(40), "frame_rate": 25.0}
     generated = joint(frames=6, width=64, height=64)
     tasks = [
         (past | {"sound": tone(1.6)}, (7, 3, 56)),
@@ -1168,16 +1168,8 @@ def each_task_keeps_what_it_is_given() -> Any:
         assert video.shape[2] == frames and audio.shape[2] == audio_tokens(pixel_frames(frames)), video.shape
         kept = comfy_model.kept_parts(latent)
         assert (sum(kept[0]), sum(kept[1])) == (kept_frames, kept_tokens), task["task"]
-        positive, negative = Conditioning.execute(
-            caption(2),
-            caption(3),
-            latent,
-            "Hello." if kept_tokens < 100 else "",
-            "auto",
-            {"voice": "free"},
-            {"picture": "first frame"},
-        )
-        assert_kept(latent, sample(patcher, latent, 2, conds=(positive, negative)))
+        conds = conditions(speech="Hello." if kept_tokens < 100 else "")
+        assert_kept(latent, sample(patcher, latent, 2, conds=conds))
     kept_mel, generated_mel = (made["samples"].unbind()[1] for made in (latent_of(tasks[1][0]), generated))
     assert torch.equal(kept_mel[:, :, :56], generated_mel[:, :, -56:])
     return None
@@ -1188,8 +1180,7 @@ def several_sounds_are_refused_where_one_has_a_place() -> Any:
     from pack.nodes.long_form import Join
 
     several = {"waveform": tone(1.6)["waveform"].repeat(2, 1, 1), "sample_rate": 44_100}
-    past = {"task": "continuation", "past": pictures(40), "frame_rate": 25.0, "past_frames": 3}
-    past["length"] = {"length": "seconds", "seconds": 1.5}
+    past = {"task": "continuation", "video": pictures(40), "frame_rate": 25.0}
     latents = joint(frames=6, width=64, height=64)
     latents["samples"] = NestedTensor(
         [stream.repeat(2, *[1] * (stream.ndim - 1)) for stream in latents["samples"].unbind()]
@@ -1215,20 +1206,24 @@ def several_sounds_are_refused_where_one_has_a_place() -> Any:
 
 @check
 def a_voice_cannot_follow_a_reference_where_the_sound_is_given() -> Any:
-    latent = latent_of({"task": "audio_driven", "portrait": pictures(1), "sound": tone(1.0)})
-    return [refused(lambda: conditions(latent, voice()), "sound is given", "'free'")]
+    audio_driven = {"task": "audio_driven", "portrait": pictures(1), "sound": tone(1.0)}
+    latent = latent_of(audio_driven)
+    conds = conditions(voice())
+    return [
+        refused(lambda: sample(model(), latent, conds=conds), "sound is given", "disconnect reference_audio"),
+        refused(lambda: latent_of(audio_driven | {"conditioning": conds[0]}), "disconnect reference_audio"),
+    ]
 
 
 @check
 def what_no_task_can_take_is_refused() -> Any:
-    seconds = {"length": "seconds", "seconds": 1.5}
-    past = {"task": "continuation", "past": pictures(40), "frame_rate": 16.0, "past_frames": 3, "length": seconds}
+    past = {"task": "continuation", "video": pictures(40)}
     silent = {"waveform": torch.zeros(1, 1, 30_000), "sample_rate": 24_000}
     portrait = pictures(1)
     return [
         refused(lambda: latent_of(past), "sound is missing"),
         refused(lambda: latent_of(past | {"sound": silent}), "sound is silent"),
-        refused(lambda: latent_of(past | {"sound": tone(2), "past": pictures(5)}), "past lasts 0.31 seconds"),
+        refused(lambda: latent_of(past | {"sound": tone(2), "video": pictures(5)}), "past lasts 0.31 seconds"),
         refused(lambda: latent_of(past | {"sound": tone(2), "past_frames": 7}), "alone lasts"),
         refused(lambda: latent_of({"task": "dubbing", "video": None, "frame_rate": 16.0}), "video is empty"),
         refused(lambda: latent_of({"task": "dubbing", "video": pictures(50), "frame_rate": 1.0}), "video lasts 50.00"),
@@ -1250,20 +1245,25 @@ def refused(function: Callable[[], Any], *parts: str) -> str:
 @check
 def wrong_latents_are_refused() -> Any:
     patcher, latent = model(), joint()
-    conds = conditions(latent)
+    conds = conditions()
     video, audio = latent["samples"].unbind()
     plain = {"samples": video}
     other = {"samples": NestedTensor([video[:, :24], audio])}
     short = {"samples": NestedTensor([video, audio[:, :, :20]])}
     ill = {"samples": NestedTensor([video * float("nan"), audio])}
     bigger = joint(width=128, height=64)
+
+    def of_picture(latent: dict) -> Any:
+        return ReferencePicture.execute(*conds, latent, tiny_vae(), pictures(1))
+
+    referring = of_picture(latent)[0:2]
     return [
         refused(lambda: sample(patcher, plain, conds=conds), "picture and sound", "UniAVGen Latent"),
         refused(lambda: sample(patcher, other, conds=conds), "another model", "24"),
         refused(lambda: sample(patcher, short, conds=conds), "not equally long"),
         refused(lambda: sample(patcher, ill, conds=conds), "NaN"),
-        refused(lambda: sample(patcher, bigger, conds=conds), "96×64", "128×64", "same LATENT"),
-        refused(lambda: conditions(plain), "UniAVGen Latent"),
+        refused(lambda: sample(patcher, bigger, conds=referring), "96×64", "128×64", "same LATENT"),
+        refused(lambda: of_picture(plain), "UniAVGen Latent"),
     ]
 
 
@@ -1271,8 +1271,8 @@ def wrong_latents_are_refused() -> Any:
 def wrong_conditions_are_refused() -> Any:
     patcher, latent = model(), joint()
     wide = [[torch.randn(1, 12, 96), {}]]
-    positive, negative = conditions(latent)
-    bad = Conditioning.execute(wide, wide, latent, SPEECH, "auto", {"voice": "free"}, {"picture": "first frame"})
+    positive, negative = conditions()
+    bad = Conditioning.execute(wide, wide, SPEECH, "auto")
     silent = voice()
     silent["reference_audio"]["waveform"] = torch.zeros(1, 1, 24000)
     empty = voice()
@@ -1282,18 +1282,18 @@ def wrong_conditions_are_refused() -> Any:
     long["reference_audio"]["waveform"] = long["reference_audio"]["waveform"].repeat(1, 1, 40)
     short = voice() | {"reference_transcript": "Selected forms are propagated. " * 9}
     return [
-        refused(lambda: conditions(latent, long), "40 seconds", "30"),
-        refused(lambda: conditions(latent, short), "transcript does not fit"),
-        refused(lambda: conditions(latent, voice() | {"reference_audio": None}), "reference_audio is missing", "sound"),
-        refused(lambda: conditions(latent, speech="?!"), "no words"),
+        refused(lambda: conditions(long), "40 seconds", "30"),
+        refused(lambda: conditions(short), "transcript does not fit"),
+        refused(lambda: conditions(voice() | {"reference_audio": None}), "reference_audio is missing", "sound"),
+        refused(lambda: conditions(speech="?!"), "no words"),
         refused(lambda: sample(patcher, latent, conds=(bad[0], bad[1])), "96", "64", "CLIPLoader"),
         refused(lambda: sample(patcher, latent, conds=(caption(2), caption(3))), "UniAVGen Conditioning"),
-        refused(lambda: conditions(latent, speech="  "), "speech is empty"),
-        refused(lambda: conditions(latent, speech="word " * 40), "seconds"),
-        refused(lambda: conditions(latent, speech="Привет, мир"), "English", "Chinese"),
-        refused(lambda: conditions(latent, silent), "silent"),
-        refused(lambda: conditions(latent, empty), "empty"),
-        refused(lambda: conditions(latent, mute), "transcript"),
+        refused(lambda: sample(patcher, latent, conds=conditions(speech="  ")), "speech is empty"),
+        refused(lambda: sample(patcher, latent, conds=conditions(speech="word " * 40)), "seconds"),
+        refused(lambda: conditions(speech="Привет, мир"), "English", "Chinese"),
+        refused(lambda: conditions(silent), "silent"),
+        refused(lambda: conditions(empty), "empty"),
+        refused(lambda: conditions(mute), "transcript"),
         refused(lambda: sample(patcher, latent, skip_block={"skip_block": "block", "index": 4}), "4 blocks", "0 to 3"),
     ]
 

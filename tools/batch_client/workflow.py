@@ -14,10 +14,11 @@ Prompt = dict[str, dict[str, Any]]
 Place = tuple[str, str]
 """A node's id and the name of an input whose value is written in the workflow."""
 
-LATENT, CONDITIONING = "UniAVGenLatent", "UniAVGenConditioning"
+LATENT, CONDITIONING, REFERENCE_PICTURE = "UniAVGenLatent", "UniAVGenConditioning", "UniAVGenReferencePicture"
 SCRIPT, LONG_FORM = "UniAVGenScript", "UniAVGenLongForm"
 TEXT_NODES = {"CLIPTextEncode": "text", "PrimitiveString": "value", "PrimitiveStringMultiline": "value"}
-LENGTH = "task.length"
+TASKS_WITH_SECONDS = ("joint", "continuation")
+"""Tasks of UniAVGen Latent whose length is not that of what is given."""
 
 
 class WorkflowError(ValueError):
@@ -34,35 +35,40 @@ class Slot:
         held_by: the nodes, and their inputs, that hold it for a wanted input that is connected to them, over others
             or directly.
         in_place: whether a wanted input may hold it itself.
+        beside: an input without which the node does not want the value.
     """
 
     noun: str
     wanted_by: tuple[tuple[str, str], ...]
     held_by: dict[str, str] = field(default_factory=dict)
     in_place: bool = True
+    beside: str | None = None
 
-    def wants(self, kind: str, name: str) -> bool:
-        """Whether this input of a node of this class wants the value."""
-        return any(re.fullmatch(node, kind) and re.fullmatch(wanted, name) for node, wanted in self.wanted_by)
+    def wanted(self, node: dict[str, Any]) -> Iterator[str]:
+        """The inputs of a node that want the value."""
+        inputs = node["inputs"]
+        for kind, name in self.wanted_by:
+            if re.fullmatch(kind, node["class_type"]) and (self.beside is None or self.beside in inputs):
+                yield from (found for found in inputs if re.fullmatch(name, found))
 
 
 SLOTS = {
     "prompt": Slot("caption", ((CONDITIONING, "positive"),), TEXT_NODES),
     "negative_prompt": Slot("negative caption", ((CONDITIONING, "negative"),), TEXT_NODES),
-    "speech_content": Slot("speech", ((CONDITIONING, "speech"), (LATENT, r".*\.speech")), TEXT_NODES),
-    "ref_speech_content": Slot("transcript", ((f"{CONDITIONING}|{LATENT}", r".*\.reference_transcript"),), TEXT_NODES),
+    "speech_content": Slot("speech", ((CONDITIONING, "speech"),), TEXT_NODES),
+    "ref_speech_content": Slot(
+        "transcript", ((CONDITIONING, "reference_transcript"),), TEXT_NODES, beside="reference_audio"
+    ),
     "script": Slot("script", ((SCRIPT, "script"),), TEXT_NODES),
-    "lang": Slot("language", ((CONDITIONING, "language"), (LATENT, r".*\.language")), {"PrimitiveString": "value"}),
+    "lang": Slot("language", ((CONDITIONING, "language"),), {"PrimitiveString": "value"}),
     "seed": Slot("seed", ((r".*", "seed|noise_seed"),), {"PrimitiveInt": "value"}),
     "data_id": Slot("name of its result", ((r".*", "filename_prefix"),), {"PrimitiveString": "value"}),
     "ref_image_path": Slot(
-        "portrait", ((LATENT, r"task\..*"), (CONDITIONING, r".*\.reference_image")), {"LoadImage": "image"}, False
+        "portrait", ((LATENT, "portrait|video"), (REFERENCE_PICTURE, "image")), {"LoadImage": "image"}, False
     ),
-    "ref_audio_path": Slot(
-        "reference voice", ((f"{CONDITIONING}|{LATENT}", r".*\.reference_audio"),), {"LoadAudio": "audio"}, False
-    ),
-    "audio_path": Slot("sound", ((LATENT, r"task\.(?!.*reference_audio).*"),), {"LoadAudio": "audio"}, False),
-    "video_path": Slot("video", ((LATENT, r"task\..*"),), {"LoadVideo": "file"}, False),
+    "ref_audio_path": Slot("reference voice", ((CONDITIONING, "reference_audio"),), {"LoadAudio": "audio"}, False),
+    "audio_path": Slot("sound", ((LATENT, "sound"),), {"LoadAudio": "audio"}, False),
+    "video_path": Slot("video", ((LATENT, "video"),), {"LoadVideo": "file"}, False),
 }
 """By the names of the CSV's columns."""
 
@@ -88,7 +94,7 @@ def places(prompt: Prompt, slot: Slot) -> set[Place]:
     """
     found: set[Place] = set()
     for number, node in prompt.items():
-        for name in filter(lambda name: slot.wants(node["class_type"], name), node["inputs"]):
+        for name in slot.wanted(node):
             holders = set(_holders(prompt, slot, number, name, slot.in_place))
             if len(holders) > 1:
                 raise WorkflowError(f"{node['class_type']}.{name} is made from {len(holders)} nodes that hold a value")
@@ -132,15 +138,12 @@ def fill(prompt: Prompt, slot: Slot, value: str | int) -> None:
 def set_seconds(prompt: Prompt, seconds: float) -> None:
     """Choose the length; raises WorkflowError where the workflow takes it from a given clip."""
     whole = [node["inputs"] for node in prompt.values() if node["class_type"] == LONG_FORM]
-    segments = [node["inputs"] for node in prompt.values() if node["class_type"] == LATENT and LENGTH in node["inputs"]]
+    latents = [node["inputs"] for node in prompt.values() if node["class_type"] == LATENT]
+    segments = [inputs for inputs in latents if inputs["task"] in TASKS_WITH_SECONDS]
     if not whole + segments:
         raise WorkflowError("this workflow takes its length from what it is given")
-    for inputs in whole:
+    for inputs in whole or segments:
         inputs["seconds"] = seconds
-    for inputs in [] if whole else segments:
-        for name in [name for name in inputs if name.startswith(f"{LENGTH}.")]:
-            del inputs[name]
-        inputs |= {LENGTH: "seconds", f"{LENGTH}.seconds": seconds}
 
 
 def set_input(prompt: Prompt, kind: str, name: str, text: str) -> None:

@@ -71,9 +71,18 @@ def check_fits(text: str, language: str, seconds: float, pace: float = 1.0) -> N
     Raises:
         ValueError: the words want more than 1.5 times these seconds.
     """
-    if speech_seconds(text, language, pace) <= seconds * HURRY:
+    check_room(speech_seconds(text, language, pace), seconds, pace)
+
+
+def check_room(wanted: float, seconds: float, pace: float = 1.0) -> None:
+    """`check_fits` for words of which it is known how many seconds they want.
+
+    Raises:
+        ValueError: they want more than 1.5 times the clip's seconds.
+    """
+    if wanted <= seconds * HURRY:
         return
-    wanted = seconds_for_speech(text, language, pace)
+    wanted = clip_seconds(latent_frames_for_seconds(wanted))
     longest = clip_seconds(MAX_LATENT_FRAMES)
     advice = "make it longer" if wanted <= longest else f"one segment lasts at most {longest:.2f}: split it"
     voice = "" if pace == 1 else f" at this voice's pace, which is {pace:.1f} times the usual"
