@@ -18,6 +18,7 @@ from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import RELEASED_SIZES, audio_tokens, pixel_frames
 from uniavgen_core.model import plan
 from uniavgen_core.model.face_mask import FaceMaskHead
+from uniavgen_core.model.hooks import Attend, BlockHooks, Branch, Hooks
 from uniavgen_core.model.interaction import AudioToVideo, VideoToAudio
 from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT, Switches
 from uniavgen_core.model.modulation import gated_sum, modulate
@@ -437,6 +438,105 @@ def test_a_host_may_replace_a_block(model: JointDiT) -> None:
     skipped = run(model, inputs, switches=Switches(skip_block=2))
     assert all(torch.equal(a, b) for a, b in zip(skipped, run(model, inputs, **replaced(2, left_out)), strict=True))
     assert relative_error(run(model, inputs, **replaced(1, doubled))[0], plain[0]) > 1e-3
+
+
+# Hooks
+
+
+class Watching(Hooks, BlockHooks):
+    """Hooks that change nothing, and write down the calls and the shapes that they saw."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def before_block(self, index: int) -> None:
+        self.calls.append(("before", index))
+
+    def inside(self, index: int, branch: Branch) -> BlockHooks:
+        self.calls.append((branch, index))
+        return self
+
+    def self_attention(self, attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.calls.append(("self", q.shape, k.shape, v.shape))
+        return super().self_attention(attend, q, k, v)
+
+    def cross_attention(self, attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        self.calls.append(("cross", q.shape, k.shape, v.shape))
+        return super().cross_attention(attend, q, k, v)
+
+    def add_text(self, x: Tensor, update: Tensor) -> Tensor:
+        self.calls.append(("text", x.shape, update.shape))
+        return super().add_text(x, update)
+
+    def after_block(self, index: int, video: Tensor, time: Tensor) -> Tensor:
+        self.calls.append(("after", index, video.shape, time.shape))
+        return super().after_block(index, video, time)
+
+
+def test_hooks_that_change_nothing_see_every_block(model: JointDiT) -> None:
+    inputs = make_inputs(model, batch=2, reference_tokens=REFERENCE_TOKENS, switches=Switches(skip_block=1))
+    watching = Watching()
+    plain, watched = run(model, inputs), run(model, inputs, hooks=watching)
+    assert all(torch.equal(a, b) for a, b in zip(plain, watched, strict=True))
+
+    video = (2, (FRAMES + 1) * PICTURE_TOKENS, SIZES.video_width)
+    audio = (2, REFERENCE_TOKENS + TOKENS, SIZES.audio_width)
+
+    def block(index: int) -> list[tuple[Any, ...]]:
+        return [
+            ("before", index),
+            (Branch.VIDEO, index),
+            ("self", video, video, video),
+            ("cross", video, *[tuple(inputs["caption"].shape)] * 2),
+            ("text", video, video),
+            (Branch.AUDIO, index),
+            ("self", audio, audio, audio),
+            ("cross", audio, *[tuple(inputs["speech"].shape)] * 2),
+            ("text", audio, audio),
+            ("after", index, video, (2, 2, SIZES.video_width)),
+        ]
+
+    assert watching.calls == block(0) + block(2)
+
+
+class Changed(Hooks, BlockHooks):
+    """Hooks in one block of one branch, where self-attention gives the values and the text is not added."""
+
+    def __init__(self, index: int, branch: Branch):
+        self.where = index, branch
+
+    def inside(self, index: int, branch: Branch) -> BlockHooks | None:
+        return self if (index, branch) == self.where else None
+
+    def self_attention(self, attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return v
+
+    def add_text(self, x: Tensor, update: Tensor) -> Tensor:
+        return x
+
+
+@pytest.mark.parametrize(("branch", "group"), [(Branch.VIDEO, "blocks"), (Branch.AUDIO, "audio_blocks")])
+def test_hooks_take_the_place_of_what_a_block_does(model: JointDiT, branch: Branch, group: str) -> None:
+    inputs = make_inputs(model)
+    literal = copy.deepcopy(model)
+    block = getattr(literal, group)[1]
+    attention = block.self_attn
+    attention.forward = lambda x, *_, **__: attention.o(attention.v(x))
+    block.cross_attn.forward = lambda x, *_, **__: torch.zeros_like(x)
+    ours, theirs = run(model, inputs, hooks=Changed(1, branch)), run(literal, inputs)
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert relative_error(ours[branch is Branch.AUDIO], run(model, inputs)[branch is Branch.AUDIO]) > 1e-3
+
+
+def test_a_hook_takes_the_place_of_the_video_behind_a_block(model: JointDiT) -> None:
+    class Doubled(Hooks):
+        def after_block(self, index: int, video: Tensor, time: Tensor) -> Tensor:
+            return 2 * video if index == 0 else video
+
+    inputs = make_inputs(model)
+    with Recording(model.blocks[0]) as first, Recording(model.blocks[1]) as second:
+        run(model, inputs, switches=Switches(audio_to_video=False), hooks=Doubled())
+    assert torch.equal(second.args[0], 2 * first.output)
 
 
 # Runs, training, precision

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..config import HEAD_WIDTH
+from .hooks import BlockHooks
 from .modulation import gated_sum, modulate
 from .plan import Runs
 
@@ -35,11 +38,18 @@ class Attention(nn.Module):
         key_table: Tensor | None,
         options: dict[str, Any],
         mask: Tensor | None = None,
+        hook: Callable[..., Tensor] | None = None,
     ) -> Tensor:
-        """Attention of x (batch, tokens, width) to context (batch, keys, width); tables of None do not rotate."""
+        """Attention of x (batch, tokens, width) to context (batch, keys, width); tables of None do not rotate.
+
+        `hook` is a method of `BlockHooks` that takes the place of the attention between the projections.
+        """
         q = self._rotate(self.norm_q(self.q(x)), query_table)
         k = self._rotate(self.norm_k(self.k(context)), key_table)
-        return self.o(self.operations.attention(q, k, self.v(context), self.heads, mask=mask, options=options))
+        attend: Callable[..., Tensor] = partial(self.operations.attention, heads=self.heads, mask=mask, options=options)
+        if hook is not None:
+            attend = partial(hook, attend)
+        return self.o(attend(q, k, self.v(context)))
 
     def _rotate(self, x: Tensor, table: Tensor | None) -> Tensor:
         if table is None:
@@ -76,6 +86,7 @@ class Block(nn.Module):
         text_tables: tuple[Tensor | None, Tensor | None],
         options: dict[str, Any],
         text_mask: Tensor | None = None,
+        hooks: BlockHooks | None = None,
     ) -> Tensor:
         """One block.
 
@@ -87,11 +98,14 @@ class Block(nn.Module):
             text: caption or speech features (batch, rows, width).
             text_tables: rotary tables of the tokens and of the text in cross-attention.
             text_mask: added to the scores of cross-attention (batch, 1, rows).
+            hooks: what a host does in this block.
         """
+        attend, attend_to_text = (hooks.self_attention, hooks.cross_attention) if hooks else (None, None)
+        add_text: Callable[..., Tensor] = hooks.add_text if hooks else torch.add
         e = (self.cast(self.modulation, time)[:, None] + time).unbind(2)
         y = modulate(self.norm1(x), e[0], e[1], runs)
-        x = gated_sum(x, self.self_attn(y, y, table, table, options), e[2], runs)
-        x = x + self.cross_attn(self.norm3(x), text, *text_tables, options, text_mask)
+        x = gated_sum(x, self.self_attn(y, y, table, table, options, hook=attend), e[2], runs)
+        x = add_text(x, self.cross_attn(self.norm3(x), text, *text_tables, options, text_mask, attend_to_text))
         y = modulate(self.norm2(x), e[3], e[4], runs)
         return gated_sum(x, self.ffn(y), e[5], runs)
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS, ModelSizes
 from .blocks import Block, Head
+from .hooks import Branch, Hooks
 from .interaction import AudioToVideo, VideoToAudio
 from .plan import NOISY, ClipShape, Plan, Plans
 from .rope import audio_table
@@ -45,6 +46,7 @@ class _Streams:
     caption_mask: Tensor | None
     switches: Switches
     options: dict[str, Any]
+    hooks: Hooks
     frames: int
     reference_tokens: int
     audio_text_tables: tuple[Tensor, Tensor] = field(init=False)
@@ -127,6 +129,7 @@ class JointDiT(nn.Module):
         caption_mask: Tensor | None = None,
         plans: Plans | None = None,
         options: dict[str, Any] | None = None,
+        hooks: Hooks = Hooks(),  # noqa: B008 - without state
     ) -> list[Tensor]:
         """Velocities (noise - data) of both streams, in float32.
 
@@ -144,6 +147,7 @@ class JointDiT(nn.Module):
             caption_mask: added to the scores of the caption (batch or 1, 1, rows).
             plans: the run's plans; None makes one for this call.
             options: handed to the host's attention; `patches` and `patches_replace` as in ComfyUI.
+            hooks: what the host does in the blocks.
 
         Returns:
             Video (batch, 48, T, h, w) and audio (batch, 1, L, 80).
@@ -177,12 +181,15 @@ class JointDiT(nn.Module):
             caption_mask=caption_mask,
             switches=switches,
             options=options or {},
+            hooks=hooks,
             frames=frames,
             reference_tokens=reference_tokens,
         )
         for index in range(self.sizes.blocks):
             if index != switches.skip_block:
+                hooks.before_block(index)
                 video, audio = self._block(index, video, audio, streams)
+                video = hooks.after_block(index, video, video_time)
 
         video = self.head(video, video_time, streams.plan.video_runs).unflatten(1, (frames + 1, -1))[:, 1:]
         audio = self.head_audio(audio, audio_time, streams.plan.audio_runs)[:, reference_tokens:]
@@ -249,6 +256,7 @@ class JointDiT(nn.Module):
             return {"img": img, "txt": txt}
 
         args = {"img": video, "txt": audio, "transformer_options": streams.options}
+        args |= {"vec": streams.video_time_projected[:, 1:], "pe": streams.plan.video_table}
         out = replace(args, {"original_block": original_block})
         return out["img"], out.get("txt", audio)
 
@@ -257,11 +265,12 @@ class JointDiT(nn.Module):
         tables: tuple[Tensor | None, Tensor | None] = (None, None)
         video = self.blocks[index](
             video, streams.video_time_projected, plan.video_runs, plan.video_table,
-            streams.caption, tables, streams.options, streams.caption_mask,
+            streams.caption, tables, streams.options, streams.caption_mask, streams.hooks.inside(index, Branch.VIDEO),
         )  # fmt: skip
         audio = self.audio_blocks[index](
             audio, streams.audio_time_projected, plan.audio_runs, streams.audio_text_tables[0],
             streams.speech, streams.audio_text_tables, streams.options, streams.speech_mask,
+            streams.hooks.inside(index, Branch.AUDIO),
         )  # fmt: skip
         if index % 2:
             return video, audio
