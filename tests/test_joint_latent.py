@@ -12,6 +12,7 @@ from uniavgen_core.joint_latent import (
     stream_masks,
     stream_shapes,
     tokens_of_frames,
+    whole_masks,
 )
 from uniavgen_core.tasks import KeptParts, kept_prefix
 
@@ -34,6 +35,50 @@ def test_masks_fit_the_streams() -> None:
     shapes = stream_shapes(5, 96, 64)
     masks = stream_masks(kept_prefix(5, audio_tokens(pixel_frames(5)), kept_frames=2), rows=4, columns=6)
     assert [mask.shape[2:] for mask in masks] == [shape[2:] for shape in shapes]
+
+
+def masks_of_ones(batch: int = 2) -> list[torch.Tensor]:
+    """Masks that generate all of a clip of three latent frames."""
+    video, audio = stream_shapes(3, 96, 64, batch)
+    return [torch.ones(video), torch.ones(audio)]
+
+
+def test_whole_frames_and_tokens_may_be_kept_anywhere() -> None:
+    masks = masks_of_ones()
+    masks[0][:, :, 1] = 0
+    masks[1][:, :, [0, 7, -1]] = 0
+    for jitter in (0, 5e-5):
+        given = [(mask - jitter).abs() for mask in masks]
+        assert all(torch.equal(ours, theirs) for ours, theirs in zip(whole_masks(given), masks, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("stream", "index", "value", "message"),
+    [
+        (0, (slice(None), slice(None), 2, 0, 0), 0.0, r"values from 0 to 1 in latent frame 2\."),
+        (0, (slice(None), slice(None), 1, slice(2, None)), 0.25, r"values from 0\.25 to 1 in latent frame 1\."),
+        (0, (slice(None), slice(None), 0), 0.5, r"the value 0\.5 in latent frame 0\."),
+        (0, (slice(None), slice(None), 0), 2.0, r"the value 2 in latent frame 0\."),
+        (0, (slice(None), slice(None), 0), -1.0, r"the value -1 in latent frame 0\."),
+        (0, (1, slice(None), 1), 0.0, "keeps latent frame 1 in some clips of the batch only"),
+        (1, (0, 0, 9, slice(40)), 0.0, r"values from 0 to 1 in sound token 9\."),
+        (1, (0, 0, 30), 0.999, r"the value 0\.999 in sound token 30\."),
+        (1, (1, 0, slice(20)), 0.0, "keeps sound token 0 in some clips of the batch only"),
+        (1, (1, 0, 3), float("nan"), "not numbers"),
+    ],
+)
+def test_masks_of_anything_else_are_refused(stream: int, index: tuple, value: float, message: str) -> None:
+    masks = masks_of_ones()
+    masks[stream][index] = value
+    with pytest.raises(ValueError, match=f"^The noise mask of the LATENT .*{message}"):
+        whole_masks(masks)
+
+
+def test_what_masks_work_is_said() -> None:
+    masks = masks_of_ones(batch=1)
+    masks[0][..., :3] = 0
+    with pytest.raises(ValueError, match=r"whole latent frames of the picture.*'UniAVGen Latent'.*0 \(kept\) or 1"):
+        whole_masks(masks)
 
 
 def test_sizes() -> None:

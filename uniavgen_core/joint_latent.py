@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .checks import check_finite
 from .config import (
     LATENT_CHANNELS,
     MAX_LATENT_FRAMES,
@@ -22,6 +23,15 @@ from .config import (
 from .tasks import KeptParts, past_tokens
 
 Shape = tuple[int, ...]
+
+WHOLE = 1e-4
+"""Resizing may move a mask's 0 and 1 by less than this."""
+MASK_ADVICE = (
+    "UniAVGen keeps or generates whole latent frames of the picture and whole tokens of the sound, the same in all "
+    "clips of a batch. Take the LATENT as 'UniAVGen Latent' makes it, or give masks that are 0 (kept) or 1 (generated) "
+    "all over, one for the clip or one for each latent frame. To keep an area of the picture, lay the decoded clip on "
+    "the given one with ImageCompositeMasked; to say which of several people speaks, use 'UniAVGen Face Guidance'."
+)
 
 
 def stream_shapes(latent_frames: int, width: int, height: int, batch: int = 1) -> tuple[Shape, Shape]:
@@ -39,6 +49,37 @@ def stream_masks(kept: KeptParts, rows: int, columns: int) -> tuple[Tensor, Tens
         video.view(1, 1, -1, 1, 1).repeat(1, 1, 1, rows, columns),
         audio.view(1, 1, -1, 1).repeat(1, 1, 1, MEL_BANDS),
     )
+
+
+def whole_masks(masks: Sequence[Tensor]) -> list[Tensor]:
+    """Noise masks of both streams in whole numbers, as they keep (0) or generate (1) whole frames and tokens.
+
+    Args:
+        masks: video (batch, channels, T, h, w) and audio (batch, 1, L, 80), as resized to the streams.
+
+    Raises:
+        ValueError: a mask is of an area, soft, or another one in each clip; it says where, and what works.
+    """
+    return [_whole_mask(mask, part) for mask, part in zip(masks, ("latent frame", "sound token"), strict=True)]
+
+
+def _whole_mask(mask: Tensor, part: str) -> Tensor:
+    check_finite("The noise mask of the LATENT", mask)
+    within = [axis for axis in range(mask.ndim) if axis not in (0, 2)]
+    low, high = mask.amin(dim=within), mask.amax(dim=within)
+    kept, generated = ((low - value).abs().maximum((high - value).abs()) <= WHOLE for value in (0, 1))
+    faults = (~(kept | generated)).nonzero().tolist()
+    if faults:
+        clip, index = min(faults, key=lambda fault: fault[1])
+        least, most = (round(float(values[clip, index]), 3) for values in (low, high))
+        values = f"the value {least:g}" if least == most else f"values from {least:g} to {most:g}"
+        raise ValueError(f"The noise mask of the LATENT holds {values} in {part} {index}. {MASK_ADVICE}")
+    uneven = (kept != kept[:1]).any(dim=0).nonzero().flatten().tolist()
+    if uneven:
+        raise ValueError(
+            f"The noise mask of the LATENT keeps {part} {uneven[0]} in some clips of the batch only. {MASK_ADVICE}"
+        )
+    return mask.round()
 
 
 def check_size(width: int, height: int) -> None:
