@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import comfy.model_management
+import comfy.model_patcher
 import comfy.samplers
 import comfy.utils
 import latent_preview
@@ -19,6 +20,7 @@ from torch import Tensor
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
 from .comfy_face import guide_faces
 from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH, SPEECH_SECONDS, VIDEO_TO_AUDIO, sizes_of
+from .comfy_patches import REPORT, PatchReport
 from .fingerprint import fingerprint
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
@@ -179,6 +181,7 @@ class SegmentSampler:
         self.guider, self.sampler, self.sigmas, self.noise = guider, sampler, sigmas, noise
         self.first_frame = first_frame
         self.steps = sigmas.shape[-1] - 1
+        self.report = PatchReport()
         self.callback: Callable[..., None] | None = None
         self.segments = self.done = 0
 
@@ -237,6 +240,9 @@ class SegmentSampler:
             for cond in conds["positive"]
         ]
         guider.original_conds = conds
+        # One report for all segments, so that a long clip says once what has no place in the model.
+        guider.model_options = comfy.model_patcher.create_model_options_clone(self.guider.model_options)
+        guider.model_options.setdefault("transformer_options", {})[REPORT] = self.report
         return guider
 
     def _progress(self, step: int, denoised: Any, x: Any, steps: int) -> None:

@@ -31,13 +31,14 @@ from ..uniavgen_core.audio.mel import denormalise_mel, normalise_mel
 from ..uniavgen_core.backend import torch_operations
 from ..uniavgen_core.checks import check_finite
 from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes, clip_seconds
-from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames
+from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames, whole_masks
 from ..uniavgen_core.model.joint_dit import JointDiT, Switches
 from ..uniavgen_core.model.plan import Plans
 from ..uniavgen_core.recognition import empty_model
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
 from ..uniavgen_core.speech.duration import check_room
 from ..uniavgen_core.tasks import KeptParts, directions
+from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, usable_options
 
 PLANS = "uniavgen_plans"
 """The run's plans in `transformer_options`."""
@@ -139,8 +140,10 @@ class ComfyJointDiT(JointDiT):
     def _forward(
         self, x: list[Tensor], timestep: Tensor, context: Tensor, transformer_options: dict[str, Any], **conds: Any
     ) -> list[Tensor]:
+        conds["switches"] = connected(conds["switches"], transformer_options)
+        hooks = ComfyHooks(transformer_options, self.sizes, x[0])
         plans = transformer_options.get(PLANS)
-        return super().forward(x, timestep, context, plans=plans, options=transformer_options, **conds)
+        return super().forward(x, timestep, context, plans=plans, options=hooks.options, hooks=hooks, **conds)
 
 
 class UniAVGenConfig(comfy.supported_models_base.BASE):
@@ -185,6 +188,10 @@ class UniAVGenModel(comfy.model_base.BaseModel):
 
     def process_latent_out(self, latent: Any) -> Any:
         return self._per_stream(latent, self.latent_format.process_out, denormalise_mel)
+
+    def apply_model(self, *args: Any, transformer_options: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+        options = usable_options(transformer_options or {}, self.diffusion_model.sizes.blocks)
+        return super().apply_model(*args, transformer_options=options, **kwargs)
 
     def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **kwargs: Any) -> Tensor:
         return latent_image
@@ -308,9 +315,14 @@ def _sampling_run(
     shapes = kwargs["latent_shapes"]
     check_shapes(shapes)
     check_finite("LATENT", latent_image)
+    if denoise_mask is not None:
+        masks = whole_masks(comfy.utils.unpack_latents(denoise_mask, shapes))
+        denoise_mask = comfy.utils.pack_latents(masks)[0]
     _complete_conds(guider.conds, latent_image, denoise_mask, shapes)
     guider.model_patcher.model.latent_shapes = shapes
-    guider.model_options.setdefault("transformer_options", {})[PLANS] = Plans()
+    options = guider.model_options.setdefault("transformer_options", {})
+    options[PLANS] = Plans()
+    options.setdefault(REPORT, PatchReport())
     samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
     if denoise_mask is None:
         return samples
@@ -460,9 +472,19 @@ def streams(latent: dict[str, Any]) -> list[Tensor]:
 
 
 def kept_parts(latent: dict[str, Any]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-    """Which frames and tokens the mask of a joint LATENT keeps."""
+    """Which frames and tokens the mask of a joint LATENT keeps when it is sampled.
+
+    Raises:
+        ValueError: the mask is of an area, soft, or another one in each clip.
+    """
     mask = latent.get("noise_mask")
     shapes = [part.shape for part in streams(latent)]
-    if mask is None or not mask.is_nested:
+    if mask is None:
         return _kept_parts(None, shapes)
-    return tuple(_kept(part) for part in mask.unbind())  # type: ignore[return-value]
+    # As ComfyUI samples: a mask that is not nested is the picture's, and what has no mask is generated.
+    given = mask.unbind() if mask.is_nested else [mask]
+    wanted = [(shape[0], 1, *shape[2:]) for shape in shapes]
+    masks = [comfy.utils.reshape_mask(part, shape) for part, shape in zip(given, wanted, strict=False)]
+    masks += [torch.ones(shape) for shape in wanted[len(masks) :]]
+    video, audio = whole_masks(masks)
+    return _kept(video), _kept(audio)

@@ -91,6 +91,9 @@ def wan_weights() -> dict[str, Tensor]:
     }
 
 
+KSAMPLER = {"seed": 7, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+
+
 def model_loader(name: str) -> tuple[GraphBuilder, str]:
     """A graph that only loads a model; the loader's id."""
     graph = GraphBuilder()
@@ -354,6 +357,21 @@ def test_unknown_block(server: ComfyServer) -> None:
     refused(server, graph, sampler, "3 blocks", "0 to 2")
 
 
+@pytest.mark.parametrize("reader", ["UniAVGenSampler", "KSampler"])
+def test_a_mask_within_a_frame(server: ComfyServer, reader: str) -> None:
+    graph = ClipGraph()
+    whole, part = (graph.add("SolidMask", value=value, width=64, height=64) for value in (1.0, 0.0))
+    mask = graph.add("MaskComposite", destination=[whole, 0], source=[part, 0], x=32, y=0, operation="multiply")
+    masked = [graph.add("SetLatentNoiseMask", samples=[graph.latent, 0], mask=[mask, 0]), 0]
+    parts = ("noise mask of the LATENT", "from 0 to 1 in latent frame 0", "whole latent frames", "ImageCompositeMasked")
+    if reader == "UniAVGenSampler":
+        refused(server, *sampled(graph, latent=masked), *parts)
+        return
+    sampler = graph.add("KSampler", model=[graph.tiny, 0], **graph.conditions(), latent_image=masked, **KSAMPLER)
+    graph.add("PreviewAny", source=[sampler, 0])
+    refused(server, graph, sampler, *parts)
+
+
 def write_png_16_bit(file: Path, pixels: numpy.ndarray) -> None:
     """A colour PNG of 16 bits a channel, which Pillow cannot write."""
     frame = av.VideoFrame.from_ndarray(pixels.astype(numpy.uint16) * 257, format="rgb48le")
@@ -555,15 +573,41 @@ def test_sampler_is_guider_and_scheduler(server: ComfyServer) -> None:
 
 def test_plain_ksampler(server: ComfyServer) -> None:
     graph = ClipGraph()
-    settings = {"seed": 7, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     sources = {"model": [graph.tiny, 0], **graph.conditions(), "latent_image": [graph.latent, 0]}
-    video, audio = run_streams(server, graph, graph.add("KSampler", **sources, **settings))
+    video, audio = run_streams(server, graph, graph.add("KSampler", **sources, **KSAMPLER))
     given = ClipGraph()
     first, empty = run_streams(server, given, given.latent)
     assert torch.equal(video[:, :, 0], first[:, :, 0])
     assert video.isfinite().all() and audio.isfinite().all()
     assert (video[:, :, 1:].std(), audio.std()) > (0.1, 0.1)
     assert audio.shape == empty.shape
+
+
+@pytest.mark.parametrize(
+    ("node", "nothing", "something"),
+    [
+        ("LTXVModalityGuidance", {"modality_scale": 1.0}, {"modality_scale": 3.0}),
+        ("LTXVSpatioTemporalGuidance", {"scale": 1.0, "blocks": "29"}, {"scale": 1.0, "blocks": "1"}),
+    ],
+)
+def test_guidance_nodes_of_core(
+    server: ComfyServer, node: str, nothing: dict[str, Any], something: dict[str, Any]
+) -> None:
+    if node not in server.object_info():
+        pytest.skip(f"this ComfyUI has no {node}")
+
+    def with_guidance(settings: dict[str, Any]) -> list[Tensor]:
+        graph = ClipGraph()
+        guidance = graph.add(node, model=[graph.tiny, 0], **settings, start_percent=0.0, end_percent=1.0)
+        return run_streams(server, graph, graph.add_sampler(model=[guidance, 0]))
+
+    plain = ClipGraph()
+    without = run_streams(server, plain, plain.add_sampler())
+    for ours, theirs in zip(with_guidance(nothing), without, strict=True):
+        assert error(ours, theirs) < 1e-5
+    assert min(error(ours, theirs) for ours, theirs in zip(with_guidance(something), without, strict=True)) > 1e-3
+    if "blocks" in nothing:
+        assert server.log().count("block 29 of stg_self_attn_blocks") == 1
 
 
 def test_lora_of_wan_changes_the_clip(server: ComfyServer, tmp_path: Path) -> None:

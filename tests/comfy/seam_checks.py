@@ -1242,6 +1242,404 @@ def refused(function: Callable[[], Any], *parts: str) -> str:
     raise AssertionError(f"nothing was refused; wanted a message with {parts}")
 
 
+def noted(function: Callable[[], Any]) -> list[str]:
+    """What is logged as a warning meanwhile."""
+    import logging
+
+    records: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: records.append(record.getMessage())
+    logging.getLogger().addHandler(handler)
+    try:
+        function()
+    finally:
+        logging.getLogger().removeHandler(handler)
+    return [text for text in records if "UniAVGen" in text]
+
+
+def ways_to_sample(patcher: Any, conds: tuple[list, list]) -> dict[str, Callable[[dict], list[torch.Tensor]]]:
+    """Two steps through each node that samples."""
+    from comfy_extras.nodes_custom_sampler import BasicGuider, CFGGuider, SamplerCustom
+
+    euler, sigmas = comfy.samplers.sampler_object("euler"), flow_sigmas(2)
+    guiders = {
+        "UniAVGen Guider": Guider.execute(patcher, *conds, **GUIDANCE)[0],
+        "CFGGuider": CFGGuider.execute(patcher, *conds, 3.0)[0],
+        "BasicGuider": BasicGuider.execute(patcher, conds[0])[0],
+    }
+
+    def advanced(guider: Any) -> Callable[[dict], Any]:
+        return lambda latent: SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, euler, sigmas, latent)[0]
+
+    def ksampler(latent: dict) -> Any:
+        return comfy_nodes.common_ksampler(patcher, 7, 2, 3.0, "euler", "simple", *conds, latent)[0]
+
+    ways = {name: advanced(guider) for name, guider in guiders.items()} | {
+        "KSampler": ksampler,
+        "SamplerCustom": lambda latent: SamplerCustom.execute(patcher, True, 7, 3.0, *conds, euler, sigmas, latent)[0],
+    }
+    streams = {name: lambda latent, way=way: way(latent)["samples"].unbind() for name, way in ways.items()}
+    return streams | {"UniAVGen Sampler": lambda latent: sample(patcher, latent, 2, conds=conds)}
+
+
+def with_mask(latent: dict, mask: torch.Tensor) -> dict:
+    """What the core node Set Latent Noise Mask makes of a MASK."""
+    return comfy_nodes.SetLatentNoiseMask().set_mask(latent, mask)[0]
+
+
+@check
+def a_mask_within_a_frame_is_refused_before_the_model_is_loaded() -> Any:
+    patcher, latent, pair = model(), joint(), joint(batch=2)
+    video_mask, audio_mask = latent["noise_mask"].unbind()
+    some_bands, soft, one_clip = audio_mask.clone(), video_mask.clone(), video_mask.repeat(2, 1, 1, 1, 1)
+    some_bands[..., 20:26, :40] = 0
+    soft[:, :, 2] = 0.5
+    one_clip[1, :, 2] = 0
+    one_of_nine = torch.ones(9, 64, 96)
+    one_of_nine[4, :, 32:] = 0
+    refused_masks = {
+        "half a picture": (with_mask(latent, left_half()), "from 0 to 1 in latent frame 0."),
+        "half of one of nine": (with_mask(latent, one_of_nine), "from 0 to 1 in latent frame 1."),
+        "soft": (with_mask(latent, torch.full((1, 64, 96), 0.25)), "the value 0.25 in latent frame 0."),
+        "not of whole latent frames": (
+            with_mask(latent, (torch.arange(6) > 2).float().view(6, 1, 1)),
+            "0.5 in latent frame 1.",
+        ),
+        "one soft frame": (latent | {"noise_mask": NestedTensor([soft, audio_mask])}, "0.5 in latent frame 2."),
+        "some bands": (latent | {"noise_mask": NestedTensor([video_mask, some_bands])}, "in sound token 20."),
+        "a clip of a batch": (pair | {"noise_mask": NestedTensor([one_clip, audio_mask])}, "some clips of the batch"),
+    }
+    loads: list[int] = []
+    load = comfy.model_management.load_models_gpu
+    comfy.model_management.load_models_gpu = lambda *args, **kwargs: loads.append(1) or load(*args, **kwargs)
+    said = {}
+    try:
+        for kind, (masked, part) in refused_masks.items():
+            for name, way in ways_to_sample(patcher, conditions()).items():
+                said[kind] = refused(lambda way=way, masked=masked: way(masked), part, "whole latent frames")
+                assert not loads, f"{kind}: {name} loaded the model first"
+    finally:
+        comfy.model_management.load_models_gpu = load
+    return said
+
+
+@check
+def a_long_clip_refuses_a_mask_within_a_frame() -> Any:
+    from pack.nodes.long_form import LongForm
+
+    patcher, latent = model(), joint()
+    guider = Guider.execute(patcher, *conditions(), **GUIDANCE)[0]
+    euler, noise, masked = comfy.samplers.sampler_object("euler"), Noise_RandomNoise(7), with_mask(latent, left_half())
+    # What it would need next is not there: the mask is looked at first.
+    given = (guider, euler, flow_sigmas(2), noise, masked, None, None, None, 0.0, 1.0, 3)
+    return refused(lambda: LongForm.execute(*given), "from 0 to 1 in latent frame 0.", "whole latent frames")
+
+
+@check
+def masks_of_whole_frames_go_on_working() -> Any:
+    """Also as ComfyUI resizes them: a picture's MASK of any size, one or one for each latent frame."""
+    patcher, latent = model(), joint()
+    conds = conditions()
+    video, audio = latent["samples"].unbind()
+    frames = torch.tensor([1.0, 0.0, 1.0]).view(3, 1, 1)
+    tokens = torch.ones(1, 1, audio.shape[2], 1)
+    tokens[:, :, [3, 40, 41]] = 0
+    masks = {
+        "all generated": (torch.ones(1, 37, 53), [1, 1, 1]),
+        "all kept": (torch.zeros(1, 37, 53), [0, 0, 0]),
+        "the middle kept": (frames.expand(-1, 37, 53), [1, 0, 1]),
+        "of ten to three frames": (torch.ones(10, 64, 96), [1, 1, 1]),
+    }
+    for name, (mask, wanted) in masks.items():
+        masked = with_mask(latent, mask)
+        assert comfy_model.kept_parts(masked) == (tuple(not value for value in wanted), (False,) * audio.shape[2])
+        result = sample(patcher, masked, 2, conds=conds)
+        unchanged = [torch.equal(result[0][:, :, frame], video[:, :, frame]) for frame in range(3)]
+        assert unchanged == [not value for value in wanted], f"{name}: {unchanged}"
+        assert not torch.equal(result[1], audio)
+    nested = latent | {"noise_mask": NestedTensor([frames.view(1, 1, 3, 1, 1), tokens])}
+    for samples in ways_to_sample(patcher, conds).values():
+        result = samples(nested)
+        assert torch.equal(result[0][:, :, 1], video[:, :, 1]) and not torch.equal(result[0][:, :, 0], video[:, :, 0])
+        kept = (result[1] == audio).all(dim=-1).flatten().nonzero().flatten().tolist()
+        assert kept == [3, 40, 41], kept
+    return None
+
+
+def one_step(patcher: Any, latent: dict, conds: tuple[list, list], cfg: float = 1.0) -> list[torch.Tensor]:
+    """The clean clip that a plain KSampler guesses from noise alone."""
+    return comfy_nodes.common_ksampler(patcher, 7, 1, cfg, "euler", "simple", *conds, latent)[0]["samples"].unbind()
+
+
+def set_switches(patcher: Any, **switches: Any) -> Any:
+    """A MODEL with switches in its `transformer_options`."""
+    patched = patcher.clone()
+    patched.model_options["transformer_options"] |= switches
+    return patched
+
+
+def values_only(*blocks: int) -> Any:
+    """A MODEL in whose blocks self-attention is written out as the values alone."""
+    patcher = model()
+    for index in blocks:
+        for branch in (patcher.model.diffusion_model.blocks, patcher.model.diffusion_model.audio_blocks):
+            attention = branch[index].self_attn
+            attention.forward = lambda x, *_, attention=attention, **__: attention.o(attention.v(x))
+    return patcher
+
+
+def away_from(plain: list[torch.Tensor], perturbed: list[torch.Tensor], scale: float) -> list[torch.Tensor]:
+    """plain + scale · (plain - perturbed), in which a clip's units of measurement do not matter."""
+    return [a + scale * (a - b) for a, b in zip(plain, perturbed, strict=True)]
+
+
+@check
+def switches_of_core_are_the_models_own() -> Any:
+    latent = joint()
+    conds, plain = conditions(), model()
+    own = {
+        (False, False): {comfy_model.AUDIO_TO_VIDEO: False, comfy_model.VIDEO_TO_AUDIO: False},
+        (False, True): {comfy_model.AUDIO_TO_VIDEO: False},
+        (True, False): {comfy_model.VIDEO_TO_AUDIO: False},
+    }
+    before = one_step(plain, latent, conds)
+    for (to_video, to_audio), values in own.items():
+        told = tuple([[rows, {**given, **values}] for rows, given in cond] for cond in conds)
+        patched = set_switches(plain, a2v_cross_attn=to_video, v2a_cross_attn=to_audio)
+        ours = one_step(patched, latent, conds)
+        assert all(map(torch.equal, ours, one_step(plain, latent, told))), (to_video, to_audio)
+        changed = [error(a, b) > 1e-5 for a, b in zip(ours, before, strict=True)]
+        assert changed[0] >= (not to_video) and changed[1] >= (not to_audio), changed
+        # What the task or the user has switched off stays so.
+        on = set_switches(plain, a2v_cross_attn=True, v2a_cross_attn=True)
+        assert all(map(torch.equal, one_step(on, latent, told), one_step(plain, latent, told)))
+    for blocks in ((0,), (1, 3), (0, 1, 2, 3)):
+        ours = one_step(set_switches(plain, stg_self_attn_blocks=frozenset(blocks)), latent, conds)
+        assert all(map(torch.equal, ours, one_step(values_only(*blocks), latent, conds))), blocks
+        assert min(error(a, b) for a, b in zip(ours, before, strict=True)) > 1e-4, blocks
+    everywhere = one_step(set_switches(plain, stg_skip_self_attn=True), latent, conds)
+    assert all(map(torch.equal, everywhere, ours))
+    return None
+
+
+def core_guidance_node(name: str) -> Any:
+    """A node of comfy_extras/nodes_lt.py."""
+    from comfy_extras import nodes_lt
+
+    if not hasattr(nodes_lt, name):
+        raise Skipped(f"this ComfyUI has no {name}")
+    return getattr(nodes_lt, name)
+
+
+@check
+def modality_guidance_of_core_equals_its_formula() -> Any:
+    node = core_guidance_node("LTXVModalityGuidance")
+    latent, plain = joint(), model()
+    conds = conditions()
+    guided = node.execute(plain, 3.0, 0.0, 1.0)[0]
+    severed = one_step(set_switches(plain, a2v_cross_attn=False, v2a_cross_attn=False), latent, conds)
+    out = []
+    for cfg in (1.0, 3.0):
+        before, ours = one_step(plain, latent, conds, cfg), one_step(guided, latent, conds, cfg)
+        positive = one_step(plain, latent, conds)
+        wanted = [a + 2.0 * (b - c) for a, b, c in zip(before, positive, severed, strict=True)]
+        out += assert_close(ours, wanted, 1e-4)
+        assert min(error(a, b) for a, b in zip(ours, before, strict=True)) > 1e-3
+    # In our own guidance, which is plain where there is one step: the scales are the streams' own.
+    before, ours = (sample(patcher, latent, 1, conds=conds) for patcher in (plain, guided))
+    wanted = [a + 2.0 * (b - c) for a, b, c in zip(before, positive, severed, strict=True)]
+    out += assert_close(ours, wanted, 1e-4)
+    assert not noted(lambda: sample(guided, latent, 2))
+    return out
+
+
+@check
+def spatio_temporal_guidance_of_core_equals_its_formula() -> Any:
+    node = core_guidance_node("LTXVSpatioTemporalGuidance")
+    latent, plain = joint(), model()
+    conds = conditions()
+    perturbed = one_step(values_only(1, 2), latent, conds)
+    positive, out = one_step(plain, latent, conds), []
+    guided = node.execute(plain, 1.5, "1, 2", 0.0, 1.0)[0]
+    out += assert_close(one_step(guided, latent, conds), away_from(positive, perturbed, 1.5), 1e-4)
+    before, ours = (sample(patcher, latent, 1, conds=conds) for patcher in (plain, guided))
+    wanted = [a + 1.5 * (b - c) for a, b, c in zip(before, positive, perturbed, strict=True)]
+    out += assert_close(ours, wanted, 1e-4)
+    assert min(error(a, b) for a, b in zip(ours, before, strict=True)) > 1e-3
+    # The node's default is the last block of LTX.
+    said = noted(lambda: sample(node.execute(plain, 1.0, "29", 0.0, 1.0)[0], latent, 2))
+    assert len(said) == 1 and "block 29 of stg_self_attn_blocks (the blocks here are 0 to 3)" in said[0], said
+    return out
+
+
+def wan_model() -> Any:
+    """ComfyUI's own Wan model with the sizes of the video branch."""
+    from comfy.ldm.wan.model import WanModel
+
+    wan = WanModel(
+        model_type="t2v", patch_size=(1, 2, 2), in_dim=48, out_dim=48, dim=SIZES.video_width, num_layers=SIZES.blocks,
+        ffn_dim=SIZES.video_ffn_width, num_heads=SIZES.video_heads, text_dim=SIZES.text_width,
+        operations=comfy.ops.disable_weight_init, dtype=torch.float32, device="cpu",
+    )  # fmt: skip
+    wan.load_state_dict(rule.weights_by_rule(wan))
+    return wan
+
+
+@check
+def patches_get_what_wan_gives_them() -> Any:
+    latent, patcher = joint(), model()
+    seen: dict[str, list[dict[str, Any]]] = {"attn1_patch": [], "attn2_patch": [], "double_block": []}
+
+    def watch(name: str) -> Callable[[dict], Any]:
+        def patch(args: dict[str, Any]) -> Any:
+            told = {key: args["transformer_options"].get(key) for key in ("block_index", "block_type", "total_blocks")}
+            told["grid"] = math.prod(args["transformer_options"]["grid_sizes"])
+            told |= {key: tuple(value.shape) for key, value in args.items() if isinstance(value, torch.Tensor)}
+            seen[name].append(told | {key: value for key, value in args.items() if isinstance(value, int)})
+            return args if name == "double_block" else args["x"]
+
+        return patch
+
+    for name in seen:
+        patcher.set_model_patch(watch(name), name)
+    plain, watched = (one_step(which, latent, conditions()) for which in (model(), patcher))
+    assert all(map(torch.equal, plain, watched)), "patches that change nothing changed the clip"
+    ours, seen = seen, {name: [] for name in seen}
+    video = latent["samples"].unbind()[0]
+    with_reference = torch.cat((video[:, :, :1], video), dim=2)
+    patches = patcher.model_options["transformer_options"]["patches"]
+    patches = {name: [watch(name)] for name in patches}
+    context = torch.zeros(1, 512, SIZES.text_width)
+    wan_model()(with_reference, torch.tensor([900.0]), context, transformer_options={"patches": patches})
+    assert {name: len(calls) for name, calls in ours.items()} == dict.fromkeys(ours, SIZES.blocks)
+    for called in (ours, seen):
+        for told in called["double_block"]:
+            # Wan's has the reference among its latents here, not in front of them.
+            del told["x"], told["img_offset"]
+    # Older ones have no patches behind a block.
+    assert ours == {name: calls or ours[name] for name, calls in seen.items()}, (ours, seen)
+    assert seen["attn1_patch"] and seen["attn2_patch"]
+    return ours["attn1_patch"][-1]
+
+
+@check
+def patches_of_attention_change_the_clip() -> Any:
+    latent, plain = joint(), model()
+    conds = conditions()
+    before = one_step(plain, latent, conds)
+
+    def patched(*patches: tuple[Callable, str]) -> list[torch.Tensor]:
+        changed = plain.clone()
+        for patch, name in patches:
+            changed.set_model_patch(patch, name)
+        return one_step(changed, latent, conds)
+
+    def zero_text(x: torch.Tensor, extra: dict) -> torch.Tensor:
+        assert (extra["n_heads"], extra["dim_head"]) == (SIZES.video_heads, 128)
+        return x * 0
+
+    textless = model()
+    for block in textless.model.diffusion_model.blocks:
+        block.cross_attn.forward = lambda x, *_, **__: torch.zeros_like(x)
+    assert all(map(torch.equal, patched((zero_text, "attn2_output_patch")), one_step(textless, latent, conds)))
+    doubled = patched((lambda args: 2 * args["x"], "attn1_patch"), (lambda x, extra: x / 2, "attn1_output_patch"))
+    assert all(map(torch.equal, doubled, before)), "one follows the other"
+    for patch, name in (
+        (lambda args: 2 * args["x"], "attn1_patch"),
+        (lambda args: args["x"] * 1.1, "attn2_patch"),
+        (lambda x, extra: 2 * x, "attn1_output_patch"),
+        (lambda args: {"img": args["img"] * 1.1}, "double_block"),
+    ):
+        changed = patched((patch, name))
+        assert min(error(a, b) for a, b in zip(changed, before, strict=True)) > 1e-4, name
+    return None
+
+
+@check
+def attention_of_a_block_is_replaced() -> Any:
+    latent, plain = joint(), model()
+    conds = conditions()
+    replaced, literal, calls = model(), model(), []
+
+    def values(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, extra: dict) -> torch.Tensor:
+        calls.append((q.shape, v.shape, extra["block_index"]))
+        return v
+
+    replaced.set_model_attn1_replace(values, "double_block", 2)
+    attention = literal.model.diffusion_model.blocks[2].self_attn
+    attention.forward = lambda x, *_, **__: attention.o(attention.v(x))
+    ours = one_step(replaced, latent, conds)
+    assert all(map(torch.equal, ours, one_step(literal, latent, conds)))
+    assert len(calls) == 1 and calls[0][2] == 2 and calls[0][0] == calls[0][1], calls
+    text = plain.clone()
+    text.set_model_attn2_replace(lambda q, k, v, extra: q, "double_block", 1)
+    assert error(one_step(text, latent, conds)[0], one_step(plain, latent, conds)[0]) > 1e-4
+    return None
+
+
+@check
+def normalised_attention_guidance_acts_where_both_passes_run_together() -> Any:
+    from comfy_extras.nodes_nag import NAGuidance
+
+    latent, plain = joint(), model()
+    conds = conditions()
+    strong, none = (NAGuidance.execute(plain, 5.0, alpha, 2.5)[0] for alpha in (0.5, 0.0))
+
+    def ksampler(patcher: Any) -> list[torch.Tensor]:
+        return comfy_nodes.common_ksampler(patcher, 7, 2, 3.0, "euler", "simple", *conds, latent)[0]["samples"].unbind()
+
+    before = ksampler(plain)
+    assert_close(ksampler(none), before, 1e-5)
+    assert not noted(lambda: ksampler(strong))
+    assert min(error(a, b) for a, b in zip(ksampler(strong), before, strict=True)) > 1e-3
+    ours: list[torch.Tensor] = []
+    said = noted(lambda: ours.extend(sample(strong, latent, 2, conds=conds)))
+    assert len(said) == 1 and "attn1_output_patch of NAGuidance" in said[0] and "one at a time" in said[0], said
+    assert all(map(torch.equal, ours, sample(plain, latent, 2, conds=conds)))
+    return said[0]
+
+
+@check
+def what_has_no_place_is_named_once_a_run() -> Any:
+    from comfy_extras.nodes_hypertile import HyperTile
+    from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+    from comfy_extras.nodes_rope import ScaleROPE
+    from comfy_extras.nodes_slg import SkipLayerGuidanceDiT
+    from comfy_extras.nodes_tomesd import TomePatchModel
+
+    latent, plain = joint(frames=2), model()
+    conds = conditions()
+    before = sample(plain, latent, 4, conds=conds)
+    unknown = plain.clone()
+    unknown.set_model_patch(lambda *args: 1 / 0, "output_block_patch")
+    cases = {
+        "output_block_patch of what_has_no_place_is_named_once_a_run": lambda: unknown,
+        "attn1_patch of HyperTile, attn1_output_patch of HyperTile": lambda: HyperTile.execute(plain, 256, 2, 0, False)[
+            0
+        ],
+        "attn1_output_patch of TomePatchModel": lambda: TomePatchModel.execute(plain, 0.3)[0],
+        "attn1 middle 0 of PerturbedAttentionGuidance": lambda: PerturbedAttentionGuidance.execute(plain, 3.0)[0],
+        "rope_options of ScaleROPE": lambda: ScaleROPE.execute(plain, 1.1, 0.0, 1.1, 0.0, 1.0, 0.0)[0],
+        "dit single_block 7 of SkipLayerGuidanceDiT": lambda: SkipLayerGuidanceDiT.execute(
+            plain, 3.0, 0.0, 1.0, "9", "7", 0.0
+        )[0],
+    }
+    said = {}
+    for name, make in cases.items():
+        patched, result = make(), []
+        messages = noted(lambda patched=patched, result=result: result.extend(sample(patched, latent, 4, conds=conds)))
+        assert len(messages) == 1 and name in messages[0], f"{name}: {messages}"
+        assert "changes nothing" in messages[0]
+        said[name] = messages[0]
+        # Guidance by a pass that is the same adds nothing but rounding.
+        assert_close(result, before, 1e-5)
+        again = noted(lambda patched=patched: sample(patched, latent, 1, conds=conds))
+        assert len(again) == 1, "the next run says it again"
+    assert not noted(lambda: sample(guided(plain, left_half()), latent, 2, conds=conds)), "a patch of our own is named"
+    assert not noted(lambda: sample(plain, latent, 2, conds=conds))
+    return said
+
+
 @check
 def wrong_latents_are_refused() -> Any:
     patcher, latent = model(), joint()
