@@ -38,7 +38,7 @@ from ..uniavgen_core.recognition import empty_model
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
 from ..uniavgen_core.speech.duration import check_room
 from ..uniavgen_core.tasks import KeptParts, directions
-from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, usable_options
+from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, usable_options, warn_of_unread
 
 PLANS = "uniavgen_plans"
 """The run's plans in `transformer_options`."""
@@ -322,7 +322,7 @@ def _sampling_run(
     guider.model_patcher.model.latent_shapes = shapes
     options = guider.model_options.setdefault("transformer_options", {})
     options[PLANS] = Plans()
-    options.setdefault(REPORT, PatchReport())
+    warn_of_unread(options.setdefault(REPORT, PatchReport()), guider.conds)
     samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
     if denoise_mask is None:
         return samples

@@ -33,6 +33,17 @@ VALUES_IN, VALUES_EVERYWHERE = "stg_self_attn_blocks", "stg_skip_self_attn"
 ON_UNLESS_TOLD = ("run_vx", "run_ax")
 """Switches of ComfyUI's LTX model that this one does not have."""
 
+UNREAD = {
+    "ref_audio": "LTXVReferenceAudio",
+    "reference_latents": "ReferenceLatent",
+    "concat_latent_image": "an image-to-video node of another model",
+    "clip_vision_output": "a node of another model",
+}
+"""Conditioning values of other models, and where they come from."""
+NO_PLACE = (
+    "UniAVGen has no place for some of what other nodes put into MODEL or CONDITIONING. It changes nothing here: %s."
+)
+
 Patch = Callable[..., Any]
 
 
@@ -73,12 +84,23 @@ def usable_options(options: dict[str, Any], blocks: int) -> dict[str, Any]:
         for patch in given
         if name != FACE_MASK_PATCH and patch not in called.get(name, ())
     ]
-    report.warn(
-        "UniAVGen has no place for some of what other nodes put into the MODEL. It changes nothing here: %s.",
-        idle + list(_idle_replacements(options, blocks)) + list(_idle_switches(options, blocks)),
-    )
+    report.warn(NO_PLACE, idle + list(_idle_replacements(options, blocks)) + list(_idle_switches(options, blocks)))
     _warn_of_lone_passes(report, options, called)
     return options | {"patches": patches | called} if idle else options
+
+
+def warn_of_unread(report: PatchReport, conds: dict[str, list[dict[str, Any]]]) -> None:
+    """Name what the conditioning holds for other models."""
+    report.warn(
+        NO_PLACE,
+        [
+            f"{name} of {origin}"
+            for given in conds.values()
+            for cond in given
+            for name, origin in UNREAD.items()
+            if cond.get(name) is not None
+        ],
+    )
 
 
 def _fits(name: str, patch: Patch) -> bool:

@@ -1486,6 +1486,21 @@ def wan_model() -> Any:
 
 
 @check
+def a_dual_guider_of_core_equals_plain_guidance_of_two_scales() -> Any:
+    node = core_guidance_node("LTXVDualCFGGuider")
+    patcher, latent = model(), joint()
+    conds = conditions()
+    own = {**GUIDANCE, "guided_part": 0.0, "skip_block": {"skip_block": "none"}}
+    guiders = node.execute(patcher, *conds, 3.0, 2.0)[0], Guider.execute(patcher, *conds, **own)[0]
+    euler, noise = comfy.samplers.sampler_object("euler"), Noise_RandomNoise(7)
+    ours, theirs = (
+        SamplerCustomAdvanced.execute(noise, guider, euler, flow_sigmas(3), latent)[0]["samples"].unbind()
+        for guider in guiders
+    )
+    return assert_close(ours, theirs, 1e-5)
+
+
+@check
 def patches_get_what_wan_gives_them() -> Any:
     latent, patcher = joint(), model()
     seen: dict[str, list[dict[str, Any]]] = {"attn1_patch": [], "attn2_patch": [], "double_block": []}
@@ -1635,6 +1650,9 @@ def what_has_no_place_is_named_once_a_run() -> Any:
         assert_close(result, before, 1e-5)
         again = noted(lambda patched=patched: sample(patched, latent, 1, conds=conds))
         assert len(again) == 1, "the next run says it again"
+    foreign = tuple([[rows, {**values, "ref_audio": {"tokens": rows}}] for rows, values in cond] for cond in conds)
+    messages = noted(lambda: sample(plain, latent, 2, conds=foreign))
+    assert len(messages) == 1 and messages[0].count("ref_audio of LTXVReferenceAudio") == 1, messages
     assert not noted(lambda: sample(guided(plain, left_half()), latent, 2, conds=conds)), "a patch of our own is named"
     assert not noted(lambda: sample(plain, latent, 2, conds=conds))
     return said
