@@ -1621,6 +1621,7 @@ def what_has_no_place_is_named_once_a_run() -> Any:
     from comfy_extras.nodes_rope import ScaleROPE
     from comfy_extras.nodes_slg import SkipLayerGuidanceDiT
     from comfy_extras.nodes_tomesd import TomePatchModel
+    from pack.nodes.comfy_guider import SegmentSampler
 
     latent, plain = joint(frames=2), model()
     conds = conditions()
@@ -1653,6 +1654,12 @@ def what_has_no_place_is_named_once_a_run() -> Any:
     foreign = tuple([[rows, {**values, "ref_audio": {"tokens": rows}}] for rows, values in cond] for cond in conds)
     messages = noted(lambda: sample(plain, latent, 2, conds=foreign))
     assert len(messages) == 1 and messages[0].count("ref_audio of LTXVReferenceAudio") == 1, messages
+    guider = Guider.execute(unknown, *conds, **GUIDANCE)[0]
+    euler, first_frame = comfy.samplers.sampler_object("euler"), latent["samples"].unbind()[0][:, :, :1]
+    segments = SegmentSampler(guider, euler, flow_sigmas(1), Noise_RandomNoise(7), first_frame)
+    told = caption(5)[0][0], conds[0][0][1][comfy_model.SPEECH]
+    messages = noted(lambda: [segments.sample(latent, *told, seed=seed) for seed in (1, 2)])
+    assert len(messages) == 1, "all segments of a long clip are one run"
     assert not noted(lambda: sample(guided(plain, left_half()), latent, 2, conds=conds)), "a patch of our own is named"
     assert not noted(lambda: sample(plain, latent, 2, conds=conds))
     return said
