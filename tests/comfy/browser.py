@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
 from .prompt_errors import PromptRejected
 from .server import ComfyServer
 
+HARMLESS = ("Failed to load resource", "Missing Link ID when unpacking")
+"""What the frontend writes as an error though it is none: there is no user.css, a subgraph had a widget of its own."""
+SETTLE_SECONDS = 10
+POLL_MILLISECONDS = 20
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -32,9 +38,14 @@ QUIET_SETTINGS = {
     "Comfy.VersionCompatibility.DisableWarnings": True,
 }
 """The frontend's settings that keep first-run panels and counters off the picture."""
+PERSIST = "Comfy.Workflow.Persist"
+"""The setting that brings the open workflows back after a reload; a user has it on."""
+NODES_2 = "Comfy.VueNodes.Enabled"
+"""The setting that draws nodes with HTML instead of on the canvas, which the frontend calls Nodes 2.0."""
 
 READY = "() => window.app?.vueAppReady && window.app.graph && window.app.extensionManager?.workflow?.activeWorkflow"
-BLANK = "() => window.app.extensionManager.command.execute('Comfy.NewBlankWorkflow')"
+COMMAND = "async name => { await window.app.extensionManager.command.execute(name); }"
+IDLE = "() => new Promise(done => requestAnimationFrame(() => requestIdleCallback(done, {timeout: 1000})))"
 DROP = """([name, text]) => {
     const data = new DataTransfer();
     data.items.add(new File([text], name, {type: "application/json"}));
@@ -44,8 +55,9 @@ DROP = """([name, text]) => {
     for (const kind of ["dragenter", "dragover", "drop"])
         canvas.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true, ...at}));
 }"""
-DROPPED = """([name, nodes]) => window.app.graph.nodes.length === nodes
+SHOWN = """([name, nodes]) => window.app.graph.nodes.length === nodes
     && window.app.extensionManager.workflow.activeWorkflow?.filename === name"""
+TABS = "() => window.app.extensionManager.workflow.openWorkflows.map(workflow => workflow.filename)"
 PROBLEMS = """() => {
     const found = [];
     const describe = node => `node ${node.id} (${node.type})`;
@@ -66,8 +78,6 @@ PROBLEMS = """() => {
         found.push(`shown: ${element.innerText.replace(/\\s+/g, " ")}`);
     return found;
 }"""
-
-
 SET_WIDGETS = """([kind, values]) => {
     const [node, ...others] = window.app.graph.nodes.filter(node => node.type === kind);
     if (!node || others.length) throw new Error(`there is not exactly one ${kind}`);
@@ -102,32 +112,79 @@ def launch_chromium(executable: str) -> Iterator[Browser]:
 
 
 class Frontend:
-    """One page of the frontend. `page` is Playwright's, for whatever the methods here do not do."""
+    """One page of the frontend. `page` is Playwright's, for whatever the methods here do not do.
 
-    def __init__(self, page: Page, server: ComfyServer) -> None:
+    `settings` are the frontend's own, by their ids; they go before QUIET_SETTINGS.
+    """
+
+    def __init__(self, page: Page, server: ComfyServer, settings: Mapping[str, Any]) -> None:
         self.page = page
         self.server = server
+        self.settings = {**QUIET_SETTINGS, **settings}
         self.script_errors: list[str] = []
         """Uncaught JavaScript exceptions, the frontend's own and those of extensions."""
+        self.console_errors: list[str] = []
+        """What was written to the console as an error since the frontend started."""
+        self._requests: set[Request] = set()
         page.on("pageerror", lambda error: self.script_errors.append(str(error)))
+        page.on("console", self._hear)
+        page.on("request", lambda request: self._requests.add(request))
+        page.on("requestfinished", lambda request: self._requests.discard(request))
+        page.on("requestfailed", lambda request: self._requests.discard(request))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith(HARMLESS):
+            self.console_errors.append(message.text)
 
     def open(self) -> None:
         """Load the frontend, wait until it has set up its first graph, which is an example, and open an empty one."""
-        self.server.request("/settings", QUIET_SETTINGS)
+        self.server.request("/settings", self.settings)
         self.page.goto(self.server.url)
+        self.wait_until_ready()
+        self.open_tab()
+
+    def wait_until_ready(self) -> None:
+        """Wait until the frontend has started; it writes errors of its own until then."""
         self.page.wait_for_function(READY, timeout=60_000)
-        self.page.evaluate(BLANK)
+        self.settle()
+        self.console_errors.clear()
+
+    def command(self, name: str) -> None:
+        """Carry out one of the frontend's commands, which menus and keys stand for ("Comfy.Undo"), to its end."""
+        self.page.evaluate(COMMAND, name)
+
+    def open_tab(self) -> None:
+        """Open an empty graph in a tab of its own."""
+        self.command("Comfy.NewBlankWorkflow")
         self.page.wait_for_function("() => window.app.graph.nodes.length === 0")
+
+    def reload(self) -> None:
+        """Load the page again, and wait until the frontend has started."""
+        self.page.reload()
+        self.wait_until_ready()
+
+    def tabs(self) -> list[str]:
+        """The names of the open workflows, in the order of their tabs."""
+        names: list[str] = self.page.evaluate(TABS)
+        return names
 
     def drop_workflow(self, name: str, workflow: dict[str, Any]) -> None:
         """Drop a workflow in UI form on the canvas as a file called `name`.json, and wait until it has loaded."""
         self.page.evaluate(DROP, [f"{name}.json", json.dumps(workflow)])
-        self.page.wait_for_function(DROPPED, arg=[name, len(workflow["nodes"])], timeout=30_000)
+        self.wait_for_workflow(name, len(workflow["nodes"]))
+
+    def wait_for_workflow(self, name: str, nodes: int) -> None:
+        """Wait until the workflow of this name, and of so many nodes, is the one that is shown and edited."""
+        self.page.wait_for_function(SHOWN, arg=[name, nodes], timeout=30_000)
         self.settle()
 
-    def settle(self, seconds: float = 1.0) -> None:
-        """Give the frontend time for what it does after the fact: looking for missing files, loading pictures."""
-        self.page.wait_for_timeout(seconds * 1000)
+    def settle(self) -> None:
+        """Wait for what the frontend does after the fact, such as looking for missing files and loading pictures."""
+        self.page.evaluate(IDLE)
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while self._requests and time.monotonic() < deadline:
+            self.page.wait_for_timeout(POLL_MILLISECONDS)
+        self.page.evaluate(IDLE)
 
     def problems(self) -> list[str]:
         """All that a person would see in red, a line each: unknown nodes, red nodes and inputs, error messages."""
@@ -181,7 +238,7 @@ class Frontend:
 
     def fit_view(self) -> None:
         """Zoom so that the whole graph is in view."""
-        self.page.evaluate("() => window.app.extensionManager.command.execute('Comfy.Canvas.FitView')")
+        self.command("Comfy.Canvas.FitView")
         self.settle()
 
     def screenshot(self, file: Path) -> None:
@@ -195,11 +252,17 @@ def is_prompt_answer(response: Response) -> bool:
 
 
 @contextmanager
-def open_frontend(browser: Browser, server: ComfyServer, width: int = 1600, height: int = 1000) -> Iterator[Frontend]:
+def open_frontend(
+    browser: Browser,
+    server: ComfyServer,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+    width: int = 1600,
+    height: int = 1000,
+) -> Iterator[Frontend]:
     """The frontend of `server` in a page without history, of this many pixels, with an empty graph."""
     context = browser.new_context(viewport={"width": width, "height": height})
     try:
-        frontend = Frontend(context.new_page(), server)
+        frontend = Frontend(context.new_page(), server, settings)
         frontend.open()
         yield frontend
     finally:

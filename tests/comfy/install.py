@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 HOW_TO_SET = "set COMFYUI_PATH (and COMFYUI_PYTHON where it has no venv of its own) to run ComfyUI's tests"
@@ -54,3 +55,11 @@ def find_python(environment: Mapping[str, str], comfy: Path) -> Path | None:
     if asked:
         return Path(asked).absolute()
     return next((comfy / python for python in PYTHONS if (comfy / python).is_file()), None)
+
+
+def newest_frontend() -> Path | None:
+    """Folder of the frontend that requirements-dev.txt pins, for `--front-end-root`; None where it is not installed."""
+    try:
+        return Path(str(files("comfyui_frontend_package"))) / "static"
+    except ModuleNotFoundError:
+        return None
