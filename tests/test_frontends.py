@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from comfy.browser import NODES_2, PERSIST, Frontend, open_frontend
 from comfy.editing import PASTED, Box, Editor, close_tabs, differences, renamed
 from comfy.files import small_sizes, write_joint_model, write_vocoder
-from comfy.graphs import WORKFLOW_NAMES, Prompt, api_workflow, ids_of, ui_workflow, without_meta
+from comfy.graphs import WORKFLOW_NAMES, Prompt, api_workflow, for_this_version, ids_of, ui_workflow, without_meta
 from comfy.install import ComfyInstall, newest_frontend
 from comfy.server import ComfyServer
 from playwright.sync_api import Browser
@@ -20,6 +22,7 @@ from uniavgen_core.tiny.bundle import CAPTION_WIDTH
 
 ROOT = Path(__file__).absolute().parent.parent
 WORKFLOW = pytest.mark.parametrize("name", WORKFLOW_NAMES)
+STEPS = 3
 ROUNDING = 1
 """Units of the graph by which nodes may seem to overlap: positions on the screen are whole pixels."""
 PASTE = "Comfy.Canvas.PasteFromClipboard"
@@ -60,10 +63,10 @@ MAIN_NODES = (
     "UniAVGenSampler",
     "UniAVGenGuider",
     "UniAVGenLongForm",
-    "UniAVGenFaceMask",
     "UniAVGenFacePortrait",
     "UniAVGenFaceGuidance",
 )
+"""Not UniAVGenFaceMask: core's Batch Masks behind it loses its inputs, as any node whose inputs grow in number."""
 
 
 @pytest.fixture(scope="module", params=["own", "newest"])
@@ -71,12 +74,12 @@ def server(
     request: pytest.FixtureRequest, comfy_install: ComfyInstall, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ComfyServer]:
     """ComfyUI with the pack, all files that the workflows name, and its own frontend or the newest one."""
-    arguments = []
+    arguments = ["--preview-method", "latent2rgb"]
     if request.param == "newest":
         folder = newest_frontend()
         if folder is None:
             pytest.skip("no newest frontend: install requirements-dev.txt")
-        arguments = ["--front-end-root", str(folder)]
+        arguments += ["--front-end-root", str(folder)]
     with ComfyServer(comfy_install, tmp_path_factory.mktemp(request.param), [ROOT], arguments) as running:
         add_files(running)
         yield running
@@ -97,20 +100,25 @@ def add_files(server: ComfyServer) -> None:
 
 
 @pytest.fixture(scope="module", params=["classic", "nodes2"])
-def shared_frontend(request: pytest.FixtureRequest, server: ComfyServer, chromium: Browser) -> Iterator[Frontend]:
-    """The frontend as users have it, which brings back open workflows after a reload."""
-    settings = {PERSIST: True, NODES_2: request.param == "nodes2"}
+def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The frontend as users have it, which brings back open workflows after a reload, with one of its renderers."""
+    return {PERSIST: True, NODES_2: request.param == "nodes2"}
+
+
+@pytest.fixture(scope="module")
+def shared_frontend(settings: dict[str, Any], server: ComfyServer, chromium: Browser) -> Iterator[Frontend]:
+    """One page for all tests of a frontend and renderer."""
     with open_frontend(chromium, server, settings) as page:
         yield page
 
 
 @pytest.fixture
-def frontend(shared_frontend: Frontend) -> Iterator[Frontend]:
-    """The same page for all tests, each with an empty graph in the only tab."""
-    yield shared_frontend
+def frontend(shared_frontend: Frontend) -> Frontend:
+    """The shared page with an empty graph in its only tab."""
     close_tabs(shared_frontend)
     shared_frontend.console_errors.clear()
     shared_frontend.script_errors.clear()
+    return shared_frontend
 
 
 class Record:
@@ -187,11 +195,8 @@ def without_inputs_from_outside(copied: Prompt, prompt: Prompt) -> Prompt:
     }
 
 
-def edit(record: Record, prompt: Prompt, changed: Prompt, main: list[str]) -> None:
-    """Do what people do with a graph whose last step made `changed` of `prompt`, and note what it does to it.
-
-    The first of the main nodes, and then all of them, become a subgraph for a while. They are copied and pasted.
-    """
+def undo_and_look_away(record: Record, prompt: Prompt, changed: Prompt) -> None:
+    """Take back the step that made `changed` of `prompt`, do it again, and look at another tab for a while."""
     editor = record.editor
     editor.undo()
     record.compare("undo", prompt)
@@ -199,60 +204,92 @@ def edit(record: Record, prompt: Prompt, changed: Prompt, main: list[str]) -> No
     record.compare("redo", changed)
     editor.tab_away_and_back()
     record.compare("tab away and back", changed)
-    editor.convert_to_subgraph(main[:1])
-    record.compare(f"subgraph of {main[0]}", changed)
-    editor.unpack_subgraphs()
-    record.compare(f"subgraph of {main[0]} unpacked", changed)
-    editor.convert_to_subgraph(main)
-    record.compare("subgraph", changed)
+
+
+def save_and_open(record: Record, prompt: Prompt) -> None:
+    """Save the graph, close it, and open the file."""
+    editor = record.editor
     # Both renderers save to the same server, under different names.
     editor.save_as(f"{editor.name} {'nodes2' if editor.frontend.settings[NODES_2] else 'classic'}")
     editor.close_and_open()
-    record.compare("subgraph, save and open", changed)
-    editor.unpack_subgraphs()
-    record.compare("subgraph unpacked", changed)
-    before, expected = editor.marks(), copies(changed, main)
+    record.compare("save and open", prompt)
+
+
+def paste(record: Record, prompt: Prompt, main: list[str]) -> None:
+    """Copy nodes and paste them, with links to the other nodes and without, and delete the copies."""
+    editor = record.editor
+    before, expected = editor.marks(), copies(prompt, main)
     editor.copy(main)
     editor.change(PASTE_WITH_LINKS)
     record.add("paste with links", differences(expected, editor.prompt_of_copies(before)))
     editor.change(DELETE)
     editor.copy(main)
     editor.change(PASTE)
-    alone = [without_inputs_from_outside(found, changed) for found in (expected, editor.prompt_of_copies(before))]
+    alone = [without_inputs_from_outside(found, prompt) for found in (expected, editor.prompt_of_copies(before))]
     record.add("paste", differences(*alone))
     editor.change(DELETE)
-    record.compare("copies deleted", changed)
+    record.compare("copies deleted", prompt)
 
 
 @WORKFLOW
 def test_nothing_comes_off(server: ComfyServer, frontend: Frontend, name: str) -> None:
-    """Links and values stay what they are, whatever is done to a workflow."""
-    shipped = without_meta(api_workflow(name))
+    """Links and values of a workflow stay what they are, whatever is done to it."""
+    info = server.object_info()
+    shipped = for_this_version(api_workflow(name), info)
     main = [number for kind in MAIN_NODES for number in ids_of(shipped, kind)]
     editor = Editor(frontend, name, ui_workflow(name))
     record = Record(editor)
     record.compare("drop", shipped)
     record.add("drop", overlaps(editor.boxes()))
-    changed = choose_other_size(editor, shipped, server.object_info())
+    changed = choose_other_size(editor, shipped, info)
+    frontend.settle()
     record.compare("other size", changed)
-    edit(record, shipped, changed, main)
+    record.add("other size", overlaps(editor.boxes()))
+    undo_and_look_away(record, shipped, changed)
+    editor.convert_to_subgraph(main[:1])
+    record.compare(f"subgraph of {main[0]}", changed)
+    editor.unpack_subgraphs()
+    record.compare(f"subgraph of {main[0]} unpacked", changed)
+    editor.convert_to_subgraph(main)
+    record.compare("subgraph", changed)
+    save_and_open(record, changed)
+    editor.unpack_subgraphs()
+    record.compare("subgraph unpacked", changed)
+    paste(record, changed, main)
     record.check()
 
 
-def test_a_reload_brings_all_back(server: ComfyServer, frontend: Frontend) -> None:
+def test_run_by_hand(server: ComfyServer, frontend: Frontend) -> None:
+    """Drop, Run, look: progress and previews come, nothing is red, and the file is a clip."""
+    frontend.drop_workflow("tiny_joint_generation", ui_workflow("tiny_joint_generation"))
+    frontend.set_widgets("UniAVGenSampler", {"steps": STEPS})
+    frontend.watch_run()
+    (clip,) = server.output_files(frontend.run())
+    watched = frontend.watched_run()
+    assert [STEPS, STEPS] in watched["steps"]
+    assert watched["previews"] >= STEPS
+    assert frontend.problems() + frontend.script_errors + frontend.console_errors == []
+    with av.open(clip) as container:
+        frames = Counter(frame.__class__ for frame in container.decode())
+    assert frames[av.VideoFrame] > 1 and frames[av.AudioFrame] > 1
+
+
+def test_a_reload_brings_all_back(server: ComfyServer, settings: dict[str, Any], chromium: Browser) -> None:
     """Each workflow in a tab of its own, after its size was changed."""
     info = server.object_info()
     changed = {}
-    for name in WORKFLOW_NAMES:
-        editor = Editor(frontend, name, ui_workflow(name))
-        changed[name] = choose_other_size(editor, without_meta(api_workflow(name)), info)
-    frontend.reload()
-    assert frontend.tabs()[-len(changed) :] == list(changed)
-    record = Record(editor)
-    for name in reversed(WORKFLOW_NAMES):
-        frontend.wait_for_workflow(name, len(ui_workflow(name)["nodes"]))
-        record.compare(name, changed[name])
-        frontend.command("Workspace.PreviousOpenedWorkflow")
+    # A page without history: the frontend remembers no more than 32 workflows, closed ones among them.
+    with open_frontend(chromium, server, settings) as frontend:
+        for name in WORKFLOW_NAMES:
+            editor = Editor(frontend, name, ui_workflow(name))
+            changed[name] = choose_other_size(editor, for_this_version(api_workflow(name), info), info)
+        frontend.reload()
+        assert frontend.tabs()[-len(changed) :] == list(changed)
+        record = Record(editor)
+        for name in reversed(WORKFLOW_NAMES):
+            frontend.wait_for_workflow(name, len(ui_workflow(name)["nodes"]))
+            record.compare(name, changed[name])
+            frontend.command("Workspace.PreviousOpenedWorkflow")
     record.check()
 
 
@@ -290,17 +327,43 @@ def makers(info: dict[str, Any]) -> dict[str, tuple[str, int]]:
     return found
 
 
-def test_every_input_stays_linked(server: ComfyServer, frontend: Frontend) -> None:
-    """Each input of each node of the pack, in each option, fed by a node that makes what it takes, such as a number."""
+@pytest.fixture
+def fed(server: ComfyServer, frontend: Frontend) -> tuple[Record, Prompt]:
+    """A graph of all nodes of the pack, in each option, each input fed by a node that makes what it takes."""
     info = server.object_info()
     linked = {tuple(link) for link in frontend.page.evaluate(FEED, [variants(info), makers(info)])}
-    assert {("UniAVGenLatent", "size.width"), ("UniAVGenSampler", "skip_block.index")} <= linked
-    assert {("UniAVGenAVMux", "loudness.lufs"), ("UniAVGenFaceMask", "face.portrait")} <= linked
-    fed = without_meta(frontend.api_prompt())
-    editor = Editor(frontend, "fed", frontend.workflow())
-    record = Record(editor)
-    record.compare("drop", fed)
-    changed = choose_other_size(editor, fed, info)
-    ours = [number for number, node in fed.items() if node["class_type"].startswith("UniAVGen")]
-    edit(record, fed, changed, ours)
+    assert {("UniAVGenLatent", "seconds"), ("UniAVGenSampler", "seed"), ("UniAVGenAVMux", "audio")} <= linked
+    prompt = without_meta(frontend.api_prompt())
+    found = {
+        (node["class_type"], name)
+        for node in prompt.values()
+        for name in node["inputs"]
+        if isinstance(node["inputs"][name], list)
+    }
+    assert linked <= found
+    record = Record(Editor(frontend, "fed", frontend.workflow()))
+    record.compare("drop", prompt)
+    return record, prompt
+
+
+def test_every_input_stays_linked(server: ComfyServer, fed: tuple[Record, Prompt]) -> None:
+    """Whatever feeds an input, such as a number a widget, feeds it still after what loads the graph anew."""
+    record, prompt = fed
+    changed = choose_other_size(record.editor, prompt, server.object_info())
+    undo_and_look_away(record, prompt, changed)
+    save_and_open(record, changed)
+    record.editor.reload()
+    record.compare("reload", changed)
+    record.check()
+
+
+def test_every_input_stays_linked_in_subgraphs_and_copies(fed: tuple[Record, Prompt]) -> None:
+    """Whatever feeds an input feeds it still in a subgraph and in a copy."""
+    record, prompt = fed
+    ours = [number for number, node in prompt.items() if node["class_type"].startswith("UniAVGen")]
+    record.editor.convert_to_subgraph(ours)
+    record.compare("subgraph", prompt)
+    record.editor.unpack_subgraphs()
+    record.compare("subgraph unpacked", prompt)
+    paste(record, prompt, ours)
     record.check()

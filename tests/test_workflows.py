@@ -32,12 +32,12 @@ from comfy.graphs import (
     WORKFLOWS,
     Prompt,
     api_workflow,
+    for_this_version,
     id_of,
     ids_of,
     nodes_of,
     set_inputs,
     ui_workflow,
-    without_meta,
 )
 from comfy.install import ComfyInstall
 from comfy.server import ComfyServer
@@ -90,7 +90,6 @@ ONLY_SHOWN = "Preview"
 WORKFLOW = pytest.mark.parametrize("name", WORKFLOW_NAMES)
 CODEC_ERROR = 3.2
 """Levels of 255 by which the small model's codec changes a picture of few steps on average: 2.7 are measured."""
-IN_THE_BROWSER = pytest.mark.parametrize("name", ["joint_generation", "tiny_joint_generation"])
 SILENT = 0.3
 """Part of the speaking mouth's movement that a silent one may show."""
 REAL_MEDIA = {"LoadImage": "image", "LoadVideo": "file", "LoadAudio": "audio"}
@@ -347,25 +346,6 @@ def replace_caption_encoder(prompt: Prompt) -> None:
             node["inputs"]["clip"] = ["100", 1]
 
 
-DOTTED = ("COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3")
-"""Types of inputs whose parts are named behind a dot."""
-
-
-def for_this_version(prompt: Prompt, server: ComfyServer) -> Prompt:
-    """The prompt without inputs of options ("format.codec") where this ComfyUI's node has no options."""
-    info = server.object_info()
-
-    def is_known(kind: str, name: str) -> bool:
-        combo, _, of_option = name.partition(".")
-        inputs = info[kind]["input"]["required"] | info[kind]["input"].get("optional", {})
-        return combo in inputs and (not of_option or inputs[combo][0] in DOTTED)
-
-    known = without_meta(prompt)
-    for node in known.values():
-        node["inputs"] = {name: value for name, value in node["inputs"].items() if is_known(node["class_type"], name)}
-    return known
-
-
 REPLACE_CAPTION_ENCODER = """() => {
     const graph = window.app.graph;
     const [encoder] = graph.nodes.filter(node => node.type === "CLIPLoader");
@@ -379,13 +359,12 @@ REPLACE_CAPTION_ENCODER = """() => {
 """As `replace_caption_encoder`, in the graph on the page."""
 
 
-def edit_page(frontend: Frontend, name: str) -> None:
-    """The test's changes of a workflow, by the hands of a user."""
+def edit_page(frontend: Frontend) -> None:
+    """The test's changes of joint_generation, by the hands of a user."""
     frontend.set_widgets("UniAVGenSampler", {"steps": STEPS})
-    if name == "joint_generation":
-        frontend.set_widgets("LoadImage", {"image": "woman.png"})
-        frontend.set_widgets("UniAVGenLatent", {"size": "custom", "size.width": WIDTH, "size.height": HEIGHT})
-        frontend.page.evaluate(REPLACE_CAPTION_ENCODER)
+    frontend.set_widgets("LoadImage", {"image": "woman.png"})
+    frontend.set_widgets("UniAVGenLatent", {"size": "custom", "size.width": WIDTH, "size.height": HEIGHT})
+    frontend.page.evaluate(REPLACE_CAPTION_ENCODER)
     frontend.settle()
 
 
@@ -450,20 +429,11 @@ def test_templates_are_listed(server: ComfyServer) -> None:
             assert answer.read() == (WORKFLOWS / f"{name}.jpg").read_bytes()
 
 
-@WORKFLOW
-def test_dropped_on_the_canvas(server: ComfyServer, files: None, chromium: Browser, name: str) -> None:
+def test_run_by_hand(server: ComfyServer, files: None, chromium: Browser) -> None:
+    name = "joint_generation"
     with open_frontend(chromium, server) as frontend:
         frontend.drop_workflow(name, ui_workflow(name))
-        assert [problem for problem in frontend.problems() if "LoadVideo" not in problem] == []
-        assert without_meta(frontend.api_prompt()) == for_this_version(api_workflow(name), server)
-        assert frontend.script_errors == []
-
-
-@IN_THE_BROWSER
-def test_run_by_hand(server: ComfyServer, files: None, chromium: Browser, name: str) -> None:
-    with open_frontend(chromium, server) as frontend:
-        frontend.drop_workflow(name, ui_workflow(name))
-        edit_page(frontend, name)
+        edit_page(frontend)
         frontend.watch_run()
         clip = saved_clip(server, frontend.run())
         assert frontend.problems() == []
@@ -476,7 +446,7 @@ def test_run_by_hand(server: ComfyServer, files: None, chromium: Browser, name: 
 
 def run(server: ComfyServer, prompt: Prompt) -> dict[str, Any]:
     """The outputs of a prompt, without inputs that this ComfyUI does not know."""
-    return server.run(for_this_version(prompt, server))
+    return server.run(for_this_version(prompt, server.object_info()))
 
 
 def clip_of(server: ComfyServer, prompt: Prompt, outputs: dict[str, Any]) -> Path:

@@ -203,6 +203,12 @@ class Editor:
         choosing.value.set_files(opened)
         self.frontend.wait_for_workflow(self.name, nodes)
 
+    def reload(self) -> None:
+        """Load the page again; the frontend brings the workflow back."""
+        nodes = len(self.marks())
+        self.frontend.reload()
+        self.frontend.wait_for_workflow(self.name, nodes)
+
     def boxes(self) -> dict[str, Box]:
         """Left, top, right and bottom of each node as it is drawn, in units of the graph, by its mark."""
         boxes = self.page.evaluate(BOXES)

@@ -14,6 +14,9 @@ Prompt = dict[str, dict[str, Any]]
 Link = list[Any]
 """Where an input comes from: [node id, output]."""
 
+DOTTED = ("COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3")
+"""Types of inputs whose parts are named behind a dot."""
+
 
 def ui_workflow(name: str) -> dict[str, Any]:
     """A workflow of the pack as the frontend saves it."""
@@ -30,6 +33,23 @@ def api_workflow(name: str) -> Prompt:
 def without_meta(prompt: Prompt) -> Prompt:
     """The prompt without titles."""
     return {number: {key: node[key] for key in ("class_type", "inputs")} for number, node in prompt.items()}
+
+
+def for_this_version(prompt: Prompt, info: dict[str, Any]) -> Prompt:
+    """The prompt without inputs of options ("format.codec") where this ComfyUI's node has no options.
+
+    `info` is what ComfyUI says of its nodes.
+    """
+
+    def is_known(kind: str, name: str) -> bool:
+        combo, _, of_option = name.partition(".")
+        inputs = info[kind]["input"]["required"] | info[kind]["input"].get("optional", {})
+        return combo in inputs and (not of_option or inputs[combo][0] in DOTTED)
+
+    known = without_meta(prompt)
+    for node in known.values():
+        node["inputs"] = {name: value for name, value in node["inputs"].items() if is_known(node["class_type"], name)}
+    return known
 
 
 def ids_of(prompt: Prompt, kind: str) -> list[str]:
