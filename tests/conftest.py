@@ -14,8 +14,10 @@ from comfy.install import HOW_TO_SET, ComfyInstall, find_install
 from comfy.server import ComfyServer
 from playwright.sync_api import Browser
 
-# The tests' tensors are small: a second thread costs more than it gives.
+# The tests' tensors are small: a second thread costs more than it gives, most of all on a busy machine. The processes
+# that tests start take this from the environment.
 torch.set_num_threads(1)
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 PACK = Path(__file__).absolute().parent.parent
 

@@ -49,7 +49,7 @@ def test_griffin_lim_is_deterministic_and_its_batch_independent() -> None:
     waveform = GriffinLim()(mel)
     assert torch.equal(waveform, GriffinLim()(mel))
     assert torch.equal(torch.random.get_rng_state(), state)
-    torch.testing.assert_close(waveform[1:], GriffinLim()(mel[1:]), atol=1e-4, rtol=0)
+    assert torch.equal(waveform[1:], GriffinLim()(mel[1:]))
     assert waveform.std() > 0.01
 
 
@@ -81,8 +81,8 @@ def test_bigvgan_from_a_folder(tmp_path: Path, prefix: str, shards: int) -> None
     mel = random_mel(2)
     waveform = vocoder_sound(vocoder, mel)
     assert waveform.shape == (2, FRAMES * 240)
-    torch.testing.assert_close(waveform, vocoder_sound(original, mel.transpose(1, 2)))
-    torch.testing.assert_close(waveform[:1], vocoder_sound(vocoder, mel[:1]), atol=1e-5, rtol=0)
+    assert torch.equal(waveform[1], vocoder_sound(original, mel[1:].transpose(1, 2)))
+    assert torch.equal(waveform[1:], vocoder_sound(vocoder, mel[1:]))
     assert waveform.std() > 0
 
 

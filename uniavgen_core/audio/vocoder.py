@@ -40,7 +40,22 @@ FIRST_WEIGHT = "conv_pre.weight"
 NAMES_SHOWN = 5
 
 
-class GriffinLim(nn.Module):
+class Vocoder(nn.Module):
+    """Mel to sound, one clip at a time, so that a clip sounds the same in any batch.
+
+    Products of other sizes round differently, and what follows them here can make that heard.
+    """
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """(B, frames, 80) natural-log mel to (B, frames * 240) samples, on the device of the mel."""
+        return torch.cat([self.sound_of_clip(clip) for clip in log_mel.split(1)])
+
+    def sound_of_clip(self, log_mel: Tensor) -> Tensor:
+        """(1, frames, 80) natural-log mel to (1, frames * 240) samples."""
+        raise NotImplementedError
+
+
+class GriffinLim(Vocoder):
     """Sound without weights: least-squares inversion of the mel filters, then the fast Griffin-Lim algorithm.
 
     The phase starts at zero, so the same mel gives the same sound. Computes in float32 whatever its buffers' type.
@@ -55,8 +70,7 @@ class GriffinLim(nn.Module):
         self.register_buffer("inverse_filters", torch.linalg.pinv(mel_filters().double()).float())
         self.register_buffer("window", torch.hann_window(FFT_LENGTH))
 
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """(B, frames, 80) natural-log mel to (B, frames * 240) samples."""
+    def sound_of_clip(self, log_mel: Tensor) -> Tensor:
         magnitude = (log_mel.float().exp() @ self.inverse_filters.float()).clamp_min(0).transpose(1, 2)
         # The inverse STFT is centred: its frame i lies on sample 240 i, ours half a hop later. So with silent frames
         # before it, the sound begins half a hop before its first frame.
@@ -76,7 +90,7 @@ class GriffinLim(nn.Module):
         return waveform[:, start : start + log_mel.shape[1] * HOP_LENGTH].clamp(-1, 1)
 
 
-class BigVGAN(nn.Module):
+class BigVGAN(Vocoder):
     """The BigVGAN of Qwen2.5-Omni's token2wav behind the same interface.
 
     Its authors run it in float32; lower precision costs quality.
@@ -89,12 +103,10 @@ class BigVGAN(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, log_mel: Tensor) -> Tensor:
-        """(B, frames, 80) natural-log mel to (B, frames * 240) samples, on the device of the mel."""
-        batch, frames, _ = log_mel.shape
+    def sound_of_clip(self, log_mel: Tensor) -> Tensor:
         waveform = self.model(log_mel.transpose(1, 2).to(self.model.get_parameter(FIRST_WEIGHT).dtype))
         # The model squeezes a batch of one away and moves its result to the CPU.
-        return waveform.reshape(batch, frames * HOP_LENGTH).to(log_mel.device, torch.float32)
+        return waveform.reshape(1, -1).to(log_mel.device, torch.float32)
 
 
 def load_bigvgan(path: str | Path) -> BigVGAN:
