@@ -6,16 +6,17 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -28,12 +29,14 @@ from batch_client.jobs import Choice, Job, read_jobs
 from batch_client.lane import Patience
 from batch_client.report import LOCKED_BYTE
 from batch_client.report import _lock as lock
+from batch_client.server import Server
 from batch_client.table import BadTable
 from batch_client.workflow import SLOTS, places, read_workflow
 from comfy.fake_server import FakeComfy, fake_comfy, result_name
 from comfy.graphs import Prompt, api_workflow, id_of
 from comfy.install import ComfyInstall
 from comfy.server import ComfyServer
+from patience import PATIENCE_SECONDS, wait_until
 from PIL import Image
 
 from uniavgen_core.config import SAMPLE_RATE, pixel_frames
@@ -141,22 +144,17 @@ def _heed_interrupts() -> None:
 
 InThread = Callable[..., "Future[int]"]
 """`run` in a thread, so that a test can act in the meantime."""
+GIVE_UP = ("--give-up", "1")
+"""More than any test takes, so that no server is given up on a busy machine; a failed test's client ends after it."""
 
 
 @pytest.fixture
 def in_thread(servers: list[FakeComfy]) -> Iterator[InThread]:
     with ThreadPoolExecutor() as executor:
-        yield lambda table, servers, *options: executor.submit(run, table, servers, *(options or ("--give-up", "0.1")))
+        yield lambda table, servers, *options: executor.submit(run, table, servers, *GIVE_UP, *options)
         # A client that a failed test has left behind ends when nobody answers.
         for server in servers:
             server.kill()
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def report(table: Path) -> list[dict[str, Any]]:
@@ -429,13 +427,20 @@ def test_every_slot_of_the_joint_workflow_is_found() -> None:
 # Servers
 
 
-def test_rows_are_spread_over_servers(folder: Path, servers: list[FakeComfy]) -> None:
+def test_rows_are_spread_over_servers(folder: Path, servers: list[FakeComfy], in_thread: InThread) -> None:
     table = write_table(folder, many(7))
-    assert run(table, servers, "--output", str(folder / "clips")) == 0
+    for server in servers:
+        server.hold()
+    status = in_thread(table, servers, "--output", str(folder / "clips"))
+    for server in servers:
+        server.wait_for(lambda server=server: len(server.prompts) == 2)
+    for server in servers:
+        server.release()
+    assert status.result() == 0
     assert sorted(name for server in servers for name in server.runs) == sorted(
         f"clip_{number}" for number in range(1, 8)
     )
-    assert all(server.runs and server.uploads == 1 and server.longest_queue <= 2 for server in servers)
+    assert all(server.uploads == 1 and server.longest_queue == 2 for server in servers)
     for number, line in enumerate(report(table), 1):
         assert (line["row"], line["name"], line["state"], line["seconds"]) == (
             number + 1,
@@ -645,12 +650,15 @@ def test_a_server_that_stays_away_is_given_up(
     assert second.runs == ["clip_1", "clip_2", "clip_3"]
 
 
-def test_a_server_that_hangs(folder: Path, servers: list[FakeComfy]) -> None:
+def test_a_server_that_hangs(folder: Path, servers: list[FakeComfy], monkeypatch: pytest.MonkeyPatch) -> None:
     table = write_table(folder, many(3))
     first, second = servers
     ended = threading.Event()
     first.hold()
-    first.before = lambda path: ended.wait(20) if path == "/queue" and first.prompts else None
+    first.before = lambda path: ended.wait() if path == "/queue" and first.prompts else None
+    # The other one's answers may come late on a busy machine.
+    timeouts = {second.url: PATIENCE_SECONDS}
+    monkeypatch.setattr(batch, "Server", lambda url, timeout: Server(url, timeouts.get(url, timeout)))
     assert run(table, servers, "--timeout", "0.2") == 0
     ended.set()
     assert sorted(second.runs) == ["clip_1", "clip_2", "clip_3"]
@@ -698,7 +706,22 @@ def refused(capsys: pytest.CaptureFixture[str], servers: Sequence[FakeComfy], *a
     return shown
 
 
-def test_servers_are_checked_first(folder: Path, servers: list[FakeComfy], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def no_name_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines have addresses; no name but this machine's own is known."""
+    own = socket.getaddrinfo
+
+    def known(host: str, *arguments: Any, **named: Any) -> Any:
+        if host.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return own(host, *arguments, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", known)
+
+
+def test_servers_are_checked_first(
+    folder: Path, servers: list[FakeComfy], capsys: pytest.CaptureFixture[str], no_name_service: None
+) -> None:
     table = str(write_table(folder, many(1)))
     first, second = servers
     second.missing = {"UniAVGenLatent", "UniAVGenSampler"}
@@ -764,14 +787,16 @@ def test_a_client_killed_between_report_and_prompt(folder: Path, servers: list[F
     """The report says that a row was sent, but the server never got it."""
     table = write_table(folder, many(2))
     server = servers[0]
+    clients: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
 
     def kill_client(path: str) -> None:
         if path == "/prompt":
-            client.kill()
+            clients.get().kill()
             raise ConnectionResetError
 
     server.before = kill_client
     client = start(table, [server])
+    clients.put(client)
     client.communicate()
     server.before = lambda path: None
     assert [line["state"] for line in report(table)] == ["sent"]
@@ -799,7 +824,7 @@ def test_interrupt_leaves_what_is_queued(folder: Path, servers: list[FakeComfy])
     client = start(table, [server])
     server.wait_for(lambda: len(server.prompts) == 2)
     client.send_signal(signal.SIGINT)
-    shown, _ = client.communicate(timeout=10)
+    shown, _ = client.communicate(timeout=PATIENCE_SECONDS)
     assert client.returncode == 130
     assert "2 are still with their servers, 2 are left" in shown
     assert "The same command goes on" in shown
@@ -851,7 +876,7 @@ class KillableServer(ComfyServer):
     def kill(self) -> None:
         assert self._process
         os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(timeout=10)
+        self._process.wait(PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -908,7 +933,7 @@ def wait_for_states(table: Path, client: subprocess.Popen[str], *wanted: str) ->
         last = {line["key"]: line["state"] for line in map(json.loads, text[: text.rfind("\n") + 1].splitlines())}
         return set(wanted) <= set(last.values())
 
-    wait_until(are_there, timeout=300)
+    wait_until(are_there)
 
 
 def test_a_killed_client_goes_on_with_real_servers(
@@ -928,7 +953,7 @@ def test_a_killed_client_goes_on_with_real_servers(
     client.kill()
     client.communicate()
     again = start(table, servers, *options)
-    shown, _ = again.communicate(timeout=600)
+    shown, _ = again.communicate(timeout=PATIENCE_SECONDS)
     assert again.returncode == 1, shown
     assert states(table) == [(2, "done"), (3, "failed"), (4, "done"), (5, "done"), (6, "done")]
     assert "The speech wants about" in report(table)[1]["error"]
@@ -946,9 +971,9 @@ def test_a_killed_real_server_loses_no_row(
     comfy_server.request("/history", {"clear": True})
     table = write_table(folder, tiny_rows(6))
     client = start(table, (comfy_server, other_server), "--output", str(folder / "clips"))
-    wait_until(lambda: other_server.request("/queue")["queue_running"], timeout=300)
+    wait_until(lambda: other_server.request("/queue")["queue_running"])
     other_server.kill()
-    shown, _ = client.communicate(timeout=600)
+    shown, _ = client.communicate(timeout=PATIENCE_SECONDS)
     assert client.returncode == 0, shown
     assert f"{other_server.url} does not answer" in shown
     assert states(table) == [(row, "done") for row in range(2, 8)]

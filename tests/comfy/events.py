@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from patience import PATIENCE_SECONDS
 from websockets.sync.client import ClientConnection, connect
 
 PREVIEW_KINDS = {1, 2, 4}
@@ -54,28 +55,29 @@ class EventRecorder:
             return [event["data"] for event in self.events if event["type"] == name]
 
     def wait_for(
-        self, name: str, matches: Callable[[dict[str, Any]], bool] = lambda data: True, timeout: float = 60
+        self, name: str, matches: Callable[[dict[str, Any]], bool] = lambda data: True
     ) -> dict[str, Any]:
         """The data of the first event of this type that `matches`; raises TimeoutError when none comes."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + PATIENCE_SECONDS
         with self._changed:
             while True:
                 for event in self.events:
                     if event["type"] == name and matches(event["data"]):
                         return event["data"]
                 if not self._changed.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"no {name!r} event within {timeout} s")
+                    raise TimeoutError(f"no {name!r} event within {PATIENCE_SECONDS:g} s")
 
 
 @contextmanager
 def record_events(url: str) -> Iterator[EventRecorder]:
     """Record in a thread what the websocket at `url` sends, until the context is left."""
     recorder = EventRecorder()
-    with connect(url, max_size=None, proxy=None) as connection:
+    # A busy server answers pings late, and its events come all the same.
+    with connect(url, max_size=None, proxy=None, open_timeout=PATIENCE_SECONDS, ping_interval=None) as connection:
         thread = threading.Thread(target=recorder.record, args=(connection,), daemon=True)
         thread.start()
         try:
             yield recorder
         finally:
             connection.close()
-            thread.join(timeout=10)
+            thread.join()

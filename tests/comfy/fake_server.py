@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from patience import PATIENCE_SECONDS
+
 from .graphs import Prompt, id_of
 
 SAVER = "SaveVideo"
@@ -96,10 +98,10 @@ class FakeComfy:
             self._holds = lambda name: False
             self.lock.notify_all()
 
-    def wait_for(self, condition: Callable[[], Any], timeout: float = 30) -> None:
+    def wait_for(self, condition: Callable[[], Any]) -> None:
         """Wait until something here is as wanted."""
         with self.lock:
-            assert self.lock.wait_for(condition, timeout), "it did not come about"
+            assert self.lock.wait_for(condition, PATIENCE_SECONDS), "it did not come about"
 
     def _work(self, life: int) -> None:
         while True:

@@ -19,11 +19,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from patience import PATIENCE_SECONDS
+
 from .events import EventRecorder, record_events
 from .install import ComfyInstall
 from .prompt_errors import PromptRejected, check_history_entry
 
-START_SECONDS = 180
+STARTS = 3
+"""How often a start is tried: between a port's choice and its use, another process may take it."""
+PORT_IS_TAKEN = "already in use"
+END_SECONDS = 30
+"""How long ComfyUI may take to end when it is asked to; then it is killed."""
 LOG_TAIL_LINES = 60
 COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -80,6 +86,17 @@ class ComfyServer:
             (self.base / folder).mkdir(parents=True, exist_ok=True)
         for pack in self.packs:
             (self.base / "custom_nodes" / pack.name).symlink_to(pack.resolve(), target_is_directory=True)
+        for start in range(1, STARTS + 1):
+            self._launch()
+            try:
+                self._wait_until_up()
+                break
+            except ServerError:
+                if start == STARTS or PORT_IS_TAKEN not in self.log():
+                    raise
+        self._check_packs()
+
+    def _launch(self) -> None:
         self.port = free_port()
         command = [
             str(self.install.python), "main.py", "--cpu", "--port", str(self.port),
@@ -90,11 +107,9 @@ class ComfyServer:
             self._process = subprocess.Popen(
                 command, cwd=self.install.path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        self._wait_until_up()
-        self._check_packs()
 
     def _wait_until_up(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             self._check_alive()
             try:
@@ -102,7 +117,7 @@ class ComfyServer:
                 return
             except OSError:
                 time.sleep(0.25)
-        raise ServerError(f"ComfyUI did not answer within {START_SECONDS} s:\n{self.log_tail()}")
+        raise ServerError(f"ComfyUI did not answer within {PATIENCE_SECONDS:g} s:\n{self.log_tail()}")
 
     def _check_alive(self) -> None:
         if self._process is None or self._process.poll() is not None:
@@ -121,7 +136,7 @@ class ComfyServer:
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 os.killpg(process.pid, number)
-                process.wait(timeout=10)
+                process.wait(END_SECONDS)
             except ProcessLookupError:
                 break
             except subprocess.TimeoutExpired:
@@ -142,7 +157,7 @@ class ComfyServer:
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
             text = response.read()
         return json.loads(text) if text else None
 
@@ -163,7 +178,7 @@ class ComfyServer:
         prompt_id: str = answer["prompt_id"]
         return prompt_id
 
-    def wait(self, prompt_id: str, timeout: float = 300) -> dict[str, Any]:
+    def wait(self, prompt_id: str, timeout: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """The history entry of a prompt once it has ended, however it ended; raises TimeoutError."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -175,14 +190,14 @@ class ComfyServer:
             time.sleep(0.1)
         raise TimeoutError(f"the prompt had not ended after {timeout} s; ComfyUI's log ends:\n{self.log_tail()}")
 
-    def run(self, prompt: dict[str, Any], timeout: float = 300) -> dict[str, Any]:
+    def run(self, prompt: dict[str, Any], timeout: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Queue a prompt, wait for its end, return its outputs {node id: {kind: [...]}}.
 
         Raises PromptRejected, PromptFailed or PromptInterrupted.
         """
         return self.result(self.queue(prompt), timeout)
 
-    def result(self, prompt_id: str, timeout: float = 300) -> dict[str, Any]:
+    def result(self, prompt_id: str, timeout: float = PATIENCE_SECONDS) -> dict[str, Any]:
         """Wait for a queued prompt's end, return its outputs; raises PromptFailed or PromptInterrupted."""
         return check_history_entry(self.wait(prompt_id, timeout))
 
