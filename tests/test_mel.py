@@ -31,7 +31,8 @@ def test_one_frame_for_240_samples_in_any_batch(samples: int) -> None:
     mel = log_mel(waveform)
     assert mel.shape == (2, 3, samples // 240, 80)
     assert mel.dtype == torch.float32
-    torch.testing.assert_close(mel[1, 2], log_mel(waveform[1, 2]))
+    # A band's few bins may be weak beside the frame, and what the transform rounds is measured by the frame.
+    torch.testing.assert_close(mel[1, 2], log_mel(waveform[1, 2]), atol=1e-4, rtol=0)
 
 
 def test_too_short_a_sound_is_an_error() -> None:

@@ -14,6 +14,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+ROOT = Path(__file__).absolute().parent.parent
 KINDS = {"video": 16, "audio": 16, "face_mask": 19, "speech_features": 1, "a2v_window": 7}
 """Ten forward cases of two face masks each, less the one that is skipped, and six trajectories."""
 
@@ -53,8 +54,9 @@ def one_case(golden: Path, tmp_path: Path) -> Path:
 
 def test_a_wrong_number_fails_the_command(one_case: Path) -> None:
     command = [sys.executable, parity.__file__, str(one_case)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
     lines = run.stdout.splitlines()
     assert run.returncode == 1, run.stderr
     assert [line.split()[-1] for line in lines if line.startswith("FAIL")] == ["joint.video"]

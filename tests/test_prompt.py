@@ -46,7 +46,7 @@ def test_reference_voice_is_scaled_and_followed_by_silence() -> None:
     expected = log_mel(torch.cat((scaled[0], torch.zeros(1, 7200)), dim=1))
     mel = reference_mel(sound, 24_000, "Hello there.")
     assert mel.shape == (1, 50 + 30, 80)
-    torch.testing.assert_close(mel, expected, rtol=0, atol=0.01)
+    torch.testing.assert_close(mel, expected, rtol=0, atol=0.05)
     torch.testing.assert_close(mel[:, 53:], log_mel(torch.zeros(1, 27 * 240)))
 
 

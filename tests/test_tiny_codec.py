@@ -31,7 +31,8 @@ def clip(frames: int, height: int = 32, width: int = 48, batch: int = 1) -> Tens
 
 def assert_close(seen: Tensor, wanted: Tensor) -> None:
     assert seen.shape == wanted.shape
-    assert torch.allclose(seen, wanted, atol=1e-5), float((seen - wanted).abs().max())
+    # Values near 1 after ten layers whose sums have a thousand terms: float32 rounds them to about 1e-5.
+    assert torch.allclose(seen, wanted, atol=1e-4), float((seen - wanted).abs().max())
 
 
 @pytest.mark.parametrize(("frames", "latent"), [(1, 1), (5, 2), (17, 5)])
@@ -58,7 +59,7 @@ def test_a_latent_frame_sees_its_own_four_frames_and_earlier_ones(bundle: TinyBu
         other = frames.clone()
         other[:, :, changed_frame] *= -1
         difference = (bundle.codec.encode(other) - encoded).abs().amax(dim=(0, 1, 3, 4))
-        assert difference[:first_latent].max() < 1e-5
+        assert difference[:first_latent].max() < 1e-4
         assert difference[first_latent] > 1e-3
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from patience import PATIENCE_SECONDS
 from safetensors.torch import load_file
 from small_model import write_config, write_shards
 
@@ -22,10 +22,9 @@ def test_two_processes_train_together_and_log_once(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, *launch, "-m", "uniavgen_core", "train", str(config), "--stop-after", "10"],
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
         check=True,
         capture_output=True,
-        timeout=300,
+        timeout=PATIENCE_SECONDS,
     )
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [(line["kind"], line["step"]) for line in lines] == [("train", 5), ("train", 10), ("validation", 10)]

@@ -54,9 +54,7 @@ class EventRecorder:
         with self._changed:
             return [event["data"] for event in self.events if event["type"] == name]
 
-    def wait_for(
-        self, name: str, matches: Callable[[dict[str, Any]], bool] = lambda data: True
-    ) -> dict[str, Any]:
+    def wait_for(self, name: str, matches: Callable[[dict[str, Any]], bool] = lambda data: True) -> dict[str, Any]:
         """The data of the first event of this type that `matches`; raises TimeoutError when none comes."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         with self._changed:

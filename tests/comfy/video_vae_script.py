@@ -43,7 +43,6 @@ def scale_output(layer: nn.Conv2d, output: Tensor, mean: float, deviation: float
 @torch.no_grad()
 def main(file: str, latent_channels: int) -> None:
     torch.manual_seed(0)
-    torch.set_num_threads(2)
     vae = new_vae(latent_channels)
     fill(vae)
     picture = torch.rand(1, 3, 1, 128, 128)
