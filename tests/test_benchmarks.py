@@ -10,9 +10,9 @@ import torch
 from benchmark_figures import benchmark, figures_of, start_benchmark
 from torch import Tensor
 
-LENGTHS_SECONDS = (4, 16)
-MORE_BYTES = 1.5e7
-"""The frames of 12 more seconds alone would be 38 MB."""
+LENGTHS_SECONDS = (4, 10)
+MORE_BYTES = 8e6
+"""The frames of 6 more seconds alone would be 19 MB."""
 RETURN_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
 """What is freed goes back to the system: otherwise peaks of equal runs differ by more."""
 
