@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ import pytest
 import tomllib
 from comfy.server import ComfyServer
 
+from uniavgen_core.__main__ import main
 from uniavgen_core.tiny.world import KINDS, MOODS, WORDS
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).absolute().parent.parent
+PACK = ROOT.name
 README = ROOT / "README.md"
 HELP = ROOT / "web" / "docs"
 TRANSLATIONS = json.loads((ROOT / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
@@ -26,120 +27,22 @@ CODE_SPAN = re.compile(r"`([^`]+)`")
 CHINESE_CHARACTER = re.compile(r"[\u4e00-\u9fff]")
 I18N_SYNTAX = re.compile(r"[{}@|$]")
 """The frontend's translations give these characters a meaning of their own."""
+NODES = pytest.mark.parametrize("node_id", sorted(TRANSLATIONS))
 
 
-@dataclass(frozen=True)
-class Schema:
-    """A node's id, the paths of its inputs ("task.portrait" is an input of an option of "task"), and its outputs."""
-
-    node_id: str
-    inputs: tuple[str, ...]
-    outputs: int
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
-def parsed(folder: str) -> list[ast.Module]:
-    return [ast.parse(file.read_text(encoding="utf-8")) for file in sorted((ROOT / folder).rglob("*.py"))]
-
-
-def functions(modules: list[ast.Module]) -> dict[str, ast.FunctionDef]:
-    return {node.name: node for module in modules for node in module.body if isinstance(node, ast.FunctionDef)}
-
-
-def assigned(function: ast.FunctionDef) -> dict[str, ast.expr]:
-    """Local names and the expressions that they stand for."""
-    return {
-        target.id: node.value
-        for node in function.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-
-
-def returned(function: ast.FunctionDef) -> ast.expr:
-    (value,) = (node.value for node in function.body if isinstance(node, ast.Return) and node.value is not None)
-    return value
-
-
-def input_paths(
-    node: ast.expr, names: dict[str, ast.expr], helpers: dict[str, ast.FunctionDef], prefix: str = ""
-) -> Iterator[str]:
-    """Paths of the inputs that an expression in a schema makes, those of options behind the input they belong to."""
-    if isinstance(node, ast.Name):
-        yield from input_paths(names[node.id], names, helpers, prefix)
-    elif isinstance(node, ast.Starred):
-        yield from input_paths(node.value, names, helpers, prefix)
-    elif isinstance(node, ast.List):
-        for element in node.elts:
-            yield from input_paths(element, names, helpers, prefix)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        helper = helpers[node.func.id]
-        yield from input_paths(returned(helper), assigned(helper), helpers, prefix)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "Option":
-        yield from input_paths(node.args[1], names, helpers, prefix)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "Input":
-        path = prefix + ast.literal_eval(node.args[0])
-        yield path
-        if ast.unparse(node.func) == "io.DynamicCombo.Input":
-            yield from input_paths(keywords(node)["options"], names, helpers, f"{path}.")
-    else:
-        raise AssertionError(f"line {node.lineno}: this test cannot read {ast.unparse(node)}")
-
-
-def keywords(call: ast.Call) -> dict[str, ast.expr]:
-    return {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-
-
-def read_schemas() -> list[Schema]:
-    """Schemas of all nodes, from their source: without ComfyUI they cannot be imported."""
-    modules = parsed("nodes")
-    helpers = functions(modules)
-    defined = [
-        node
-        for module in modules
-        for node in ast.walk(module)
-        if isinstance(node, ast.FunctionDef) and node.name == "define_schema"
-    ]
-    schemas = []
-    for function in defined:
-        call = returned(function)
-        assert isinstance(call, ast.Call)
-        given = keywords(call)
-        paths = tuple(dict.fromkeys(input_paths(given["inputs"], assigned(function), helpers)))
-        outputs = given["outputs"]
-        assert isinstance(outputs, ast.List)
-        schemas.append(Schema(ast.literal_eval(given["node_id"]), paths, len(outputs.elts)))
-    return schemas
-
-
-SCHEMAS = read_schemas()
-NODES = pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.node_id)
-
-
-def test_every_node_id_is_found() -> None:
-    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "nodes").rglob("*.py"))
-    assert sorted(re.findall(r'node_id="(\w+)"', source)) == sorted(schema.node_id for schema in SCHEMAS)
+def test_help_translations_and_readme_have_the_same_nodes() -> None:
+    assert {page.stem for page in HELP.glob("*.md")} == TRANSLATIONS.keys()
+    assert set(re.findall(r"\(web/docs/(\w+)\.md\)", read(README))) >= TRANSLATIONS.keys()
 
 
 @NODES
-def test_help_names_every_input(schema: Schema) -> None:
-    named = set(CODE_SPAN.findall((HELP / f"{schema.node_id}.md").read_text(encoding="utf-8")))
-    assert [path for path in schema.inputs if path.split(".")[-1] not in named] == []
-
-
-def test_help_and_translations_are_of_existing_nodes() -> None:
-    ids = {schema.node_id for schema in SCHEMAS}
-    assert {page.stem for page in HELP.glob("*.md")} == ids
-    assert TRANSLATIONS.keys() == ids
-
-
-@NODES
-def test_translation_names_every_input_and_output(schema: Schema) -> None:
-    translation = TRANSLATIONS[schema.node_id]
+def test_translations_are_chinese(node_id: str) -> None:
+    translation = TRANSLATIONS[node_id]
     assert translation["display_name"] and CHINESE_CHARACTER.search(translation["description"])
-    # The frontend looks names up with underscores in place of dots.
-    assert translation["inputs"].keys() == {path.replace(".", "_") for path in schema.inputs}
-    assert list(translation["outputs"]) == [str(index) for index in range(schema.outputs)]
 
 
 def test_translations_are_plain_text() -> None:
@@ -155,7 +58,7 @@ def test_translations_are_plain_text() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_local_links_lead_somewhere(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
+    text = read(page)
     targets = [target for target in LINK.findall(text) if not target.startswith("https://")]
     headings = {f"#{heading.lower().replace(' ', '-')}" for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
     missing = [target for target in targets if target not in headings and not (page.parent / target).is_file()]
@@ -163,64 +66,55 @@ def test_local_links_lead_somewhere(page: Path) -> None:
 
 
 def test_help_lists_the_small_models_world() -> None:
-    text = " ".join((HELP / "UniAVGenTinyLoader.md").read_text(encoding="utf-8").split())
+    text = " ".join(read(HELP / "UniAVGenTinyLoader.md").split())
     assert f"{', '.join(WORDS)}." in text
     assert all(word in text for word in (*KINDS, *MOODS))
-    assert f"{len(WORDS)} words" in (ROOT / "docs" / "small_model.md").read_text(encoding="utf-8")
+    assert f"{len(WORDS)} words" in read(ROOT / "docs" / "small_model.md")
 
 
-def test_pages_name_commands_that_there_are() -> None:
-    source = (ROOT / "uniavgen_core" / "__main__.py").read_text(encoding="utf-8")
-    known = set(re.findall(r'add_parser\("([\w-]+)"', source))
-    used = {name for page in PAGES for name in re.findall(r"-m uniavgen_core ([\w-]+)", page.read_text("utf-8"))}
-    assert {"demo", "render", "train-codec", "train", "bundle", "evaluate"} <= used <= known
+def commands() -> list[str]:
+    return sorted({name for page in PAGES for name in re.findall(r"-m uniavgen_core ([\w-]+)", read(page))})
 
 
-def test_readme_lists_every_node() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert [schema.node_id for schema in SCHEMAS if f"(web/docs/{schema.node_id}.md)" not in text] == []
+@pytest.mark.parametrize("name", commands())
+def test_commands_of_the_pages_are_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["uniavgen_core", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
 
 
 def test_readme_names_targets_of_the_makefile() -> None:
-    blocks = re.findall(r"^```bash\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```bash\n(.*?)^```", read(README), re.MULTILINE | re.DOTALL)
     used = set(re.findall(r"\bmake (\w+)", "\n".join(blocks)))
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^(\w+):", read(ROOT / "Makefile"), re.MULTILINE))
     assert used == {"demo", "test"}
     assert used <= targets
 
 
 def test_readme_agrees_with_the_project_file() -> None:
-    text = README.read_text(encoding="utf-8")
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    text = read(README)
+    settings = tomllib.loads(read(ROOT / "pyproject.toml"))
     minimum = settings["tool"]["comfy"]["requires-comfyui"].removeprefix(">=")
     assert f"Version {settings['project']['version']}, for ComfyUI {minimum} or newer" in text
     assert f"git clone {settings['project']['urls']['Repository']}\n" in text
 
 
-def test_readme_quotes_messages_of_the_code() -> None:
-    """Messages in the table of what to do, up to their gaps (…), stand somewhere in the code."""
-    section = README.read_text(encoding="utf-8").split("## When something goes wrong")[1].split("\n## ")[0]
-    rows = [line.split(" | ")[0] for line in section.splitlines() if line.startswith("| ")]
-    quoted = [part.strip() for row in rows for span in CODE_SPAN.findall(row) for part in span.split("…")]
-    written = [
-        node.value
-        for module in parsed("nodes") + parsed("uniavgen_core")
-        for node in ast.walk(module)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
-    assert len(quoted) > 10
-    assert [part for part in quoted if not any(part in text for text in written)] == []
+@NODES
+def test_help_and_translation_name_what_a_node_takes_and_gives(comfy_server: ComfyServer, node_id: str) -> None:
+    node, translation = comfy_server.request(f"/object_info/{node_id}")[node_id], TRANSLATIONS[node_id]
+    inputs = set(known_inputs(node["input"]))
+    named = set(CODE_SPAN.findall(read(HELP / f"{node_id}.md")))
+    assert [path for path in sorted(inputs) if path.split(".")[-1] not in named] == []
+    # The frontend looks names up with underscores in place of dots.
+    assert translation["inputs"].keys() == {path.replace(".", "_") for path in inputs}
+    assert list(translation["outputs"]) == [str(index) for index in range(len(node["output"]))]
 
 
-def test_comfyui_serves_help_and_translations(comfy_server: ComfyServer) -> None:
-    """Also that the schemas read from the source are those that ComfyUI knows."""
+def test_all_nodes_have_help_and_are_translated(comfy_server: ComfyServer) -> None:
     info = comfy_server.object_info()
-    served = comfy_server.request("/i18n")["zh"]["nodeDefs"]
-    for schema in SCHEMAS:
-        # ComfyUI puts optional inputs last, so the order is another one.
-        assert set(known_inputs(info[schema.node_id]["input"])) == set(schema.inputs)
-        assert len(info[schema.node_id]["output"]) == schema.outputs
-        assert served[schema.node_id] == TRANSLATIONS[schema.node_id]
+    assert {name for name in info if info[name]["python_module"] == f"custom_nodes.{PACK}"} == TRANSLATIONS.keys()
+    assert comfy_server.request("/i18n")["zh"]["nodeDefs"].items() >= TRANSLATIONS.items()
 
 
 def known_inputs(inputs: dict[str, Any], prefix: str = "") -> Iterator[str]:
