@@ -84,7 +84,7 @@ def seen(interaction: str) -> tuple[list[set[int]], list[set[int]]]:
 
 def _causes(change: Tensor) -> list[set[int]]:
     """For each place, the items of a batch (items, places, …) in which it changes."""
-    changes = change.flatten(2).abs().amax(dim=2) > 1e-6
+    changes = change.flatten(2).abs().amax(dim=2) > 1e-3
     return [set(torch.nonzero(column).flatten().tolist()) for column in changes.T]
 
 
