@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from .audio.mel import PADDING
+from .config import SAMPLE_RATE
+from .media.sound import PIECE_SAMPLES, peak_of, to_mono
 
 SILENCE_PEAK = 1e-4
 """Loudest sample below which a sound counts as silence (-80 dB)."""
@@ -19,7 +23,7 @@ def check_finite(name: str, tensor: Tensor) -> None:
     Raises:
         ValueError: it names the input.
     """
-    if not torch.isfinite(tensor).all():
+    if tensor.numel() and not all(map(math.isfinite, torch.aminmax(tensor))):
         raise ValueError(f"{name} holds values that are not numbers (NaN or infinite): the node before it is at fault.")
 
 
@@ -35,7 +39,7 @@ def check_picture(name: str, picture: Tensor | None) -> None:
 
 
 def check_sound(name: str, waveform: Tensor) -> None:
-    """Refuse a sound in which nothing is to be heard.
+    """Refuse a sound (…, channels, samples) or (samples) in which nothing is to be heard after the mix to one channel.
 
     Raises:
         ValueError: it is empty, silent or not of numbers; the message names the input.
@@ -43,7 +47,9 @@ def check_sound(name: str, waveform: Tensor) -> None:
     if waveform.shape[-1] < MIN_SOUND_SAMPLES:
         raise ValueError(f"{name} is empty ({waveform.shape[-1]} samples): give a longer sound.")
     check_finite(name, waveform)
-    if waveform.abs().max() < SILENCE_PEAK:
+    sounds = waveform.reshape(-1, waveform.shape[-2] if waveform.ndim > 1 else 1, waveform.shape[-1])
+    peak = peak_of(to_mono(piece, SAMPLE_RATE) for piece in sounds.split(PIECE_SAMPLES, dim=-1))
+    if peak < SILENCE_PEAK:
         raise ValueError(f"{name} is silent: give a sound in which somebody speaks.")
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE
+from ..media.sound import to_mono
 
 PEAK = 0.999146
 """Magnitude of the loudest sample of condition and reference sound."""
@@ -43,7 +44,7 @@ def peak_scale(waveform: Tensor) -> Tensor:
 
 
 def to_model_waveform(waveform: Tensor, sample_rate: int) -> Tensor:
-    """Mix all channels to one and resample to 24 kHz.
+    """Mix all channels to one, as `to_mono` does, and resample to 24 kHz.
 
     Args:
         waveform: (B, channels, samples), float.
@@ -59,7 +60,7 @@ def to_model_waveform(waveform: Tensor, sample_rate: int) -> Tensor:
         raise ValueError(
             f"The sound is empty or malformed: its shape is {tuple(waveform.shape)}, wanted (batch, channels, samples)."
         )
-    return torchaudio.functional.resample(waveform.float().mean(dim=1), sample_rate, SAMPLE_RATE)
+    return torchaudio.functional.resample(to_mono(waveform, sample_rate), sample_rate, SAMPLE_RATE)
 
 
 def mel_filters(device: torch.device | None = None) -> Tensor:

@@ -72,7 +72,7 @@ def to_bytes(pixels: Tensor) -> NDArray[np.uint8]:
     return pixels.clamp(0, 1).mul(255).round().byte().cpu().numpy()
 
 
-def centre_crop(image: Tensor, width: int, height: int) -> Tensor:
+def centre_crop(image: Tensor, width: float, height: float) -> Tensor:
     """The largest centre of (batch, rows, columns, channels) that has the aspect width : height."""
     rows, columns = image.shape[1:3]
     scale = min(columns / width, rows / height)
@@ -81,13 +81,21 @@ def centre_crop(image: Tensor, width: int, height: int) -> Tensor:
     return image[:, top : top + crop_rows, left : left + crop_columns]
 
 
-def crop_and_resize(image: Tensor, width: int, height: int) -> Tensor:
-    """Cut the centre of (batch, rows, columns, 3) to the wanted aspect and resize it to (batch, height, width, 3)."""
-    image = centre_crop(image, width, height)
+def crop_and_resize(image: Tensor, width: int, height: int, pixel_aspect: float = 1.0) -> Tensor:
+    """Cut the centre of (batch, rows, columns, 3) to the wanted aspect and resize it to (batch, height, width, 3).
+
+    Args:
+        image: values 0..1, or uint8.
+        pixel_aspect: how many times wider than high its pixels are shown.
+    """
+    # The aspect in pixels as they are stored.
+    image = centre_crop(image, width / pixel_aspect, height)
     if image.shape[1:3] == (height, width):
         return image
     # In half precision torch resizes on a GPU only.
     planes = functional.interpolate(image.movedim(-1, 1).float(), (height, width), mode="bicubic", antialias=True)
+    if image.dtype == torch.uint8:
+        return planes.movedim(1, -1).clamp(0, 255).round().to(torch.uint8)
     return planes.movedim(1, -1).clamp(0, 1).to(image.dtype)
 
 

@@ -24,8 +24,9 @@ from av.container import InputContainer, OutputContainer
 from av.video.reformatter import ColorRange, VideoReformatter
 from torch import Tensor
 
+from .container import Source, opened, picture_stream, said_rate
+from .frames import COLOUR_CONVERSION
 from .images import to_bytes, to_rgb
-from .reading import COLOUR_CONVERSION, Source, opened, picture_stream, said_rate
 
 PICTURE_QUALITY = 17
 """Constant rate factor of H.264: visually lossless, far smaller than lossless."""

@@ -1,0 +1,284 @@
+"""Media files: opened, read as far as they go, and the times of what they hold."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from statistics import median_low
+from typing import BinaryIO, Literal, TypeAlias, cast
+
+import av
+from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+
+logger = logging.getLogger(__name__)
+
+Source: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""What can be read: a path, or an open file that can seek."""
+Check: TypeAlias = Callable[[], None]
+"""Is called again and again while a file is read; it may raise to stop that."""
+LONGEST_STILL_SECONDS = 60
+"""A frame that is shown for longer has a wrong time."""
+ANEW_SECONDS = Fraction(1, 5)
+"""Times that go back by more than this start anew; less is a fault of one time."""
+WRONG_RATE = 0.1
+"""A rate that is said is not believed where it is off by more than this fraction."""
+LARGEST_DENOMINATOR = 65_535
+"""Of a frame rate."""
+
+
+def never_stop() -> None:
+    """The check of what need not be stopped."""
+
+
+def name_of(source: Source) -> str:
+    """What a file is called in a sentence."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    return str(getattr(source, "name", "The given video"))
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[InputContainer]:
+    """Open a media file for reading; libav's own error becomes a sentence about the file."""
+    name = name_of(source)
+    file: str | BinaryIO = name
+    if isinstance(source, str | os.PathLike):
+        if not os.path.isfile(name):
+            raise FileNotFoundError(f"{name}: there is no such media file.")
+        if not os.path.getsize(name):
+            raise ValueError(f"{name} is empty: it has no bytes. Copy or download it again.")
+    elif isinstance(source, io.BytesIO):
+        # Of its own, because it may be read in two places at once; the bytes are shared.
+        file = io.BytesIO(source.getvalue())
+    else:
+        source.seek(0)
+        file = source
+    try:
+        container = av.open(file, "r", metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise ValueError(
+            f"{name} is damaged or not a sound or video file ({error.strerror}). Copy or record it again, or convert "
+            "it to MP4."
+        ) from error
+    with container:
+        yield container
+
+
+def sound_stream(container: InputContainer) -> AudioStream | None:
+    """The sound track that is heard: the best one whose form FFmpeg knows, or None."""
+    tracks = _by_preference(container, "audio")
+    known = [track for track in tracks if track.codec_context is not None]
+    if len(known) < len(tracks):
+        heard = f"track {known[0].index} is heard" if known else "it is not heard"
+        logger.warning("%s has sound in a form that FFmpeg does not know: %s.", shown_name(container), heard)
+    return cast(AudioStream, known[0]) if known else None
+
+
+def picture_stream(container: InputContainer) -> VideoStream:
+    """The picture that is shown.
+
+    Raises:
+        ValueError: there is none, or FFmpeg does not know it.
+    """
+    name = shown_name(container)
+    # The cover of a sound file is a video track, too.
+    tracks = [t for t in _by_preference(container, "video") if not t.disposition & Disposition.attached_pic]
+    if not tracks:
+        raise ValueError(f"{name} has no picture.")
+    known = [track for track in tracks if track.codec_context is not None]
+    if not known:
+        raise ValueError(f"{name}: its picture is in a form that FFmpeg does not know. Convert it to MP4 with H.264.")
+    return cast(VideoStream, known[0])
+
+
+def _by_preference(container: InputContainer, kind: Literal["audio", "video"]) -> list[Stream]:
+    best = container.streams.best(kind)
+    tracks = [track for track in container.streams if track.type == kind]
+    return sorted(tracks, key=lambda track: track is not best)
+
+
+def said_rate(stream: VideoStream) -> Fraction | None:
+    """Frames a second, as the file says or as PyAV guesses."""
+    return stream.average_rate or stream.guessed_rate
+
+
+def shown_name(container: InputContainer) -> str:
+    """What an open file is called in a sentence."""
+    return container.name or "The given video"
+
+
+def packets_of(container: InputContainer, check: Check, *streams: Stream) -> Iterator[Packet]:
+    """The packets of streams as far as the file can be read, the empty ones at the end included."""
+    packets = container.demux(*streams)
+    while True:
+        check()
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError as error:
+            logger.warning("%s is damaged (%s): it is read up to there.", shown_name(container), error.strerror)
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+def decoded(packet: Packet) -> list[VideoFrame] | list[AudioFrame] | None:
+    """The frames that a packet completes, or None where it is damaged."""
+    try:
+        return packet.decode()  # type: ignore[return-value]
+    except av.FFmpegError:
+        return None
+
+
+def times_by_decoding(container: InputContainer) -> bool:
+    """Whether a file has no times at which frames are shown, only the order in which they are decoded."""
+    return container.format.name == "avi"
+
+
+def raw_time(container: InputContainer, frame: VideoFrame) -> Fraction | None:
+    """When a frame is shown, in seconds as the file counts them."""
+    ticks = frame.dts if times_by_decoding(container) else frame.pts
+    return None if ticks is None or frame.time_base is None else ticks * frame.time_base
+
+
+class Clock:
+    """The running time of a stream whose times may start anew in the middle, as where files are glued together.
+
+    Args:
+        offsets: what is added to the file's times for each time that they have started anew; what is missing follows
+            from the stream itself, which goes on at once.
+    """
+
+    def __init__(self, offsets: Sequence[Fraction] = ()):
+        self.offsets, self.anew = offsets, 0
+        self.offset = Fraction(0)
+        self.last: Fraction | None = None
+        self.end = Fraction(0)
+
+    def running(self, time: Fraction | None, duration: Fraction) -> Fraction:
+        """The running time of the next frame, in the file's seconds until they start anew."""
+        if time is None:
+            now = self.end
+        elif self.last is None:
+            now = time
+        else:
+            now = time + self.offset
+            if now < self.last - ANEW_SECONDS or now > self.end + LONGEST_STILL_SECONDS:
+                self.anew += 1
+                told = self.anew < len(self.offsets)
+                self.offset = self.offsets[self.anew] if told else self.end - time
+                now = time + self.offset
+            now = max(now, self.last)
+        self.last, self.end = now, now + duration
+        return now
+
+
+@dataclass(frozen=True)
+class PictureTimes:
+    """When a file's frames are shown, as its packets tell."""
+
+    frames: int
+    seconds: Fraction
+    """How long they are shown all together."""
+    rate: Fraction
+    """Frames a second on average."""
+    step: Fraction
+    """Seconds from frame to frame, mostly."""
+    last: Fraction
+    """Running time at which the last frame appears, in seconds as the file counts them."""
+    offsets: tuple[Fraction, ...]
+    """What a `Clock` adds to the file's times for each time that they have started anew."""
+    missing: Fraction
+    """Seconds by which picture and sound end earlier than the file says."""
+
+
+class _Stretch:
+    """Ticks at which frames are shown, until they are decoded from an earlier time on."""
+
+    def __init__(self) -> None:
+        self.ticks = array("q")
+        self.decoding: int | None = None
+        self.latest = self.duration = 0
+
+    def goes_on(self, packet: Packet) -> bool:
+        if self.decoding is None or packet.dts is None:
+            return True
+        return (packet.dts - self.decoding) * packet.time_base >= -ANEW_SECONDS
+
+    def add(self, packet: Packet) -> None:
+        ticks = packet.dts if packet.pts is None else packet.pts
+        self.decoding = self.decoding if packet.dts is None else packet.dts
+        if ticks is None:
+            return
+        if not self.ticks or ticks >= self.latest:
+            self.latest, self.duration = ticks, packet.duration or 0
+        self.ticks.append(ticks)
+
+    def runs(self, longest: float) -> Iterator[list[int]]:
+        """The ticks in order, parted where they leap by more than the longest step."""
+        run = list[int]()
+        for ticks in sorted(self.ticks):
+            if run and ticks - run[-1] > longest:
+                yield run
+                run = []
+            run.append(ticks)
+        if run:
+            yield run
+
+
+def picture_times(source: Source, check: Check = never_stop) -> PictureTimes:
+    """Say when a video's frames are shown, by reading its packets without decoding them.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no picture.
+    """
+    with opened(source) as container:
+        stream = picture_stream(container)
+        others = [track for track in container.streams.audio if track.codec_context is not None]
+        stretches, frames, end = [_Stretch()], 0, Fraction(0)
+        for packet in packets_of(container, check, stream, *others):
+            if packet.pts is not None and packet.time_base:
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.stream is not stream or not packet.size or packet.is_discard:
+                continue
+            frames += 1
+            if not stretches[-1].goes_on(packet):
+                stretches.append(_Stretch())
+            stretches[-1].add(packet)
+        said = Fraction((container.start_time or 0) + (container.duration or 0), av.time_base)
+        return _picture_times(container, stream, frames, stretches, max(Fraction(0), said - end))
+
+
+def _picture_times(
+    container: InputContainer, stream: VideoStream, frames: int, stretches: Sequence[_Stretch], missing: Fraction
+) -> PictureTimes:
+    base, said = stream.time_base or Fraction(1, av.time_base), said_rate(stream)
+    runs = [run for stretch in stretches for run in stretch.runs(LONGEST_STILL_SECONDS / base)]
+    steps = [after - before for run in runs for before, after in pairwise(run) if after > before]
+    step = median_low(steps) * base if steps else 1 / said if said else Fraction(0)
+    # A packet of AVI lasts a tick, whatever is shown.
+    shown = step if times_by_decoding(container) else stretches[-1].duration * base or step
+    offsets, last, end, seconds = list[Fraction](), Fraction(0), Fraction(0), Fraction(0)
+    for run in runs:
+        lasts = min(shown, LONGEST_STILL_SECONDS) if run is runs[-1] else step
+        offsets.append(end - run[0] * base if offsets else Fraction(0))
+        last = run[-1] * base + offsets[-1]
+        seconds += (run[-1] - run[0]) * base + lasts
+        end = last + lasts
+    seconds = seconds or frames * step
+    measured = frames / seconds if seconds else None
+    rate = said if said and (not measured or abs(said / measured - 1) <= WRONG_RATE) else measured
+    if not rate or not frames:
+        raise ValueError(f"{shown_name(container)}: its picture is empty.")
+    rate = Fraction(rate).limit_denominator(LARGEST_DENOMINATOR)
+    return PictureTimes(frames, seconds or frames / rate, rate, step, last, tuple(offsets), missing)

@@ -1,0 +1,268 @@
+"""What users give of pictures: a video file, or frames in memory. Both are asked for frames by their times."""
+
+from __future__ import annotations
+
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from fractions import Fraction
+from functools import cached_property
+from itertools import chain
+from typing import cast
+
+import av
+from av import VideoFrame, VideoStream
+from av.container import InputContainer
+from torch import Tensor
+
+from ..config import FRAME_RATE
+from .container import (
+    Check,
+    Clock,
+    Source,
+    decoded,
+    name_of,
+    never_stop,
+    opened,
+    packets_of,
+    picture_stream,
+    picture_times,
+    raw_time,
+    times_by_decoding,
+)
+from .frames import Look
+from .images import crop_and_resize, to_rgb
+from .sound import PIECE_SAMPLES
+from .track import Span, Track, open_track
+
+logger = logging.getLogger(__name__)
+
+CUT_OFF_SECONDS = Fraction(1, 2)
+"""A file that ends so much earlier than it says is cut off."""
+SEEKING_SECONDS = 2
+"""What is farther than this from the start is sought, not decoded to."""
+DECODING_THREADS = 4
+"""Each holds a frame."""
+
+
+def frames_shown(count: int, frame_rate: Fraction | float) -> list[int]:
+    """Which of so many frames is shown in the middle of each sixteenth of a second.
+
+    Raises:
+        ValueError: the frame rate is not positive.
+    """
+    if frame_rate <= 0:
+        raise ValueError(f"frame_rate is {float(frame_rate):g}: give the frames a second that the pictures have.")
+    step = Fraction(frame_rate) / FRAME_RATE
+    wanted = frame_count(count / Fraction(frame_rate))
+    return [min(count - 1, int((index + Fraction(1, 2)) * step)) for index in range(wanted)]
+
+
+def frame_count(seconds: Fraction, rate: Fraction | int = FRAME_RATE) -> int:
+    """Frames at a rate that last as long as a picture, one at least."""
+    return max(1, round(seconds * rate))
+
+
+class Footage(ABC):
+    """Pictures with their times, and the sound that goes with them. The first frame is shown at second 0."""
+
+    seconds: Fraction
+    """How long the pictures are shown."""
+    size: tuple[int, int]
+    """Width and height in pixels, as they are shown."""
+
+    @property
+    def frames(self) -> int:
+        """How many frames it has at the model's rate."""
+        return frame_count(self.seconds)
+
+    @abstractmethod
+    def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+        """Frames at 16 a second, cropped and resized to (height, width, 3), one at a time.
+
+        Each is the one that is shown in the middle of its sixteenth of a second. They are uint8, or of floats 0..1.
+
+        Args:
+            first, last: which ones, as of a slice; None is to the end.
+        """
+
+    @abstractmethod
+    def track(self) -> AbstractContextManager[Track | None]:
+        """The sound from the first frame on, or None."""
+
+
+class FramesInMemory(Footage):
+    """Frames (F, H, W, channels) of values 0..1 at a rate, and a sound (1, channels, samples) that starts with them.
+
+    Raises:
+        ValueError: the frame rate is not positive.
+    """
+
+    def __init__(self, frames: Tensor, frame_rate: Fraction | float, sound: tuple[Tensor, int] | None = None):
+        self.images, self.shown, self.sound = frames, frames_shown(len(frames), frame_rate), sound
+        self.seconds = len(frames) / Fraction(frame_rate)
+        self.size = frames.shape[2], frames.shape[1]
+
+    def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+        for index in self.shown[first:last]:
+            yield crop_and_resize(to_rgb(self.images[index : index + 1]), width, height)[0]
+
+    def track(self) -> AbstractContextManager[Track | None]:
+        if self.sound is None:
+            return nullcontext()
+        waveform, sample_rate = self.sound
+        pieces = iter(waveform[0].split(PIECE_SAMPLES, dim=-1))
+        return nullcontext(Track(sample_rate, waveform.shape[1], waveform.shape[-1], pieces))
+
+
+class VideoFile(Footage):
+    """A video file, or a part of it.
+
+    It is read as far as it goes; warnings say what is damaged, and how far it goes.
+
+    Args:
+        start: second from which it is wanted.
+        seconds: how much is wanted; 0 is all.
+        check: is called again and again while the file is read; it may raise to stop that.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, has no picture, or ends before the start.
+    """
+
+    def __init__(self, source: Source, start: float = 0.0, seconds: float = 0.0, check: Check = never_stop):
+        self.source, self.check = source, check
+        self.times = times = picture_times(source, check)
+        if times.missing > CUT_OFF_SECONDS and len(times.offsets) < 2:
+            logger.warning(
+                "%s is damaged or cut off at %.2f s of %.2f: it is read up to there.",
+                name_of(source), times.seconds, times.seconds + times.missing,
+            )  # fmt: skip
+        self.start = Fraction(start).limit_denominator(av.time_base)
+        rest = times.seconds - self.start
+        if rest <= 0:
+            raise ValueError(
+                f"{name_of(source)} lasts {float(times.seconds):.2f} s, but is wanted from {start:.2f} s on: trim less."
+            )
+        self.trimmed = bool(seconds) and seconds < rest
+        self.seconds = Fraction(seconds).limit_denominator(av.time_base) if self.trimmed else rest
+
+    @cached_property
+    def _first(self) -> tuple[Fraction, tuple[int, int]]:
+        """When the first frame is shown, in seconds as the file counts them, and its size."""
+        with opened(self.source) as container:
+            stream = picture_stream(container)
+            time, frame = next(self._decoded(container, stream))
+            if frame is not None:
+                return Fraction(time), Look.of(stream).size(frame)
+        raise ValueError(
+            f"{name_of(self.source)} is damaged: none of its picture can be decoded. Copy or record it again, or "
+            "convert it to MP4 with H.264."
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:  # type: ignore[override]
+        return self._first[1]
+
+    def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+        last = self.frames if last is None else min(last, self.frames)
+        return self._at_rate(Fraction(FRAME_RATE), (width, height), first, last)
+
+    def own_pictures(self) -> Iterator[Tensor]:
+        """As `pictures`, of the file's own size and as many a second as it has on average."""
+        return self._at_rate(self.times.rate, self.size, 0, frame_count(self.seconds, self.times.rate))
+
+    def track(self) -> AbstractContextManager[Track | None]:
+        start = self._first[0] + self.start
+        span = Span(start, start + self.seconds if self.trimmed else None, self.times.offsets)
+        return open_track(self.source, span, self.check)
+
+    def _at_rate(self, rate: Fraction, size: tuple[int, int], first: int, last: int) -> Iterator[Tensor]:
+        """Frames first to last of those at a rate: each is the one that is shown in the middle of its time."""
+
+        def middle(index: int) -> Fraction:
+            return self.start + (index + Fraction(1, 2)) / rate
+
+        index, shown = first, None
+        for time, following in self._shown_from(middle(first), size):
+            while shown is not None and index < last and middle(index) < time:
+                yield shown.pixels
+                index += 1
+            if index >= last:
+                return
+            if following is None and shown is not None and index == first:
+                yield shown.pixels
+            shown = following
+
+    def _shown_from(self, time: Fraction, size: tuple[int, int]) -> Iterator[tuple[Fraction | float, _Shown | None]]:
+        """Frames with the second at which they appear, from one at or before a second on, and when the last one goes.
+
+        Where the file cannot be sought in, they are decoded from its start.
+        """
+        start = self._first[0]
+        for seeking in (True, False) if self._is_worth_seeking(time) else (False,):
+            with opened(self.source) as container:
+                stream = picture_stream(container)
+                if seeking and not _sought(container, stream, start + time):
+                    continue
+                frames = self._decoded(container, stream)
+                head = next(frames)
+                if seeking and (head[1] is None or head[0] > start + time):
+                    continue
+                for shown, frame in chain([head], frames):
+                    yield shown - start, None if frame is None else _Shown(frame, Look.of(stream), size)
+                return
+
+    def _is_worth_seeking(self, time: Fraction) -> bool:
+        return time > SEEKING_SECONDS and len(self.times.offsets) == 1
+
+    def _decoded(
+        self, container: InputContainer, stream: VideoStream
+    ) -> Iterator[tuple[Fraction | float, VideoFrame | None]]:
+        """Frames with their running time, in seconds as the file counts them, and the time at which the last one goes.
+
+        The last one stays, unless frames behind it cannot be decoded.
+        """
+        if not times_by_decoding(container):
+            stream.thread_type, stream.codec_context.thread_count = "AUTO", DECODING_THREADS
+        clock, damaged, size = Clock(self.times.offsets), False, None
+        for packet in packets_of(container, self.check, stream):
+            frames = decoded(packet)
+            if frames is None and not damaged:
+                damaged = True
+                self._warn(clock, "is damaged at {}: what cannot be decoded is left out.")
+            for frame in cast("list[VideoFrame]", frames or []):
+                yield clock.running(raw_time(container, frame), self.times.step), frame
+                if size not in (None, (frame.width, frame.height)):
+                    self._warn(clock, "changes its size at {}: all of it is cropped to one size.")
+                size = frame.width, frame.height
+        if clock.last is not None and self.times.last - clock.last > CUT_OFF_SECONDS:
+            self._warn(clock, "is damaged at {}: its picture is read up to there.")
+            yield clock.end, None
+        yield math.inf, None
+
+    def _warn(self, clock: Clock, sentence: str) -> None:
+        seconds = clock.end if "_first" not in vars(self) else clock.end - self._first[0]
+        logger.warning("%s %s", name_of(self.source), sentence.format(f"{float(seconds):.2f} s"))
+
+
+class _Shown:
+    """A frame that is on the screen; its pixels are made once, where they are wanted."""
+
+    def __init__(self, frame: VideoFrame, look: Look, size: tuple[int, int]):
+        self.frame, self.look, self.size = frame, look, size
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        return self.look.pixels(self.frame, *self.size)
+
+
+def _sought(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
+    """Whether a file can be sought in, to the last frame before a time that needs no other one."""
+    try:
+        container.seek(int(time / (stream.time_base or Fraction(1, av.time_base))), stream=stream)
+    except av.FFmpegError:
+        return False
+    return True

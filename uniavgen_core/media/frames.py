@@ -1,0 +1,70 @@
+"""Decoded frames as they are shown: upright, with square pixels, in the colours of an ordinary screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from av import VideoFrame, VideoStream
+from av.video.reformatter import Interpolation
+from torch import Tensor
+
+from .colour import is_wide, to_screen
+from .images import crop_and_resize
+
+COLOUR_CONVERSION = Interpolation.BILINEAR | 0x40000 | 0x2000
+"""libswscale's flags: bilinear, accurate rounding, full chroma. Its defaults darken by one level of 255 each way."""
+DEEP_FORMAT, DEEPEST = "gbrp16le", 65535
+"""Format of frames of more than eight bits, and its highest value."""
+ROWS_AT_A_TIME = 128
+"""Of colours that are converted in float32."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a stream says about how its pixels are to be shown."""
+
+    pixel_aspect: Fraction
+    """How many times wider than high a pixel is, before the frame is turned upright."""
+    transfer: int
+    """Number in H.273."""
+    primaries: int
+    """Number in H.273."""
+
+    @classmethod
+    def of(cls, stream: VideoStream) -> Look:
+        context = stream.codec_context
+        aspect = stream.sample_aspect_ratio or context.sample_aspect_ratio or Fraction(1)
+        return cls(aspect if aspect > 0 else Fraction(1), context.color_trc, context.color_primaries)
+
+    def size(self, frame: VideoFrame) -> tuple[int, int]:
+        """Width and height of a frame as it is shown."""
+        width, height = max(1, round(frame.width * self.pixel_aspect)), frame.height
+        return (height, width) if frame.rotation % 180 else (width, height)
+
+    def pixels(self, frame: VideoFrame, width: int, height: int) -> Tensor:
+        """A frame as it is shown, cropped and resized to (height, width, 3).
+
+        It is uint8, or float16 of values 0..1 where the frame has more than eight bits.
+        """
+        deep = any(component.bits > 8 for component in frame.format.components)
+        stored = frame.to_ndarray(format=DEEP_FORMAT if deep else "rgb24", interpolation=COLOUR_CONVERSION)
+        pixels = torch.from_numpy(np.ascontiguousarray(np.rot90(stored, frame.rotation // 90)))
+        if deep:
+            pixels = pixels.float().div_(DEEPEST)
+        aspect = 1 / self.pixel_aspect if frame.rotation % 180 else self.pixel_aspect
+        pixels = crop_and_resize(pixels.unsqueeze(0), width, height, float(aspect))[0]
+        if is_wide(self.transfer, self.primaries):
+            pixels = torch.cat([self._on_screen(band) for band in pixels.split(ROWS_AT_A_TIME)])
+        return pixels.half() if deep else pixels
+
+    def _on_screen(self, pixels: Tensor) -> Tensor:
+        shown = to_screen(to_float(pixels), self.transfer, self.primaries)
+        return shown.mul(255).round().byte() if pixels.dtype == torch.uint8 else shown.half()
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """Pixels as `shown_pixels` gives them as float32 of values 0..1."""
+    return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
