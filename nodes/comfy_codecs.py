@@ -20,6 +20,7 @@ from ..uniavgen_core.config import (
     SPATIAL_COMPRESSION,
     TEMPORAL_COMPRESSION,
 )
+from ..uniavgen_core.media.sound import to_mono
 from ..uniavgen_core.tiny.caption import CaptionEncoder
 from ..uniavgen_core.tiny.codec import Codec
 
@@ -67,7 +68,7 @@ class AudioCodec(HostedModule):
 
     def encode(self, sound: Tensor) -> Tensor:
         """Log-mel (batch, 1, tokens, 80) of sound (batch, samples, channels)."""
-        return log_mel(sound.mean(dim=-1).float()).unsqueeze(1).to(self.output_device)
+        return log_mel(to_mono(sound.movedim(-1, 1), SAMPLE_RATE)).unsqueeze(1).to(self.output_device)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Sound (batch, samples, 1) of log-mel (batch, 1, tokens, 80)."""

@@ -14,10 +14,15 @@ def progress_bar(total: int) -> Callable[[int], None]:
     bar = comfy.utils.ProgressBar(total)
 
     def show(done: int) -> None:
-        comfy.model_management.throw_exception_if_processing_interrupted()
+        check_interrupt()
         bar.update_absolute(done)
 
     return show
+
+
+def check_interrupt() -> None:
+    """Raise ComfyUI's interrupt where the user has cancelled."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def show_text(text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from comfy_api.latest import Types, io
+from comfy_api.latest import io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound, check_picture, check_sound
@@ -20,14 +20,16 @@ from ..uniavgen_core.config import (
     latent_frames_for_seconds,
     pixel_frames,
 )
-from ..uniavgen_core.given import at_model_rate, driving_mel, past_mel, past_pictures, whole_latents
+from ..uniavgen_core.given import driving_mel, dubbed_pictures, past_mel, past_pictures
 from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes, check_size, last_tokens, stream_shapes
+from ..uniavgen_core.media.footage import Footage
 from ..uniavgen_core.media.images import automatic_size
+from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.tasks import PAST_FRAMES, TASKS
 from .comfy_model import SPEECH_SECONDS, check_words, joint_latent, streams
 from .face_models import warn_of_portrait
-from .options import NOT_CONNECTED, chosen, connected, sound
-from .pictures import check_vae, encode_frames, frame_rate_input, video_parts
+from .options import NOT_CONNECTED, chosen, connected, present, sound
+from .pictures import check_vae, encode_frames, footage_of, frame_rate_input
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Given:
     seconds: float
     frame_rate: float
     past_frames: int
+    size: dict[str, Any]
 
 
 def _joint(given: Given) -> Source:
@@ -65,31 +68,31 @@ def _portrait(given: Given, task: str) -> Tensor:
 
 def _continuation(given: Given) -> Source:
     video = connected("video", given.video, "task 'continuation' needs the clip that goes on")
-    parts = video_parts("video", video, given.frame_rate)
-    frames = at_model_rate(parts.images, parts.frame_rate)
-    past = given.past_frames
+    footage, past = footage_of("video", video, given.frame_rate), given.past_frames
     length = check_past(check_seconds(_seconds(given)), past)
-    return Source(past_pictures(frames, past), length, _past_mel(given.sound, parts, len(frames), past))
+    pictures = past_pictures(footage, past, *_size(given.size, *footage.size))
+    return Source(pictures, length, _past_mel(given.sound, footage, past))
 
 
-def _past_mel(given: Any, parts: Types.VideoComponents, frames: int, past: int) -> Tensor:
+def _past_mel(given: Any, footage: Footage, past: int) -> Tensor:
     """The past's sound: of the LATENT that it was generated as, of an AUDIO, or the VIDEO's own."""
     if given is NOT_CONNECTED or given is None:
-        given = parts.audio
-    elif "samples" in given:
+        with footage.track() as track:
+            return past_mel(present("sound", track), footage.frames, past)
+    if "samples" in given:
         stream_parts = streams(given)
         check_shapes([stream.shape for stream in stream_parts])
         check_one_sound("sound", stream_parts[1])
         return last_tokens(stream_parts[1], past)
-    audio = sound("sound", given)
-    return past_mel(audio["waveform"], audio["sample_rate"], frames, past)
+    check_one_sound("sound", given["waveform"])
+    return past_mel(track_of(given["waveform"], given["sample_rate"]), footage.frames, past)
 
 
 def _dubbing(given: Given) -> Source:
     video = connected("video", given.video, "task 'dubbing' needs the clip that gets a voice")
-    parts = video_parts("video", video, given.frame_rate)
-    check_seconds(len(parts.images) / float(parts.frame_rate), "video")
-    pictures = whole_latents(at_model_rate(parts.images, parts.frame_rate))
+    footage = footage_of("video", video, given.frame_rate)
+    check_seconds(float(footage.seconds), "video")
+    pictures = dubbed_pictures(footage, *_size(given.size, *footage.size))
     return Source(pictures, latent_frames(len(pictures)))
 
 
@@ -112,11 +115,12 @@ SOURCES: dict[str, Callable[[Given], Source]] = {
 }
 
 
-def _size(size: dict[str, Any], picture: Tensor) -> tuple[int, int]:
+def _size(size: dict[str, Any], width: int, height: int) -> tuple[int, int]:
+    """Width and height of the clip that is made of a picture of this size."""
     if size["size"] == "custom":
         check_size(size["width"], size["height"])
         return size["width"], size["height"]
-    return automatic_size(picture.shape[2], picture.shape[1])
+    return automatic_size(width, height)
 
 
 def _seconds(given: Given) -> float:
@@ -243,8 +247,8 @@ class Latent(io.ComfyNode):
     ) -> io.NodeOutput:
         check_vae(vae)
         size = chosen("size", size)
-        source = SOURCES[task](Given(portrait, video, sound, conditioning, seconds, frame_rate, past_frames))
-        width, height = _size(size, source.pictures)
+        source = SOURCES[task](Given(portrait, video, sound, conditioning, seconds, frame_rate, past_frames, size))
+        width, height = _size(size, source.pictures.shape[2], source.pictures.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
         kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.pictures)))
         if conditioning is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import torch
 from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
-from ..uniavgen_core.audio.mel import to_model_waveform
 from ..uniavgen_core.checks import check_one_sound
 from ..uniavgen_core.config import (
     AUDIO_TOKENS_PER_SECOND,
@@ -23,7 +22,6 @@ from ..uniavgen_core.config import (
     SPATIAL_COMPRESSION,
     pixel_frames,
 )
-from ..uniavgen_core.given import at_model_rate
 from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
 from ..uniavgen_core.long_form.host import SegmentRequest
 from ..uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
@@ -32,9 +30,10 @@ from ..uniavgen_core.long_form.script import Line, parse_script
 from ..uniavgen_core.long_form.seams import join_clips
 from ..uniavgen_core.long_form.segments import Pacing, Segment
 from ..uniavgen_core.long_form.store import SegmentStore
-from ..uniavgen_core.media.images import crop_and_resize, to_rgb
-from ..uniavgen_core.media.reading import frame_count, read_frames
-from ..uniavgen_core.media.sound import fit_audio
+from ..uniavgen_core.media.frames import stacked
+from ..uniavgen_core.media.images import to_rgb
+from ..uniavgen_core.media.sound import fit_audio, mono_at_rate
+from ..uniavgen_core.media.track import Track, track_of
 from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.prompt import SILENCE_SECONDS, negative_symbols
 from ..uniavgen_core.speech.text import check_speech, detect_language
@@ -44,9 +43,9 @@ from .comfy_model import LANGUAGE, REFERENCE_AUDIO, TRANSCRIPT, joint_latent, ke
 from .conditioning import speech_symbols
 from .fingerprint import fingerprint
 from .language import prompt_language, resolve_language
-from .options import NOT_CONNECTED, sound
-from .pictures import check_masks, check_vae, frame_rate_input, video_parts
-from .video_sound import is_whole_file, temporary_file, with_sound
+from .options import NOT_CONNECTED, present, sound
+from .pictures import check_masks, check_vae, footage_of, frame_rate_input
+from .video_sound import temporary_file, with_sound
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's temp folder: the finished segments."""
@@ -272,7 +271,7 @@ def _recording(given: Input.Audio | Input.Video | None, host: ComfyHost, seconds
     if seconds:
         raise ValueError(f"seconds is {seconds:g}, but the recording sets the length: set it to 0.")
     if isinstance(given, Input.Video):
-        return VideoRecording(*_frames(given), *host.size)
+        return VideoRecording(footage_of("recording", given, FRAME_RATE), *host.size)
     audio = sound("recording", given)
     if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
         raise ValueError(
@@ -280,15 +279,6 @@ def _recording(given: Input.Audio | Input.Video | None, host: ComfyHost, seconds
             "reference_audio from UniAVGen Conditioning."
         )
     return SoundRecording(audio["waveform"].cpu(), audio["sample_rate"])
-
-
-def _frames(video: Input.Video) -> tuple[Iterator[Tensor], int, Fraction]:
-    """Frames of a VIDEO, their number, and how many there are a second. A whole file's are decoded one by one."""
-    if is_whole_file(video):
-        source = video.get_stream_source()
-        return (read_frames(source), *frame_count(source))
-    parts = video_parts("recording", video, FRAME_RATE)
-    return iter(parts.images), len(parts.images), parts.frame_rate
 
 
 def _video(clip: LongClip, made: Sequence[SegmentResult], recording: Any) -> Input.Video:
@@ -405,20 +395,24 @@ class Join(io.ComfyNode):
         past_frames: int,
         past_audio: Input.Audio | None = None,
     ) -> io.NodeOutput:
-        parts = video_parts("past", past, frame_rate)
+        footage = footage_of("past", past, frame_rate)
         # A clip from a file is in main memory, one just decoded may be on the graphics card.
-        before, images = at_model_rate(parts.images, parts.frame_rate).cpu(), to_rgb(images.cpu())
-        before = crop_and_resize(to_rgb(before), images.shape[2], images.shape[1])
-        sounds = [
-            fit_audio(_mono(name, given), len(frames) * SAMPLES_A_FRAME)
-            for name, given, frames in (("past_audio", past_audio or parts.audio, before), ("audio", audio, images))
-        ]
-        joined, waveform = join_clips(before, sounds[0], images, sounds[1], pixel_frames(past_frames))
+        images = to_rgb(images.cpu())
+        before = stacked(footage.pictures(images.shape[2], images.shape[1]), footage.frames).cpu()
+        with footage.track() if past_audio is None else nullcontext(_track("past_audio", past_audio)) as track:
+            heard = _mono(present("past_audio", track), len(before))
+        following = _mono(_track("audio", audio), len(images))
+        joined, waveform = join_clips(before, heard, images, following, pixel_frames(past_frames))
         return io.NodeOutput(joined, {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE})
 
 
-def _mono(name: str, audio: Input.Audio | None) -> Tensor:
-    """Sound (samples) at 24 kHz, in main memory."""
+def _track(name: str, audio: Input.Audio | None) -> Track:
     given = sound(name, audio)
     check_one_sound(name, given["waveform"])
-    return to_model_waveform(given["waveform"].cpu(), given["sample_rate"])[0]
+    return track_of(given["waveform"].cpu(), given["sample_rate"])
+
+
+def _mono(track: Track, frames: int) -> Tensor:
+    """Sound (samples) at 24 kHz, as long as so many frames."""
+    pieces = [*mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE)]
+    return fit_audio(torch.cat(pieces, dim=-1)[0], frames * SAMPLES_A_FRAME)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
+
+Sound = TypeVar("Sound")
 
 NOT_CONNECTED = object()
 """An input that a connected node may leave empty is told from one that is not there."""
@@ -40,6 +42,11 @@ def sound(name: str, audio: dict[str, Any] | None) -> dict[str, Any]:
     Raises:
         ValueError: there is no sound; the message names the input.
     """
+    return present(name, audio)
+
+
+def present(name: str, audio: Sound | None) -> Sound:
+    """As `sound`, of a sound in any form."""
     if audio is None:
         raise ValueError(f"{name} is missing: connect a sound, or a video that has one.")
     return audio

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
-from comfy_api.latest import Input, Types, io
+from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_finite, check_picture
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
+from ..uniavgen_core.media.footage import Footage, FramesInMemory, VideoFile
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
+from .comfy_progress import check_interrupt
 
 
 def frame_rate_input() -> io.Float.Input:
@@ -24,21 +26,37 @@ def frame_rate_input() -> io.Float.Input:
     )
 
 
-def video_parts(name: str, picture: Tensor | Input.Video | None, frame_rate: float) -> Types.VideoComponents:
-    """Frames, their rate and, of a VIDEO, the sound.
+def footage_of(name: str, picture: Tensor | Input.Video | None, frame_rate: float) -> Footage:
+    """An IMAGE or VIDEO by its times. The frames of a file are decoded as they are asked for.
 
     Raises:
-        ValueError: there are no frames, or they hold no numbers; the message names the input.
+        ValueError: there are no frames, they hold no numbers, or the file cannot be read; the message names the input.
     """
-    if picture is None or isinstance(picture, Tensor):
-        check_picture(name, picture)
-        rate = Fraction(frame_rate).limit_denominator(1001)
-        parts = Types.VideoComponents(images=picture, audio=None, frame_rate=rate)
-    else:
+    if isinstance(picture, InputImpl.VideoFromFile):
+        try:
+            start, seconds = picture.get_active_trim_window()
+            return VideoFile(picture.get_stream_source(), start, seconds, check_interrupt)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(f"{name}: {error}") from error
+    rate, audio = Fraction(frame_rate).limit_denominator(1001), None
+    if picture is not None and not isinstance(picture, Tensor):
         parts = picture.get_components()
-        check_picture(name, parts.images)
-    check_finite(name, parts.images)
-    return parts
+        picture, rate, audio = parts.images, Fraction(parts.frame_rate), parts.audio
+    check_picture(name, picture)
+    frames = cast(Tensor, picture)
+    check_finite(name, frames)
+    return FramesInMemory(frames, rate, None if audio is None else (audio["waveform"], audio["sample_rate"]))
+
+
+def video_parts(name: str, picture: Tensor | Input.Video | None, frame_rate: float) -> Types.VideoComponents:
+    """All frames, their rate and, of a VIDEO, the sound. Uneven frames of a file come at its average rate.
+
+    Raises:
+        ValueError: there are no frames, they hold no numbers, or the file cannot be read; the message names the input.
+    """
+    images, rate, sound = footage_of(name, picture, frame_rate).parts()
+    audio = None if sound is None else {"waveform": sound[0], "sample_rate": sound[1]}
+    return Types.VideoComponents(images=images, audio=audio, frame_rate=rate)
 
 
 def check_masks(name: str, masks: Tensor) -> Tensor:

@@ -17,18 +17,20 @@ from uniavgen_core.config import (
     audio_tokens,
     pixel_frames,
 )
-from uniavgen_core.given import at_model_rate, driving_mel, past_mel, past_pictures, whole_latents
+from uniavgen_core.given import at_model_rate, driving_mel, dubbed_pictures, past_mel, past_pictures, whole_latents
 from uniavgen_core.joint_latent import check_past, last_tokens
+from uniavgen_core.media.footage import FramesInMemory
+from uniavgen_core.media.track import track_of
 from uniavgen_core.tasks import past_tokens
 
 
 def numbered(frames: int) -> torch.Tensor:
-    """Frames of one pixel that hold their own number."""
-    return torch.arange(frames, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 1, 1, 3)
+    """Frames of one pixel that hold a hundredth of their number."""
+    return torch.arange(frames, dtype=torch.float32).div(100).view(-1, 1, 1, 1).expand(-1, 1, 1, 3)
 
 
 def numbers(frames: torch.Tensor) -> list[int]:
-    return frames[:, 0, 0, 0].int().tolist()
+    return frames[:, 0, 0, 0].mul(100).round().int().tolist()
 
 
 def chirp(samples: int, rate: int = SAMPLE_RATE) -> torch.Tensor:
@@ -59,9 +61,9 @@ def test_the_last_frame_fills_the_last_latent(frames: int, whole: int) -> None:
 
 
 def test_the_past_is_the_clips_end() -> None:
-    assert numbers(past_pictures(numbered(40), 3)) == list(range(31, 40))
+    assert numbers(past_pictures(FramesInMemory(numbered(40), 16), 3, 1, 1)) == list(range(31, 40))
     with pytest.raises(ValueError, match=r"lasts 0\.50 seconds, but 3 past_frames are 0\.56"):
-        past_pictures(numbered(8), 3)
+        past_pictures(FramesInMemory(numbered(8), 16), 3, 1, 1)
 
 
 def test_a_past_leaves_something_to_generate() -> None:
@@ -84,7 +86,7 @@ def test_the_pasts_sound_is_the_end_of_the_whole_sounds_mel() -> None:
     frames, past = pixel_frames(10), 3
     sound = chirp(frames * SAMPLES_A_FRAME)
     whole = log_mel(peak_scale(sound[0]))
-    kept = past_mel(sound, SAMPLE_RATE, frames, past)
+    kept = past_mel(track_of(sound, SAMPLE_RATE), frames, past)
     tokens = past_tokens(past)
     assert kept.shape == (1, 1, tokens, MEL_BANDS) == (1, 1, 56, MEL_BANDS)
     start = (frames - pixel_frames(past)) * SAMPLES_A_FRAME // HOP_LENGTH
@@ -98,12 +100,13 @@ def test_the_pasts_sound_has_the_gain_of_the_whole() -> None:
     sound = chirp(frames * SAMPLES_A_FRAME)
     louder_before = sound.clone()
     louder_before[..., :2400] *= 4
-    difference = past_mel(sound, SAMPLE_RATE, frames, 2) - past_mel(louder_before, SAMPLE_RATE, frames, 2)
+    kept, softer = (past_mel(track_of(given, SAMPLE_RATE), frames, 2) for given in (sound, louder_before))
+    difference = kept - softer
     assert difference[..., 5:, :10].mean() == pytest.approx(torch.tensor(4.0).log().item(), abs=0.02)
 
 
 def test_a_sound_that_ends_before_the_picture_is_padded() -> None:
-    kept = past_mel(chirp(SAMPLE_RATE), SAMPLE_RATE, frames=33, past_frames=2)
+    kept = past_mel(track_of(chirp(SAMPLE_RATE), SAMPLE_RATE), frames=33, past_frames=2)
     assert kept[0, 0, 3:].std(dim=0).max() < 1e-4
 
 
@@ -111,8 +114,6 @@ def test_several_sounds_are_refused() -> None:
     sounds = chirp(2 * SAMPLE_RATE).expand(2, -1, -1)
     with pytest.raises(ValueError, match="sound holds 2 sounds"):
         driving_mel(sounds, SAMPLE_RATE, tokens=131)
-    with pytest.raises(ValueError, match="sound holds 2 sounds"):
-        past_mel(sounds, SAMPLE_RATE, frames=32, past_frames=2)
 
 
 def test_a_past_shorter_than_what_is_kept_is_refused() -> None:

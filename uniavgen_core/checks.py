@@ -24,7 +24,7 @@ def check_finite(name: str, tensor: Tensor) -> None:
         ValueError: it names the input.
     """
     if tensor.numel() and not all(map(math.isfinite, torch.aminmax(tensor))):
-        raise ValueError(f"{name} holds values that are not numbers (NaN or infinite): the node before it is at fault.")
+        raise _not_finite(name)
 
 
 def check_picture(name: str, picture: Tensor | None) -> None:
@@ -39,18 +39,32 @@ def check_picture(name: str, picture: Tensor | None) -> None:
 
 
 def check_sound(name: str, waveform: Tensor) -> None:
-    """Refuse a sound (…, channels, samples) or (samples) in which nothing is to be heard after the mix to one channel.
+    """Refuse a sound (batch, channels, samples), or fewer dimensions, in which nothing is to be heard after the mix to one channel.
 
     Raises:
         ValueError: it is empty, silent or not of numbers; the message names the input.
     """
-    if waveform.shape[-1] < MIN_SOUND_SAMPLES:
-        raise ValueError(f"{name} is empty ({waveform.shape[-1]} samples): give a longer sound.")
-    check_finite(name, waveform)
-    sounds = waveform.reshape(-1, waveform.shape[-2] if waveform.ndim > 1 else 1, waveform.shape[-1])
-    peak = peak_of(to_mono(piece, SAMPLE_RATE) for piece in sounds.split(PIECE_SAMPLES, dim=-1))
+    sounds = waveform.reshape((1,) * (3 - waveform.ndim) + waveform.shape)
+    mixed = (to_mono(piece, SAMPLE_RATE) for piece in sounds.split(PIECE_SAMPLES, dim=-1))
+    check_heard(name, waveform.shape[-1], peak_of(mixed))
+
+
+def check_heard(name: str, samples: int, peak: float) -> None:
+    """Refuse a sound in which nothing is to be heard, by its samples and the magnitude of the loudest one.
+
+    Raises:
+        ValueError: it is empty, silent or not of numbers; the message names the input.
+    """
+    if samples < MIN_SOUND_SAMPLES:
+        raise ValueError(f"{name} is empty ({samples} samples): give a longer sound.")
+    if not math.isfinite(peak):
+        raise _not_finite(name)
     if peak < SILENCE_PEAK:
         raise ValueError(f"{name} is silent: give a sound in which somebody speaks.")
+
+
+def _not_finite(name: str) -> ValueError:
+    return ValueError(f"{name} holds values that are not numbers (NaN or infinite): the node before it is at fault.")
 
 
 def check_one_sound(name: str, sounds: Tensor) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice, repeat
 
 import torch
 from torch import Tensor
 
-from .audio.mel import log_mel, peak_scale, to_model_waveform
-from .checks import check_one_sound, check_sound
-from .config import FRAME_RATE, HOP_LENGTH, SAMPLES_A_FRAME, latent_frames, pixel_frames
-from .media.sound import fit_audio
+from .audio.mel import PEAK, log_mel, peak_scale, to_model_waveform
+from .checks import check_heard, check_one_sound, check_sound
+from .config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, latent_frames, pixel_frames
+from .media.footage import Footage, frames_shown
+from .media.frames import stacked
+from .media.sound import fit_audio, mono_at_rate, peak_of
+from .media.track import Track
 from .tasks import past_tokens
 
 CONTEXT_TOKENS = 2
@@ -28,54 +32,47 @@ def at_model_rate(frames: Tensor, frame_rate: Fraction | float) -> Tensor:
     return frames if shown == list(range(len(frames))) else frames[torch.tensor(shown)]
 
 
-def stream_at_model_rate(frames: Iterator[Tensor], count: int, frame_rate: Fraction | float) -> Iterator[Tensor]:
-    """As `at_model_rate`, one frame (H, W, channels) at a time; where there are fewer than the count, the last stays.
-
-    Raises:
-        ValueError: the frame rate is not positive, or there are no frames.
-    """
-    shown = frames_shown(count, frame_rate)
-    frame, place = next(frames, None), 0
-    if frame is None:
-        raise ValueError("The picture is empty: it has no frames.")
-    for wanted in shown:
-        for _ in range(wanted - place):
-            frame = next(frames, frame)
-        place = wanted
-        yield frame
-
-
-def frames_shown(count: int, frame_rate: Fraction | float) -> list[int]:
-    """Which of so many frames is shown in the middle of each sixteenth of a second.
-
-    Raises:
-        ValueError: the frame rate is not positive.
-    """
-    if frame_rate <= 0:
-        raise ValueError(f"frame_rate is {float(frame_rate):g}: give the frames a second that the pictures have.")
-    wanted, step = max(1, round(count * FRAME_RATE / frame_rate)), Fraction(frame_rate) / FRAME_RATE
-    return [min(count - 1, int((place + Fraction(1, 2)) * step)) for place in range(wanted)]
-
-
 def whole_latents(frames: Tensor) -> Tensor:
     """Frames (F, H, W, channels) whose last one is repeated until they fill whole latent frames."""
     missing = pixel_frames(latent_frames(len(frames))) - len(frames)
     return torch.cat((frames, frames[-1:].expand(missing, -1, -1, -1))) if missing else frames
 
 
-def past_pictures(frames: Tensor, past_frames: int) -> Tensor:
-    """The last frames (4(k-1)+1, H, W, channels) of a clip at 16 a second, which become k latent frames.
+def dubbed_pictures(footage: Footage, width: int, height: int) -> Tensor:
+    """All frames of a footage (4(T-1)+1, height, width, 3), values 0..1, the last one repeated for whole latent frames.
+
+    There may be fewer than the footage promises, where its file is damaged.
+    """
+    return _whole(footage.pictures(width, height), footage.frames)
+
+
+def past_pictures(footage: Footage, past_frames: int, width: int, height: int) -> Tensor:
+    """The last frames (4(k-1)+1, height, width, 3) of a footage, values 0..1, which become k latent frames.
 
     Raises:
-        ValueError: the clip is shorter.
+        ValueError: the footage is shorter.
     """
     wanted = pixel_frames(past_frames)
-    if len(frames) < wanted:
+    if footage.frames < wanted:
         raise ValueError(
-            f"The past lasts {len(frames) / FRAME_RATE:.2f} seconds, but {past_frames} past_frames are "
+            f"The past lasts {footage.frames / FRAME_RATE:.2f} seconds, but {past_frames} past_frames are "
             f"{wanted / FRAME_RATE:.2f} seconds of it: give a longer clip, or keep fewer."
         )
-    return frames[-wanted:]
+    return _whole(footage.pictures(width, height, footage.frames - wanted), wanted, wanted)
+
+
+def _whole(frames: Iterator[Tensor], count: int, least: int = 1) -> Tensor:
+    """At most so many frames (F, H, W, 3), the last one repeated until they fill whole latent frames."""
+
+    def repeating() -> Iterator[Tensor]:
+        given, last = 0, None
+        for last in islice(frames, count):
+            given += 1
+            yield last
+        if last is not None:
+            yield from repeat(last, pixel_frames(latent_frames(max(given, least))) - given)
+
+    return stacked(repeating(), pixel_frames(latent_frames(max(count, least))), compact=True)
 
 
 def driving_mel(waveform: Tensor, sample_rate: int, tokens: int) -> Tensor:
@@ -92,22 +89,28 @@ def driving_mel(waveform: Tensor, sample_rate: int, tokens: int) -> Tensor:
     return log_mel(fit_audio(sound, tokens * HOP_LENGTH)).unsqueeze(1)
 
 
-def past_mel(waveform: Tensor, sample_rate: int, frames: int, past_frames: int) -> Tensor:
-    """Natural log-mel (1, 1, m, 80) of the sound (1, channels, samples) of a clip's last k latent frames.
+def past_mel(track: Track, frames: int, past_frames: int) -> Tensor:
+    """Natural log-mel (1, 1, m, 80) of the sound of a clip's last k latent frames.
 
-    The whole sound has one gain, which scales its peak.
+    The whole sound has one gain, which scales its peak; no more of it is held than what is wanted.
 
     Args:
+        track: the clip's sound, from its first frame on.
         frames: frames of the whole clip at 16 a second; the sound is cut or padded with silence to them.
 
     Raises:
-        ValueError: the sound is empty, silent or not of numbers, or there are several.
+        ValueError: the sound is empty, silent or not of numbers.
     """
-    check_one_sound("sound", waveform)
-    check_sound("sound", waveform)
-    sound = fit_audio(peak_scale(to_model_waveform(waveform, sample_rate)), frames * SAMPLES_A_FRAME)
-    start = (frames - pixel_frames(past_frames)) * SAMPLES_A_FRAME
-    return mel_window(sound, start, past_tokens(past_frames))
+    past_start, end = (frames - pixel_frames(past_frames)) * SAMPLES_A_FRAME, frames * SAMPLES_A_FRAME
+    start = past_start - min(CONTEXT_TOKENS * HOP_LENGTH, past_start)
+    peak, samples, kept = 0.0, 0, list[Tensor]()
+    for piece in mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE):
+        peak = peak_of([torch.tensor([peak]), piece])
+        kept.append(piece[:, max(0, start - samples) : max(0, end - samples)])
+        samples += piece.shape[-1]
+    check_heard("sound", samples, peak)
+    sound = fit_audio(torch.cat(kept, dim=-1), end - start) * (PEAK / peak)
+    return mel_window(sound, past_start - start, past_tokens(past_frames))
 
 
 def mel_window(sound: Tensor, start: int, tokens: int) -> Tensor:

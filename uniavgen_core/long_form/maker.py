@@ -124,8 +124,7 @@ class LongClip:
         if track is None:
             join_videos(videos, path, self.sound(results), SAMPLE_RATE)
         else:
-            waveform, rate = track
-            join_videos(videos, path, waveform.split(rate, dim=-1), rate, len(waveform))
+            join_videos(videos, path, track.pieces, track.sample_rate, track.channels)
 
     def _first_key(self) -> str:
         return _digest([self.host.identity(), repr(self.settings)])

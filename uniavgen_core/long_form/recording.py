@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -17,13 +17,15 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from ..audio.mel import peak_scale, to_model_waveform
+from ..audio.mel import PEAK
 from ..checks import check_one_sound, check_sound
 from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, latent_frames, pixel_frames
-from ..given import CONTEXT_TOKENS, frames_shown, mel_window, stream_at_model_rate
-from ..media.images import crop_and_resize, to_rgb
-from ..media.sound import fit_audio
-from ..media.writing import aac_sound
+from ..given import CONTEXT_TOKENS, mel_window
+from ..media.footage import Footage
+from ..media.frames import to_float
+from ..media.sound import SoundAtRate, peak_of
+from ..media.track import Track
+from ..media.writing import aac_form
 from .script import Line
 from .segments import Pacing, Segment, plan_clip, plan_wordless
 
@@ -77,8 +79,8 @@ class Recording:
         """What is given of a window. Windows are asked for in their order."""
         return Part()
 
-    def track(self) -> tuple[Tensor, int] | None:
-        """Sound (channels, samples) of the finished clip and its samples a second, where it is given."""
+    def track(self) -> Track | None:
+        """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
 
 
@@ -86,16 +88,13 @@ class VideoRecording(Recording):
     """The picture is given.
 
     Args:
-        frames: (H, W, channels) each; they are taken as they are needed, and few are held at a time.
-        count: how many there are.
-        frame_rate: frames a second.
+        footage: its frames are taken as they are needed, and few are held at a time.
         width, height: of the clip, to which the frames are cropped.
     """
 
-    def __init__(self, frames: Iterator[Tensor], count: int, frame_rate: Fraction | float, width: int, height: int):
-        super().__init__(len(frames_shown(count, frame_rate)) / FRAME_RATE)
-        self.unread = stream_at_model_rate(frames, count, frame_rate)
-        self.width, self.height = width, height
+    def __init__(self, footage: Footage, width: int, height: int):
+        super().__init__(footage.frames / FRAME_RATE)
+        self.unread = footage.pictures(width, height)
         self.held: deque[Tensor] = deque()
         self.start = 0
 
@@ -107,14 +106,15 @@ class VideoRecording(Recording):
         return super().plan(lines, pacing, longest, past_frames, given_frames)
 
     def part(self, window: Window) -> Part:
+        wanted = pixel_frames(window.latent_frames)
+        for _ in range(window.start - self.start + wanted - len(self.held)):
+            # A damaged file may have fewer frames than it promises: the last one stays.
+            frame = next(self.unread, None)
+            self.held.append(self.held[-1] if frame is None else frame.cpu())
         for _ in range(window.start - self.start):
             self.held.popleft()
         self.start = window.start
-        wanted = pixel_frames(window.latent_frames)
-        for frame in islice(self.unread, max(0, wanted - len(self.held))):
-            self.held.append(crop_and_resize(to_rgb(frame).unsqueeze(0), self.width, self.height)[0].float().cpu())
-        frames = [*islice(self.held, wanted)]
-        return Part(pictures=torch.stack([*frames, *frames[-1:] * (wanted - len(frames))]))
+        return Part(pictures=torch.stack([to_float(frame) for frame in islice(self.held, wanted)]))
 
 
 class SoundRecording(Recording):
@@ -133,9 +133,10 @@ class SoundRecording(Recording):
         check_sound(NAME, waveform)
         self.frames = math.ceil(Fraction(waveform.shape[-1] * FRAME_RATE, sample_rate))
         super().__init__(self.frames / FRAME_RATE)
-        self.waveform, self.sample_rate = waveform[0], sample_rate
-        # Scaled as a whole, so that all segments have one gain.
-        self.sound = peak_scale(to_model_waveform(waveform, sample_rate))
+        self.waveform, self.sample_rate = waveform, sample_rate
+        self.sound = SoundAtRate(waveform, sample_rate, SAMPLE_RATE)
+        # Of the whole, so that all segments have one gain.
+        self.gain = PEAK / peak_of(self.sound.pieces())
 
     def plan(
         self, lines: Sequence[Line], pacing: Pacing, longest: int, past_frames: int, given_frames: int = 1
@@ -152,21 +153,25 @@ class SoundRecording(Recording):
             )
         # A short sound's only segment must have a whole past, too; what is beyond the sound is cut off.
         new = max(1, past_frames - given_frames, latent_frames(self.frames) - given_frames)
-        ends = (pixel_frames(given_frames + place) for place in range(1, new + 1))
-        loudness = [self._loudness(frame) for frame in ends]
+        loudness = [self._loudness(pixel_frames(given_frames + index)) for index in range(1, new + 1)]
         return pacing, plan_wordless(lines[0], loudness, longest, past_frames, given_frames)
 
     def part(self, window: Window) -> Part:
         start, tokens = window.start * SAMPLES_A_FRAME, audio_tokens(pixel_frames(window.latent_frames))
-        end = start + (tokens + CONTEXT_TOKENS) * HOP_LENGTH
+        first = start - min(CONTEXT_TOKENS * HOP_LENGTH, start)
         # What follows the recording is silence.
-        return Part(mel=mel_window(fit_audio(self.sound, max(end, self.sound.shape[-1])), start, tokens))
+        sound = self.sound.stretch(first, start + (tokens + CONTEXT_TOKENS) * HOP_LENGTH) * self.gain
+        return Part(mel=mel_window(sound, start - first, tokens))
 
-    def track(self) -> tuple[Tensor, int]:
-        track = fit_audio(self.waveform, math.ceil(Fraction(self.frames * self.sample_rate, FRAME_RATE)))
-        return aac_sound(track, self.sample_rate)
+    def track(self) -> Track:
+        channels, rate = aac_form(self.waveform.shape[1], self.sample_rate)
+        mono = channels != self.waveform.shape[1]
+        sound = SoundAtRate(self.waveform, self.sample_rate, rate, mono)
+        samples = math.ceil(Fraction(self.frames * rate, FRAME_RATE))
+        return Track(rate, channels, samples, sound.pieces(samples))
 
     def _loudness(self, frame: int) -> float:
         """Power of the sound around the start of a frame."""
         middle = frame * SAMPLES_A_FRAME
-        return float(self.sound[:, middle - QUIET_SAMPLES // 2 : middle + QUIET_SAMPLES // 2].square().sum())
+        near = self.sound.stretch(middle - QUIET_SAMPLES // 2, middle + QUIET_SAMPLES // 2)
+        return float(near.square().sum()) * self.gain**2

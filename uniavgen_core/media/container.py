@@ -134,7 +134,7 @@ def packets_of(container: InputContainer, check: Check, *streams: Stream) -> Ite
 def decoded(packet: Packet) -> list[VideoFrame] | list[AudioFrame] | None:
     """The frames that a packet completes, or None where it is damaged."""
     try:
-        return packet.decode()  # type: ignore[return-value]
+        return packet.decode()
     except av.FFmpegError:
         return None
 
@@ -223,7 +223,7 @@ class _Stretch:
             self.latest, self.duration = ticks, packet.duration or 0
         self.ticks.append(ticks)
 
-    def runs(self, longest: float) -> Iterator[list[int]]:
+    def runs(self, longest: Fraction) -> Iterator[list[int]]:
         """The ticks in order, parted where they leap by more than the longest step."""
         run = list[int]()
         for ticks in sorted(self.ticks):
@@ -268,9 +268,10 @@ def _picture_times(
     step = median_low(steps) * base if steps else 1 / said if said else Fraction(0)
     # A packet of AVI lasts a tick, whatever is shown.
     shown = step if times_by_decoding(container) else stretches[-1].duration * base or step
+    shown = min(shown, Fraction(LONGEST_STILL_SECONDS))
     offsets, last, end, seconds = list[Fraction](), Fraction(0), Fraction(0), Fraction(0)
     for run in runs:
-        lasts = min(shown, LONGEST_STILL_SECONDS) if run is runs[-1] else step
+        lasts = shown if run is runs[-1] else step
         offsets.append(end - run[0] * base if offsets else Fraction(0))
         last = run[-1] * base + offsets[-1]
         seconds += (run[-1] - run[0]) * base + lasts

@@ -32,10 +32,9 @@ from .container import (
     raw_time,
     times_by_decoding,
 )
-from .frames import Look
+from .frames import Look, stacked
 from .images import crop_and_resize, to_rgb
-from .sound import PIECE_SAMPLES
-from .track import Span, Track, open_track
+from .track import Span, Track, open_track, track_of, whole_track
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +91,10 @@ class Footage(ABC):
     def track(self) -> AbstractContextManager[Track | None]:
         """The sound from the first frame on, or None."""
 
+    @abstractmethod
+    def parts(self) -> tuple[Tensor, Fraction, tuple[Tensor, int] | None]:
+        """All frames (F, H, W, channels) of values 0..1 at even times, how many a second, and the sound."""
+
 
 class FramesInMemory(Footage):
     """Frames (F, H, W, channels) of values 0..1 at a rate, and a sound (1, channels, samples) that starts with them.
@@ -102,6 +105,7 @@ class FramesInMemory(Footage):
 
     def __init__(self, frames: Tensor, frame_rate: Fraction | float, sound: tuple[Tensor, int] | None = None):
         self.images, self.shown, self.sound = frames, frames_shown(len(frames), frame_rate), sound
+        self.rate = Fraction(frame_rate)
         self.seconds = len(frames) / Fraction(frame_rate)
         self.size = frames.shape[2], frames.shape[1]
 
@@ -110,11 +114,11 @@ class FramesInMemory(Footage):
             yield crop_and_resize(to_rgb(self.images[index : index + 1]), width, height)[0]
 
     def track(self) -> AbstractContextManager[Track | None]:
-        if self.sound is None:
-            return nullcontext()
-        waveform, sample_rate = self.sound
-        pieces = iter(waveform[0].split(PIECE_SAMPLES, dim=-1))
-        return nullcontext(Track(sample_rate, waveform.shape[1], waveform.shape[-1], pieces))
+        return nullcontext(None if self.sound is None else track_of(*self.sound))
+
+    def parts(self) -> tuple[Tensor, Fraction, tuple[Tensor, int] | None]:
+        """The frames as they are."""
+        return self.images, self.rate, self.sound
 
 
 class VideoFile(Footage):
@@ -173,6 +177,13 @@ class VideoFile(Footage):
     def own_pictures(self) -> Iterator[Tensor]:
         """As `pictures`, of the file's own size and as many a second as it has on average."""
         return self._at_rate(self.times.rate, self.size, 0, frame_count(self.seconds, self.times.rate))
+
+    def parts(self) -> tuple[Tensor, Fraction, tuple[Tensor, int] | None]:
+        """As many frames a second as the file has on average."""
+        frames = stacked(self.own_pictures(), frame_count(self.seconds, self.times.rate))
+        with self.track() as track:
+            sound = None if track is None else (whole_track(track), track.sample_rate)
+        return frames, self.times.rate, sound
 
     def track(self) -> AbstractContextManager[Track | None]:
         start = self._first[0] + self.start

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
 import numpy as np
 import torch
@@ -68,3 +70,24 @@ class Look:
 def to_float(pixels: Tensor) -> Tensor:
     """Pixels as `shown_pixels` gives them as float32 of values 0..1."""
     return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
+
+
+def stacked(frames: Iterable[Tensor], count: int, compact: bool = False) -> Tensor:
+    """At most so many frames (H, W, 3), as `Footage` gives them, as (F, H, W, 3) of values 0..1, each held once.
+
+    Args:
+        compact: float16 where the frames are of bytes, which it holds to a fifteenth of a step, or float16; else they
+            become float32.
+
+    Raises:
+        ValueError: there are no frames.
+    """
+    held, made = None, 0
+    for made, frame in enumerate(islice(frames, count), start=1):
+        if held is None:
+            small = torch.float16 if frame.dtype == torch.uint8 else frame.dtype
+            held = torch.empty((count, *frame.shape), dtype=small if compact else torch.float32, device=frame.device)
+        held[made - 1] = to_float(frame)
+    if held is None:
+        raise ValueError("The picture is empty: it has no frames.")
+    return held[:made]

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-import torch
 from torch import Tensor
 
 from .container import Source, name_of, opened, picture_stream, picture_times, said_rate, sound_stream
@@ -64,11 +63,7 @@ def read_video(source: Source) -> tuple[Tensor, Fraction, tuple[Tensor, int] | N
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or has no picture.
     """
-    video = VideoFile(source)
-    frames = to_float(torch.stack([*video.own_pictures()]))
-    with video.track() as track:
-        sound = None if track is None else (whole_track(track), track.sample_rate)
-    return frames, video.times.rate, sound
+    return VideoFile(source).parts()
 
 
 def read_frames(source: Source) -> Iterator[Tensor]:

@@ -94,6 +94,8 @@ class SoundAtRate:
         given = self.waveform[0, :, first * self.step : last * self.step]
         if self.mono:
             given = _mixed(given.unsqueeze(0), self.step)
+        if not given.shape[-1]:
+            return given.new_zeros(len(given), end - start)
         new = torchaudio.functional.resample(given.float(), self.sample_rate, self.new_rate)
         skipped = first * self.new_step
         return fit_audio(new[:, start - skipped : self.samples - skipped], end - start)
@@ -104,6 +106,26 @@ class SoundAtRate:
         piece = max(1, PIECE_SAMPLES // self.new_step) * self.new_step
         for start in range(0, samples, piece):
             yield self.stretch(start, min(start + piece, samples))
+
+
+def mono_at_rate(pieces: Iterable[Tensor], sample_rate: int, new_rate: int) -> Iterator[Tensor]:
+    """As `SoundAtRate`, of a sound that comes in pieces (channels, samples): stretches (1, samples)."""
+    held, samples, skipped = list[Tensor](), 0, 0
+    for piece in pieces:
+        held.append(piece)
+        samples += piece.shape[-1]
+        if samples < PIECE_SAMPLES:
+            continue
+        sound = SoundAtRate(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate)
+        steps = sound.waveform.shape[-1] // sound.step - 1
+        if steps > skipped:
+            yield sound.stretch(skipped * sound.new_step, steps * sound.new_step)
+            # A step that is behind stays, so that the next stretch hears what was before it.
+            held, skipped = [sound.waveform[0, :, (steps - 1) * sound.step :].clone()], 1
+            samples = held[0].shape[-1]
+    if held:
+        sound = SoundAtRate(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate)
+        yield sound.stretch(skipped * sound.new_step, sound.samples)
 
 
 def peak_of(pieces: Iterable[Tensor]) -> float:

@@ -18,6 +18,7 @@ from av.container import InputContainer
 from torch import Tensor
 
 from .container import Check, Clock, Source, decoded, never_stop, opened, packets_of, shown_name, sound_stream
+from .sound import PIECE_SAMPLES
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,12 @@ class Track:
     """Samples that the file says there are, or a few seconds of them."""
     pieces: Iterator[Tensor]
     """(channels, samples) each, float32, full scale = 1."""
+
+
+def track_of(waveform: Tensor, sample_rate: int) -> Track:
+    """A sound (1, channels, samples) in memory as a track."""
+    pieces = iter(waveform[0].split(PIECE_SAMPLES, dim=-1))
+    return Track(sample_rate, waveform.shape[1], waveform.shape[-1], pieces)
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def join_videos(
         target_path: ends in .mp4.
         sound: pieces (channels, samples) of the sound, full scale = 1.
         sample_rate: samples a second, such as AAC takes.
-        channels: as many as `aac_sound` leaves.
+        channels: as many as `aac_form` says.
 
     Raises:
         FileNotFoundError: there is no such source.
@@ -276,14 +276,6 @@ def _with_decoding_times(container: InputContainer, picture: VideoStream) -> Ite
         yield packet
 
 
-def aac_sound(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
-    """A waveform (channels, samples) and its samples a second in a form that AAC takes: its own, else the nearest.
-
-    Channels of no known layout are mixed to one.
-    """
-    if len(waveform) not in CHANNEL_LAYOUTS:
-        waveform = waveform.mean(dim=0, keepdim=True)
-    rate = _nearest_rate("aac", sample_rate)
-    if rate == sample_rate:
-        return waveform, rate
-    return torchaudio.functional.resample(waveform, sample_rate, rate), rate
+def aac_form(channels: int, sample_rate: int) -> tuple[int, int]:
+    """Channels and samples a second that AAC takes for a sound: its own, else one channel, and the nearest rate."""
+    return channels if channels in CHANNEL_LAYOUTS else 1, _nearest_rate("aac", sample_rate)
