@@ -17,7 +17,7 @@ from uniavgen_core.config import (
     audio_tokens,
     pixel_frames,
 )
-from uniavgen_core.given import at_model_rate, driving_mel, dubbed_pictures, past_mel, past_pictures, whole_latents
+from uniavgen_core.given import at_model_rate, driving_mel, past_mel, past_pictures, whole_latents
 from uniavgen_core.joint_latent import check_past, last_tokens
 from uniavgen_core.media.footage import FramesInMemory
 from uniavgen_core.media.track import track_of

@@ -39,7 +39,9 @@ def check_picture(name: str, picture: Tensor | None) -> None:
 
 
 def check_sound(name: str, waveform: Tensor) -> None:
-    """Refuse a sound (batch, channels, samples), or fewer dimensions, in which nothing is to be heard after the mix to one channel.
+    """Refuse a sound (batch, channels, samples) in which nothing is to be heard after the mix to one channel.
+
+    It may have fewer dimensions.
 
     Raises:
         ValueError: it is empty, silent or not of numbers; the message names the input.

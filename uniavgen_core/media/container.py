@@ -204,7 +204,8 @@ class PictureTimes:
 class _Stretch:
     """Ticks at which frames are shown, until they are decoded from an earlier time on."""
 
-    def __init__(self) -> None:
+    def __init__(self, by_decoding: bool) -> None:
+        self.by_decoding = by_decoding
         self.ticks = array("q")
         self.decoding: int | None = None
         self.latest = self.duration = 0
@@ -215,7 +216,7 @@ class _Stretch:
         return (packet.dts - self.decoding) * packet.time_base >= -ANEW_SECONDS
 
     def add(self, packet: Packet) -> None:
-        ticks = packet.dts if packet.pts is None else packet.pts
+        ticks = packet.dts if packet.pts is None or self.by_decoding else packet.pts
         self.decoding = self.decoding if packet.dts is None else packet.dts
         if ticks is None:
             return
@@ -245,7 +246,8 @@ def picture_times(source: Source, check: Check = never_stop) -> PictureTimes:
     with opened(source) as container:
         stream = picture_stream(container)
         others = [track for track in container.streams.audio if track.codec_context is not None]
-        stretches, frames, end = [_Stretch()], 0, Fraction(0)
+        by_decoding = times_by_decoding(container)
+        stretches, frames, end = [_Stretch(by_decoding)], 0, Fraction(0)
         for packet in packets_of(container, check, stream, *others):
             if packet.pts is not None and packet.time_base:
                 end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -253,7 +255,7 @@ def picture_times(source: Source, check: Check = never_stop) -> PictureTimes:
                 continue
             frames += 1
             if not stretches[-1].goes_on(packet):
-                stretches.append(_Stretch())
+                stretches.append(_Stretch(by_decoding))
             stretches[-1].add(packet)
         said = Fraction((container.start_time or 0) + (container.duration or 0), av.time_base)
         return _picture_times(container, stream, frames, stretches, max(Fraction(0), said - end))

@@ -245,10 +245,10 @@ class VideoFile(Footage):
                 damaged = True
                 self._warn(clock, "is damaged at {}: what cannot be decoded is left out.")
             for frame in cast("list[VideoFrame]", frames or []):
-                yield clock.running(raw_time(container, frame), self.times.step), frame
                 if size not in (None, (frame.width, frame.height)):
                     self._warn(clock, "changes its size at {}: all of it is cropped to one size.")
                 size = frame.width, frame.height
+                yield clock.running(raw_time(container, frame), self.times.step), frame
         if clock.last is not None and self.times.last - clock.last > CUT_OFF_SECONDS:
             self._warn(clock, "is damaged at {}: its picture is read up to there.")
             yield clock.end, None

@@ -18,7 +18,7 @@ from av.container import InputContainer
 from torch import Tensor
 
 from .container import Check, Clock, Source, decoded, never_stop, opened, packets_of, shown_name, sound_stream
-from .sound import PIECE_SAMPLES
+from .sound import PIECE_SAMPLES, to_mono
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class _Placing:
     """Puts frames at their times, all in the form of the first one."""
 
     def __init__(self, first: AudioFrame, span: Span):
-        self.rate, self.layout, self.channels = first.sample_rate, first.layout, first.layout.nb_channels
+        self.rate, self.channels = first.sample_rate, first.layout.nb_channels
         self.clock = Clock(span.offsets)
         time = _time(first) or Fraction(0)
         self.start = time if span.start is None else span.start
@@ -139,8 +139,10 @@ class _Placing:
         """Samples from the span's start to the sound's end."""
         self.position = min(0, self.first)
         """Samples from the span's start that are behind; below 0, what comes is cut."""
+        self.is_timed = True
+        """Whether the frames' times are to be trusted."""
         self.form = _form(first)
-        self.resampler = self._new_resampler()
+        self.resampler = self._resampler_of(first)
 
     def pieces(self, frames: Iterable[tuple[Fraction, AudioFrame]]) -> Iterator[Tensor]:
         """(channels, samples) from the span's start to its end, or to the sound's."""
@@ -148,7 +150,10 @@ class _Placing:
             due = round((self.clock.running(_time(frame), _seconds(frame)) - self.start) * self.rate)
             gap = due - self.position
             starts = due == self.first and self.position <= 0
-            silent = gap if starts or gap > GAP_SECONDS * self.rate else round(lost * self.rate)
+            # Behind a change of rate, files that have no times of their own count them wrongly.
+            self.is_timed = self.is_timed and frame.sample_rate == self.rate
+            late = self.is_timed and gap > GAP_SECONDS * self.rate
+            silent = gap if starts or late else round(lost * self.rate)
             yield from self._within(torch.zeros(self.channels, max(0, silent)))
             yield from self._within(self._converted(frame))
             if self.position >= min(self.end, self.last):
@@ -167,19 +172,23 @@ class _Placing:
         if _form(frame) == self.form:
             return self._joined(self.resampler.resample(frame))
         rest = self._flushed()
-        self.form, self.resampler = _form(frame), self._new_resampler()
+        self.form, self.resampler = _form(frame), self._resampler_of(frame)
         return torch.cat((rest, self._joined(self.resampler.resample(frame))), dim=-1)
 
     def _flushed(self) -> Tensor:
         return self._joined(self.resampler.resample(None))
 
     def _joined(self, frames: list[AudioFrame]) -> Tensor:
-        return torch.cat(
-            [torch.zeros(self.channels, 0), *[torch.from_numpy(one.to_ndarray()) for one in frames]], dim=-1
-        )
+        pieces = [torch.from_numpy(frame.to_ndarray()) for frame in frames]
+        return torch.cat([torch.zeros(self.channels, 0), *map(self._of_channels, pieces)], dim=-1)
 
-    def _new_resampler(self) -> AudioResampler:
-        return AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
+    def _of_channels(self, piece: Tensor) -> Tensor:
+        if len(piece) == self.channels:
+            return piece
+        return to_mono(piece.unsqueeze(0), self.rate).expand(self.channels, -1)
+
+    def _resampler_of(self, frame: AudioFrame) -> AudioResampler:
+        return AudioResampler(format="fltp", layout=frame.layout, rate=self.rate)
 
 
 def _form(frame: AudioFrame) -> tuple[str, str, int]:
