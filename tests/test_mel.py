@@ -7,7 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from uniavgen_core.audio.mel import PEAK, denormalise_mel, log_mel, normalise_mel, peak_scale, to_model_waveform
+from uniavgen_core.checks import check_sound
 from uniavgen_core.config import SAMPLE_RATE
+from uniavgen_core.media.sound import SoundAtRate, mono_at_rate, to_mono
 
 GOLDEN = load_file(Path(__file__).parent / "golden" / "mel.safetensors")
 
@@ -63,3 +65,54 @@ def test_stereo_of_any_rate_becomes_mono_at_24_khz(rate: int) -> None:
 def test_an_empty_sound_is_an_error() -> None:
     with pytest.raises(ValueError, match="empty or malformed"):
         to_model_waveform(torch.zeros(1, 2, 0), 44_100)
+
+
+def voice(seconds: float, rate: int = SAMPLE_RATE) -> torch.Tensor:
+    time = torch.arange(round(seconds * rate)) / rate
+    return 0.3 * torch.sin(2 * torch.pi * (200 + 40 * time) * time)
+
+
+def loudness(sound: torch.Tensor) -> torch.Tensor:
+    """Of each tenth of a second."""
+    return sound.unfold(-1, SAMPLE_RATE // 10, SAMPLE_RATE // 10).square().mean(dim=-1).sqrt()
+
+
+@pytest.mark.parametrize("gain", [-1.0, -0.95, -1.3, -0.6])
+@pytest.mark.parametrize("channels", [2, 3, 6, 8])
+def test_an_inverted_channel_does_not_cancel_a_voice(gain: float, channels: int) -> None:
+    mono = voice(2)
+    sound = torch.zeros(1, channels, len(mono))
+    sound[0, 0], sound[0, 1] = mono, gain * mono
+    mixed = to_mono(sound, SAMPLE_RATE)[0]
+    assert float((loudness(mixed) / loudness(mono)).min()) > 0.3 * 2 / channels
+    check_sound("sound", sound)
+
+
+def test_a_voice_that_is_inverted_for_a_while_stays_one_voice() -> None:
+    mono = voice(4)
+    sound = mono.repeat(1, 2, 1)
+    sound[0, 1, SAMPLE_RATE : 3 * SAMPLE_RATE] *= -1
+    mixed = to_mono(sound, SAMPLE_RATE)[0]
+    assert float((mixed - mono).abs().max()) < 0.35 and float((loudness(mixed) / loudness(mono)).min()) > 0.7
+    torch.testing.assert_close(mixed[: SAMPLE_RATE - 4800], mono[: SAMPLE_RATE - 4800])
+
+
+def test_channels_that_do_not_cancel_are_mixed_by_their_mean() -> None:
+    noise = torch.randn(2, 2, SAMPLE_RATE, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(to_mono(noise, SAMPLE_RATE), noise.mean(dim=1))
+    one_side = torch.stack((voice(1), torch.zeros(SAMPLE_RATE)))[None]
+    torch.testing.assert_close(to_mono(one_side, SAMPLE_RATE)[0], voice(1) / 2)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, SAMPLE_RATE])
+def test_a_stretch_of_a_sound_is_that_of_the_whole(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = 0.1 * torch.randn(1, 2, 3 * rate + 77, generator=torch.Generator().manual_seed(0))
+    noise[0, 1, rate : 2 * rate] = -noise[0, 0, rate : 2 * rate]
+    sound = SoundAtRate(noise, rate, SAMPLE_RATE)
+    whole = sound.stretch(0, sound.samples)
+    assert sound.samples == to_model_waveform(noise, rate).shape[-1]
+    torch.testing.assert_close(sound.stretch(12_345, 50_000), whole[:, 12_345:50_000], atol=1e-5, rtol=0)
+    assert not sound.stretch(sound.samples, sound.samples + 10).any()
+    monkeypatch.setattr("uniavgen_core.media.sound.PIECE_SAMPLES", 10_000)
+    for pieces in (sound.pieces(), mono_at_rate(iter(noise[0].split(1013, dim=-1)), rate, SAMPLE_RATE)):
+        torch.testing.assert_close(torch.cat([*pieces], dim=-1), whole, atol=1e-5, rtol=0)

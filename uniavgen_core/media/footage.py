@@ -54,9 +54,16 @@ def frames_shown(count: int, frame_rate: Fraction | float) -> list[int]:
     """
     if frame_rate <= 0:
         raise ValueError(f"frame_rate is {float(frame_rate):g}: give the frames a second that the pictures have.")
-    step = Fraction(frame_rate) / FRAME_RATE
     wanted = frame_count(count / Fraction(frame_rate))
-    return [min(count - 1, int((index + Fraction(1, 2)) * step)) for index in range(wanted)]
+    return [min(count - 1, frame_shown(index, frame_rate)) for index in range(wanted)]
+
+
+def frame_shown(index: int, frame_rate: Fraction | float) -> int:
+    """Which frame at a rate is shown in the middle of the index-th sixteenth of a second: the rule for all pictures.
+
+    The middle, because times that are rounded, as to milliseconds, would now and then show the frame before at a start.
+    """
+    return int((index + Fraction(1, 2)) * Fraction(frame_rate) / FRAME_RATE)
 
 
 def frame_count(seconds: Fraction, rate: Fraction | int = FRAME_RATE) -> int:

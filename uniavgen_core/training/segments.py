@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..audio.mel import peak_scale, to_model_waveform
+from ..audio.mel import peak_scale
 from ..checks import check_sound
 from ..config import (
     FRAME_RATE,
     HOP_LENGTH,
+    SAMPLE_RATE,
     SAMPLES_A_FRAME,
     audio_tokens,
     clip_seconds,
@@ -22,9 +23,10 @@ from ..config import (
     pixel_frames,
     whole_latent_frames,
 )
+from ..media.footage import VideoFile, frame_shown
+from ..media.frames import stacked
 from ..media.images import automatic_size, crop_and_resize
-from ..media.reading import read_video
-from ..media.sound import fit_audio
+from ..media.sound import fit_audio, mono_at_rate
 from ..speech.text import check_speech, detect_language
 from .clip_files import Sentence, UnfitClipError
 
@@ -72,7 +74,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Recording:
-    """A file's pictures (n, height, width, 3) at its own rate, and its sound (samples) at 24 kHz."""
+    """A file's pictures (n, height, width, 3) at a rate, and its sound (samples) at 24 kHz."""
 
     pictures: Tensor
     rate: Fraction
@@ -96,12 +98,15 @@ def read_recording(path: Path) -> Recording:
         UnfitClipError: it cannot be read, or has no sound.
     """
     try:
-        pictures, rate, sound = read_video(path)
+        video = VideoFile(path)
+        pictures = stacked(video.pictures(*video.size), video.frames)
+        with video.track() as track:
+            if track is None:
+                raise UnfitClipError("it has no sound")
+            sound = torch.cat([*mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE)], dim=-1)[0]
     except ValueError as error:
         raise UnfitClipError(str(error)) from error
-    if sound is None:
-        raise UnfitClipError("it has no sound")
-    return Recording(pictures, rate, to_model_waveform(*sound)[0])
+    return Recording(pictures, Fraction(FRAME_RATE), sound)
 
 
 def cut_segment(recording: Recording, sentence: Sentence, form: Form) -> Segment:
@@ -127,7 +132,7 @@ def cut_segment(recording: Recording, sentence: Sentence, form: Form) -> Segment
 def _cut_pictures(recording: Recording, start: int, length: int) -> Tensor:
     """The pictures that are shown at the frames of so many latent frames from a frame on."""
     times = range(start, start + pixel_frames(length))
-    places = [min(round(time * recording.rate / FRAME_RATE), len(recording.pictures) - 1) for time in times]
+    places = [min(frame_shown(time, recording.rate), len(recording.pictures) - 1) for time in times]
     return recording.pictures[torch.tensor(places)]
 
 
