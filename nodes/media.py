@@ -7,14 +7,10 @@ from typing import Any
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ..uniavgen_core.audio.soundtrack import fit_pictures, soundtrack
 from ..uniavgen_core.checks import check_finite
 from .options import chosen, sound
-from .pictures import frame_rate_input, video_parts
-from .video_sound import video_of, with_sound
-
-PICTURE, SOUND = LENGTHS = ("picture", "sound")
-"""Which of the two keeps its length."""
+from .pictures import frame_rate_input
+from .video_sound import LENGTHS, PICTURE, with_sound
 
 
 class AVMux(io.ComfyNode):
@@ -82,9 +78,4 @@ class AVMux(io.ComfyNode):
                 f"The audio is {audio['waveform'].shape[0]} sounds for one VIDEO: pick one, or set batch_size to 1 in "
                 "UniAVGen Latent."
             )
-        if length == PICTURE:
-            return io.NodeOutput(with_sound("picture", picture, audio, frame_rate, target, fade))
-        parts = video_parts("picture", picture, frame_rate)
-        images = fit_pictures(parts.images, parts.frame_rate, audio["waveform"], audio["sample_rate"])
-        track = soundtrack(audio["waveform"], audio["sample_rate"], None, target, fade)
-        return io.NodeOutput(video_of(images, parts.frame_rate, track, audio["sample_rate"]))
+        return io.NodeOutput(with_sound("picture", picture, audio, frame_rate, target, fade, length))

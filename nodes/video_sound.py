@@ -1,4 +1,4 @@
-"""A VIDEO with another sound."""
+"""A picture with another sound, as a VIDEO."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ import folder_paths
 from comfy_api.latest import Input, InputImpl, Types
 from torch import Tensor
 
-from ..uniavgen_core.audio.soundtrack import soundtrack
+from ..uniavgen_core.audio.soundtrack import held_seconds, hold_last, playable, soundtrack
 from ..uniavgen_core.config import FRAME_RATE
-from ..uniavgen_core.media.reading import frame_count, picture_seconds, read_frames
-from ..uniavgen_core.media.writing import can_copy, replace_audio, write_video
+from ..uniavgen_core.media.copying import PicturePlan, plan_picture
+from ..uniavgen_core.media.encoding import even_size
+from ..uniavgen_core.media.images import to_rgb
+from ..uniavgen_core.media.writing import replace_audio, write_video
+from .comfy_progress import progress_bar, show_text
 from .pictures import video_parts
 
 logger = logging.getLogger(__name__)
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
-"""Formats of the files that are kept; a picture from another one goes into Matroska if that takes it."""
-MATROSKA = ".mkv"
+PICTURE, SOUND = LENGTHS = ("picture", "sound")
+"""Which of the two keeps its length."""
 
 
 def with_sound(
@@ -32,10 +34,13 @@ def with_sound(
     frame_rate: float = FRAME_RATE,
     lufs: float | None = None,
     fade: float = 0.0,
+    length: str = PICTURE,
 ) -> Input.Video:
-    """Frames or a VIDEO with this sound, cut or padded with silence to the picture.
+    """Frames or a VIDEO with this sound.
 
-    Of a whole file the picture packets are copied, not encoded again, if its own kind of file or Matroska holds them.
+    With length `picture` the sound is cut, or padded with silence; with `sound` the picture is cut, or its last frame
+    held. Of a file the picture packets are copied where they can be and where all of it is shown; else the picture is
+    encoded anew, frame by frame.
 
     Args:
         name: the picture's input.
@@ -43,25 +48,32 @@ def with_sound(
         lufs, fade: as `target_lufs` and `fade_seconds` of `soundtrack`.
 
     Raises:
-        ValueError: there is no picture.
+        ValueError: there is no picture, or it cannot be written; with length `sound`, the sound is empty, too long, or
+            there are several.
     """
-    if is_whole_file(picture):
-        return _file_with_sound(name, picture, audio, lufs, fade)
-    parts = video_parts(name, picture, frame_rate)
-    seconds = len(parts.images) / parts.frame_rate
-    track = soundtrack(audio["waveform"], audio["sample_rate"], seconds, lufs, fade)
-    return video_of(parts.images, parts.frame_rate, track, audio["sample_rate"])
+    audio = _playable(audio)
+    seconds = held_seconds(audio["waveform"], audio["sample_rate"]) if length == SOUND else None
+    if isinstance(picture, InputImpl.VideoFromFile):
+        return _file_with_sound(name, picture, audio, seconds, lufs, fade)
+    return _frames_with_sound(name, picture, audio, frame_rate, seconds, lufs, fade)
+
+
+def check_video(name: str, video: Input.Video) -> None:
+    """Refuse a VIDEO whose picture cannot get another sound, before any work is done.
+
+    Raises:
+        ValueError: it is damaged, has no picture, or one that cannot be written.
+    """
+    if isinstance(video, InputImpl.VideoFromFile):
+        _plan(video)
+    else:
+        images = video_parts(name, video, FRAME_RATE).images
+        even_size(images.shape[2], images.shape[1])
 
 
 def is_whole_file(picture: Tensor | Input.Video) -> TypeGuard[InputImpl.VideoFromFile]:
     """Whether this is a VIDEO from a file of which nothing is trimmed."""
     return isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0)
-
-
-def video_of(images: Tensor, frame_rate: Fraction, waveform: Tensor, sample_rate: int) -> Input.Video:
-    """A VIDEO of frames and their sound."""
-    audio: Input.Audio = {"waveform": waveform, "sample_rate": sample_rate}
-    return InputImpl.VideoFromComponents(Types.VideoComponents(images=images, audio=audio, frame_rate=frame_rate))
 
 
 def temporary_file(suffix: str) -> Path:
@@ -71,19 +83,64 @@ def temporary_file(suffix: str) -> Path:
     return folder / f"uniavgen_{uuid.uuid4().hex}{suffix}"
 
 
+def _playable(audio: Input.Audio) -> Input.Audio:
+    """The sound in a form that Save Video can write."""
+    waveform, sample_rate = playable(audio["waveform"], int(audio["sample_rate"]))
+    if waveform.shape[1] != audio["waveform"].shape[1]:
+        _tell(f"audio: its {audio['waveform'].shape[1]} channels are mixed down to {waveform.shape[1]}.")
+    return {"waveform": waveform, "sample_rate": sample_rate}
+
+
+def _tell(line: str) -> None:
+    logger.warning(line)
+    show_text(line)
+
+
+def _plan(video: InputImpl.VideoFromFile) -> PicturePlan:
+    return plan_picture(video.get_stream_source()).part(*video.get_active_trim_window())
+
+
 def _file_with_sound(
-    name: str, video: InputImpl.VideoFromFile, audio: Input.Audio, lufs: float | None, fade: float
+    name: str,
+    video: InputImpl.VideoFromFile,
+    audio: Input.Audio,
+    seconds: Fraction | None,
+    lufs: float | None,
+    fade: float,
 ) -> InputImpl.VideoFromFile:
-    source, sample_rate = video.get_stream_source(), audio["sample_rate"]
-    # The VIDEO's own duration is the container's, which an old sound can make longer than the picture.
-    track = soundtrack(audio["waveform"], sample_rate, picture_seconds(source), lufs, fade)[0]
-    own = Path(source).suffix.lower() if isinstance(source, str) else ".mp4"
-    fitting = (kind for kind in (own, MATROSKA) if kind in CONTAINERS and can_copy(source, CONTAINERS[kind]))
-    suffix = next(fitting, None)
-    path = temporary_file(suffix or ".mp4")
-    if suffix:
-        replace_audio(source, path, track, sample_rate)
-    else:
-        logger.warning("%s: no container takes a copy of this picture, so it is encoded as H.264.", name)
-        write_video(path, read_frames(source), frame_count(source)[1], track, sample_rate)
+    plan = _plan(video)
+    if seconds is not None:
+        plan = plan.lasting(seconds)
+    if plan.why_encoded:
+        _tell(f"{name}: the picture is encoded anew as H.264, because {plan.why_encoded}.")
+    track = soundtrack(audio["waveform"], audio["sample_rate"], None if seconds else plan.seconds, lufs, fade)[0]
+    path = temporary_file(".mp4")
+    shown = progress_bar(plan.count)
+    replace_audio(video.get_stream_source(), path, track, audio["sample_rate"], plan, shown)
     return InputImpl.VideoFromFile(str(path))
+
+
+def _frames_with_sound(
+    name: str,
+    picture: Tensor | Input.Video,
+    audio: Input.Audio,
+    frame_rate: float,
+    seconds: Fraction | None,
+    lufs: float | None,
+    fade: float,
+) -> Input.Video:
+    parts = video_parts(name, picture, frame_rate)
+    rate, sample_rate = Fraction(parts.frame_rate), audio["sample_rate"]
+    width, height = even_size(parts.images.shape[2], parts.images.shape[1])
+    images, held = parts.images[:, :height, :width], 0
+    if seconds is not None:
+        images, held = hold_last(images, rate, seconds)
+    track = soundtrack(audio["waveform"], sample_rate, None if seconds else len(images) / rate, lufs, fade)
+    if held:
+        path = temporary_file(".mp4")
+        write_video(path, images, rate, track[0], sample_rate, held, progress_bar(len(images)))
+        return InputImpl.VideoFromFile(str(path))
+    components = Types.VideoComponents(
+        images=to_rgb(images).contiguous(), audio={"waveform": track, "sample_rate": sample_rate}, frame_rate=rate
+    )
+    return InputImpl.VideoFromComponents(components, 8 if isinstance(picture, Tensor) else picture.get_bit_depth())

@@ -8,7 +8,28 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from ..media.encoding import aac_sound, is_aac_sound
 from ..media.sound import fade, fit_audio, set_loudness
+
+LONGEST_HOURS = 12
+"""A picture is not held for longer."""
+
+
+def playable(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
+    """Sounds (batch, channels, samples) in a form that AAC and every player take, as `aac_sound` makes it.
+
+    Raises:
+        ValueError: there is no sound, or it has no channels, or the sample rate is no number of samples.
+    """
+    if waveform.ndim != 3 or not len(waveform) or not waveform.shape[1] or sample_rate < 1:
+        raise ValueError(
+            f"audio is no sound: it has the shape {(*waveform.shape,)} at {sample_rate} samples a second, but should "
+            "have sounds, channels and samples."
+        )
+    if is_aac_sound(waveform.shape[1], sample_rate):
+        return waveform, sample_rate
+    sounds, rates = zip(*(aac_sound(one, sample_rate) for one in waveform), strict=True)
+    return torch.stack(sounds), rates[0]
 
 
 def soundtrack(
@@ -36,13 +57,32 @@ def soundtrack(
     return waveform.movedim(0, 1).flatten(1).unsqueeze(0)
 
 
-def fit_pictures(images: Tensor, frame_rate: Fraction | float, waveform: Tensor, sample_rate: int) -> Tensor:
-    """Frames (F, H, W, channels) that last as long as a sound (1, channels, samples), to the frame that it ends in.
+def held_seconds(waveform: Tensor, sample_rate: int) -> Fraction:
+    """Length of the sound (1, channels, samples) that a picture is cut or held to.
 
     Raises:
-        ValueError: there are several sounds.
+        ValueError: there are several sounds, or it is empty or too long to hold a picture for it.
     """
-    if waveform.shape[0] > 1:
-        raise ValueError(f"The audio is {waveform.shape[0]} sounds: with length 'sound' give one, with its picture.")
-    wanted = math.ceil(Fraction(waveform.shape[-1], sample_rate) * Fraction(frame_rate))
-    return torch.cat((images[:wanted], images[-1:].expand(max(0, wanted - len(images)), -1, -1, -1)))
+    if len(waveform) > 1:
+        raise ValueError(f"The audio is {len(waveform)} sounds: with length 'sound' give one, with its picture.")
+    seconds = Fraction(waveform.shape[-1], sample_rate)
+    if not seconds:
+        raise ValueError("The audio is empty: with length 'sound' it sets how long the picture is shown.")
+    if seconds > 3600 * LONGEST_HOURS:
+        raise ValueError(
+            f"The audio lasts {float(seconds) / 3600:.1f} hours, but a picture is shown for {LONGEST_HOURS} at most: "
+            "cut it with Trim Audio Duration."
+        )
+    return seconds
+
+
+def hold_last(images: Tensor, frame_rate: Fraction | float, seconds: Fraction) -> tuple[Tensor, int]:
+    """Frames (F, H, W, channels) up to the one in which that time ends, and how often the last must be shown again.
+
+    Where that is more often than there are frames, it is left to do; else it is done.
+    """
+    wanted = math.ceil(seconds * Fraction(frame_rate))
+    held = max(0, wanted - len(images))
+    if held > len(images):
+        return images, held
+    return torch.cat((images[:wanted], images[-1:].expand(held, -1, -1, -1))), 0

@@ -21,11 +21,11 @@ from ..audio.mel import PEAK
 from ..checks import check_one_sound, check_sound
 from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, latent_frames, pixel_frames
 from ..given import CONTEXT_TOKENS, mel_window
+from ..media.encoding import aac_form
 from ..media.footage import Footage
 from ..media.frames import to_float
 from ..media.sound import SoundAtRate, peak_of
 from ..media.track import Track
-from ..media.writing import aac_form
 from .script import Line
 from .segments import Pacing, Segment, plan_clip, plan_wordless
 

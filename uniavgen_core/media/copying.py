@@ -261,7 +261,7 @@ def _why_not_whole(packets: Sequence[_Read]) -> str | None:
     first = min(packet.pts or 0 for packet in packets if not packet.is_hidden)
     if any(packet.is_hidden and (packet.pts is None or packet.pts >= first) for packet in packets):
         return "an edit hides frames in its middle"
-    times = [packet.pts for packet in packets]
+    times = [packet.pts or 0 for packet in packets]
     if not packets[0].is_key or times[0] != min(times) or len({*times}) < len(times):
         return "it does not start with a whole frame"
     return None

@@ -147,8 +147,9 @@ class PictureEncoder:
         start = end + single * self.step
         group: list[tuple[bytes, int, int, bool]] = []
         for packet in self._hold_once(frame, end, single + min(groups, 1) * GROUP_FRAMES, single):
-            if groups > 1 and packet.pts >= start:
-                group.append((bytes(packet), packet.pts, packet.dts, packet.is_keyframe))
+            pts, dts = cast(int, packet.pts), cast(int, packet.dts)
+            if groups > 1 and pts >= start:
+                group.append((bytes(packet), pts, dts, packet.is_keyframe))
             yield packet
         for repeat in range(1, groups):
             offset = repeat * GROUP_FRAMES * self.step
@@ -169,7 +170,7 @@ class PictureEncoder:
 
     def _timed(self, packets: Iterable[Packet]) -> Iterator[Packet]:
         for packet in packets:
-            packet.duration = self.durations.pop(packet.pts, self.step)
+            packet.duration = self.durations.pop(cast(int, packet.pts), self.step)
             yield packet
 
     def _moved(self, packet: tuple[bytes, int, int, bool], offset: int) -> Packet:
@@ -328,15 +329,20 @@ def _sound_frame(piece: Tensor, sample_rate: int) -> AudioFrame:
     return frame
 
 
+def is_aac_sound(channels: int, sample_rate: int) -> bool:
+    """Whether AAC takes sound of this form, and every player."""
+    return channels in PLAYED_LAYOUTS and nearest_rate("aac", sample_rate) == sample_rate
+
+
 def aac_sound(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
     """A waveform (channels, samples) and its samples a second in a form that AAC and every player take.
 
     Mono, stereo and 5.1 stay, up to 7.1 is mixed down to stereo, and more channels to one. The rate stays, or becomes
     the nearest.
     """
+    if is_aac_sound(len(waveform), sample_rate):
+        return waveform, sample_rate
     rate = nearest_rate("aac", sample_rate)
-    if rate == sample_rate and len(waveform) in PLAYED_LAYOUTS:
-        return waveform, rate
     resampler = AudioResampler(format="fltp", layout=sound_layout(len(waveform)), rate=rate)
     pieces = (_sound_frame(piece, sample_rate) for piece in waveform.split(sample_rate, dim=-1) if piece.shape[-1])
     frames = [frame for piece in chain(pieces, [None]) for frame in resampler.resample(piece)]
