@@ -138,7 +138,7 @@ def _frames_with_sound(
     track = soundtrack(audio["waveform"], sample_rate, None if seconds else len(images) / rate, lufs, fade)
     if held:
         path = temporary_file(".mp4")
-        write_video(path, images, rate, track[0], sample_rate, held, progress_bar(len(images)))
+        write_video(path, images, rate, track[0], sample_rate, held, progress_bar(len(images) + held))
         return InputImpl.VideoFromFile(str(path))
     components = Types.VideoComponents(
         images=to_rgb(images).contiguous(), audio={"waveform": track, "sample_rate": sample_rate}, frame_rate=rate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -111,7 +111,6 @@ class PictureEncoder:
         end: tick at which the last of them ends; None: a step after it starts.
         step: ticks for which a held frame is shown.
         held: how many times the last frame is shown again after the end. Few of them are encoded, whatever the number.
-        progress: called with the number of frames that are encoded.
     """
 
     def __init__(
@@ -121,20 +120,17 @@ class PictureEncoder:
         end: int | None = None,
         step: int = 1,
         held: int = 0,
-        progress: Callable[[int], None] = lambda done: None,
     ):
         self.stream, self.frames, self.end, self.step, self.held = stream, frames, end, step, held
-        self.progress = progress
         self.durations: dict[int, int] = {}
 
     def packets(self) -> Iterator[Packet]:
         latest: tuple[int, VideoFrame] | None = None
-        for done, (time, frame) in enumerate(self.frames):
+        for time, frame in self.frames:
             if latest is not None:
                 self.durations[latest[0]] = time - latest[0]
             latest = time, frame
             yield from self._encode(time, frame)
-            self.progress(done + 1)
         if latest is None:
             raise ValueError("There are no frames to write.")
         end = latest[0] + self.step if self.end is None else self.end

@@ -37,6 +37,9 @@ MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
 """The index at the front, so that a browser can start early; lengths exact to a sample, not to a millisecond."""
 
 
+FRAMES_BETWEEN_PROGRESS = 16
+
+
 @contextmanager
 def _whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
     """A path beside the target that becomes the target when the block ends well, and goes away when it does not."""
@@ -78,7 +81,7 @@ def write_video(
         waveform: (channels, samples), full scale = 1, or None for no sound. It starts with the first frame.
         sample_rate: samples a second of the waveform.
         held: how many times the last frame is shown again; whatever the number, it takes no memory.
-        progress: called with the number of frames that are done.
+        progress: called with the number of frames that are done, every now and then.
 
     Raises:
         ValueError: there are no frames, or they are too small or too large for a video.
@@ -91,7 +94,7 @@ def write_video(
     with _whole_file(path) as part, _create(part) as output:
         stream = add_picture(output, size, Fraction(frame_rate))
         pictures = pixel_frames_as_yuv(chain([first], remaining), size)
-        packets = [PictureEncoder(stream, pictures, held=held, progress=progress).packets()]
+        packets = [_told(PictureEncoder(stream, pictures, held=held).packets(), progress)]
         if waveform is not None and sample_rate is not None:
             sound = add_sound(output, len(waveform), sample_rate)
             packets.append(sound_packets(sound, _pieces(waveform, sample_rate), sample_rate))
@@ -117,7 +120,7 @@ def replace_audio(
         waveform: (channels, samples), full scale = 1. It starts with the first frame that is shown.
         sample_rate: samples a second of the waveform.
         plan: of `plan_picture` and what it offers; None takes the whole picture.
-        progress: called with the number of frames that are done, where they are encoded.
+        progress: called with the number of frames that are done, every now and then.
 
     Raises:
         FileNotFoundError: there is no such source.
@@ -128,18 +131,25 @@ def replace_audio(
         if plan.packets:
             picture = copied_packets(container, output, plan)
         else:
-            picture = _encoded_again(container, output, plan, progress)
+            picture = _encoded_again(container, output, plan)
         sound = add_sound(output, len(waveform), sample_rate)
-        _mux(output, picture, sound_packets(sound, _pieces(waveform, sample_rate), sample_rate))
+        _mux(output, _told(picture, progress), sound_packets(sound, _pieces(waveform, sample_rate), sample_rate))
 
 
-def _encoded_again(
-    container: InputContainer, output: OutputContainer, plan: PicturePlan, progress: Callable[[int], None]
-) -> Iterator[Packet]:
+def _encoded_again(container: InputContainer, output: OutputContainer, plan: PicturePlan) -> Iterator[Packet]:
     frames = FileFrames(timed_frames(container, plan), picture_stream(container).sample_aspect_ratio or SQUARE)
     rate = 1 / (plan.step * plan.time_base)
     stream = add_picture(output, frames.size, rate, plan.time_base, frames.colours, frames.pixel_aspect)
-    return PictureEncoder(stream, frames, plan.end - plan.start, plan.step, plan.held, progress).packets()
+    return PictureEncoder(stream, frames, plan.end - plan.start, plan.step, plan.held).packets()
+
+
+def _told(packets: Iterator[Packet], progress: Callable[[int], None]) -> Iterator[Packet]:
+    done = 0
+    for done, packet in enumerate(packets, start=1):
+        if done % FRAMES_BETWEEN_PROGRESS == 0:
+            progress(done)
+        yield packet
+    progress(done)
 
 
 def _pieces(waveform: Tensor, sample_rate: int) -> Sequence[Tensor]:
