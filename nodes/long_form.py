@@ -45,7 +45,7 @@ from .fingerprint import fingerprint
 from .language import prompt_language, resolve_language
 from .options import NOT_CONNECTED, present, sound
 from .pictures import check_masks, check_vae, footage_of, frame_rate_input
-from .video_sound import temporary_file, with_sound
+from .video_sound import check_video, temporary_file, with_sound
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's temp folder: the finished segments."""
@@ -266,11 +266,12 @@ def _recording(given: Input.Audio | Input.Video | None, host: ComfyHost, seconds
     """What the clip works along.
 
     Raises:
-        ValueError: there is no sound or picture in it, or the length is set otherwise.
+        ValueError: there is no sound or picture in it, its picture cannot be written, or the length is set otherwise.
     """
     if seconds:
         raise ValueError(f"seconds is {seconds:g}, but the recording sets the length: set it to 0.")
     if isinstance(given, Input.Video):
+        check_video("recording", given)
         return VideoRecording(footage_of("recording", given, FRAME_RATE), *host.size)
     audio = sound("recording", given)
     if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
