@@ -84,6 +84,11 @@ class PicturePlan:
         """Ticks for which a frame is shown, as a rule."""
         return _usual_step(self.frames) or max(1, self.end - self.frames[-1])
 
+    @property
+    def is_even(self) -> bool:
+        """Whether all frames but the last are shown for about as long as each other."""
+        return all(2 * (after - before) < 3 * self.step for before, after in pairwise(self.frames))
+
     def part(self, start_seconds: float, seconds: float) -> PicturePlan:
         """The plan of the frames that begin in a span of time; 0 seconds go on to the end.
 
@@ -278,11 +283,14 @@ def _packet_times(packets: Sequence[_Read], plan: PicturePlan) -> list[PacketTim
     origin = min(cast(int, packet.pts) for packet in packets if not packet.is_hidden)
     ranks = {time: rank for rank, time in enumerate(ordered)}
     early = max(index - ranks[time] for index, time in enumerate(times))
-    before = [ordered[0] - count * plan.step for count in range(early, 0, -1)]
     ends = [*ordered[1:], origin + plan.end]
+    durations = [ends[ranks[time]] - time for time in times]
+    # A player that adds up the distances of decoding comes to the same length: so much is decoded before the first.
+    span = max(early, ends[-1] - ordered[-1 - early] - durations[-1])
+    before = [ordered[0] - span * count // early for count in range(early, 0, -1)]
     return [
-        PacketTimes(time - origin, dts - origin, ends[ranks[time]] - time)
-        for time, dts in zip(times, chain(before, ordered), strict=False)
+        PacketTimes(time - origin, dts - origin, duration)
+        for time, dts, duration in zip(times, chain(before, ordered), durations, strict=False)
     ]
 
 

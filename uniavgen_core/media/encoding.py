@@ -80,6 +80,7 @@ def add_picture(
     time_base: Fraction | None = None,
     colours: Colours | None = None,
     pixel_aspect: Fraction = Fraction(1),
+    is_even: bool = True,
 ) -> VideoStream:
     """Add a picture in H.264 (8 bits, 4:2:0, limited range) to a file.
 
@@ -88,6 +89,7 @@ def add_picture(
         frame_rate: frames a second, more or less.
         time_base: seconds of a tick; None: of a frame.
         pixel_aspect: width of a pixel by its height.
+        is_even: all frames are shown for about as long. Others are not reordered: MP4 counts in the order of decoding.
     """
     rate = frame_rate.limit_denominator(65535)
     stream = output.add_stream("libx264", rate=rate)
@@ -99,6 +101,8 @@ def add_picture(
     context.color_primaries, context.color_trc = colours.primaries, colours.transfer
     context.colorspace, context.color_range = colours.matrix, ColorRange.MPEG
     context.sample_aspect_ratio = pixel_aspect
+    if not is_even:
+        context.max_b_frames = 0
     return stream
 
 

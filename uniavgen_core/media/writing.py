@@ -139,7 +139,7 @@ def replace_audio(
 def _encoded_again(container: InputContainer, output: OutputContainer, plan: PicturePlan) -> Iterator[Packet]:
     frames = FileFrames(timed_frames(container, plan), picture_stream(container).sample_aspect_ratio or SQUARE)
     rate = 1 / (plan.step * plan.time_base)
-    stream = add_picture(output, frames.size, rate, plan.time_base, frames.colours, frames.pixel_aspect)
+    stream = add_picture(output, frames.size, rate, plan.time_base, frames.colours, frames.pixel_aspect, plan.is_even)
     return PictureEncoder(stream, frames, plan.end - plan.start, plan.step, plan.held).packets()
 
 
