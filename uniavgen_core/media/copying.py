@@ -101,7 +101,8 @@ class PicturePlan:
         first, last = round(start_seconds / self.time_base), round((start_seconds + seconds) / self.time_base)
         shown = [frame for frame in self.frames if frame >= first and (not seconds or frame < last)]
         if not shown:
-            raise ValueError(f"No frame is shown from second {start_seconds:g} on: the video lasts {self.seconds:.2f}.")
+            lasts = float(self.seconds)
+            raise ValueError(f"No frame is shown from second {start_seconds:g} on: the video lasts {lasts:.2f}.")
         end = min(self.end, max(last, shown[-1] + 1)) if seconds else self.end
         return replace(self, start=shown[0], end=end, why_encoded="it is trimmed", packets=())
 

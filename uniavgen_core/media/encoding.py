@@ -324,7 +324,9 @@ def _sound_frame(piece: Tensor, sample_rate: int) -> AudioFrame:
     layout = PLAYED_LAYOUTS.get(len(piece)) or MIXED_LAYOUTS.get(len(piece))
     if layout is None:
         layout, piece = PLAYED_LAYOUTS[1], piece.mean(dim=0, keepdim=True)
-    frame = AudioFrame.from_ndarray(piece.detach().float().cpu().contiguous().numpy(), format="fltp", layout=layout)
+    # Channels beside each other: PyAV loses count of more than seven planes.
+    samples = piece.detach().float().cpu().t().reshape(1, -1).numpy()
+    frame = AudioFrame.from_ndarray(samples, format="flt", layout=layout)
     frame.sample_rate = sample_rate
     return frame
 
