@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,9 +12,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.video.codeccontext import VideoCodecContext
 from torch import Tensor
 
-from uniavgen_core.media import copying, reading, writing
+from uniavgen_core.media import copying, encoding, reading, writing
 
 RATE = 24_000
 FRAMES = 40
@@ -90,7 +92,7 @@ CASES = [
     Case("ffv1", "clip.mkv", False, "gray"),
     Case("ffv1", "clip.mkv", False, "bgr0", size=(65, 49)),
     Case("qtrle", "clip.mov", False, "argb"),
-    Case("png", "clip.mov", False, "rgba", size=(1, 49) if False else (3, 49)),
+    Case("png", "clip.mov", False, "rgba", size=(33, 48)),
 ]
 
 
@@ -179,3 +181,253 @@ def test_a_new_sound_for_what_people_bring(tmp_path: Path, case: Case) -> None:
     assert times == pytest.approx([tick / 25 for tick in case.ticks], abs=2e-3)
     heard, rate = reading.read_audio(target)
     assert rate == RATE and abs(lag_seconds(heard[0], sound, RATE)) < 1e-3
+
+
+@pytest.mark.parametrize("count", [7, 18])
+def test_glued_files_are_shown_one_after_the_other(tmp_path: Path, count: int) -> None:
+    seconds = count / 25
+    case = Case("libx264", "part.ts", False, options=REORDERED, container="mpegts", ticks=range(count), start=30)
+    part, glued = write_source(tmp_path / case.name, case).read_bytes(), tmp_path / "glued.ts"
+    glued.write_bytes(3 * part)
+    plan = copying.plan_picture(glued)
+    assert plan.why_encoded == "its times start anew"
+    assert float(plan.seconds) == pytest.approx(3 * seconds, abs=A_FRAME)
+    writing.replace_audio(glued, tmp_path / "new.mp4", clicks(3 * seconds, RATE), RATE)
+    check_plays(tmp_path / "new.mp4", 3 * seconds)
+    frames, times = shown(tmp_path / "new.mp4")
+    assert times == pytest.approx([index / 25 for index in range(3 * count)], abs=2e-3)
+    brightness = [frame.mean() for frame in frames]
+    assert brightness == pytest.approx(3 * brightness[:count], abs=2)
+
+
+def test_a_recording_that_starts_in_the_middle_starts_with_its_first_whole_frame(tmp_path: Path) -> None:
+    options = REORDERED | {"g": "10", "sc_threshold": "0"}
+    whole = write_source(tmp_path / "whole.ts", Case("libx264", "whole.ts", True, options=options, container="mpegts"))
+    with av.open(str(whole)) as container:
+        third = [packet.pos for packet in container.demux(video=0) if packet.size][3]
+    late = tmp_path / "late.ts"
+    late.write_bytes(whole.read_bytes()[third:])
+    readable, _ = shown(late)
+    assert len(readable) < FRAMES
+    plan = copying.plan_picture(late)
+    assert plan.why_encoded and plan.count == len(readable)
+    writing.replace_audio(late, tmp_path / "new.mp4", clicks(1, RATE), RATE, plan)
+    frames, times = shown(tmp_path / "new.mp4")
+    assert len(frames) == len(readable) and times[0] == 0
+    assert [frame.mean() for frame in frames] == pytest.approx([frame.mean() for frame in readable], abs=2)
+
+
+def test_a_wrong_time_is_not_waited_for(tmp_path: Path) -> None:
+    case = Case("libx264", "jump.mkv", False, ticks=[0, 1, 2, 3, 4, 25 * 3600, 25 * 3600 + 1])
+    source = write_source(tmp_path / case.name, case)
+    plan = copying.plan_picture(source)
+    assert plan.why_encoded and "leap" in plan.why_encoded
+    assert float(plan.seconds) == pytest.approx(7 / 25, abs=A_FRAME)
+    writing.replace_audio(source, tmp_path / "new.mp4", clicks(7 / 25, RATE), RATE)
+    assert shown(tmp_path / "new.mp4")[1] == pytest.approx([index / 25 for index in range(7)], abs=A_FRAME)
+
+
+def with_tags(path: Path, codec: str, pixels: str, tags: tuple[int, int, int], aspect: Fraction) -> Path:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 240, 192, pixels
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = tags
+        context.sample_aspect_ratio = aspect
+        for index in range(5):
+            frame = av.VideoFrame(240, 192, pixels)
+            for plane, value in zip(frame.planes, (90 + index, 110, 160), strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+            frame.colorspace, frame.color_primaries, frame.color_trc = tags[2], tags[0], tags[1]
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def tagged(context: VideoCodecContext) -> tuple[int, int, int]:
+    return context.color_primaries, context.color_trc, context.colorspace
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"), [("libx264", "clip.mkv"), ("mpeg2video", "clip.mkv"), ("mpeg4", "clip.mp4")]
+)
+@pytest.mark.parametrize("tags", [(1, 1, 1), (5, 6, 5), (6, 6, 6)])
+def test_pixel_aspect_and_colours_are_kept(tmp_path: Path, codec: str, name: str, tags: tuple[int, int, int]) -> None:
+    source = with_tags(tmp_path / name, codec, "yuv420p", tags, Fraction(16, 11))
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        wanted = stream.sample_aspect_ratio, *tagged(stream.codec_context)
+    assert wanted[0] != 1
+    writing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
+    with av.open(str(tmp_path / "new.mp4")) as container:
+        stream = container.streams.video[0]
+        assert (stream.sample_aspect_ratio, *tagged(stream.codec_context)) == wanted
+        frame = next(container.decode(stream))
+        rows = [np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes]
+    planes = [row[:, : plane.width].mean() for row, plane in zip(rows, frame.planes, strict=True)]
+    assert planes == pytest.approx([90, 110, 160], abs=6), "the values are not converted"
+
+
+def turned(path: Path, quarters: int) -> Path:
+    """The MP4 file with a display matrix that turns it clockwise."""
+    one = 1 << 16
+    sine, cosine = [(0, one), (one, 0), (0, -one), (-one, 0)][quarters]
+    upright = struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
+    matrix = struct.pack(">9i", cosine, sine, 0, -sine, cosine, 0, 0, 0, 1 << 30)
+    header, track, rest = path.read_bytes().partition(b"tkhd")
+    path.write_bytes(header + track + rest.replace(upright, matrix, 1))
+    return path
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_turned_pictures_stay_upright(tmp_path: Path, codec: str, quarters: int) -> None:
+    picture = torch.zeros(32, 64, 3)
+    picture[:8, :16] = 1
+    with av.open(str(tmp_path / "turned.mp4"), "w") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        pixels = picture.mul(255).byte().numpy()
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)) + stream.encode(None))
+    source = turned(tmp_path / "turned.mp4", quarters)
+    writing.replace_audio(source, tmp_path / "new.mp4", clicks(0.04, RATE), RATE)
+    with av.open(str(tmp_path / "new.mp4")) as container:
+        stream = container.streams.video[0]
+        frame = next(container.decode(stream))
+        seen = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+        aspect = stream.sample_aspect_ratio if frame.rotation % 180 == 0 else 1 / stream.sample_aspect_ratio
+    wanted = np.rot90(picture.numpy() * 255, -quarters)
+    assert np.abs(seen - wanted).mean() < 6
+    assert aspect == (2 if quarters == 2 else Fraction(1, 2))
+
+
+def test_what_is_transparent_shows_white(tmp_path: Path) -> None:
+    pixels = np.zeros((48, 64, 4), np.uint8)
+    pixels[:, :32] = (200, 40, 40, 255)
+    with av.open(str(tmp_path / "alpha.mov"), "w") as output:
+        stream = output.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgba"
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgba")) + stream.encode(None))
+    writing.replace_audio(tmp_path / "alpha.mov", tmp_path / "new.mp4", clicks(0.04, RATE), RATE)
+    (frame,), _ = shown(tmp_path / "new.mp4")
+    assert np.abs(frame[:, :24] - np.array([200.0, 40, 40])).mean() < 3 and frame[:, 40:].mean() > 252
+
+
+def test_transparent_frames_show_white_and_grey_ones_are_grey(tmp_path: Path) -> None:
+    clear = torch.rand(2, 16, 16, 4, generator=torch.Generator().manual_seed(0))
+    clear[..., 3] = 0
+    writing.write_video(tmp_path / "clear.mp4", clear, 16)
+    assert min(frame.mean() for frame in shown(tmp_path / "clear.mp4")[0]) > 252
+    writing.write_video(tmp_path / "grey.mp4", torch.full((2, 16, 16, 1), 0.5), 16)
+    assert shown(tmp_path / "grey.mp4")[0][1].mean() == pytest.approx(127.5, abs=2)
+
+
+@pytest.mark.parametrize("rate", [7350, 8000, 11_025, 22_050, 40_000, 44_100, 48_000, 96_000, 192_000])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 7, 8, 12])
+def test_sound_of_any_form_starts_and_ends_with_the_picture(tmp_path: Path, rate: int, channels: int) -> None:
+    given = clicks(2, rate, channels)
+    given[:, rate] = 3
+    writing.write_video(tmp_path / "clip.mp4", torch.rand(32, 16, 16, 3), 16, given, rate)
+    check_plays(tmp_path / "clip.mp4", 2)
+    heard, heard_rate = reading.read_audio(tmp_path / "clip.mp4")
+    assert heard.shape[1] == {1: 1, 2: 2, 6: 6, 12: 1}.get(channels, 2)
+    assert heard.shape[-1] / heard_rate == pytest.approx(2, abs=1e-3)
+    assert abs(lag_seconds(heard[0], clicks(2, heard_rate), heard_rate)) < 1.5e-3
+
+
+@pytest.mark.parametrize("channels", [3, 4, 5, 7, 8, 9])
+def test_no_channel_is_lost_when_sound_is_mixed_down(channels: int) -> None:
+    for channel in range(channels):
+        if channels == 8 and channel == 3:
+            continue  # Of low frequencies, whose sound the other channels of 7.1 have, too.
+        given = torch.zeros(channels, RATE)
+        given[channel] = torch.sin(torch.arange(RATE) * 0.1)
+        mixed, rate = encoding.aac_sound(given, RATE)
+        assert rate == RATE and mixed.shape[-1] == RATE
+        assert mixed.square().mean() > 1e-3
+
+
+def test_sound_in_a_form_that_aac_takes_stays_to_the_bit() -> None:
+    for channels in (1, 2, 6):
+        given = 3 * torch.rand(channels, 100)
+        assert encoding.aac_sound(given, 44_100) == (given, 44_100)
+    assert encoding.aac_sound(torch.zeros(2, 0), 192_000)[0].shape[-1] == 0
+    assert encoding.aac_sound(torch.zeros(1, 40_001), 40_000)[0].shape == (1, 44_101)
+
+
+def test_a_picture_is_held_for_as_long_as_wanted(tmp_path: Path) -> None:
+    frames = torch.rand(3, 4, 4, 3, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 1)
+    frames = frames.repeat_interleave(8, 2)
+    seconds = 1333 / 16
+    told: list[int] = []
+    writing.write_video(tmp_path / "held.mp4", frames, 16, clicks(seconds, 8000), 8000, held=1330, progress=told.append)
+    check_plays(tmp_path / "held.mp4", seconds)
+    pictures, times = shown(tmp_path / "held.mp4")
+    assert times == pytest.approx([index / 16 for index in range(1333)], abs=1e-3)
+    for picture in pictures[2:]:
+        assert np.abs(picture - frames[2].numpy() * 255).mean() < 6
+    assert told == sorted(told) and told[-1] == 1333
+
+
+def test_a_file_is_cut_held_and_trimmed(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "clip.mkv", Case("libx264", "clip.mkv", True, options=REORDERED, start=30))
+    whole = copying.plan_picture(source)
+    plans = {
+        "same": whole.lasting(Fraction(1599, 1000)),
+        "cut": whole.lasting(Fraction(1, 2)),
+        "held": whole.lasting(Fraction(30)),
+        "trimmed": whole.part(0.4, 0.8),
+        "end": whole.part(1.0, 0.0),
+        "held end": whole.part(1.0, 0.0).lasting(Fraction(2)),
+    }
+    before, _ = shown(source)
+    expected = {
+        "same": before,
+        "cut": before[:13],
+        "held": before + 710 * before[-1:],
+        "trimmed": before[10:30],
+        "end": before[25:],
+        "held end": before[25:] + 35 * before[-1:],
+    }
+    for name, plan in plans.items():
+        assert bool(plan.why_encoded) == (name != "same")
+        assert plan.count == len(expected[name]), name
+        seconds = len(expected[name]) / 25
+        assert float(plan.seconds) == pytest.approx(seconds, abs=A_FRAME)
+        writing.replace_audio(source, tmp_path / "new.mp4", clicks(float(plan.seconds), RATE), RATE, plan)
+        check_plays(tmp_path / "new.mp4", seconds)
+        frames, times = shown(tmp_path / "new.mp4")
+        assert times == pytest.approx([index / 25 for index in range(len(expected[name]))], abs=2e-3)
+        brightness = [frame.mean() for frame in frames]
+        assert brightness == pytest.approx([frame.mean() for frame in expected[name]], abs=2), name
+    with pytest.raises(ValueError, match="second 9 on: the video lasts 1.60"):
+        whole.part(9, 1)
+
+
+def test_a_picture_of_which_nothing_can_be_read_is_refused_at_once(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "clip.mp4", Case("libx264", "clip.mp4", True))
+    header, _, _ = source.read_bytes().partition(b"mdat")
+    source.write_bytes(header + b"mdat" + bytes(source.stat().st_size - len(header) - 4))
+    with pytest.raises(ValueError, match="clip.mp4 is damaged"):
+        copying.plan_picture(source)
+
+
+def test_a_picture_that_is_too_small_is_refused(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "line.mov", Case("png", "line.mov", False, "rgb24", size=(1, 40)))
+    with pytest.raises(ValueError, match="1 × 40 pixels are too small"):
+        writing.replace_audio(source, tmp_path / "new.mp4", clicks(1, RATE), RATE)
+    assert [*tmp_path.iterdir()] == [source]
+
+
+def test_an_interrupt_leaves_the_old_file(tmp_path: Path) -> None:
+    source = write_source(tmp_path / "clip.avi", Case("mjpeg", "clip.avi", False, "yuvj420p"))
+    target = tmp_path / "new.mp4"
+    target.write_text("the old one")
+
+    def stop(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        writing.replace_audio(source, target, clicks(1.6, RATE), RATE, progress=stop)
+    assert target.read_text() == "the old one" and len([*tmp_path.iterdir()]) == 2

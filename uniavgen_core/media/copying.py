@@ -33,6 +33,7 @@ CODECS_WITH_HEADER = {"h264", "hevc"}
 """Nothing is decoded without their parameter sets."""
 SQUARE = Fraction(1)
 """The aspect of pixels of which nothing is said."""
+LATE = "it does not start with a whole frame"
 DECODE_ORDER_ONLY = "avi"
 """The container that says when a frame is decoded, and not when it is shown."""
 
@@ -139,8 +140,10 @@ def plan_picture(source: Source) -> PicturePlan:
         picture = _readable_picture(container)
         packets = [_Read.of(packet) for packet in _demuxed(container, picture)]
         plan = _plan(container, picture, packets)
-    why = plan.why_encoded or _why_not_taken(source, plan)
-    return replace(plan, why_encoded=why, packets=()).starting_at(_first_time(source)) if why else plan
+    first = _first_time(source)
+    is_late = plan.origin is not None and first is not None and first > plan.origin
+    why = plan.why_encoded or (LATE if is_late else _why_not_taken(source, plan))
+    return replace(plan, why_encoded=why, packets=()).starting_at(first) if why else plan
 
 
 class _Read(NamedTuple):
@@ -269,7 +272,7 @@ def _why_not_whole(packets: Sequence[_Read]) -> str | None:
         return "an edit hides frames in its middle"
     times = [packet.pts or 0 for packet in packets]
     if not packets[0].is_key or times[0] != min(times) or len({*times}) < len(times):
-        return "it does not start with a whole frame"
+        return LATE
     return None
 
 
