@@ -32,7 +32,7 @@ class AVMux(io.ComfyNode):
             display_name="UniAVGen AV Mux",
             category="video",
             description="Joins picture and sound: one of them keeps its length, the other one is cut or padded to it. "
-            "The picture of an untrimmed VIDEO is copied, not encoded again, where it keeps its length.",
+            "The picture of a VIDEO is copied, not encoded again, where players show it and all of it is kept.",
             search_aliases=["mux", "combine audio and video", "replace audio", "dub"],
             inputs=[
                 io.MultiType.Input("picture", [io.Image, io.Video], tooltip="Frames, or a VIDEO to give new sound to."),
