@@ -169,6 +169,7 @@ def test_a_new_sound_for_what_people_bring(tmp_path: Path, case: Case) -> None:
     seconds = (case.ticks[-1] + 1) / 25
     assert float(plan.seconds) == pytest.approx(seconds, abs=A_FRAME)
     assert plan.count == FRAMES
+    assert abs(float(plan.seconds) - reading.picture_seconds(source)) < A_FRAME
     sound = clicks(float(plan.seconds), RATE)
     writing.replace_audio(source, target, sound, RATE, plan)
     check_plays(target, seconds)
@@ -266,6 +267,49 @@ def test_pixel_aspect_and_colours_are_kept(tmp_path: Path, codec: str, name: str
         rows = [np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size) for plane in frame.planes]
     planes = [row[:, : plane.width].mean() for row, plane in zip(rows, frame.planes, strict=True)]
     assert planes == pytest.approx([90, 110, 160], abs=6), "the values are not converted"
+
+
+def write_hdr(path: Path, codec: str, transfer: int) -> Path:
+    """A ramp from black to white, in ten bits of BT.2020."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(
+            codec, rate=25, options={"crf": "5", **QUIET} if codec == "libx265" else {"crf": "5"}
+        )
+        stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p10le"
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = 9, transfer, 9
+        luma = np.linspace(64, 940, 128).astype("<u2")
+        for _ in range(5):
+            frame = av.VideoFrame(128, 64, "yuv420p10le")
+            for plane, row in zip(frame.planes, (luma, np.full(64, 500, "<u2"), np.full(64, 540, "<u2")), strict=True):
+                rows = np.zeros((plane.height, plane.line_size // 2), "<u2")
+                rows[:, : plane.width] = row
+                plane.update(rows.tobytes())
+            frame.color_primaries, frame.color_trc, frame.colorspace = 9, transfer, 9
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_that_is_encoded_anew_looks_as_it_is_read(tmp_path: Path, transfer: int) -> None:
+    source = write_hdr(tmp_path / "hdr.mp4", "libx264", transfer)
+    writing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
+    with av.open(str(tmp_path / "new.mp4")) as container:
+        assert tagged(container.streams.video[0].codec_context) == (1, 13, 1)
+    before, after = reading.read_video(source)[0], reading.read_video(tmp_path / "new.mp4")[0]
+    assert before.shape == after.shape
+    assert float((before - after).abs().mean()) < 2 / 255
+    assert float(after[0, :, -8:].mean()) > 0.8 and float(after[0, :, :8].mean()) < 0.1
+
+
+def test_hdr_that_is_copied_stays_hdr(tmp_path: Path) -> None:
+    source = write_hdr(tmp_path / "hdr.mkv", "libx265", 18)
+    writing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
+    with av.open(str(tmp_path / "new.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.pix_fmt, *tagged(context)) == ("hevc", "yuv420p10le", 9, 18, 9)
+        assert context.codec_tag == "hvc1", "what QuickTime and Safari play"
 
 
 def turned(path: Path, quarters: int) -> Path:

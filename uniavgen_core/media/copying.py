@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -14,7 +14,20 @@ import av
 from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer, OutputContainer
 
-from .reading import LONGEST_STILL_SECONDS, Source, opened, picture_stream, said_rate
+from .container import (
+    ANEW_SECONDS,
+    LONGEST_STILL_SECONDS,
+    Source,
+    decoded,
+    name_of,
+    never_stop,
+    opened,
+    packets_of,
+    picture_stream,
+    said_rate,
+    shown_name,
+    times_by_decoding,
+)
 
 PLAYED = {
     "h264": {"yuv420p", "yuvj420p"},
@@ -34,8 +47,6 @@ CODECS_WITH_HEADER = {"h264", "hevc"}
 SQUARE = Fraction(1)
 """The aspect of pixels of which nothing is said."""
 LATE = "it does not start with a whole frame"
-DECODE_ORDER_ONLY = "avi"
-"""The container that says when a frame is decoded, and not when it is shown."""
 
 
 class PacketTimes(NamedTuple):
@@ -137,8 +148,8 @@ def plan_picture(source: Source) -> PicturePlan:
         ValueError: the file is damaged, or has no picture.
     """
     with opened(source) as container:
-        picture = _readable_picture(container)
-        packets = [_Read.of(packet) for packet in _demuxed(container, picture)]
+        picture = picture_stream(container)
+        packets = [_Read.of(packet) for packet in _filled(container, picture)]
         plan = _plan(container, picture, packets)
     first = _first_time(source)
     is_late = plan.origin is not None and first is not None and first > plan.origin
@@ -158,34 +169,21 @@ class _Read(NamedTuple):
         return cls(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, packet.is_discard)
 
 
-def _readable_picture(container: InputContainer) -> VideoStream:
-    picture = picture_stream(container)
-    if picture.codec_context is None:
-        raise ValueError(f"{container.name or 'The given video'}: its picture is of a kind that cannot be read.")
-    return picture
-
-
-def _demuxed(container: InputContainer, picture: VideoStream, with_flush: bool = False) -> Iterator[Packet]:
-    """The packets that hold something, and the empty one at the end with which a decoder gives what it keeps.
-
-    Raises:
-        ValueError: the file is damaged.
-    """
-    try:
-        yield from (packet for packet in container.demux(picture) if packet.size or with_flush)
-    except av.FFmpegError as error:
-        raise ValueError(f"{container.name or 'The given video'} is damaged ({error.strerror}).") from error
+def _filled(container: InputContainer, picture: VideoStream) -> Iterator[Packet]:
+    """The packets that hold something."""
+    return (packet for packet in packets_of(container, never_stop, picture) if packet.size)
 
 
 def _plan(container: InputContainer, picture: VideoStream, packets: Sequence[_Read]) -> PicturePlan:
     shown = [packet for packet in packets if not packet.is_hidden]
     if not shown:
-        raise ValueError(f"{container.name or 'The given video'}: its picture is empty.")
+        raise ValueError(f"{shown_name(container)}: its picture is empty.")
     time_base = cast(Fraction, picture.time_base)
     rate = said_rate(picture)
     nominal, longest = max(1, round(1 / (rate * time_base))) if rate else 1, int(LONGEST_STILL_SECONDS / time_base)
     times, untrue = _times(container, picture, shown, nominal)
-    frames, odd = _in_order(times, [packet.dts for packet in shown], nominal, longest)
+    runs = _runs(times, [packet.dts for packet in shown], int(ANEW_SECONDS / time_base))
+    frames, odd = _in_order(runs, nominal, longest)
     step = _usual_step(frames) or nominal
     last = max(shown, key=lambda packet: packet.pts or 0).duration
     end = frames[-1] + (last if 0 < last <= longest and not untrue else step)
@@ -205,26 +203,24 @@ def _times(
 ) -> tuple[list[int], str | None]:
     """A time of each packet, and why it is not the one that the packet says it is shown at."""
     presented, decoded = [packet.pts for packet in shown], [packet.dts for packet in shown]
-    reordered = picture.codec_context.has_b_frames and container.format.name == DECODE_ORDER_ONLY
+    reordered = picture.codec_context.has_b_frames and times_by_decoding(container)
     if not reordered and None not in presented:
         return cast("list[int]", presented), None
-    why = f"{DECODE_ORDER_ONLY.upper()} does not tell when reordered frames are shown"
-    why = why if reordered else "times of frames are missing"
+    kind = container.format.name.upper()
+    why = f"{kind} does not tell when reordered frames are shown" if reordered else "times of frames are missing"
     if None in decoded:
         return [*range(0, nominal * len(shown), nominal)], why
     return cast("list[int]", decoded), why
 
 
-def _in_order(
-    times: Sequence[int], decoded: Sequence[int | None], nominal: int, longest: int
-) -> tuple[list[int], str | None]:
+def _in_order(runs: Iterable[Sequence[int]], nominal: int, longest: int) -> tuple[list[int], str | None]:
     """Packets' times as ticks from 0 on at which frames are shown, in that order, and what had to be mended in them.
 
     Where times start anew, or go on by more than the longest still, the next frame follows at once.
     """
     ordered: list[int] = []
     trouble = None
-    for run in _runs(times, decoded):
+    for run in runs:
         if ordered:
             trouble = "its times start anew"
         ordered.append(ordered[-1] + nominal if ordered else 0)
@@ -238,13 +234,13 @@ def _in_order(
     return ordered, trouble
 
 
-def _runs(times: Sequence[int], decoded: Sequence[int | None]) -> Iterator[Sequence[int]]:
-    """Spans of packets whose decoding times never go back."""
+def _runs(times: Sequence[int], decoding: Sequence[int | None], anew: int) -> Iterator[Sequence[int]]:
+    """Spans of packets whose decoding times never go back by more than so many ticks."""
     start, latest = 0, None
-    for index, time in enumerate(decoded):
+    for index, time in enumerate(decoding):
         if time is None:
             continue
-        if latest is not None and time < latest:
+        if latest is not None and time < latest - anew:
             yield times[start:index]
             start = index
         latest = time
@@ -353,7 +349,7 @@ def add_copy(output: OutputContainer, picture: VideoStream) -> VideoStream:
 def copied_packets(container: InputContainer, output: OutputContainer, plan: PicturePlan) -> Iterator[Packet]:
     """Add the picture of a file to an MP4 file, and give its packets with the times of a plan."""
     picture = picture_stream(container)
-    return _with_times(_demuxed(container, picture), add_copy(output, picture), plan)
+    return _with_times(_filled(container, picture), add_copy(output, picture), plan)
 
 
 def _with_times(packets: Iterator[Packet], copy: VideoStream, plan: PicturePlan) -> Iterator[Packet]:
@@ -382,11 +378,8 @@ def _decoded(container: InputContainer) -> Iterator[VideoFrame]:
     """The frames of a file's picture as they are shown. What is damaged is passed over."""
     picture = picture_stream(container)
     picture.thread_type = "AUTO"
-    for packet in _demuxed(container, picture, with_flush=True):
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            continue
+    for packet in packets_of(container, never_stop, picture):
+        yield from cast("list[VideoFrame]", decoded(packet) or [])
 
 
 def _first_time(source: Source) -> int | None:
@@ -397,6 +390,9 @@ def _first_time(source: Source) -> int | None:
     """
     with opened(source) as container:
         first = next(_decoded(container), None)
-        if first is None:
-            raise ValueError(f"{container.name or 'The given video'} is damaged: no frame of it can be read.")
-        return first.pts
+    if first is None:
+        raise ValueError(
+            f"{name_of(source)} is damaged: none of its picture can be decoded. Copy or record it again, or convert it "
+            "to MP4 with H.264."
+        )
+    return first.pts

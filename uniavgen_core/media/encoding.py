@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from typing import cast
@@ -17,16 +17,18 @@ from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from torch import Tensor
 
+from .colour import HLG, PQ
+from .frames import COLOUR_CONVERSION, Look, to_float
 from .images import to_bytes, to_rgb
-from .reading import COLOUR_CONVERSION
-from .sound import fit_audio
+from .sound import fit_audio, to_mono
 
 PICTURE_QUALITY = 17
 """Constant rate factor of H.264: visually lossless, far smaller than lossless."""
 LARGEST_SIDE = 16_384
 """Pixels that the encoder of H.264 takes."""
-SRGB_PRIMARIES, SRGB_TRANSFER, BT601_MATRIX = 1, 13, 6
-"""Numbers from H.264's tables of colours. The matrix is the one that libswscale converts with."""
+BT709, SRGB = 1, 13
+"""Numbers from H.264's tables of colours: the first stands for primaries, transfer and matrix, the other for a
+transfer."""
 GROUP_FRAMES = 250
 """So many frames of a picture that is held are encoded; their packets are repeated."""
 AAC_BITS_PER_CHANNEL = 128_000
@@ -55,9 +57,9 @@ PALETTE, GREY = "pal8", "gray"
 class Colours:
     """Numbers from H.264's tables of colours: primaries, transfer and matrix."""
 
-    primaries: int = SRGB_PRIMARIES
-    transfer: int = SRGB_TRANSFER
-    matrix: int = BT601_MATRIX
+    primaries: int = BT709
+    transfer: int = SRGB
+    matrix: int = BT709
 
 
 def even_size(width: int, height: int) -> tuple[int, int]:
@@ -187,23 +189,33 @@ def pixel_frames_as_yuv(frames: Iterable[Tensor], size: tuple[int, int]) -> Iter
     reformatter = VideoReformatter()
     for index, pixels in enumerate(frames):
         frame = VideoFrame.from_ndarray(to_bytes(to_rgb(pixels[:height, :width])), format="rgb24")
-        yield index, reformatter.reformat(frame, format="yuv420p", interpolation=COLOUR_CONVERSION)
+        yield index, _from_rgb(reformatter, frame)
+
+
+def _from_rgb(reformatter: VideoReformatter, frame: VideoFrame) -> VideoFrame:
+    return reformatter.reformat(
+        frame,
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=COLOUR_CONVERSION,
+    )
 
 
 class FileFrames:
     """Frames of a file as the encoder takes them: upright, opaque, of one even size.
 
-    Their colours stay what the file says, but for RGB, which becomes BT.601 as in `pixel_frames_as_yuv`.
+    Their colours stay what the file says, but for RGB and HDR, which become what `Colours` says.
 
     Args:
         frames: as they are decoded, each with its time.
-        pixel_aspect: the file's width of a pixel by its height.
+        look: of the file's picture.
 
     Raises:
         ValueError: the first frame has no size that a video takes.
     """
 
-    def __init__(self, frames: Iterator[tuple[int, VideoFrame]], pixel_aspect: Fraction):
+    def __init__(self, frames: Iterator[tuple[int, VideoFrame]], look: Look):
         first = next(frames, None)
         if first is None:
             raise ValueError("There are no frames to write.")
@@ -211,16 +223,22 @@ class FileFrames:
         frame = first[1]
         self.turns = frame.rotation // 90 % 4
         self.size = even_size(*_upright_size(frame, self.turns))
-        self.pixel_aspect = 1 / pixel_aspect if self.turns % 2 else pixel_aspect
-        self.is_rgb = _is_rgb(frame)
-        self.colours = Colours() if self.is_rgb else Colours(frame.color_primaries, frame.color_trc, frame.colorspace)
+        self.pixel_aspect = 1 / look.pixel_aspect if self.turns % 2 else look.pixel_aspect
+        self.hdr = replace(look, pixel_aspect=Fraction(1)) if look.transfer in (PQ, HLG) else None
+        is_kept = self.hdr is None and not _is_rgb(frame)
+        self.colours = Colours(frame.color_primaries, frame.color_trc, frame.colorspace) if is_kept else Colours()
         self.reformatter = VideoReformatter()
         self.shape: tuple[int, int, str] | None = None
         self.graph = Graph()
 
     def __iter__(self) -> Iterator[tuple[int, VideoFrame]]:
         for time, frame in self.frames:
-            yield time, self._converted(self._upright(_opaque(frame)))
+            if self.hdr is not None:
+                pixels = to_bytes(to_float(self.hdr.pixels(frame, *self.size)))
+                frame = VideoFrame.from_ndarray(pixels, format="rgb24")
+            else:
+                frame = self._upright(_opaque(frame))
+            yield time, self._converted(frame)
 
     def _upright(self, frame: VideoFrame) -> VideoFrame:
         filters = [*TURNS[self.turns]]
@@ -237,13 +255,13 @@ class FileFrames:
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
         width, height = self.size
-        matrix = Colorspace.ITU601 if self.is_rgb else None
+        if _is_rgb(frame):
+            return _from_rgb(self.reformatter, self.reformatter.reformat(frame, width, height, "rgb24"))
         return self.reformatter.reformat(
             frame,
             width,
             height,
             "yuv420p",
-            dst_colorspace=matrix,
             src_color_range=ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG,
             dst_color_range=ColorRange.MPEG,
             interpolation=COLOUR_CONVERSION,
@@ -323,7 +341,7 @@ def _sound_frame(piece: Tensor, sample_rate: int) -> AudioFrame:
     """Samples as libav takes them; more channels than a layout has are mixed to one."""
     layout = PLAYED_LAYOUTS.get(len(piece)) or MIXED_LAYOUTS.get(len(piece))
     if layout is None:
-        layout, piece = PLAYED_LAYOUTS[1], piece.mean(dim=0, keepdim=True)
+        layout, piece = PLAYED_LAYOUTS[1], to_mono(piece.unsqueeze(0), sample_rate)
     # Channels beside each other: PyAV loses count of more than seven planes.
     samples = piece.detach().float().cpu().t().reshape(1, -1).numpy()
     frame = AudioFrame.from_ndarray(samples, format="flt", layout=layout)

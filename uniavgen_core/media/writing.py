@@ -21,7 +21,8 @@ from av import Packet, VideoStream
 from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
-from .copying import SQUARE, PicturePlan, add_copy, copied_packets, plan_picture, timed_frames
+from .container import Source, opened, picture_stream
+from .copying import PicturePlan, add_copy, copied_packets, plan_picture, timed_frames
 from .encoding import (
     FileFrames,
     PictureEncoder,
@@ -31,7 +32,7 @@ from .encoding import (
     pixel_frames_as_yuv,
     sound_packets,
 )
-from .container import Source, opened, picture_stream
+from .frames import Look
 
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
 """The index at the front, so that a browser can start early; lengths exact to a sample, not to a millisecond."""
@@ -137,7 +138,7 @@ def replace_audio(
 
 
 def _encoded_again(container: InputContainer, output: OutputContainer, plan: PicturePlan) -> Iterator[Packet]:
-    frames = FileFrames(timed_frames(container, plan), picture_stream(container).sample_aspect_ratio or SQUARE)
+    frames = FileFrames(timed_frames(container, plan), Look.of(picture_stream(container)))
     rate = 1 / (plan.step * plan.time_base)
     stream = add_picture(output, frames.size, rate, plan.time_base, frames.colours, frames.pixel_aspect, plan.is_even)
     return PictureEncoder(stream, frames, plan.end - plan.start, plan.step, plan.held).packets()
