@@ -44,6 +44,8 @@ APPLE_TAG = {"hevc": "hvc1"}
 """What QuickTime and Safari know a codec by, where it is not what libav writes."""
 CODECS_WITH_HEADER = {"h264", "hevc"}
 """Nothing is decoded without their parameter sets."""
+SAYING_ONCE = {"mp4", "matroska"}
+"""Containers that say in one place what their picture is."""
 SQUARE = Fraction(1)
 """The aspect of pixels of which nothing is said."""
 LATE = "it does not start with a whole frame"
@@ -153,7 +155,7 @@ def plan_picture(source: Source) -> PicturePlan:
         plan = _plan(container, picture, packets)
     first = _first_time(source)
     is_late = plan.origin is not None and first is not None and first > plan.origin
-    why = plan.why_encoded or (LATE if is_late else _why_not_taken(source, plan))
+    why = plan.why_encoded or (LATE if is_late else _why_not_one(source) or _why_not_taken(source, plan))
     return replace(plan, why_encoded=why, packets=()).starting_at(first) if why else plan
 
 
@@ -265,7 +267,7 @@ def _why_not_whole(packets: Sequence[_Read]) -> str | None:
     """Why frames of packets, whose times are in order, are not shown from the first to the last."""
     first = min(packet.pts or 0 for packet in packets if not packet.is_hidden)
     if any(packet.is_hidden and (packet.pts is None or packet.pts >= first) for packet in packets):
-        return "an edit hides frames in its middle"
+        return "an edit hides some of its frames"
     times = [packet.pts or 0 for packet in packets]
     if not packets[0].is_key or times[0] != min(times) or len({*times}) < len(times):
         return LATE
@@ -317,6 +319,16 @@ class _Nowhere(io.RawIOBase):
 
     def tell(self) -> int:
         return self.position
+
+
+def _why_not_one(source: Source) -> str | None:
+    """Look at the key frames of a file that may say anew at each what follows; the header of others says it for all."""
+    with opened(source) as container:
+        if SAYING_ONCE & {*container.format.name.split(",")}:
+            return None
+        picture_stream(container).codec_context.skip_frame = "NONKEY"
+        shapes = {(frame.width, frame.height, frame.format.name) for frame in _decoded(container)}
+        return "its size changes" if len(shapes) > 1 else None
 
 
 def _why_not_taken(source: Source, plan: PicturePlan) -> str | None:
