@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from uniavgen_core.audio.soundtrack import soundtrack
+from uniavgen_core.audio.soundtrack import held_seconds, hold_last, playable, soundtrack
 from uniavgen_core.config import audio_tokens, clip_seconds, pixel_frames
 
 LOUD = 3 * torch.randn(1, 2, 10_000, generator=torch.Generator().manual_seed(0))
@@ -66,3 +66,45 @@ def test_each_clip_fades_and_gets_its_loudness() -> None:
     first, second = soundtrack(clips, 8_000, 2.5, target_lufs=-30.0).split(10_000, dim=-1)
     torch.testing.assert_close(first, second)
     assert first.abs().max() < 0.2
+
+
+def test_a_sound_that_plays_everywhere_is_not_touched() -> None:
+    sounds, rate = playable(LOUD, 44_100)
+    assert sounds is LOUD and rate == 44_100
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(2, 192_000), (3, 44_100), (8, 48_000), (16, 8_000)])
+def test_a_batch_of_sounds_gets_a_form_that_plays(channels: int, rate: int) -> None:
+    tone = torch.sin(torch.arange(rate // 2) * (600 / rate))
+    sounds, new_rate = playable(tone * torch.tensor([[[0.5]], [[0.25]]]).expand(2, channels, 1), rate)
+    assert new_rate == min(rate, 96_000)
+    assert sounds.shape == (2, 1 if channels == 16 else 2, new_rate // 2)
+    torch.testing.assert_close(sounds[0], 2 * sounds[1], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("shape", "rate"), [((1, 0, 9), 8000), ((0, 1, 9), 8000), ((2, 9), 8000), ((1, 1, 9), 0)])
+def test_what_is_no_sound_is_refused(shape: tuple[int, ...], rate: int) -> None:
+    with pytest.raises(ValueError, match="audio is no sound"):
+        playable(torch.zeros(shape), rate)
+
+
+def test_the_length_of_a_sound_that_a_picture_is_held_to() -> None:
+    assert held_seconds(torch.zeros(1, 2, 4_000), 8_000) == Fraction(1, 2)
+    for waveform, rate, words in (
+        (torch.zeros(2, 1, 9), 9, "2 sounds"),
+        (torch.zeros(1, 1, 0), 9, "is empty"),
+        (torch.zeros(1, 1, 1).expand(1, 1, 50_000), 1, "13.9 hours, but a picture is shown for 12"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            held_seconds(waveform, rate)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frames", "left"),
+    [(Fraction(1, 4), 1, 0), (Fraction(2), 4, 0), (Fraction(21, 10), 5, 0), (Fraction(4), 8, 0), (Fraction(5), 4, 6)],
+)
+def test_frames_are_held_in_memory_where_they_are_few(seconds: Fraction, frames: int, left: int) -> None:
+    given = torch.arange(4.0)[:, None, None, None].expand(4, 2, 2, 3)
+    images, held = hold_last(given, 2, seconds)
+    assert (len(images), held) == (frames, left)
+    assert images[:, 0, 0, 0].tolist() == [min(index, 3) for index in range(frames)]
