@@ -6,7 +6,6 @@ import logging
 import uuid
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeGuard
 
 import folder_paths
 from comfy_api.latest import Input, InputImpl, Types
@@ -18,7 +17,7 @@ from ..uniavgen_core.media.copying import PicturePlan, plan_picture
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.writing import replace_audio, write_video
-from .comfy_progress import progress_bar, show_text
+from .comfy_progress import check_interrupt, progress_bar, show_text
 from .pictures import video_parts
 
 logger = logging.getLogger(__name__)
@@ -65,15 +64,10 @@ def check_video(name: str, video: Input.Video) -> None:
         ValueError: it is damaged, has no picture, or one that cannot be written.
     """
     if isinstance(video, InputImpl.VideoFromFile):
-        _plan(video)
+        _plan(name, video)
     else:
         images = video_parts(name, video, FRAME_RATE).images
         even_size(images.shape[2], images.shape[1])
-
-
-def is_whole_file(picture: Tensor | Input.Video) -> TypeGuard[InputImpl.VideoFromFile]:
-    """Whether this is a VIDEO from a file of which nothing is trimmed."""
-    return isinstance(picture, InputImpl.VideoFromFile) and picture.get_active_trim_window() == (0.0, 0.0)
 
 
 def temporary_file(suffix: str) -> Path:
@@ -96,8 +90,11 @@ def _tell(line: str) -> None:
     show_text(line)
 
 
-def _plan(video: InputImpl.VideoFromFile) -> PicturePlan:
-    return plan_picture(video.get_stream_source()).part(*video.get_active_trim_window())
+def _plan(name: str, video: InputImpl.VideoFromFile) -> PicturePlan:
+    try:
+        return plan_picture(video.get_stream_source(), check_interrupt).part(*video.get_active_trim_window())
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _file_with_sound(
@@ -108,7 +105,7 @@ def _file_with_sound(
     lufs: float | None,
     fade: float,
 ) -> InputImpl.VideoFromFile:
-    plan = _plan(video)
+    plan = _plan(name, video)
     if seconds is not None:
         plan = plan.lasting(seconds)
     if plan.why_encoded:

@@ -17,6 +17,7 @@ from av.container import InputContainer, OutputContainer
 from .container import (
     ANEW_SECONDS,
     LONGEST_STILL_SECONDS,
+    Check,
     Source,
     decoded,
     name_of,
@@ -140,10 +141,13 @@ class PicturePlan:
         return replace(self, frames=frames, end=max(self.end - late, frames[-1] + 1), origin=time)
 
 
-def plan_picture(source: Source) -> PicturePlan:
+def plan_picture(source: Source, check: Check = never_stop) -> PicturePlan:
     """Read all packets of a file's picture, and say how it gets into an MP4 file.
 
     What is said to be copied has been tried: nothing can fail later but the disk.
+
+    Args:
+        check: is called again and again while the file is read; it may raise to stop that.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -151,11 +155,11 @@ def plan_picture(source: Source) -> PicturePlan:
     """
     with opened(source) as container:
         picture = picture_stream(container)
-        packets = [_Read.of(packet) for packet in _filled(container, picture)]
+        packets = [_Read.of(packet) for packet in _filled(container, picture, check)]
         plan = _plan(container, picture, packets)
     first = _first_time(source)
     is_late = plan.origin is not None and first is not None and first > plan.origin
-    why = plan.why_encoded or (LATE if is_late else _why_not_one(source) or _why_not_taken(source, plan))
+    why = plan.why_encoded or (LATE if is_late else _why_not_one(source, check) or _why_not_taken(source, plan, check))
     return replace(plan, why_encoded=why, packets=()).starting_at(first) if why else plan
 
 
@@ -171,9 +175,9 @@ class _Read(NamedTuple):
         return cls(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, packet.is_discard)
 
 
-def _filled(container: InputContainer, picture: VideoStream) -> Iterator[Packet]:
+def _filled(container: InputContainer, picture: VideoStream, check: Check = never_stop) -> Iterator[Packet]:
     """The packets that hold something."""
-    return (packet for packet in packets_of(container, never_stop, picture) if packet.size)
+    return (packet for packet in packets_of(container, check, picture) if packet.size)
 
 
 def _plan(container: InputContainer, picture: VideoStream, packets: Sequence[_Read]) -> PicturePlan:
@@ -321,22 +325,23 @@ class _Nowhere(io.RawIOBase):
         return self.position
 
 
-def _why_not_one(source: Source) -> str | None:
+def _why_not_one(source: Source, check: Check) -> str | None:
     """Look at the key frames of a file that may say anew at each what follows; the header of others says it for all."""
     with opened(source) as container:
         if SAYING_ONCE & {*container.format.name.split(",")}:
             return None
         picture_stream(container).codec_context.skip_frame = "NONKEY"
-        shapes = {(frame.width, frame.height, frame.format.name) for frame in _decoded(container)}
+        shapes = {(frame.width, frame.height, frame.format.name) for frame in _decoded(container, check)}
         return "its size changes" if len(shapes) > 1 else None
 
 
-def _why_not_taken(source: Source, plan: PicturePlan) -> str | None:
+def _why_not_taken(source: Source, plan: PicturePlan, check: Check) -> str | None:
     """Try the copy."""
     with opened(source) as container:
         try:
             with av.open(_Nowhere(), "w", format="mp4") as output:
                 for packet in copied_packets(container, output, plan):
+                    check()
                     output.mux_one(packet)
         except av.FFmpegError as error:
             return f"MP4 does not take it ({error.strerror})"
@@ -386,11 +391,11 @@ def timed_frames(container: InputContainer, plan: PicturePlan) -> Iterator[tuple
             yield latest - plan.start, frame
 
 
-def _decoded(container: InputContainer) -> Iterator[VideoFrame]:
+def _decoded(container: InputContainer, check: Check = never_stop) -> Iterator[VideoFrame]:
     """The frames of a file's picture as they are shown. What is damaged is passed over."""
     picture = picture_stream(container)
     picture.thread_type = "AUTO"
-    for packet in packets_of(container, never_stop, picture):
+    for packet in packets_of(container, check, picture):
         yield from cast("list[VideoFrame]", decoded(packet) or [])
 
 

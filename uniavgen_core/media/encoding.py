@@ -349,9 +349,14 @@ def _sound_frame(piece: Tensor, sample_rate: int) -> AudioFrame:
     return frame
 
 
+def aac_form(channels: int, sample_rate: int) -> tuple[int, int]:
+    """Channels and samples a second that AAC takes for a sound: its own, else one channel, and the nearest rate."""
+    return channels if channels in PLAYED_LAYOUTS else 1, nearest_rate("aac", sample_rate)
+
+
 def is_aac_sound(channels: int, sample_rate: int) -> bool:
     """Whether AAC takes sound of this form, and every player."""
-    return channels in PLAYED_LAYOUTS and nearest_rate("aac", sample_rate) == sample_rate
+    return aac_form(channels, sample_rate) == (channels, sample_rate)
 
 
 def aac_sound(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
