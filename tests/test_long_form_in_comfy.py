@@ -206,6 +206,8 @@ def test_what_is_no_recording_is_refused(server: ComfyServer, driving: str, sile
         prompt = along("EmptyAudio", "A woman. |", duration=3.0, sample_rate=16000, channels=1)
         refused(server, prompt, "recording is silent")
         refused(server, along("LoadVideo", words, file=server.add_input(sound_only(tmp_path))), "has no picture")
+        damaged = server.add_input(without_content(silent_film, tmp_path / "damaged.mp4"))
+        refused(server, along("LoadVideo", words, file=damaged), "recording", "none of its picture can be decoded")
         prompt = along("LoadAudio", "A woman. |", audio=driving)
         conditioning = prompt[id_of(prompt, "UniAVGenConditioning")]["inputs"]
         conditioning |= {
@@ -226,6 +228,13 @@ def sound_only(folder: Path) -> Path:
         output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     return file
+
+
+def without_content(source: Path, target: Path) -> Path:
+    """The MP4 file with its index, and with nothing where its packets were."""
+    before, kind, content = source.read_bytes().partition(b"mdat")
+    target.write_bytes(before + kind + bytes(len(content)))
+    return target
 
 
 def two_people(script: str) -> Prompt:
