@@ -29,6 +29,7 @@ from .container import (
     shown_name,
     times_by_decoding,
 )
+from .encoding import even_size
 
 PLAYED = {
     "h264": {"yuv420p", "yuvj420p"},
@@ -151,7 +152,7 @@ def plan_picture(source: Source, check: Check = never_stop) -> PicturePlan:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or has no picture.
+        ValueError: the file is damaged, or has no picture, or one that is too small or too large for a video.
     """
     with opened(source) as container:
         picture = picture_stream(container)
@@ -403,7 +404,7 @@ def _first_time(source: Source) -> int | None:
     """The tick of the first frame that can be read.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or it has a size that no video takes.
     """
     with opened(source) as container:
         first = next(_decoded(container), None)
@@ -412,4 +413,5 @@ def _first_time(source: Source) -> int | None:
             f"{name_of(source)} is damaged: none of its picture can be decoded. Copy or record it again, or convert it "
             "to MP4 with H.264."
         )
+    even_size(first.width, first.height)
     return first.pts

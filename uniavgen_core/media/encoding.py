@@ -225,7 +225,7 @@ class FileFrames:
         self.size = even_size(*_upright_size(frame, self.turns))
         self.pixel_aspect = 1 / look.pixel_aspect if self.turns % 2 else look.pixel_aspect
         self.hdr = replace(look, pixel_aspect=Fraction(1)) if look.transfer in (PQ, HLG) else None
-        is_kept = self.hdr is None and not _is_rgb(frame)
+        is_kept = self.hdr is None and not _is_rgb(_opaque(frame))
         self.colours = Colours(frame.color_primaries, frame.color_trc, frame.colorspace) if is_kept else Colours()
         self.reformatter = VideoReformatter()
         self.shape: tuple[int, int, str] | None = None
