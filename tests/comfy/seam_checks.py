@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
+from unittest import mock
 
 PACK, FOLDER, WANTED = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 sys.argv = ["main.py", "--cpu", "--base-directory", str(FOLDER)]
@@ -852,7 +852,7 @@ def float32_layers_are_float32_with_fast_fp8() -> Any:
         dimensions.append(input.ndim)
         input.clamp_(-448, 448)
 
-    with patch.object(comfy.ops, "fp8_linear", product):
+    with mock.patch.object(comfy.ops, "fp8_linear", product):
         assert linear(loud).shape == (2, 1, 3, 48)
     assert dimensions == [3] and torch.equal(loud, before), "the input was changed"
     return None
