@@ -31,9 +31,9 @@ def server(comfy_install: ComfyInstall, tmp_path_factory: pytest.TempPathFactory
         yield running
 
 
-def long_prompt(script: str = SCRIPT, **changes: Any) -> Prompt:
+def long_prompt(script: str = SCRIPT, steps: int = STEPS, **changes: Any) -> Prompt:
     prompt = api_workflow("tiny_long_form")
-    set_inputs(prompt, "UniAVGenScheduler", steps=STEPS)
+    set_inputs(prompt, "UniAVGenScheduler", steps=steps)
     set_inputs(prompt, "UniAVGenScript", script=script)
     set_inputs(prompt, "UniAVGenLongForm", **changes)
     return prompt
@@ -51,11 +51,12 @@ def long_id(prompt: Prompt) -> str:
 
 
 def test_progress_runs_over_all_segments_and_a_cancelled_clip_goes_on(server: ComfyServer) -> None:
-    prompt = long_prompt()
+    # Enough steps that the third segment is under way when the cancel comes.
+    steps = 3 * STEPS
+    prompt = long_prompt(steps=steps)
     with server.events() as events:
         prompt_id = server.queue(prompt)
-        # The third segment has begun.
-        assert events.wait_for("progress", lambda data: data["value"] > 2 * STEPS)
+        assert events.wait_for("progress", lambda data: data["value"] > 2 * steps)
         server.interrupt()
         with pytest.raises(PromptInterrupted):
             server.result(prompt_id)
@@ -64,9 +65,9 @@ def test_progress_runs_over_all_segments_and_a_cancelled_clip_goes_on(server: Co
     kept = [was_kept for _, was_kept in again]
     assert kept[:2] == [True, True]
     assert not kept[-1]
-    assert whole == {len(again) * STEPS}
+    assert whole == {len(again) * steps}
 
-    changed = segments(server, long_prompt(SCRIPT.replace("| Goodbye", "| [seed 9] Goodbye")))
+    changed = segments(server, long_prompt(SCRIPT.replace("| Goodbye", "| [seed 9] Goodbye"), steps))
     assert [was_kept for _, was_kept in changed] == [line == 1 for line, _ in changed]
 
 

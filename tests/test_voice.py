@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -45,6 +47,15 @@ def test_same_input_gives_same_samples_whatever_was_said_before(synthesiser: Syn
     again = Synthesiser().speak(SENTENCE, voice)
     assert np.array_equal(first.samples, again.samples)
     assert first.phonemes == again.phonemes
+
+
+def test_temporary_files_may_lie_anywhere(
+    synthesiser: Synthesiser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a folder + (its name)" / ("long" * 50)
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    assert len(synthesiser.speak(SENTENCE, Voice.of("man", "neutral", 0)).samples) > SAMPLE_RATE
 
 
 def test_phonemes_are_those_of_the_words_in_order(synthesiser: Synthesiser) -> None:

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -259,14 +258,15 @@ class Synthesiser:
             return 0
 
         callback = _Callback(receive)
-        with _fresh_library(self._library_path) as library, tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "voice")
-            file.write_text(voice.to_file())
+        with _fresh_library(self._library_path) as library, tempfile.TemporaryFile() as file:
+            file.write(voice.to_file().encode())
+            file.seek(0)
             rate = library.espeak_Initialize(_SYNCHRONOUS, 0, self._data_path.encode(), _PHONEME_EVENTS | _DO_NOT_EXIT)
             if rate != ESPEAK_RATE:
                 raise RuntimeError(f"espeak-ng cannot speak with the data in {self._data_path}: its status is {rate}.")
             library.espeak_SetSynthCallback(callback)
-            _check(library.espeak_SetVoiceByFile(str(file).encode()), "set the voice")
+            # By its number, because espeak takes no long path, and none with a plus sign.
+            _check(library.espeak_SetVoiceByFile(f"/dev/fd/{file.fileno()}".encode()), "set the voice")
             _check(library.espeak_SetParameter(_RATE_PARAMETER, voice.words_per_minute, 0), "set the rate")
             words = text.encode()
             _check(library.espeak_Synth(words, ctypes.c_size_t(len(words) + 1), 0, 0, 0, _UTF8, None, None), "speak")
