@@ -43,6 +43,12 @@ SET_WIDGET = """([id, name, value]) => {
     widget.value = value;
     widget.callback?.(value);
 }"""
+KEPT = """() => {
+    const graph = JSON.stringify(window.app.graph.serialize());
+    const drafts = Object.keys(localStorage).filter(key => key.startsWith("Comfy.Workflow.Draft.v2:"));
+    return drafts.some(key => JSON.parse(localStorage[key]).data === graph);
+}"""
+"""Whether one of the drafts that a reload brings back is the graph on the page."""
 OTHER_TAB = "name => window.app.extensionManager.workflow.activeWorkflow.filename !== name"
 SAVED = """name => {
     const workflow = window.app.extensionManager.workflow.activeWorkflow;
@@ -208,6 +214,10 @@ class Editor:
         nodes = len(self.marks())
         self.frontend.reload()
         self.frontend.wait_for_workflow(self.name, nodes)
+
+    def wait_until_kept(self) -> None:
+        """Wait until the frontend has put the graph by for a reload, as it does half a second after a change."""
+        self.page.wait_for_function(KEPT, polling=100)
 
     def boxes(self) -> dict[str, Box]:
         """Left, top, right and bottom of each node as it is drawn, in units of the graph, by its mark."""
