@@ -505,3 +505,8 @@ def test_an_interrupt_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         writing.replace_audio(source, target, clicks(1.6, RATE), RATE, progress=stop)
     assert target.read_text() == "the old one" and len([*tmp_path.iterdir()]) == 2
+
+
+def test_a_picture_shorter_than_a_sample_of_sound(tmp_path: Path) -> None:
+    writing.write_video(tmp_path / "short.mp4", torch.rand(1, 16, 16, 3), 240, torch.zeros(1, 0), 8000)
+    assert len(shown(tmp_path / "short.mp4")[0]) == 1

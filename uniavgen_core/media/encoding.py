@@ -29,6 +29,8 @@ LARGEST_SIDE = 16_384
 BT709, SRGB = 1, 13
 """Numbers from H.264's tables of colours: the first stands for primaries, transfer and matrix, the other for a
 transfer."""
+MATRICES, UNKNOWN_MATRIX = {1, 4, 5, 6, 7, 9, 10}, 2
+"""Those that libswscale knows, and what stands for all others."""
 GROUP_FRAMES = 250
 """So many frames of a picture that is held are encoded; their packets are repeated."""
 AAC_BITS_PER_CHANNEL = 128_000
@@ -226,7 +228,8 @@ class FileFrames:
         self.pixel_aspect = 1 / look.pixel_aspect if self.turns % 2 else look.pixel_aspect
         self.hdr = replace(look, pixel_aspect=Fraction(1)) if look.transfer in (PQ, HLG) else None
         is_kept = self.hdr is None and not _is_rgb(_opaque(frame))
-        self.colours = Colours(frame.color_primaries, frame.color_trc, frame.colorspace) if is_kept else Colours()
+        matrix = frame.colorspace if frame.colorspace in MATRICES else UNKNOWN_MATRIX
+        self.colours = Colours(frame.color_primaries, frame.color_trc, matrix) if is_kept else Colours()
         self.reformatter = VideoReformatter()
         self.shape: tuple[int, int, str] | None = None
         self.graph = Graph()
@@ -255,6 +258,8 @@ class FileFrames:
 
     def _converted(self, frame: VideoFrame) -> VideoFrame:
         width, height = self.size
+        if frame.colorspace not in MATRICES:
+            frame.colorspace = UNKNOWN_MATRIX
         if _is_rgb(frame):
             return _from_rgb(self.reformatter, self.reformatter.reformat(frame, width, height, "rgb24"))
         return self.reformatter.reformat(
@@ -329,7 +334,7 @@ def sound_packets(stream: AudioStream, pieces: Iterable[Tensor], sample_rate: in
     """Encode pieces (channels, samples) of a sound, which are mixed and resampled to the stream's form."""
     resampler = AudioResampler(format=stream.format, layout=stream.layout, rate=stream.rate)
     position = 0
-    for piece in chain(pieces, [None]):
+    for piece in chain((piece for piece in pieces if piece.shape[-1]), [None]):
         for frame in resampler.resample(None if piece is None else _sound_frame(piece.clamp(-1, 1), sample_rate)):
             frame.pts, frame.time_base = position, Fraction(1, stream.rate)
             position += frame.samples
