@@ -202,6 +202,18 @@ def test_glued_files_are_shown_one_after_the_other(tmp_path: Path, count: int) -
     assert brightness == pytest.approx(3 * brightness[:count], abs=2)
 
 
+def test_a_sound_that_appears_in_the_middle_is_no_trouble(tmp_path: Path) -> None:
+    case = Case("libx264", "mute.ts", False, options=REORDERED, container="mpegts", ticks=range(10), start=30)
+    mute = write_source(tmp_path / case.name, case)
+    writing.write_video(tmp_path / "heard.ts", torch.rand(10, 48, 64, 3), 25, clicks(0.4, RATE), RATE)
+    glued = tmp_path / "glued.ts"
+    glued.write_bytes(50 * mute.read_bytes() + (tmp_path / "heard.ts").read_bytes())
+    plan = copying.plan_picture(glued)
+    assert plan.count == 510
+    writing.replace_audio(glued, tmp_path / "new.mp4", clicks(2, RATE), RATE, plan)
+    assert len(shown(tmp_path / "new.mp4")[0]) == 510
+
+
 def test_a_recording_that_starts_in_the_middle_starts_with_its_first_whole_frame(tmp_path: Path) -> None:
     options = REORDERED | {"g": "10", "sc_threshold": "0"}
     whole = write_source(tmp_path / "whole.ts", Case("libx264", "whole.ts", True, options=options, container="mpegts"))

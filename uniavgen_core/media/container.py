@@ -126,6 +126,9 @@ def packets_of(container: InputContainer, check: Check, *streams: Stream) -> Ite
         except av.FFmpegError as error:
             logger.warning("%s is damaged (%s): it is read up to there.", shown_name(container), error.strerror)
             return
+        except IndexError:
+            # At the end PyAV turns to streams, too, that appeared in the middle and that it does not have.
+            return
         if packet is None:
             return
         yield packet
