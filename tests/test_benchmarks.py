@@ -26,6 +26,16 @@ def test_memory_of_a_long_clip_does_not_grow_with_it() -> None:
     assert long["peak_bytes"] - short["peak_bytes"] < MORE_BYTES
 
 
+def test_memory_of_reading_is_that_of_the_frames_wanted() -> None:
+    """However many frames a video has, 81 of float16 are held, and what decodes them."""
+    wanted = 81 * 736 * 992 * 3 * 2
+    for rate in (20, 60):
+        command = [sys.executable, str(BENCHMARKS / "reading_memory.py"), "--form", f"96x128@{rate}"]
+        result = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | RETURN_AT_ONCE)
+        row = json.loads(result.stdout.splitlines()[-1])
+        assert row["read"] == 81 and wanted * 0.9 < row["bytes"] < wanted * 1.4
+
+
 def test_face_masks_take_fewer_detections_and_hardly_differ(shared_data: Path) -> None:
     pytest.importorskip("insightface", reason="needs insightface")
     clip, detector = shared_data / "grid" / "G_swiz3n.mpg", shared_data / "face" / "scrfd_500m_kps.onnx"
