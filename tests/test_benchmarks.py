@@ -29,9 +29,7 @@ def test_memory_of_a_long_clip_does_not_grow_with_it() -> None:
 def test_memory_of_reading_is_that_of_the_frames_wanted() -> None:
     """However many frames a video has, 81 of float16 are held, and what decodes them."""
     wanted = 81 * 736 * 992 * 3 * 2
-    command = [sys.executable, str(BENCHMARKS / "reading_memory.py"), "--form", "96x128@60"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | RETURN_AT_ONCE)
-    row = json.loads(result.stdout.splitlines()[-1])
+    row = figures_of(start_benchmark("reading_memory", "--form", "96x128@60", **RETURN_AT_ONCE))
     assert row["read"] == 81 and wanted * 0.5 < row["bytes"] < wanted * 1.5
 
 
