@@ -71,9 +71,15 @@ MAIN_NODES = (
 
 @pytest.fixture(scope="module", params=["own", "newest"])
 def server(
-    request: pytest.FixtureRequest, comfy_install: ComfyInstall, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    comfy_install: ComfyInstall,
+    chromium: Browser,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[ComfyServer]:
-    """ComfyUI with the pack, all files that the workflows name, and its own frontend or the newest one."""
+    """ComfyUI with the pack, all files that the workflows name, and its own frontend or the newest one.
+
+    It takes the browser so that nothing is started where there is none.
+    """
     arguments = ["--preview-method", "latent2rgb"]
     if request.param == "newest":
         folder = newest_frontend()
