@@ -113,7 +113,8 @@ class ComfyServer:
         while time.monotonic() < deadline:
             self._check_alive()
             try:
-                self.request("/system_stats")
+                # Not longer, because what listens there may be another process.
+                self.request("/system_stats", timeout=10)
                 return
             except OSError:
                 time.sleep(0.25)
@@ -150,14 +151,14 @@ class ComfyServer:
         """The last lines of the log."""
         return "\n".join(self.log().splitlines()[-LOG_TAIL_LINES:])
 
-    def request(self, path: str, body: Any = None) -> Any:
+    def request(self, path: str, body: Any = None, timeout: float = PATIENCE_SECONDS) -> Any:
         """GET `path`, or POST `body` as JSON to it; the answer's JSON, None where the answer is empty.
 
         Raises urllib.error.HTTPError (an OSError) for an answer that is not a success.
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
             text = response.read()
         return json.loads(text) if text else None
 
