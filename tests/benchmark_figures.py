@@ -16,8 +16,9 @@ ROOT = Path(__file__).absolute().parent.parent
 def start_benchmark(name: str, *flags: str, **environment: str) -> subprocess.Popen[str]:
     """Start a script of `benchmarks/` with this checkout's modules, whatever else is installed."""
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *flags]
-    given: Mapping[str, str] = os.environ | {"PYTHONPATH": str(ROOT)} | environment
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given)
+    # The tables hold signs that not every locale has.
+    given: Mapping[str, str] = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | environment
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=given)
 
 
 def figures_of(process: subprocess.Popen[str]) -> Any:
