@@ -452,3 +452,13 @@ def test_ten_bits_and_wide_colours_of_ordinary_range_are_right(tmp_path: Path) -
         encoded = np.where(wide <= 0.0031308, 12.92 * wide, 1.055 * wide ** (1 / 2.4) - 0.055)
         shown = seen_colour(write_deep(tmp_path / "wide.mkv", encoded, 14))
         torch.testing.assert_close(shown, torch.tensor(colour) * 255, atol=3, rtol=0)
+
+
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "2"}])
+def test_packets_without_times_follow_each_other(tmp_path: Path, options: dict[str, str]) -> None:
+    """A program stream of MPEG gives times to some packets only."""
+    file = write_pictures(tmp_path / "clip.vob", range(40), rate=25, options=options)
+    with av.open(str(file)) as container:
+        assert None in {packet.pts for packet in container.demux(video=0) if packet.size}
+    frames, rate, _ = read_video(file)
+    assert (len(frames), rate) == (40, 25)

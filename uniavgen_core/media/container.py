@@ -270,7 +270,9 @@ def _picture_times(
     base, said = stream.time_base or Fraction(1, av.time_base), said_rate(stream)
     runs = [run for stretch in stretches for run in stretch.runs(LONGEST_STILL_SECONDS / base)]
     steps = [after - before for run in runs for before, after in pairwise(run) if after > before]
-    step = median_low(steps) * base if steps else 1 / said if said else Fraction(0)
+    # Streams of MPEG leave out the times of some packets: their frames follow each other at the rate that is said.
+    timed = frames == sum(len(stretch.ticks) for stretch in stretches)
+    step = median_low(steps) * base if steps and (timed or not said) else 1 / said if said else Fraction(0)
     # A packet of AVI lasts a tick, whatever is shown.
     shown = step if times_by_decoding(container) else stretches[-1].duration * base or step
     shown = min(shown, Fraction(LONGEST_STILL_SECONDS))
@@ -281,7 +283,7 @@ def _picture_times(
         last = run[-1] * base + offsets[-1]
         seconds += (run[-1] - run[0]) * base + lasts
         end = last + lasts
-    seconds = seconds or frames * step
+    seconds = seconds if timed else max(seconds, frames * step)
     measured = frames / seconds if seconds else None
     rate = said if said and (not measured or abs(said / measured - 1) <= WRONG_RATE) else measured
     if not rate or not frames:
