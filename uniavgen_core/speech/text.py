@@ -1,14 +1,15 @@
 """Speech text to the symbols of the model: characters in English, pinyin syllables with a tone digit in Chinese.
 
-The vocabulary is that of F5-TTS (see NOTICE.md): a symbol's index is its line, and line 0 is the space.
+The vocabulary is that of F5-TTS (see NOTICE.md): a symbol's index is its line, and line 0 is the space. Texts come here
+as they are to be said; `reader.SpeechReader` makes that of texts as people write them.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 UNKNOWN_SYMBOL = 0
@@ -16,37 +17,77 @@ UNKNOWN_SYMBOL = 0
 CHINESE_REPLACEMENTS = str.maketrans({";": ",", "“": '"', "”": '"', "‘": "'", "’": "'"})
 NO_SPACE_AFTER = " :'\""
 """A Latin word in a Chinese text gets no space before it where it follows one of these."""
-CHARACTERS_SHOWN = 40
 
 
-def tokens(text: str, language: str) -> list[str]:
-    """Split speech text into the model's symbols.
+class Lexicon:
+    """The vocabulary, and the words of Chinese. Made once a run: the Chinese dictionary takes a second to load."""
+
+    def __init__(self) -> None:
+        with Path(__file__).with_name("vocabulary.txt").open(encoding="utf-8") as file:
+            self.indices = {line.rstrip("\n"): index for index, line in enumerate(file)}
+        self._segmenter: Any = None
+        self._dictionary = ""
+
+    def segments(self, text: str) -> list[str]:
+        """Words of a Chinese text, by jieba's own dictionary alone; they join to the text.
+
+        Raises:
+            ImportError: jieba is not installed.
+        """
+        if self._segmenter is None:
+            self._segmenter = _segmenter()
+        return list(self._segmenter.cut(text))
+
+    def word_class(self, word: str) -> str:
+        """Class of a Chinese word as its dictionary has it, "v" or "a" and the like; "" for a word it lacks."""
+        if self._segmenter is None:
+            self._segmenter = _segmenter()
+        if not self._dictionary:
+            with self._segmenter.get_dict_file() as file:
+                self._dictionary = "\n" + file.read().decode("utf-8")
+        found = self._dictionary.find(f"\n{word} ")
+        return "" if found < 0 else self._dictionary[found + 1 :].split("\n", 1)[0].split(" ")[-1]
+
+
+def tokens(
+    text: str, language: str, lexicon: Lexicon | None = None, readings: Mapping[int, list[str]] | None = None
+) -> list[str]:
+    """Split speech text into the model's symbols, as the released model's text was.
 
     Args:
         text: what is said; may be empty.
         language: "en" or "zh".
+        lexicon: the run's; None makes one.
+        readings: symbols that stand for the characters at these indices of a Chinese text, in place of their own.
 
     Raises:
         ValueError: another language.
         ImportError: Chinese without jieba or pypinyin installed.
     """
     check_language(language)
-    return list(text) if language == "en" else _chinese_tokens(text)
+    if language == "en":
+        return list(text)
+    return _chinese_tokens(text, lexicon or Lexicon(), readings or {})
 
 
-def symbols(text: str, language: str) -> list[int]:
+def symbols(
+    text: str, language: str, lexicon: Lexicon | None = None, readings: Mapping[int, list[str]] | None = None
+) -> list[int]:
     """Indices of `tokens` in the vocabulary; what it lacks becomes 0. Arguments and errors as there."""
-    indices = {symbol: index for index, symbol in enumerate(_vocabulary())}
-    return [indices.get(token, UNKNOWN_SYMBOL) for token in tokens(text, language)]
+    lexicon = lexicon or Lexicon()
+    return [lexicon.indices.get(token, UNKNOWN_SYMBOL) for token in tokens(text, language, lexicon, readings)]
 
 
-def unknown_symbols(text: str, language: str) -> list[str]:
+def unknown_symbols(
+    text: str, language: str, lexicon: Lexicon | None = None, readings: Mapping[int, list[str]] | None = None
+) -> list[str]:
     """Symbols of the text that the vocabulary lacks, each once, in order. Arguments and errors as in `tokens`."""
-    known = set(_vocabulary())
-    return [token for token in dict.fromkeys(tokens(text, language)) if token not in known]
+    lexicon = lexicon or Lexicon()
+    found = dict.fromkeys(tokens(text, language, lexicon, readings))
+    return [token for token in found if token not in lexicon.indices]
 
 
-def words_of(text: str, language: str) -> list[str]:
+def words_of(text: str, language: str, lexicon: Lexicon | None = None) -> list[str]:
     """A text's words, each with the space and punctuation behind it, so that they join to the text.
 
     Arguments and errors as in `tokens`.
@@ -55,7 +96,7 @@ def words_of(text: str, language: str) -> list[str]:
     if language == "en":
         return re.findall(r"\S+\s*", text.lstrip())
     words: list[str] = []
-    for segment in _segments(text.strip()):
+    for segment in (lexicon or Lexicon()).segments(text.strip()):
         if words and not any(character.isalnum() for character in segment):
             words[-1] += segment
         else:
@@ -66,38 +107,6 @@ def words_of(text: str, language: str) -> list[str]:
 def detect_language(text: str) -> str:
     """Language of a text: "zh" where it has a Chinese character, else "en"."""
     return "zh" if any(is_ideograph(character) for character in text) else "en"
-
-
-def check_speech(text: str, language: str | None = None) -> None:
-    """Refuse speech that the model cannot say at all.
-
-    The vocabulary has letters of many scripts, but speech was learnt in English and Chinese only: some letters must
-    be Latin or, in Chinese, Chinese.
-
-    Args:
-        text: what is said.
-        language: "en", "zh" or None: as `detect_language` finds.
-
-    Raises:
-        ValueError: the speech is empty, or none of its letters belongs to the language.
-    """
-    if not text.strip():
-        raise ValueError("The speech is empty: write what the person says.")
-    language = language or detect_language(text)
-    check_language(language)
-    letters = [character for character in text if character.isalpha()]
-    spoken = letters or [character for character in text if unicodedata.category(character)[0] not in "ZCPM"]
-    if not spoken:
-        raise ValueError("The speech holds no words, only punctuation: write what the person says.")
-    known = set(_vocabulary())
-    if any(_is_spoken(character, language, known) for character in spoken):
-        return
-    shown = text.strip()[:CHARACTERS_SHOWN] + ("…" if len(text.strip()) > CHARACTERS_SHOWN else "")
-    advice = "set the language to Chinese" if detect_language(text) == "zh" else "write the speech in one of them"
-    raise ValueError(
-        f"The model cannot say “{shown}” in {LANGUAGES[language]}. "
-        f"It speaks {' and '.join(LANGUAGES.values())}: {advice}."
-    )
 
 
 def is_ideograph(character: str) -> bool:
@@ -111,37 +120,43 @@ def check_language(language: str) -> None:
         raise ValueError(f"Speech in the language “{language}” is not possible: choose one of {', '.join(LANGUAGES)}.")
 
 
-def _is_spoken(character: str, language: str, vocabulary: set[str]) -> bool:
-    if is_ideograph(character):
-        return language == "zh"
-    foreign = character.isalpha() and not unicodedata.name(character, "").startswith("LATIN")
-    return character in vocabulary and not foreign
+def syllables(text: str) -> list[str]:
+    """Pinyin with a tone digit and tone sandhi, one a character; what has none stays itself.
+
+    Raises:
+        ImportError: pypinyin is not installed.
+    """
+    try:
+        from pypinyin import Style, lazy_pinyin
+    except ImportError as error:
+        raise _missing_package(error) from error
+    # list: characters without pinyin are returned one by one, not joined (documented, if not in its annotation).
+    return lazy_pinyin(text, style=Style.TONE3, tone_sandhi=True, errors=list)  # type: ignore[arg-type]
 
 
-def _vocabulary() -> list[str]:
-    with Path(__file__).with_name("vocabulary.txt").open(encoding="utf-8") as file:
-        return [line.rstrip("\n") for line in file]
-
-
-def _chinese_tokens(text: str) -> list[str]:
+def _chinese_tokens(text: str, lexicon: Lexicon, readings: Mapping[int, list[str]]) -> list[str]:
     result: list[str] = []
-    for segment in _segments(text.translate(CHINESE_REPLACEMENTS)):
+    index = 0
+    for segment in lexicon.segments(text.translate(CHINESE_REPLACEMENTS)):
+        given = [readings.get(index + offset) for offset in range(len(segment))]
+        index += len(segment)
         if segment.isascii():
-            apart = len(segment) > 1 and result and result[-1] not in NO_SPACE_AFTER
-            result += [" ", *segment] if apart else segment
+            apart = len(segment) > 1 and result and result[-1] not in NO_SPACE_AFTER and given[0] is None
+            sounds = list(segment)
+            result += [" "] if apart else []
         elif len(segment.encode()) == 3 * len(segment):
-            result += _spaced(segment, _pinyin(segment))
+            sounds = syllables(segment)
         else:
-            result += _spaced(segment, [_pinyin_alone(character) for character in segment])
+            sounds = [_pinyin_alone(character) for character in segment]
+        for character, sound, reading in zip(segment, sounds, given, strict=True):
+            result += reading if reading is not None else [*_space_before(character), sound]
     return result
 
 
-def _spaced(characters: str, sounds: list[str]) -> Iterator[str]:
-    """Each character's sound, with a space before that of a Chinese one."""
-    for character, sound in zip(characters, sounds, strict=True):
-        if _has_pinyin(character):
-            yield " "
-        yield sound
+def _space_before(character: str) -> Iterator[str]:
+    """A space, where a character is a Chinese one."""
+    if _has_pinyin(character):
+        yield " "
 
 
 def _has_pinyin(character: str) -> bool:
@@ -150,11 +165,10 @@ def _has_pinyin(character: str) -> bool:
 
 
 def _pinyin_alone(character: str) -> str:
-    return _pinyin(character)[0] if _has_pinyin(character) else character
+    return syllables(character)[0] if _has_pinyin(character) else character
 
 
-def _segments(text: str) -> Iterator[str]:
-    """Words of a Chinese text, by jieba's own dictionary alone."""
+def _segmenter() -> Any:
     try:
         from jieba import Tokenizer
     except ImportError as error:
@@ -163,17 +177,7 @@ def _segments(text: str) -> Iterator[str]:
     # Its initialize() would write to the console and keep a cache file among the temporary files.
     segmenter.FREQ, segmenter.total = segmenter.gen_pfdict(segmenter.get_dict_file())
     segmenter.initialized = True
-    return segmenter.cut(text)
-
-
-def _pinyin(text: str) -> list[str]:
-    """Pinyin with a tone digit and tone sandhi, one a character; what has none stays itself."""
-    try:
-        from pypinyin import Style, lazy_pinyin
-    except ImportError as error:
-        raise _missing_package(error) from error
-    # list: characters without pinyin are returned one by one, not joined (documented, if not in its annotation).
-    return lazy_pinyin(text, style=Style.TONE3, tone_sandhi=True, errors=list)  # type: ignore[arg-type]
+    return segmenter
 
 
 def _missing_package(error: ImportError) -> ImportError:
