@@ -1,0 +1,59 @@
+"""Rules that write out what is read otherwise than it is written, such as numbers and abbreviations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A stretch of text that is not cut: as it was written, and as it is said. Space behind it belongs to it."""
+
+    written: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What stands in a text, and how it is said; None where it is something else after all."""
+
+    pattern: re.Pattern[str]
+    say: Callable[[re.Match[str]], str | None]
+
+
+def rule(pattern: str, say: Callable[[re.Match[str]], str | None], flags: int = 0) -> Rule:
+    """A rule of a verbose pattern."""
+    return Rule(re.compile(pattern, re.VERBOSE | flags), say)
+
+
+def write_out(text: str, rules: Sequence[Rule]) -> Iterator[Unit]:
+    """The text in pieces, each as written and as said; at one place, the first rule that has an answer counts."""
+    waiting = [found for order in range(len(rules)) if (found := _next(rules, order, text, 0))]
+    heapify(waiting)
+    place = 0
+    while waiting:
+        start, order, end, said = waiting[0]
+        if start >= place:
+            if start > place:
+                yield Unit(text[place:start], text[place:start])
+            yield Unit(text[start:end], said)
+            place = end
+        found = _next(rules, order, text, place)
+        if found:
+            heapreplace(waiting, found)
+        else:
+            heappop(waiting)
+    if place < len(text):
+        yield Unit(text[place:], text[place:])
+
+
+def _next(rules: Sequence[Rule], order: int, text: str, place: int) -> tuple[int, int, int, str] | None:
+    """Start of the next match of a rule that has an answer, the rule's number, the match's end, and the answer."""
+    for match in rules[order].pattern.finditer(text, place):
+        said = rules[order].say(match)
+        if said is not None and match.end() > match.start():
+            return match.start(), order, match.end(), said
+    return None
