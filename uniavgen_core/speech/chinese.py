@@ -41,9 +41,7 @@ MEASURES = (
     "万|亿|千|百万|千万|美元|欧元|英镑|港元|日元|平方米|平方公里|立方米|度|成|轮|款|处|栏|点钟|点|个月|瓦|伏|米每秒|公里每小时|吨|卷|册"
 )
 """Words of measure, before which 2 is 两."""
-DIGIT_BY_DIGIT = (
-    "电话|手机|热线|号码|拨打|致电|传真|拨|打|QQ|qq|微信|密码|验证码|编号|卡号|账号|帐号|邮编|房间|门牌|学号|工号|车牌|航班|报警|代码"
-)
+DIGIT_BY_DIGIT = "电话|手机|热线|号码|拨打|致电|传真|拨|打|QQ|qq|微信|密码|验证码|编号|卡号|账号|帐号|邮编|房间|门牌|学号|工号|车牌|航班|报警|代码"
 """Behind one of these, a number is read digit by digit."""
 LETTERS_IN_CHINESE = {
     "α": "阿尔法", "β": "贝塔", "γ": "伽马", "δ": "德尔塔", "θ": "西塔", "λ": "兰姆达", "μ": "缪", "π": "派", "σ": "西格玛",
@@ -212,7 +210,13 @@ def _time(match: re.Match[str]) -> str | None:
         part = "上午" if match["half"] in "Aa" else "下午" if hour in (12, *range(1, 6)) else "晚上"
     said = f"{part}{counted(str(hour))}点"
     if minute and minute != "00":
-        said += f"零{cardinal(minute[1])}分" if minute[0] == "0" else "半" if minute == "30" and not second else f"{cardinal(minute)}分"
+        said += (
+            f"零{cardinal(minute[1])}分"
+            if minute[0] == "0"
+            else "半"
+            if minute == "30" and not second
+            else f"{cardinal(minute)}分"
+        )
     elif second:
         said += "零分"
     return said + (f"{cardinal(str(int(second)))}秒" if second else "")

@@ -6,12 +6,24 @@ punctuation) counts as the fraction of a Chinese one that it takes to say it.
 
 from __future__ import annotations
 
+import re
+
 from ..config import MAX_LATENT_FRAMES, clip_seconds, latent_frames_for_seconds
+from .readings import MARK
 from .text import check_language, is_ideograph
 
 CHARACTERS_PER_SECOND = {"en": 15.0, "zh": 4.5}
 PACE_LIMIT = 4.0
 """No voice is this many times faster or slower than usual."""
+LETTER = re.compile(r"(?<![^\W_]|')[b-hj-z](?![^\W_]|')", re.IGNORECASE)
+"""A letter that stands alone, which is said by its name."""
+LETTER_NAMES = dict(
+    zip(
+        "bcdefghjklmnopqrstuvwxyz",
+        "bee cee dee e eff gee aitch jay kay ell em en oh pee cue ar ess tee you vee double-you ex why zee".split(),
+        strict=True,
+    )
+)
 HURRY = 1.5
 """Speech fits while it wants at most this many times the seconds that there are."""
 
@@ -95,8 +107,14 @@ def check_room(wanted: float, seconds: float, pace: float = 1.0) -> None:
 def _spoken_characters(text: str, language: str) -> float:
     """Characters in units of the language's own."""
     check_language(language)
-    characters = " ".join(text.split())
+    characters = MARK.sub(_read_syllables, " ".join(text.split()))
+    length = len(characters) + sum(len(LETTER_NAMES[letter[0].lower()]) - 1 for letter in LETTER.finditer(characters))
     if language == "en":
-        return len(characters)
+        return length
     own = sum(map(is_ideograph, characters))
-    return own + (len(characters) - own) * CHARACTERS_PER_SECOND["zh"] / CHARACTERS_PER_SECOND["en"]
+    return own + (length - own) * CHARACTERS_PER_SECOND["zh"] / CHARACTERS_PER_SECOND["en"]
+
+
+def _read_syllables(mark: re.Match[str]) -> str:
+    """A Chinese character for each syllable of a reading."""
+    return "字" * max(sum(map(is_ideograph, mark[1])), len(mark[2].split()))

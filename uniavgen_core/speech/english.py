@@ -145,8 +145,10 @@ def address(text: str) -> str:
 
 
 def _is_spelt_ending(part: str) -> bool:
-    endings = set(table.DOMAINS.split("|")) | set("pdf doc docx xls xlsx ppt pptx jpg jpeg png gif exe py js ts html css "
-                                                  "csv txt md svg mov avi mkv htm mp wav".split())
+    endings = set(table.DOMAINS.split("|")) | set(
+        "pdf doc docx xls xlsx ppt pptx jpg jpeg png gif exe py js ts html css "
+        "csv txt md svg mov avi mkv htm mp wav".split()
+    )
     return part.lower() in endings - table.DOMAINS_SAID and part.lower() not in ("zip", "wav")
 
 
@@ -187,7 +189,13 @@ def _grouped(text: str) -> str:
 
 def _dates_and_times() -> list[Rule]:
     month = table.FULL_MONTH
-    weekday = r"(?P<weekday>Mon|Tues?|Wed|Thur?s?|Fri|Sat|Sun)\.?,?\ (?=" + month + r"|\d{1,2}(?:st|nd|rd|th)?\ " + month + ")"
+    weekday = (
+        r"(?P<weekday>Mon|Tues?|Wed|Thur?s?|Fri|Sat|Sun)\.?,?\ (?="
+        + month
+        + r"|\d{1,2}(?:st|nd|rd|th)?\ "
+        + month
+        + ")"
+    )
     day = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?(?:\ ?[-–]\ ?(?P<last>\d{1,2})(?:st|nd|rd|th)?)?(?![\d:]|\.\d|,\d)"
     return [
         rule(weekday, lambda m: f"{_weekday(m['weekday'])}, "),
@@ -479,7 +487,23 @@ def _abbreviation(match: re.Match[str]) -> str | None:
         return None
     ends = not rest.strip()
     # Words of their own unless more follows: "the min." is one, "came to max." is, "the sun." is none.
-    common = short in ("min", "max", "art", "est", "temp", "al", "Sun", "Sat", "Mon", "Mar", "Jun", "mo", "Co", "ext", "tel")
+    common = short in (
+        "min",
+        "max",
+        "art",
+        "est",
+        "temp",
+        "al",
+        "Sun",
+        "Sat",
+        "Mon",
+        "Mar",
+        "Jun",
+        "mo",
+        "Co",
+        "ext",
+        "tel",
+    )
     if common and ends and short in ("Sun", "Sat", "art"):
         return None
     said = table.ABBREVIATIONS[short]

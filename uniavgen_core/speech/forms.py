@@ -54,13 +54,17 @@ def usual_forms(text: str, language: str, vocabulary: Container[str]) -> tuple[s
             # A fraction behind a number is not one of its digits.
             apart = "/" in form and len(form) > 1 and usual and usual[-1][-1:].isdigit()
             usual.append(" " + form if apart else form)
-    return SPACES.sub(" ", "".join(usual)).strip(), list(left_out)
+    return SPACES.sub(" ", "".join(usual)), list(left_out)
 
 
 def name_of(sign: str) -> str:
     """How a message calls a sign, such as "GRINNING FACE 😀"."""
     name = " + ".join(unicodedata.name(character, f"U+{ord(character):04X}") for character in sign)
-    return f"{name} {sign}" if sign.isprintable() and not sign.isspace() and unicodedata.category(sign[0]) != "Mn" else name
+    return (
+        f"{name} {sign}"
+        if sign.isprintable() and not sign.isspace() and unicodedata.category(sign[0]) != "Mn"
+        else name
+    )
 
 
 def _usual(character: str, vocabulary: Container[str]) -> str | None:

@@ -22,7 +22,21 @@ WORDS = {
 """Words that the dictionary reads wrongly or not at all."""
 LONG_AFTER = frozenset("很太多好更最挺够真极特变还越这那么不别拉延加且较般样常分其不用")
 """长 is an adjective, chang2, behind one of these."""
-SURNAME_BEFORE = ("先生", "女士", "小姐", "太太", "老师", "教授", "总统", "槿惠", "正熙", "智星", "宝英", "叙俊", "信惠")
+SURNAME_BEFORE = (
+    "先生",
+    "女士",
+    "小姐",
+    "太太",
+    "老师",
+    "教授",
+    "总统",
+    "槿惠",
+    "正熙",
+    "智星",
+    "宝英",
+    "叙俊",
+    "信惠",
+)
 """朴 is a surname, piao2, before one of these."""
 NOUNS = ("n", "r", "m", "q", "t", "f", "s", "p", "c", "u", "y")
 """Classes of words behind which 地 is ground, not a particle: nouns, pronouns, numbers, places, prepositions …"""

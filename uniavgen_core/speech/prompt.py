@@ -8,7 +8,7 @@ from torch.nn import functional
 from ..audio.mel import log_mel, peak_scale, to_model_waveform
 from ..checks import check_sound
 from ..config import SAMPLE_RATE
-from .text import check_speech, symbols
+from .reader import SpeechReader
 
 SPACE = 0
 NO_SYMBOL = -1
@@ -18,21 +18,33 @@ SILENCE_SECONDS = 0.3
 MAX_REFERENCE_SECONDS = 30
 
 
-def positive_symbols(text: str, language: str, transcript: str | None = None) -> list[int]:
+def positive_symbols(
+    text: str, language: str, transcript: str | None = None, reader: SpeechReader | None = None
+) -> list[int]:
     """Symbols of the words, after those of the reference voice where there is one.
 
+    Args:
+        text, transcript: what is said, as `reader.Spoken.text` has it.
+        language: "en" or "zh".
+        reader: the run's; None makes one.
+
     Raises:
-        ValueError: there are no words, or none that the model can say.
+        ValueError: there are no words.
     """
-    check_speech(text, language)
-    return symbols(text.strip() if transcript is None else f"{transcript.strip()} {text.strip()}", language)
+    if not text.strip():
+        raise ValueError("The speech is empty: write what the person says.")
+    said = text.strip() if transcript is None else f"{transcript.strip()} {text.strip()}"
+    return (reader or SpeechReader()).symbols(said, language)
 
 
-def negative_symbols(language: str, transcript: str | None = None) -> list[int]:
-    """Symbols of the unconditional pass: nothing said, or only what the reference voice says."""
+def negative_symbols(language: str, transcript: str | None = None, reader: SpeechReader | None = None) -> list[int]:
+    """Symbols of the unconditional pass: nothing said, or only what the reference voice says.
+
+    Arguments as in `positive_symbols`.
+    """
     if transcript is None:
         return [SPACE] + [NO_SYMBOL] * (NEGATIVE_LENGTH - 1)
-    return symbols(transcript.strip(), language) + [SPACE]
+    return (reader or SpeechReader()).symbols(transcript.strip(), language) + [SPACE]
 
 
 def reference_mel(waveform: Tensor, sample_rate: int, transcript: str) -> Tensor:

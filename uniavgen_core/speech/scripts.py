@@ -35,7 +35,9 @@ def check_speech(text: str, language: str | None = None, name: str = "speech") -
         ValueError: the speech is empty, holds no words, or words of another script or language.
     """
     if not text.strip():
-        raise ValueError(f"The {name} is empty: write what {'the person' if name == 'speech' else 'the recording'} says.")
+        raise ValueError(
+            f"The {name} is empty: write what {'the person' if name == 'speech' else 'the recording'} says."
+        )
     language = language or detect_language(text)
     check_language(language)
     foreign = _foreign_words(text, language)

@@ -10,7 +10,24 @@ from heapq import heapify, heappop, heapreplace
 
 @dataclass(frozen=True)
 class Unit:
-    """A stretch of text that is not cut: as it was written, and as it is said. Space behind it belongs to it."""
+    """A stretch of text that is not cut, with the space behind it.
+
+    Args:
+        written: as it was written.
+        said: as it is given to the model.
+        read: as a person reads it aloud, which tells how long it takes.
+        changed: whether it is read otherwise than it is written.
+    """
+
+    written: str
+    said: str
+    read: str
+    changed: bool = False
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of text as it was written, and as it is said."""
 
     written: str
     said: str
@@ -29,7 +46,7 @@ def rule(pattern: str, say: Callable[[re.Match[str]], str | None], flags: int = 
     return Rule(re.compile(pattern, re.VERBOSE | flags), say)
 
 
-def write_out(text: str, rules: Sequence[Rule]) -> Iterator[Unit]:
+def write_out(text: str, rules: Sequence[Rule]) -> Iterator[Piece]:
     """The text in pieces, each as written and as said; at one place, the first rule that has an answer counts."""
     waiting = [found for order in range(len(rules)) if (found := _next(rules, order, text, 0))]
     heapify(waiting)
@@ -38,8 +55,8 @@ def write_out(text: str, rules: Sequence[Rule]) -> Iterator[Unit]:
         start, order, end, said = waiting[0]
         if start >= place:
             if start > place:
-                yield Unit(text[place:start], text[place:start])
-            yield Unit(text[start:end], said)
+                yield Piece(text[place:start], text[place:start])
+            yield Piece(text[start:end], said)
             place = end
         found = _next(rules, order, text, place)
         if found:
@@ -47,7 +64,7 @@ def write_out(text: str, rules: Sequence[Rule]) -> Iterator[Unit]:
         else:
             heappop(waiting)
     if place < len(text):
-        yield Unit(text[place:], text[place:])
+        yield Piece(text[place:], text[place:])
 
 
 def _next(rules: Sequence[Rule], order: int, text: str, place: int) -> tuple[int, int, int, str] | None:

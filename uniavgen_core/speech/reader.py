@@ -1,0 +1,266 @@
+"""From text as people write it to what is said, and on to the model's symbols."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from opencc_purepy import OpenCC
+
+from . import chinese, english, polyphones
+from .duration import speech_seconds
+from .forms import name_of, usual_forms
+from .markup import bar_hint, strip_markup
+from .readings import BAR, MARK, Reading, parse_reading, symbols_of
+from .scripts import check_speech
+from .text import Lexicon, check_language, detect_language, is_ideograph, symbols, syllables
+from .writing import Rule, Unit, write_out
+
+SPOKEN_SIGNS = frozenset(" .,!?;:'\"()-–—…，。！？、·《》【】")
+"""Signs beside letters and digits that stay in what is said: they shape how it is said."""
+SENTENCE = re.compile(r"(?<=[。！？!?])(?![\"'”’)）」])")
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What a text says.
+
+    Args:
+        language: "en" or "zh".
+        units: words, and what is said as one, in order. What is read from numbers and the like stands in `read`.
+        left_out: what was not said of it, by name.
+        hints: what the user may have meant otherwise.
+    """
+
+    language: str
+    units: tuple[Unit, ...]
+    left_out: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """What is said, ready for `SpeechReader.symbols`: with a mark wherever a Chinese reading is given."""
+        return said_of(self.units)
+
+    @property
+    def written(self) -> str:
+        """The text as it was written, without marks."""
+        return written_of(self.units)
+
+    def seconds(self, pace: float = 1.0) -> float:
+        """Seconds that it takes, numbers read out even where the model is given digits."""
+        return speech_seconds(read_of(self.units), self.language, pace)
+
+    def notes(self) -> list[str]:
+        """What was left out, and the hints, each a sentence."""
+        left_out = [f"Left out, as it has no sound: {', '.join(self.left_out)}."] if self.left_out else []
+        return [*left_out, *self.hints]
+
+
+def said_of(units: Sequence[Unit]) -> str:
+    """What units say, as one text."""
+    return " ".join("".join(unit.said for unit in units).split())
+
+
+def read_of(units: Sequence[Unit]) -> str:
+    """What units say, numbers read out, as one text."""
+    return " ".join("".join(unit.read for unit in units).split())
+
+
+def written_of(units: Sequence[Unit]) -> str:
+    """What was written of units, as one text."""
+    return " ".join("".join(unit.written for unit in units).split())
+
+
+class SpeechReader:
+    """Reads texts. Made once a run: it holds the vocabulary and, from the first Chinese text on, the dictionaries.
+
+    Args:
+        read_numbers: whether numbers, abbreviations and the like are written out. If not, they reach the model as they
+            were written, as in the release.
+        step: called again and again while a long text is read, so that a host can stop it.
+    """
+
+    def __init__(self, read_numbers: bool = True, step: Callable[[], None] = lambda: None):
+        self.read_numbers, self.step = read_numbers, step
+        self.lexicon = Lexicon()
+        self._rules: dict[str, list[Rule]] = {}
+        self._converter: OpenCC | None = None
+
+    def read(self, text: str, language: str | None = None, name: str = "speech") -> Spoken:
+        """What a text says.
+
+        Args:
+            text: as people write it, with readings such as `[Nguyen|win]` where they like.
+            language: "en", "zh" or None: as `detect_language` finds.
+            name: what messages call the text.
+
+        Raises:
+            ValueError: there are no words, some of a script that the model does not speak, or a bad reading.
+            ImportError: a package that Chinese needs is not installed.
+        """
+        language = language or detect_language(text)
+        check_language(language)
+        plain, hints = strip_markup(text)
+        parts = [*self._parts(plain, language)]
+        usual, left_out = [], dict[str, None]()
+        for part in parts:
+            form, dropped = (part, []) if isinstance(part, Reading) else self._usual(part, language)
+            usual.append(form)
+            left_out |= dict.fromkeys(dropped)
+        heard = "".join(part.said if isinstance(part, Reading) else part for part in usual)
+        check_speech(heard if any(map(str.isalnum, heard)) else text, language, name)
+        atoms = [atom for part in usual for atom in self._atoms(part, language)]
+        kept = [self._without_silent(atom, left_out) for atom in _spaced(atoms)]
+        if any(sign in BAR for sign in left_out):
+            hints.append(bar_hint())
+        names = [name_of(sign) for sign in left_out if sign not in BAR]
+        return Spoken(language, tuple(_units(kept, language)), tuple(names), tuple(hints))
+
+    def symbols(self, text: str, language: str) -> list[int]:
+        """Indices in the vocabulary of a text that is said, as `Spoken.text` has it.
+
+        Raises:
+            ValueError: another language.
+            ImportError: a package that Chinese needs is not installed.
+        """
+        plain, given = _split_readings(text)
+        if language == "zh":
+            found = {index: [" ", sound] for index, sound in polyphones.corrections(plain, self.lexicon).items()}
+            given = found | given
+        return symbols(plain, language, self.lexicon, given)
+
+    def _parts(self, text: str, language: str) -> Iterator[str | Reading]:
+        """The text between readings, and the readings."""
+        place = 0
+        for mark in MARK.finditer(text):
+            yield text[place : mark.start()]
+            yield parse_reading(mark, language, self.lexicon.indices)
+            place = mark.end()
+        yield text[place:]
+
+    def _usual(self, text: str, language: str) -> tuple[str, list[str]]:
+        text, dropped = usual_forms(text, language, self.lexicon.indices)
+        if language == "zh":
+            unknown = {sign for sign in set(text) if is_ideograph(sign) and not self._is_known(sign)}
+            dropped += sorted(unknown, key=text.index)
+            text = "".join(sign for sign in text if sign not in unknown)
+        return text, dropped
+
+    def _is_known(self, character: str) -> bool:
+        return syllables(self._simplified(character))[0] in self.lexicon.indices
+
+    def _atoms(self, part: str | Reading, language: str) -> Iterator[Unit]:
+        """The smallest stretches of a part of the text that are read by themselves."""
+        if isinstance(part, Reading):
+            mark = part.mark if part.syllables else part.said
+            yield Unit(part.written, mark, mark, changed=True)
+            return
+        base = self._simplified(part) if language == "zh" else part
+        read = english.small_letters(base) if language == "en" else base
+        place = 0
+        for piece in write_out(read, self._rules_of(language)):
+            self.step()
+            end = place + len(piece.written)
+            said = piece.said if self.read_numbers else base[place:end]
+            atom = Unit(part[place:end], said, piece.said, changed=piece.said != piece.written)
+            place = end
+            yield from (atom,) if atom.changed else self._words(atom, language)
+
+    def _words(self, atom: Unit, language: str) -> Iterator[Unit]:
+        """The words of a stretch in which nothing is read otherwise than it is written."""
+        words = re.findall(r"\s*\S+\s*|\s+", atom.read) if language == "en" else self._segments(atom.read)
+        start = 0
+        for word in words:
+            end = start + len(word)
+            yield Unit(atom.written[start:end], atom.said[start:end], word)
+            start = end
+
+    def _segments(self, text: str) -> Iterator[str]:
+        for sentence in SENTENCE.split(text):
+            self.step()
+            yield from self.lexicon.segments(sentence)
+
+    def _simplified(self, text: str) -> str:
+        """Traditional characters as the simplified ones, sign by sign."""
+        if self._converter is None:
+            self._converter = OpenCC("t2s")
+        converted = "".join(self._converter.convert(sentence) for sentence in SENTENCE.split(text))
+        return converted if len(converted) == len(text) else text
+
+    def _rules_of(self, language: str) -> list[Rule]:
+        if language not in self._rules:
+            self._rules[language] = english.rules() if language == "en" else chinese.rules()
+        return self._rules[language]
+
+    def _without_silent(self, atom: Unit, left_out: dict[str, None]) -> Unit:
+        """The atom without signs that have no sound; these are noted."""
+        said, read = (
+            text if MARK.fullmatch(text) else self._audible(text, left_out) for text in (atom.said, atom.read)
+        )
+        return Unit(atom.written, said, read)
+
+    def _audible(self, text: str, left_out: dict[str, None]) -> str:
+        known = self.lexicon.indices
+        silent = [
+            sign
+            for sign in text
+            if not (is_ideograph(sign) or (sign in known and (sign.isalnum() or not self.read_numbers)))
+            and sign not in SPOKEN_SIGNS
+        ]
+        left_out |= dict.fromkeys(silent)
+        return text.translate(dict.fromkeys(map(ord, silent), " ")) if silent else text
+
+
+def _spaced(atoms: Sequence[Unit]) -> Iterator[Unit]:
+    """The atoms, with spaces where a word that was read out would run into another."""
+    before = Unit("", "", "")
+    for atom in atoms:
+        changed = atom.changed or before.changed
+        said, read = (
+            f" {text}" if changed and _runs_on(last, text) else text
+            for last, text in ((before.said, atom.said), (before.read, atom.read))
+        )
+        yield Unit(atom.written, said, read, atom.changed)
+        before = atom
+
+
+def _runs_on(before: str, after: str) -> bool:
+    """Whether two texts of letters would become one word."""
+    if not before or not after or is_ideograph(before[-1]) or is_ideograph(after[0]):
+        return False
+    return before[-1].isalnum() and after[0].isalnum()
+
+
+def _units(atoms: Sequence[Unit], language: str) -> Iterator[Unit]:
+    """Stretches that are not cut: words with the punctuation and space behind them."""
+    held: list[Unit] = []
+    for before, atom in pairwise([Unit(" ", "", ""), *atoms]):
+        inseparable = (
+            not before.written[-1:].isspace()
+            if language == "en"
+            else not any(map(str.isalnum, atom.written)) or (before.written + "。")[-1] in "(《【" or not before.written
+        )
+        if not inseparable and any(map(str.isalnum, "".join(unit.written for unit in held))):
+            yield _joined(held)
+            held = []
+        held.append(atom)
+    if held:
+        yield _joined(held)
+
+
+def _joined(units: Sequence[Unit]) -> Unit:
+    written, said, read = ("".join(getattr(unit, name) for unit in units) for name in ("written", "said", "read"))
+    return Unit(written, said, read)
+
+
+def _split_readings(text: str) -> tuple[str, dict[int, list[str]]]:
+    """A text without marks of readings, and the symbols that these give to its characters, by their index."""
+    plain, given, place = "", dict[int, list[str]](), 0
+    for mark in MARK.finditer(text):
+        plain += text[place : mark.start()]
+        given |= {len(plain) + index: sounds for index, sounds in symbols_of(mark).items()}
+        plain, place = plain + mark[1], mark.end()
+    return plain + text[place:], given
