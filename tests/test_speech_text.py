@@ -9,7 +9,8 @@ import pytest
 
 from uniavgen_core.config import clip_seconds, latent_frames_for_seconds
 from uniavgen_core.speech.duration import check_fits, reference_pace, seconds_for_speech, speech_seconds
-from uniavgen_core.speech.text import check_speech, detect_language, symbols, tokens, unknown_symbols
+from uniavgen_core.speech.scripts import check_speech
+from uniavgen_core.speech.text import detect_language, symbols, tokens, unknown_symbols
 
 CASES = json.loads((Path(__file__).parent / "golden" / "speech_tokens.json").read_text(encoding="utf-8"))
 

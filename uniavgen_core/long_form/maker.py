@@ -313,7 +313,8 @@ def report(results: Sequence[SegmentResult]) -> str:
 def subtitles_of(results: Sequence[SegmentResult]) -> str:
     """SubRip subtitles of the clip."""
     return subtitles(
-        (one.start + min(one.silence, one.seconds), one.start + one.seconds, one.segment.words) for one in results
+        (one.start + min(one.silence, one.seconds), one.start + one.seconds, one.segment.written or one.segment.words)
+        for one in results
     )
 
 

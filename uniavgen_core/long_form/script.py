@@ -4,7 +4,7 @@ r"""A script: one line a scene, `caption | speech`, with marks for pauses, seeds
     A happy woman looks at the camera. | [seed 7] We won!
     It is over.
 
-A line without a sign keeps the caption of the line before; `\|` is the sign itself. `[pause 0.5]` is a silence of that
+A line without a sign keeps the caption of the line before; a sign within a reading, as in `[Nguyen|win]`, is none; `\|` is the sign itself. `[pause 0.5]` is a silence of that
 many seconds, `[seed 7]` sets the seed of its line, `[speaker 2]` says which of several people speaks it. Only along a
 sound that is given may a line be a caption alone.
 """
@@ -12,11 +12,20 @@ sound that is given may a line be a caption alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..speech.markup import BREAK, break_seconds
+from ..speech.reader import Spoken
+from ..speech.readings import MARK as READING
 
 SEPARATOR = re.compile(r"(?<!\\)\|")
-MARK = re.compile(r"\[\s*(\w+)([^\]\[]*)\]")
+MARK = re.compile(r"\[\s*(\w+)([^\]\[|]*)\]")
+WIDE_MARK = re.compile(r"[\[［【]\s*([A-Za-z]+)([^\[\]［］【】|｜]*)[\]］】]")
+"""A mark as keyboards of Chinese write it."""
+TITLE = re.compile(r"\s*#{1,6}\s[^|｜]*|\s*(?:```.*|~~~.*|-{3,}|\*{3,}|_{3,}|={3,})\s*")
+BULLET = re.compile(r"\s*(?:[-*+•>]|#{1,6})\s+")
 LONGEST_PAUSE_SECONDS = 60.0
 NUMBERS = {"seed": (0, 2**64 - 1), "speaker": (1, 999)}
 """Marks with a whole number, and the least and the greatest that it may be."""
@@ -29,6 +38,8 @@ class Passage:
 
     silence_seconds: float
     words: str
+    spoken: Spoken | None = None
+    """What the words say, where they were read already."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +62,55 @@ class Line:
 
 
 def parse_script(text: str) -> tuple[Line, ...]:
-    """The lines of a script; blank ones are left out.
+    """The lines of a script; blank ones are left out, and so are titles of Markdown.
+
+    Marks may be in full-width signs, as keyboards of Chinese write them, and pauses as SSML's `<break time="500ms"/>`.
 
     Raises:
         ValueError: there is no line, or one that is not of the form; the message names it by number.
     """
     lines: list[Line] = []
-    for number, row in enumerate(text.splitlines(), start=1):
-        if row.strip():
-            lines.append(_line(number, row, lines[-1].caption if lines else None))
+    for number, row in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
+        if row.strip() and not TITLE.fullmatch(row):
+            lines.append(_line(number, _usual_marks(row), lines[-1].caption if lines else None))
     if not lines:
         raise ValueError(f"The script is empty: {FORM}, one line a scene.")
     return tuple(lines)
+
+
+def script_hints(text: str) -> list[str]:
+    """What of a script was taken otherwise than it was written, each a sentence."""
+    rows = text.splitlines()
+    titles = [row.strip() for row in rows if TITLE.fullmatch(row)]
+    hints = [f"“{titles[0]}” is Markdown: such lines are left out."] if titles else []
+    if any(BULLET.match(row) for row in rows if not TITLE.fullmatch(row)):
+        hints.append("Signs of a list at the start of lines are left out.")
+    if BREAK.search(text):
+        hints.append("<break …/> is taken as [pause …].")
+    return hints
+
+
+def read_lines(lines: Sequence[Line], read: Callable[[str], Spoken]) -> tuple[Line, ...]:
+    """The lines with what their words say.
+
+    Args:
+        read: gives what a passage says.
+
+    Raises:
+        ValueError: words that cannot be said; the message names the line by number.
+    """
+    return tuple(
+        replace(line, passages=tuple(_read(line.number, passage, read) for passage in line.passages)) for line in lines
+    )
+
+
+def _read(number: int, passage: Passage, read: Callable[[str], Spoken]) -> Passage:
+    if not passage.words or passage.spoken is not None:
+        return passage
+    try:
+        return replace(passage, spoken=read(passage.words))
+    except ValueError as error:
+        raise ValueError(f"Line {number} of the script: {error}") from error
 
 
 def check_passages(lines: Sequence[Line]) -> None:
@@ -78,8 +126,25 @@ def check_passages(lines: Sequence[Line]) -> None:
             )
 
 
+def _usual_marks(row: str) -> str:
+    """The row with marks in ASCII signs, and without signs of a list."""
+    row = BULLET.sub("", row, count=1) if BULLET.match(row) else row
+    row = BREAK.sub(lambda tag: f" [pause {break_seconds(tag[1]):g}] " if break_seconds(tag[1]) else " ", row)
+    row = READING.sub(lambda mark: f"[{mark[1]}|{mark[2]}]", row)
+    row = WIDE_MARK.sub(lambda mark: f"[{mark[1]}{unicodedata.normalize('NFKC', mark[2])}]", row)
+    return row.replace("｜", "|")
+
+
+def _split(row: str) -> list[str]:
+    """The row parted at its signs, but not at those of readings."""
+    readings = [range(*mark.span()) for mark in READING.finditer(row)]
+    cuts = [sign.start() for sign in SEPARATOR.finditer(row) if not any(sign.start() in one for one in readings)]
+    starts, ends = [0, *(cut + 1 for cut in cuts)], [*cuts, len(row)]
+    return [row[start:end].replace(r"\|", "|").strip() for start, end in zip(starts, ends, strict=True)]
+
+
 def _line(number: int, row: str, caption_before: str | None) -> Line:
-    parts = [part.replace(r"\|", "|").strip() for part in SEPARATOR.split(row)]
+    parts = _split(row)
     if len(parts) > 2:
         raise ValueError(
             rf"Line {number} of the script has {len(parts) - 1} signs |: {FORM}, and \| for the sign itself."

@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
+from itertools import accumulate, pairwise, takewhile
 
 from ..config import FRAME_RATE, LATENT_SECONDS, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
-from ..speech.duration import HURRY, speech_seconds
-from ..speech.text import detect_language, words_of
-from .script import Line, Passage, check_passages
+from ..speech.duration import CHARACTERS_PER_SECOND, HURRY, speech_seconds
+from ..speech.english_words import ABBREVIATIONS, BEFORE_NUMBERS, TITLES
+from ..speech.reader import SpeechReader, Spoken, read_of, said_of, written_of
+from ..speech.text import detect_language
+from ..speech.writing import Unit
+from .script import Line, Passage, check_passages, read_lines
 
-SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’)]*\s*$")
-CLAUSE_END = re.compile(r"[,;:，；：、—-][\"'”’)]*\s*$")
+SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)》]*\s*$")
+CLAUSE_END = re.compile(r"(?:[,;:，；：、—-]|\.\.|…)[\"'”’)》]*\s*$")
+INITIAL = re.compile(r"[\"'(]*[A-HJ-Z]\.\s*")
+POINTED = frozenset(word.lower() for word in (*TITLES, *ABBREVIATIONS, *BEFORE_NUMBERS))
+"""Words that are followed by a point where no sentence ends."""
 SENTENCE_PULL, CLAUSE_PULL = 0.45, 0.3
 """By this share of a segment's time, a cut may lie off its ideal place to fall on a sentence's or clause's end."""
 QUIET_PULL = 0.3
 """By this share of a segment's time, a cut may lie off its ideal place to fall on a quiet moment."""
+DRAWL = 3.0
+"""Words are drawn out to this many times their time at most; what is left of a clip's is silent."""
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,10 @@ class Segment:
     """What the segment adds to the clip: its share of the pause, and the words."""
     latent_frames: int | None = None
     """Latent frames that it adds, where the length of the whole clip is given."""
+    spoken_seconds: float = field(default=0.0, compare=False)
+    """Time for the words alone."""
+    written: str = field(default="", compare=False)
+    """The words as they stand in the script."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +58,50 @@ class Pacing:
         language: "en", "zh", or None where each line's words tell.
         pace: how fast the voice is, against the usual rate of its language.
         stretch: seconds to take for each second that the words would take.
+        reader: the run's.
     """
 
     language: str | None = None
     pace: float = 1.0
     stretch: float = 1.0
+    reader: SpeechReader = field(default_factory=SpeechReader, repr=False, compare=False)
+
+    def read(self, words: str) -> Spoken:
+        """What words say."""
+        return self.reader.read(words, self.language, name="script")
+
+    def units(self, words: str) -> list[Unit]:
+        """The units of words that were read before."""
+        return self.reader.units(words, self.language or detect_language(words))
 
     def seconds(self, words: str) -> float:
-        """Time for these words."""
-        if not words:
-            return 0.0
-        return self.stretch * speech_seconds(words, self.language or detect_language(words), self.pace)
+        """Time for words that were read before."""
+        return self.unit_seconds(self.units(words), self.language or detect_language(words)) if words else 0.0
+
+    def unit_seconds(self, units: Sequence[Unit], language: str) -> float:
+        """Time for units."""
+        return self.stretch * speech_seconds(read_of(units), language, self.pace)
+
+
+class _Times:
+    """When each of several units is said.
+
+    Args:
+        units: in order; space behind them is told from them.
+        language: "en" or "zh".
+    """
+
+    def __init__(self, units: Sequence[Unit], pacing: Pacing, language: str):
+        space = pacing.stretch / (pacing.pace * CHARACTERS_PER_SECOND["en"])
+        gaps = [space if unit.read[-1:].isspace() else 0.0 for unit in units]
+        lengths = [pacing.unit_seconds([unit], language) for unit in units]
+        self.starts = [0.0, *accumulate(length + gap for length, gap in zip(lengths, gaps, strict=True))]
+        self.ends = [0.0, *(start + length for start, length in zip(self.starts, lengths, strict=False))]
+        """Of the first n units, without the space behind them."""
+
+    def last(self, start: int, room: float) -> int:
+        """How many of the first units there are at most, from some place on, in so many seconds."""
+        return bisect_right(self.ends, self.starts[start] + room + ROUNDING) - 1
 
 
 def new_frames(seconds: float) -> int:
@@ -68,22 +116,29 @@ def plan_clip(
     past_frames: int,
     given_frames: int = 1,
     seconds: float | None = None,
+    drawl: float = DRAWL,
 ) -> tuple[Pacing, list[Segment]]:
     """The segments of a script, and the pacing that they are made with.
 
     Args:
         seconds: length of the whole clip, over which the words are spread; None makes it as long as they take.
-            Others as in `plan_segments`.
+        drawl: how many times their time the words may take at most; nobody speaks in what is left then. Others as in
+            `plan_segments`.
 
     Raises:
         ValueError: as in `plan_segments`, a line is a caption alone, or the words do not fit the length.
     """
     check_passages(lines)
+    lines = read_lines(lines, pacing.read)
     if seconds is None:
         return pacing, plan_segments(lines, pacing, longest, past_frames, given_frames)
     start = pixel_frames(given_frames)
     # A portrait is shown while the words begin, a past is not.
-    pacing = paced_to(lines, pacing, seconds if given_frames == 1 else seconds - start / FRAME_RATE)
+    room = seconds if given_frames == 1 else seconds - start / FRAME_RATE
+    pacing = paced_to(lines, pacing, room)
+    if pacing.stretch > drawl:
+        pacing = replace(pacing, stretch=drawl)
+        lines = [*lines[:-1], _with_silence(lines[-1], room - _script_seconds(lines, pacing))]
     # Whole latent frames are counted over the whole clip, so that a segment may get one more than its words take.
     plan = plan_segments(lines, pacing, longest - 1, past_frames, given_frames)
     wanted = math.ceil((round(seconds * FRAME_RATE) - start) / TEMPORAL_COMPRESSION)
@@ -96,14 +151,42 @@ def paced_to(lines: Sequence[Line], pacing: Pacing, seconds: float) -> Pacing:
     Raises:
         ValueError: nothing is said, or the words would have to be hurried too much.
     """
-    passages = [passage for line in lines for passage in line.passages]
-    silent = sum(passage.silence_seconds for passage in passages)
-    spoken = sum(pacing.seconds(passage.words) for passage in passages)
-    if not spoken:
+    silent = sum(passage.silence_seconds for line in lines for passage in line.passages)
+    spoken = _script_seconds(lines, pacing) - silent
+    if not any(line.speech for line in lines):
         raise ValueError("The script says nothing, so its length follows from its pauses: leave seconds at 0.")
     if spoken > (seconds - silent) * HURRY:
         raise _too_short(silent + spoken, silent)
     return replace(pacing, stretch=(seconds - silent) / spoken)
+
+
+def _script_seconds(lines: Sequence[Line], pacing: Pacing) -> float:
+    """Time that a script takes, its pauses included."""
+    passages = [passage for line in lines for passage in line.passages]
+    return sum(passage.silence_seconds + _passage_seconds(passage, pacing) for passage in passages)
+
+
+def _passage_seconds(passage: Passage, pacing: Pacing) -> float:
+    """Time for the words of a passage."""
+    if not passage.words:
+        return 0.0
+    spoken = passage.spoken or pacing.read(passage.words)
+    return pacing.unit_seconds(spoken.units, spoken.language)
+
+
+def _with_silence(line: Line, seconds: float) -> Line:
+    return replace(line, passages=(*line.passages, Passage(seconds, "")))
+
+
+def drawl_note(lines: Sequence[Line], plan: Sequence[Segment]) -> str | None:
+    """What to tell of a clip in which the words end long before it does; None where they do not."""
+    silent = sum(segment.seconds for segment in takewhile(lambda segment: not segment.words, reversed(plan)))
+    if any(not passage.words for passage in lines[-1].passages[-1:]) or not silent:
+        return None
+    return (
+        f"The words are drawn out {DRAWL:g} times, and the last {silent:.1f} seconds are silent. [pause 5] in the script "
+        "says where nobody speaks."
+    )
 
 
 def _too_short(wanted: float, silent: float) -> ValueError:
@@ -183,10 +266,14 @@ def _new_frames_room(longest: int, past_frames: int) -> int:
 
 def _as_one(line: Line, passage: Passage, pacing: Pacing, room: float) -> list[Segment]:
     """The passage as one segment, or none where it does not fit or nobody speaks."""
-    seconds = passage.silence_seconds + pacing.seconds(passage.words)
-    if not passage.words or seconds > room:
+    if not passage.words:
         return []
-    return [Segment(line, passage.words, passage.silence_seconds, seconds)]
+    spoken = passage.spoken or pacing.read(passage.words)
+    spoken_seconds = pacing.unit_seconds(spoken.units, spoken.language)
+    seconds = passage.silence_seconds + spoken_seconds
+    if seconds > room:
+        return []
+    return [Segment(line, spoken.text, passage.silence_seconds, seconds, None, spoken_seconds, spoken.written)]
 
 
 def _of_passage(line: Line, passage: Passage, pause: float, pacing: Pacing, room: float) -> Iterator[Segment]:
@@ -199,8 +286,10 @@ def _of_passage(line: Line, passage: Passage, pause: float, pacing: Pacing, room
     if not passage.words:
         return
     pause += silence
-    for piece in _pieces(passage.words, pacing, room - silence, line.number):
-        yield Segment(line, piece, pause, silence + pacing.seconds(piece))
+    spoken = passage.spoken or pacing.read(passage.words)
+    for units in _pieces(spoken, pacing, room - silence, line.number):
+        seconds = pacing.unit_seconds(units, spoken.language)
+        yield Segment(line, said_of(units), pause, silence + seconds, None, seconds, written_of(units))
         pause = silence = 0.0
 
 
@@ -217,72 +306,100 @@ def allot(
     least[0] = max(least[0], past_frames - given_frames)
     ideal = [segment.seconds / LATENT_SECONDS for segment in segments]
     frames = [max(low, math.floor(wanted)) for low, wanted in zip(least, ideal, strict=True)]
-    while sum(frames) != latent_frames:
-        change = 1 if sum(frames) < latent_frames else -1
-        limits = room if change > 0 else least
-        free = [place for place, limit in enumerate(limits) if change * (limit - frames[place]) > 0]
+    missing = latent_frames - sum(frames)
+    change = 1 if missing > 0 else -1
+    limits = room if change > 0 else least
+    free = [(change * (frames[i] - ideal[i]), i) for i, limit in enumerate(limits) if change * (limit - frames[i]) > 0]
+    heapify(free)
+    for _ in range(abs(missing)):
         if not free:
-            silent = sum(segment.seconds - pacing.seconds(segment.words) for segment in segments)
+            silent = sum(segment.seconds - segment.spoken_seconds for segment in segments)
             raise _too_short(sum(frames) * LATENT_SECONDS, silent)
-        frames[max(free, key=lambda place: change * (ideal[place] - frames[place]))] += change
+        off, index = heappop(free)
+        frames[index] += change
+        if frames[index] != limits[index]:
+            heappush(free, (off + 1, index))
     return [replace(segment, latent_frames=count) for segment, count in zip(segments, frames, strict=True)]
 
 
 def _least_seconds(segment: Segment, pacing: Pacing) -> float:
     """Time that a segment must have: its silence, and its words, hurried as far as it goes."""
-    spoken = pacing.seconds(segment.words)
+    spoken = segment.spoken_seconds
     return segment.seconds - spoken + min(spoken, spoken / pacing.stretch / HURRY)
 
 
-def _pieces(words: str, pacing: Pacing, room: float, number: int) -> list[str]:
+def _pieces(spoken: Spoken, pacing: Pacing, room: float, number: int) -> list[Sequence[Unit]]:
     """The words in as few pieces of about one length as fit the room each, cut between words."""
-    units = words_of(words, pacing.language or detect_language(words)) if words else [""]
-    for unit in units:
-        seconds = pacing.seconds(unit.strip())
-        if seconds > room:
-            advice = (
-                "give a longer first LATENT"
-                if pacing.stretch <= 1
-                else "ask for fewer seconds, for 0, or add words or pauses"
-            )
-            raise ValueError(
-                f"Line {number} of the script: “{unit.strip()}” alone takes {seconds:.1f} seconds, and a segment has "
-                f"room for {room:.1f}: {advice}."
-            )
-    ends = [pacing.seconds("".join(units[: place + 1]).strip()) for place in range(len(units))]
-    for count in range(max(1, math.ceil(ends[-1] / room)), len(units)):
-        cuts = _cuts(units, ends, count, room)
-        if cuts:
-            return ["".join(units[start:end]).strip() for start, end in pairwise(cuts)]
-    return [unit.strip() for unit in units]
+    units = [part for unit in spoken.units for part in _fitting(unit, spoken.language, pacing, room, number)]
+    times = _Times(units, pacing, spoken.language)
+    cuts = _cuts(units, times, room)
+    return [units[start:end] for start, end in pairwise(cuts)]
 
 
-def _cuts(units: list[str], ends: list[float], count: int, room: float) -> list[int]:
-    """Where to cut words into pieces that fit the room, near equal times; none if so many pieces do not do.
+def _fitting(unit: Unit, language: str, pacing: Pacing, room: float, number: int) -> list[Unit]:
+    """The unit, or its words where it is too long and was written out, such as a long number.
 
-    Args:
-        ends: seconds that the words up to each unit take.
+    Raises:
+        ValueError: a word alone does not fit.
     """
-    share = ends[-1] / count
-    cuts = [0]
-    for piece in range(1, count):
-        earliest, latest = cuts[-1] + 1, len(units) - (count - piece)
-        before = ends[cuts[-1] - 1] if cuts[-1] else 0.0
-        places = [
-            place
-            for place in range(earliest, latest + 1)
-            if ends[place - 1] - before <= room and ends[-1] - ends[place - 1] <= (count - piece) * room
+    seconds = pacing.unit_seconds([unit], language)
+    if seconds <= room:
+        return [unit]
+    words = re.findall(r"\S+\s*", unit.said) if language == "en" else [*unit.said]
+    if unit.said == unit.read and unit.said != unit.written and len(words) > 1:
+        written = [unit.written] + [""] * (len(words) - 1)
+        return [
+            part
+            for text, word in zip(written, words, strict=True)
+            for part in _fitting(Unit(text, word, word), language, pacing, room, number)
         ]
-        if not places:
-            return []
-        cuts.append(min(places, key=lambda place: abs(ends[place - 1] / share - piece) - _pull(units[place - 1])))
+    advice = "give a longer first LATENT, or write it as several words"
+    if pacing.stretch > 1:
+        advice = (
+            "the words are drawn out over the clip: add pauses where nobody speaks, such as [pause 5], or more words"
+        )
+    raise ValueError(
+        f"Line {number} of the script: “{(unit.written or unit.said).strip()}” alone takes {seconds:.1f} seconds, and a "
+        f"segment has room for {room:.1f}: {advice}."
+    )
+
+
+def _cuts(units: Sequence[Unit], times: _Times, room: float) -> list[int]:
+    """Where to cut words into as few pieces as fit the room, near equal times, where sentences end if that is near."""
+    pieces_from = [0] * (len(units) + 1)
+    """How many pieces the words from each on need."""
+    for start in reversed(range(len(units))):
+        pieces_from[start] = 1 + pieces_from[times.last(start, room)]
+    count = pieces_from[0]
+    share, cuts = times.ends[-1] / count, [0]
+    for piece in range(1, count):
+        places = range(times.last(cuts[-1], room), cuts[-1], -1)
+        possible = takewhile(lambda place, left=count - piece: pieces_from[place] <= left, places)  # type: ignore[misc]
+        cuts.append(
+            min(possible, key=lambda place, at=piece: abs(times.ends[place] / share - at) - _pull(units, place))
+        )  # type: ignore[misc]
     return [*cuts, len(units)]
 
 
-def _pull(unit: str) -> float:
-    if SENTENCE_END.search(unit):
-        return SENTENCE_PULL
-    return CLAUSE_PULL if CLAUSE_END.search(unit) else 0.0
+def _pull(units: Sequence[Unit], place: int) -> float:
+    """How good it is to cut before a unit: where a sentence ends, or a clause."""
+    unit, following = units[place - 1], units[place] if place < len(units) else Unit("", "", "")
+    if CLAUSE_END.search(unit.said):
+        return CLAUSE_PULL
+    return SENTENCE_PULL if ends_sentence(unit, following) else 0.0
+
+
+def ends_sentence(unit: Unit, following: Unit) -> bool:
+    """Whether a sentence ends with a unit: not with an abbreviation, an initial or an ellipsis."""
+    if not SENTENCE_END.search(unit.said) or CLAUSE_END.search(unit.said):
+        return False
+    word = unit.said.rstrip().rstrip("\"'”’)》")
+    if not word.endswith("."):
+        return True
+    if following.said[:1].islower() or INITIAL.fullmatch(unit.written):
+        return False
+    last = word[:-1].split(" ")[-1].lower()
+    return unit.said != unit.written or not ("." in last or last in POINTED)
 
 
 def words_in_the_past(words: str, voiced: tuple[float, float], start: float, pacing: Pacing) -> str:
@@ -295,13 +412,13 @@ def words_in_the_past(words: str, voiced: tuple[float, float], start: float, pac
         voiced: seconds from the segment's start at which its voice sets in and ends.
         start: second from the segment's start from which on its sound is kept.
     """
-    whole = pacing.seconds(words)
-    units = words_of(words, pacing.language or detect_language(words)) if words else []
+    if not words:
+        return ""
+    units = pacing.units(words)
+    times = _Times(units, pacing, pacing.language or detect_language(words))
     onset, end = voiced
     for place in range(len(units)):
-        middle = (
-            pacing.seconds("".join(units[:place]).strip()) + pacing.seconds("".join(units[: place + 1]).strip())
-        ) / 2
-        if onset + (end - onset) * middle / whole >= start:
-            return "".join(units[place:]).strip()
+        middle = (times.ends[place] + times.ends[place + 1]) / 2
+        if onset + (end - onset) * middle / times.ends[-1] >= start:
+            return said_of(units[place:])
     return ""

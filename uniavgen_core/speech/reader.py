@@ -104,20 +104,22 @@ class SpeechReader:
         language = language or detect_language(text)
         check_language(language)
         plain, hints = strip_markup(text)
-        parts = [*self._parts(plain, language)]
-        usual, left_out = [], dict[str, None]()
-        for part in parts:
-            form, dropped = (part, []) if isinstance(part, Reading) else self._usual(part, language)
-            usual.append(form)
-            left_out |= dict.fromkeys(dropped)
-        heard = "".join(part.said if isinstance(part, Reading) else part for part in usual)
+        parts, left_out = self._usual_parts(plain, language)
+        heard = "".join(part.said if isinstance(part, Reading) else part for part in parts)
         check_speech(heard if any(map(str.isalnum, heard)) else text, language, name)
-        atoms = [atom for part in usual for atom in self._atoms(part, language)]
-        kept = [self._without_silent(atom, left_out) for atom in _spaced(atoms)]
-        if any(sign in BAR for sign in left_out):
+        units = self._units(parts, language, left_out)
+        if name == "speech" and any(sign in BAR for sign in left_out):
             hints.append(bar_hint())
-        names = [name_of(sign) for sign in left_out if sign not in BAR]
-        return Spoken(language, tuple(_units(kept, language)), tuple(names), tuple(hints))
+        return Spoken(language, tuple(units), tuple(map(name_of, left_out)), tuple(hints))
+
+    def units(self, text: str, language: str) -> list[Unit]:
+        """The units of a text that was read before, such as `Spoken.text`; nothing is refused but bad readings.
+
+        Raises:
+            ValueError: a reading is none.
+            ImportError: a package that Chinese needs is not installed.
+        """
+        return self._units(self._usual_parts(text, language)[0], language, {})
 
     def symbols(self, text: str, language: str) -> list[int]:
         """Indices in the vocabulary of a text that is said, as `Spoken.text` has it.
@@ -131,6 +133,21 @@ class SpeechReader:
             found = {index: [" ", sound] for index, sound in polyphones.corrections(plain, self.lexicon).items()}
             given = found | given
         return symbols(plain, language, self.lexicon, given)
+
+    def _usual_parts(self, text: str, language: str) -> tuple[list[str | Reading], dict[str, None]]:
+        """The text in usual forms and its readings, in order, and the signs that were left out."""
+        usual, left_out = list[str | Reading](), dict[str, None]()
+        for part in self._parts(text, language):
+            form, dropped = (part, []) if isinstance(part, Reading) else self._usual(part, language)
+            usual.append(form)
+            left_out |= dict.fromkeys(dropped)
+        return usual, left_out
+
+    def _units(self, parts: Sequence[str | Reading], language: str, left_out: dict[str, None]) -> list[Unit]:
+        """What is cut no further; signs without a sound are noted."""
+        atoms = [atom for part in parts for atom in self._atoms(part, language)]
+        kept = [self._without_silent(atom, left_out) for atom in _spaced(atoms)]
+        return [*_glued(kept, language)]
 
     def _parts(self, text: str, language: str) -> Iterator[str | Reading]:
         """The text between readings, and the readings."""
@@ -234,7 +251,7 @@ def _runs_on(before: str, after: str) -> bool:
     return before[-1].isalnum() and after[0].isalnum()
 
 
-def _units(atoms: Sequence[Unit], language: str) -> Iterator[Unit]:
+def _glued(atoms: Sequence[Unit], language: str) -> Iterator[Unit]:
     """Stretches that are not cut: words with the punctuation and space behind them."""
     held: list[Unit] = []
     for before, atom in pairwise([Unit(" ", "", ""), *atoms]):

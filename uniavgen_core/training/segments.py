@@ -27,7 +27,8 @@ from ..media.footage import VideoFile, frame_shown
 from ..media.frames import stacked
 from ..media.images import automatic_size, crop_and_resize
 from ..media.sound import fit_audio, mono_at_rate
-from ..speech.text import check_speech, detect_language
+from ..speech.scripts import check_speech
+from ..speech.text import detect_language
 from .clip_files import Sentence, UnfitClipError
 
 SHORTEST_LATENT_FRAMES = 4
