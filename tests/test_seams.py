@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from uniavgen_core.audio.voice import loud_db, voiced_span
 from uniavgen_core.config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE, SAMPLES_A_FRAME
 from uniavgen_core.long_form.seams import (
     FADE_FRAMES,
@@ -17,9 +18,7 @@ from uniavgen_core.long_form.seams import (
     fade_from_past,
     join_clips,
     join_gain,
-    loud_db,
     voice_db,
-    voiced_span,
 )
 
 

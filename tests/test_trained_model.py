@@ -18,7 +18,7 @@ from uniavgen_core.face.guidance import FaceGuidance, clip_mask
 from uniavgen_core.long_form.core_host import CoreHost
 from uniavgen_core.long_form.maker import LongClip, Settings
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.long_form.seams import loud_db, token_level_db
+from uniavgen_core.audio.voice import loud_db, token_level_db
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.media.reading import read_video

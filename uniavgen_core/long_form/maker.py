@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..audio.mel import log_mel
+from ..audio.voice import loud_db, voiced_span
 from ..config import (
     AUDIO_TOKENS_PER_SECOND,
     FRAME_RATE,
@@ -29,7 +30,7 @@ from ..media.sound import fit_audio
 from ..media.writing import join_videos
 from .host import Host, SegmentRequest
 from .recording import Part, Recording, Window
-from .seams import Colours, correct_loudness, correct_picture, crossfade, loud_db, voice_db, voiced_span
+from .seams import Colours, correct_loudness, correct_picture, crossfade, voice_db
 from .segments import Pacing, Segment, new_frames, words_in_the_past
 from .store import SegmentMetadata, SegmentStore, StoredPicture, StoredSegment
 from .subtitles import subtitles

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE, SAMPLES_A_FRAME
+from ..audio.voice import VOICE_FLOOR_DB, loud_db, token_level_db
+from ..config import SAMPLE_RATE, SAMPLES_A_FRAME
 
 CONTRAST_LIMIT = 1.15
 """Contrast is changed by this factor at most."""
@@ -24,9 +25,6 @@ BRIGHTNESS_LIMIT = 0.08
 """Brightness is moved by this much of the range at most."""
 LOUDNESS_LIMIT_DB = 4.0
 """Loudness is changed by as many decibels at most; more is taken for a change that is meant."""
-VOICE_FLOOR_DB = 30.0
-"""Sound this far below a clip's loud parts is no voice."""
-LOUD_QUANTILE = 0.95
 FADE_FRAMES = 8
 """New frames over which a picture leaves the past: half a second."""
 MOTION_BLOCKS = 16
@@ -108,28 +106,6 @@ def _motion(frames: Tensor) -> Tensor:
     side = max(1, min(change.shape[1:]) // MOTION_BLOCKS)
     blocks = change.shape[1] // side, change.shape[2] // side
     return functional.interpolate(change.unsqueeze(1), size=blocks, mode="area")[:, 0]
-
-
-def token_level_db(mel: Tensor) -> Tensor:
-    """Level of each token of a natural log-mel (..., L, 80) in decibels: (..., L)."""
-    return 20 / math.log(10) * 0.5 * torch.logsumexp(2 * mel, dim=-1)
-
-
-def loud_db(mel: Tensor) -> float:
-    """Level in decibels of the loud parts of a natural log-mel (L, 80)."""
-    return float(token_level_db(mel).quantile(LOUD_QUANTILE))
-
-
-def voiced_span(mel: Tensor, loud: float) -> tuple[float, float]:
-    """Seconds at which the voice sets in and ends in a natural log-mel (L, 80); both 0 where there is none.
-
-    Args:
-        loud: level of loud parts in decibels; what is far below is no voice.
-    """
-    places = (token_level_db(mel) > loud - VOICE_FLOOR_DB).nonzero()
-    if not len(places):
-        return 0.0, 0.0
-    return float(places[0]) / AUDIO_TOKENS_PER_SECOND, (float(places[-1]) + 1) / AUDIO_TOKENS_PER_SECOND
 
 
 def voice_db(mel: Tensor) -> float:

@@ -1,0 +1,67 @@
+"""Where in a sound a voice is heard, told from the level of its log-mel."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..config import AUDIO_TOKENS_PER_SECOND
+
+VOICE_FLOOR_DB = 30.0
+"""Sound this far below a clip's loud parts is no voice."""
+LOUD_QUANTILE = 0.95
+AUDIBLE_DB = 40.0
+"""Only what is at most so far below the loudest moment says how loud the loud parts are: silence may be most of a sound."""
+LONGEST_BREATH = 0.4
+"""Seconds of silence that belong to speaking; of a longer one, as much."""
+BREATH_AROUND = 0.12
+"""Seconds of silence before the first word that belong to speaking, and as many behind the last."""
+SHORTEST_SOUND = 0.06
+"""Seconds below which a sound between silences is a click, not a voice."""
+
+EDGE = (False, math.inf)
+"""What is before a sound and behind it: no voice."""
+
+
+def token_level_db(mel: Tensor) -> Tensor:
+    """Level of each token of a natural log-mel (..., L, 80) in decibels: (..., L)."""
+    return 20 / math.log(10) * 0.5 * torch.logsumexp(2 * mel, dim=-1)
+
+
+def loud_db(mel: Tensor) -> float:
+    """Level in decibels of the loud parts of a natural log-mel (L, 80)."""
+    return float(token_level_db(mel).quantile(LOUD_QUANTILE))
+
+
+def voiced_span(mel: Tensor, loud: float) -> tuple[float, float]:
+    """Seconds at which the voice sets in and ends in a natural log-mel (L, 80); both 0 where there is none.
+
+    Args:
+        loud: level of loud parts in decibels; what is far below is no voice.
+    """
+    voiced = (token_level_db(mel) > loud - VOICE_FLOOR_DB).nonzero()
+    if not len(voiced):
+        return 0.0, 0.0
+    return float(voiced[0]) / AUDIO_TOKENS_PER_SECOND, (float(voiced[-1]) + 1) / AUDIO_TOKENS_PER_SECOND
+
+
+def voiced_seconds(mel: Tensor) -> float:
+    """Seconds of a natural log-mel (L, 80) in which somebody speaks, with the short breaks that belong to it.
+
+    Silence before, after and in between does not count, nor do clicks in it.
+    """
+    level = token_level_db(mel)
+    audible = level[level > level.max() - AUDIBLE_DB]
+    voiced = level > audible.quantile(LOUD_QUANTILE) - VOICE_FLOOR_DB
+    values, lengths = torch.unique_consecutive(voiced, return_counts=True)
+    runs = [(bool(value), int(length) / AUDIO_TOKENS_PER_SECOND) for value, length in zip(values, lengths, strict=True)]
+    total, silence, breath = 0.0, 0.0, BREATH_AROUND
+    for before, (is_voice, seconds), behind in zip([EDGE, *runs], runs, [*runs[1:], EDGE], strict=False):
+        if not is_voice or (seconds < SHORTEST_SOUND and min(before[1], behind[1]) > LONGEST_BREATH):
+            silence += seconds
+            continue
+        total += seconds + min(silence, breath)
+        silence, breath = 0.0, LONGEST_BREATH
+    return total + min(silence, BREATH_AROUND)
