@@ -7,17 +7,19 @@ from typing import Any
 
 import node_helpers
 import torch
-from comfy_api.latest import io
+from comfy_api.latest import Input, io
 
+from ..uniavgen_core.audio.voice import voiced_seconds
 from ..uniavgen_core.checks import check_finite, check_picture
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_shapes
-from ..uniavgen_core.speech.duration import speech_seconds
+from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
-from ..uniavgen_core.speech.text import check_speech, unknown_symbols
+from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
 from .comfy_model import (
     LANGUAGE,
     PACE,
+    READER,
     REFERENCE_AUDIO,
     REFERENCE_IMAGE,
     SPEECH,
@@ -25,8 +27,9 @@ from .comfy_model import (
     TRANSCRIPT,
     streams,
 )
+from .comfy_progress import check_interrupt, show_text
 from .face_models import warn_of_portrait
-from .language import language_input, pace_of_voice, prompt_language, resolve_language
+from .language import CODES, language_input, prompt_language
 from .options import NOT_CONNECTED, sound
 from .pictures import encode_frames
 
@@ -53,7 +56,8 @@ class Conditioning(io.ComfyNode):
                     "speech",
                     multiline=True,
                     tooltip="What the person says in the whole clip, the kept past of a continuation included. With a "
-                    "given sound: what is said in it, as far as you know.",
+                    "given sound: what is said in it, as far as you know. [Nguyen|win] and [银行|yin2 hang2] say how a "
+                    "word is read.",
                 ),
                 language_input(),
                 io.String.Input(
@@ -61,6 +65,14 @@ class Conditioning(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="What reference_audio says, word by word.",
+                ),
+                io.Boolean.Input(
+                    "read_numbers",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Numbers, dates, money, units, abbreviations and the like are written out, as they are "
+                    "read aloud. Off: the model gets them as they stand.",
                 ),
             ],
             outputs=[
@@ -78,38 +90,53 @@ class Conditioning(io.ComfyNode):
         language: str,
         reference_audio: Any = NOT_CONNECTED,
         reference_transcript: str = "",
+        read_numbers: bool = True,
     ) -> io.NodeOutput:
-        values: dict[str, Any] = {LANGUAGE: language, PACE: 1.0, SPEECH_SECONDS: 0.0}
+        reader = SpeechReader(read_numbers, check_interrupt)
+        values: dict[str, Any] = {LANGUAGE: language, PACE: 1.0, SPEECH_SECONDS: 0.0, READER: reader}
+        report = []
         if reference_audio is not NOT_CONNECTED:
-            audio = sound("reference_audio", reference_audio)
-            mel = reference_mel(audio["waveform"], audio["sample_rate"], reference_transcript)
-            values |= {REFERENCE_AUDIO: mel, TRANSCRIPT: reference_transcript}
-            values[PACE] = pace_of_voice(audio, reference_transcript)
+            voice, heard = _reference_voice(reader, sound("reference_audio", reference_audio), reference_transcript)
+            values |= voice
+            report += [f"Transcript: {note}" for note in heard.notes()]
         transcript = values.get(TRANSCRIPT)
         if speech.strip():
-            spoken, unspoken = speech_symbols(speech, language, transcript)
-            values[SPEECH_SECONDS] = speech_seconds(speech, resolve_language(language, speech), values[PACE])
+            spoken = reader.read(speech, CODES.get(language))
+            values[SPEECH_SECONDS] = spoken.seconds(values[PACE])
+            told, untold = speech_symbols(reader, spoken.text, language, transcript)
+            report = [f"Says, in about {values[SPEECH_SECONDS]:.1f} s: {spoken.text}", *spoken.notes(), *report]
         else:
-            spoken = unspoken = torch.tensor([negative_symbols(prompt_language(language, "", transcript), transcript)])
+            code = prompt_language(language, "", transcript)
+            told = untold = torch.tensor([negative_symbols(code, transcript, reader)])
+        for note in report[1:] if speech.strip() else report:
+            logging.warning("UniAVGen Conditioning: %s", note)
+        if report:
+            show_text("\n".join(report))
         return io.NodeOutput(
-            node_helpers.conditioning_set_values(positive, values | {SPEECH: spoken}),
-            node_helpers.conditioning_set_values(negative, values | {SPEECH: unspoken}),
+            node_helpers.conditioning_set_values(positive, values | {SPEECH: told}),
+            node_helpers.conditioning_set_values(negative, values | {SPEECH: untold}),
         )
 
 
-def speech_symbols(speech: str, language: str, transcript: str | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Symbols (1, S) of the positive and of the negative pass; a warning names what the model cannot say.
+def _reference_voice(reader: SpeechReader, audio: Input.Audio, transcript: str) -> tuple[dict[str, Any], Spoken]:
+    """The conditioning values of a reference voice, and what its transcript says.
 
     Raises:
-        ValueError: there are no words, or none that the model can say.
+        ValueError: the sound is empty or silent, or the transcript is not what is said in it.
     """
-    check_speech(speech, resolve_language(language, speech))
-    code = prompt_language(language, speech, transcript)
-    unknown = [symbol for symbol in unknown_symbols(f"{transcript or ''} {speech}", code) if symbol.strip()]
-    if unknown:
-        logging.warning("UniAVGen: no sound is known for %s; they become pauses.", " ".join(unknown))
-    spoken = torch.tensor([positive_symbols(speech, code, transcript)])
-    return spoken, torch.tensor([negative_symbols(code, transcript)])
+    heard = reader.read(transcript, name="reference transcript")
+    mel = reference_mel(audio["waveform"], audio["sample_rate"], heard.text)
+    pace = reference_pace(read_of(heard.units), heard.language, voiced_seconds(mel[0]))
+    return {REFERENCE_AUDIO: mel, TRANSCRIPT: heard.text, PACE: pace}, heard
+
+
+def speech_symbols(
+    reader: SpeechReader, said: str, language: str, transcript: str | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Symbols (1, S) of the positive and of the negative pass, of texts as `Spoken.text` has them."""
+    code = prompt_language(language, said, transcript)
+    told = torch.tensor([positive_symbols(said, code, transcript, reader)])
+    return told, torch.tensor([negative_symbols(code, transcript, reader)])
 
 
 class ReferencePicture(io.ComfyNode):

@@ -17,6 +17,8 @@ import numpy
 import torch
 from torch import Tensor, nn
 
+from ..uniavgen_core.speech.reader import SpeechReader
+
 MOST_MODULE_VALUES = 10_000_000
 """A module with more parameters and buffers is not read."""
 SIMPLE = {
@@ -212,6 +214,8 @@ def _named(module: str, path: str) -> Any:
 KNOWN: tuple[tuple[Any, Callable[[Any], Sequence[Any]]], ...] = (
     (type, _type_parts),
     (Tensor, _tensor_parts),
+    # It holds dictionaries, which are the same for all.
+    (SpeechReader, lambda value: [value.read_numbers]),
     ((numpy.ndarray, numpy.generic), _array_parts),
     (Enum, lambda value: [value.name, value.value]),
     (SUBCLASSED, _subclass_parts),

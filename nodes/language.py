@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from comfy_api.latest import Input, io
+from comfy_api.latest import io
 
-from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.text import LANGUAGES, detect_language
 
 CODES = {name: code for code, name in LANGUAGES.items()}
@@ -29,9 +28,3 @@ def prompt_language(language: str, speech: str, transcript: str | None) -> str:
     Chinese text may hold English words, but not the other way round.
     """
     return "zh" if detect_language(transcript or "") == "zh" else resolve_language(language, speech)
-
-
-def pace_of_voice(audio: Input.Audio, transcript: str) -> float:
-    """How fast a reference voice is, against the usual rate."""
-    seconds = audio["waveform"].shape[-1] / audio["sample_rate"]
-    return reference_pace(transcript, detect_language(transcript), seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound
 from ..uniavgen_core.config import (
-    AUDIO_TOKENS_PER_SECOND,
     FRAME_RATE,
     SAMPLE_RATE,
     SAMPLES_A_FRAME,
@@ -26,23 +26,23 @@ from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
 from ..uniavgen_core.long_form.host import SegmentRequest
 from ..uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
 from ..uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRecording
-from ..uniavgen_core.long_form.script import Line, parse_script
+from ..uniavgen_core.long_form.script import Line, parse_script, read_lines, script_hints
 from ..uniavgen_core.long_form.seams import join_clips
-from ..uniavgen_core.long_form.segments import Pacing, Segment
+from ..uniavgen_core.long_form.segments import Pacing, Segment, drawl_note
 from ..uniavgen_core.long_form.store import SegmentStore
 from ..uniavgen_core.media.frames import stacked
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.sound import fit_audio, mono_at_rate
 from ..uniavgen_core.media.track import Track, track_of
-from ..uniavgen_core.speech.duration import reference_pace
-from ..uniavgen_core.speech.prompt import SILENCE_SECONDS, negative_symbols
-from ..uniavgen_core.speech.text import check_speech, detect_language
+from ..uniavgen_core.speech.prompt import negative_symbols
+from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.tasks import PAST_FRAMES, kept_prefix
 from .comfy_guider import SegmentSampler, condition_value
-from .comfy_model import LANGUAGE, REFERENCE_AUDIO, TRANSCRIPT, joint_latent, kept_parts, streams
+from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, TRANSCRIPT, joint_latent, kept_parts, streams
+from .comfy_progress import check_interrupt, show_text
 from .conditioning import speech_symbols
 from .fingerprint import fingerprint
-from .language import prompt_language, resolve_language
+from .language import CODES, prompt_language
 from .options import NOT_CONNECTED, present, sound
 from .pictures import check_masks, check_vae, footage_of, frame_rate_input
 from .video_sound import check_video, temporary_file, with_sound
@@ -82,8 +82,9 @@ class Script(io.ComfyNode):
                     multiline=True,
                     default="A calm woman looks at the camera and speaks. | Hello. [pause 0.5] I have news.",
                     tooltip="One line a scene: caption | speech. A line without | keeps the caption. [pause 0.5] is a "
-                    "silence in seconds, [seed 7] sets the line's seed, [speaker 2] who of several speaks it, \\| is "
-                    "the sign itself. Along a recorded sound the speech may be empty.",
+                    "silence in seconds, [seed 7] sets the line's seed, [speaker 2] who of several speaks it, "
+                    "[Nguyen|win] how a word is read, \\| is the sign itself. Along a recorded sound the speech may be "
+                    "empty.",
                 ),
             ],
             outputs=[SCRIPT.Output(display_name="script")],
@@ -91,7 +92,12 @@ class Script(io.ComfyNode):
 
     @classmethod
     def execute(cls, clip: Any, script: str) -> io.NodeOutput:
-        return io.NodeOutput(EncodedScript(parse_script(script), clip))
+        lines, hints = parse_script(script), script_hints(script)
+        for hint in hints:
+            logging.warning("UniAVGen Script: %s", hint)
+        if hints:
+            show_text("\n".join(hints))
+        return io.NodeOutput(EncodedScript(lines, clip))
 
 
 class ComfyHost:
@@ -113,6 +119,7 @@ class ComfyHost:
         self.given_video, self.given_mel = sum(kept_video), sum(kept_audio)
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
+        self.reader = condition_value(sampler.guider, READER) or SpeechReader(step=check_interrupt)
         self.longest = self.video.shape[2]
         self.size = self.video.shape[-1] * SPATIAL_COMPRESSION, self.video.shape[-2] * SPATIAL_COMPRESSION
 
@@ -137,8 +144,8 @@ class ComfyHost:
     def _symbols(self, words: str) -> Tensor:
         if not words:
             language = prompt_language(self.language, "", self.transcript)
-            return torch.tensor([negative_symbols(language, self.transcript)])
-        return speech_symbols(words, self.language, self.transcript)[0]
+            return torch.tensor([negative_symbols(language, self.transcript, self.reader)])
+        return speech_symbols(self.reader, words, self.language, self.transcript)[0]
 
     def encode(self, frames: Tensor) -> Tensor:
         return self.vae.encode(frames)
@@ -250,16 +257,16 @@ class LongForm(io.ComfyNode):
         along = Recording(seconds or None)
         if recording is not NOT_CONNECTED:
             along = _recording(recording, host, seconds)
-        pacing, plan = along.plan(
-            script.lines, _pacing(host, guider, pace), host.longest, past_frames, host.given_video
-        )
-        _check_words(plan, host.language)
+        pacing = Pacing(CODES.get(host.language), pace * (condition_value(guider, PACE) or 1.0), reader=host.reader)
+        lines = read_lines(script.lines, pacing.read)
+        pacing, plan = along.plan(lines, pacing, host.longest, past_frames, host.given_video)
+        notes = _notes(lines, plan)
         settings = Settings(pacing, host.longest, past_frames, noise.seed, along.seconds)
         store = SegmentStore(Path(folder_paths.get_temp_directory()) / FOLDER)
         clip = LongClip(host, store, plan, settings, along)
         segments.start_progress(len(plan))
         made = clip.make(segments.finished)
-        return io.NodeOutput(_video(clip, made, recording), report(made), subtitles_of(made))
+        return io.NodeOutput(_video(clip, made, recording), "\n".join([report(made), *notes]), subtitles_of(made))
 
 
 def _recording(given: Input.Audio | Input.Video | None, host: ComfyHost, seconds: float) -> Recording:
@@ -339,28 +346,17 @@ def _check_audio_vae(audio_vae: Any) -> None:
         )
 
 
-def _check_words(plan: list[Segment], language: str) -> None:
-    """Refuse words that the model cannot say, before anything is sampled.
-
-    Raises:
-        ValueError: it names the script's line.
-    """
-    for segment in plan:
-        try:
-            if segment.words:
-                check_speech(segment.words, resolve_language(language, segment.words))
-        except ValueError as error:
-            raise ValueError(f"Line {segment.line.number} of the script: {error}") from error
-
-
-def _pacing(host: ComfyHost, guider: Any, pace: float) -> Pacing:
-    """How fast is spoken: the usual rate, or the reference voice's, times a factor."""
-    language = None if host.language == "auto" else resolve_language(host.language, "")
-    mel = condition_value(guider, REFERENCE_AUDIO)
-    if mel is None or host.transcript is None:
-        return Pacing(language, pace)
-    seconds = mel.shape[1] / AUDIO_TOKENS_PER_SECOND - SILENCE_SECONDS
-    return Pacing(language, pace * reference_pace(host.transcript, detect_language(host.transcript), seconds))
+def _notes(lines: Sequence[Line], plan: Sequence[Segment]) -> list[str]:
+    """What the user should know of how the script was taken, shown on the node and in the console, too."""
+    passages = [(line.number, passage.spoken) for line in lines for passage in line.passages if passage.spoken]
+    notes = [f"Line {number}: {note}" for number, spoken in passages for note in spoken.notes()]
+    drawn_out = drawl_note(lines, plan)
+    notes += [drawn_out] if drawn_out else []
+    for note in notes:
+        logging.warning("UniAVGen Long Form: %s", note)
+    if notes:
+        show_text("\n".join(notes))
+    return notes
 
 
 class Join(io.ComfyNode):

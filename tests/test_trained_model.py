@@ -10,6 +10,7 @@ import torch
 
 from uniavgen_core import pipeline
 from uniavgen_core.audio.mel import log_mel, normalise_mel, to_model_waveform
+from uniavgen_core.audio.voice import loud_db, token_level_db
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.evaluation.judges import JUDGES_FILE, load_judges
 from uniavgen_core.evaluation.mouth import mouth_open_area
@@ -18,7 +19,6 @@ from uniavgen_core.face.guidance import FaceGuidance, clip_mask
 from uniavgen_core.long_form.core_host import CoreHost
 from uniavgen_core.long_form.maker import LongClip, Settings
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.audio.voice import loud_db, token_level_db
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.media.reading import read_video

@@ -10,14 +10,15 @@ from torch import Tensor
 
 from .audio.mel import denormalise_mel
 from .audio.vocoder import GriffinLim
+from .config import clip_seconds, latent_frames_for_seconds
 from .joint_latent import Shape, check_seconds, check_size, stream_shapes
 from .media.images import crop_and_resize, to_rgb
 from .sampling.euler import Clip, Condition, sample_euler
 from .sampling.guidance import Guidance
 from .sampling.schedule import flow_sigmas
-from .speech.duration import check_fits, seconds_for_speech
+from .speech.duration import check_room
 from .speech.prompt import negative_symbols, positive_symbols
-from .speech.text import detect_language
+from .speech.reader import SpeechReader
 from .tasks import TASKS
 from .tiny import sampling
 from .tiny.bundle import TinyBundle
@@ -47,10 +48,13 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
     Raises:
         ValueError: the words do not fit, or the size or the length cannot be had.
     """
-    language = detect_language(request.speech)
-    seconds = request.seconds if request.seconds is not None else seconds_for_speech(request.speech, language)
+    reader = SpeechReader()
+    spoken = reader.read(request.speech)
+    seconds = request.seconds
+    if seconds is None:
+        seconds = clip_seconds(latent_frames_for_seconds(spoken.seconds()))
     frames = check_seconds(seconds)
-    check_fits(request.speech, language, seconds)
+    check_room(spoken.seconds(), seconds)
     portrait = encode_portrait(bundle, request)
     shapes = stream_shapes(frames, request.width, request.height)
     clip = Clip(
@@ -59,8 +63,8 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
         kept=TASKS["joint"].kept(frames, shapes[1][2]),
         reference_image=portrait,
     )
-    positive = condition(bundle, request.caption, positive_symbols(request.speech, language))
-    return clip, positive, condition(bundle, "", negative_symbols(language))
+    positive = condition(bundle, request.caption, positive_symbols(spoken.text, spoken.language, reader=reader))
+    return clip, positive, condition(bundle, "", negative_symbols(spoken.language))
 
 
 @torch.no_grad()

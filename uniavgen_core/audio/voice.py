@@ -13,7 +13,7 @@ VOICE_FLOOR_DB = 30.0
 """Sound this far below a clip's loud parts is no voice."""
 LOUD_QUANTILE = 0.95
 AUDIBLE_DB = 40.0
-"""Only what is at most so far below the loudest moment says how loud the loud parts are: silence may be most of a sound."""
+"""How loud the loud parts are, is told from what is at most so far below the loudest moment: most may be silence."""
 LONGEST_BREATH = 0.4
 """Seconds of silence that belong to speaking; of a longer one, as much."""
 BREATH_AROUND = 0.12

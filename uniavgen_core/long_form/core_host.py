@@ -14,6 +14,7 @@ from ..config import MEL_BANDS
 from ..joint_latent import stream_shapes
 from ..sampling.euler import Clip
 from ..speech.prompt import negative_symbols, positive_symbols
+from ..speech.reader import SpeechReader
 from ..speech.text import detect_language
 from ..tasks import kept_prefix
 from ..tiny.bundle import TinyBundle
@@ -30,6 +31,7 @@ class CoreHost:
     def __init__(self, bundle: TinyBundle, request: pipeline.Request):
         self.bundle, self.request = bundle, request
         self.portrait = pipeline.encode_portrait(bundle, request)
+        self.reader = SpeechReader()
 
     def start(self) -> tuple[Tensor, Tensor]:
         return self.portrait, torch.zeros(1, 1, 0, MEL_BANDS)
@@ -53,7 +55,7 @@ class CoreHost:
         clip = Clip(video, audio, kept, self.portrait)
         language = detect_language(request.words)
         silent = negative_symbols(language)
-        spoken = positive_symbols(request.words, language) if request.words else silent
+        spoken = positive_symbols(request.words, language, reader=self.reader) if request.words else silent
         positive, negative = (
             pipeline.condition(self.bundle, caption, symbols)
             for caption, symbols in ((request.caption, spoken), ("", silent))

@@ -4,9 +4,9 @@ r"""A script: one line a scene, `caption | speech`, with marks for pauses, seeds
     A happy woman looks at the camera. | [seed 7] We won!
     It is over.
 
-A line without a sign keeps the caption of the line before; a sign within a reading, as in `[Nguyen|win]`, is none; `\|` is the sign itself. `[pause 0.5]` is a silence of that
-many seconds, `[seed 7]` sets the seed of its line, `[speaker 2]` says which of several people speaks it. Only along a
-sound that is given may a line be a caption alone.
+A line without a sign keeps the caption of the line before; a sign within a reading, as in `[Nguyen|win]`, is none;
+`\|` is the sign itself. `[pause 0.5]` is a silence of that many seconds, `[seed 7]` sets the seed of its line,
+`[speaker 2]` says which of several people speaks it. Only along a sound that is given may a line be a caption alone.
 """
 
 from __future__ import annotations

@@ -184,8 +184,8 @@ def drawl_note(lines: Sequence[Line], plan: Sequence[Segment]) -> str | None:
     if any(not passage.words for passage in lines[-1].passages[-1:]) or not silent:
         return None
     return (
-        f"The words are drawn out {DRAWL:g} times, and the last {silent:.1f} seconds are silent. [pause 5] in the script "
-        "says where nobody speaks."
+        f"The words are drawn out {DRAWL:g} times, and the last {silent:.1f} seconds are silent. [pause 5] in the "
+        "script says where nobody speaks."
     )
 
 
@@ -359,8 +359,8 @@ def _fitting(unit: Unit, language: str, pacing: Pacing, room: float, number: int
             "the words are drawn out over the clip: add pauses where nobody speaks, such as [pause 5], or more words"
         )
     raise ValueError(
-        f"Line {number} of the script: “{(unit.written or unit.said).strip()}” alone takes {seconds:.1f} seconds, and a "
-        f"segment has room for {room:.1f}: {advice}."
+        f"Line {number} of the script: “{(unit.written or unit.said).strip()}” alone takes {seconds:.1f} seconds, and "
+        f"a segment has room for {room:.1f}: {advice}."
     )
 
 
@@ -373,11 +373,10 @@ def _cuts(units: Sequence[Unit], times: _Times, room: float) -> list[int]:
     count = pieces_from[0]
     share, cuts = times.ends[-1] / count, [0]
     for piece in range(1, count):
-        places = range(times.last(cuts[-1], room), cuts[-1], -1)
-        possible = takewhile(lambda place, left=count - piece: pieces_from[place] <= left, places)  # type: ignore[misc]
-        cuts.append(
-            min(possible, key=lambda place, at=piece: abs(times.ends[place] / share - at) - _pull(units, place))
-        )  # type: ignore[misc]
+        latest, left = times.last(cuts[-1], room), count - piece
+        possible = [place for place in range(latest, cuts[-1], -1) if pieces_from[place] <= left]
+        distance = {place: abs(times.ends[place] / share - piece) - _pull(units, place) for place in possible}
+        cuts.append(min(possible, key=distance.__getitem__))
     return [*cuts, len(units)]
 
 

@@ -18,21 +18,22 @@ LONGEST_CARDINAL = 12
 LONGEST_UNPARTED = 9
 """So is one of more digits without commas, unless it is round."""
 CURRENCIES = {
-    "US$": "美元", "HK$": "港元", "NT$": "新台币", "A$": "澳元", "C$": "加元", "CN¥": "元", "S$": "新加坡元", "$": "美元",
-    "€": "欧元", "£": "英镑", "¥": "元", "₩": "韩元", "₹": "卢比", "₽": "卢布", "₿": "比特币", "฿": "泰铢", "₫": "越南盾",
-    "CHF": "瑞士法郎", "TWD": "新台币", "SGD": "新加坡元", "JPY": "日元",
+    "US$": "美元", "HK$": "港元", "NT$": "新台币", "A$": "澳元", "C$": "加元", "CN¥": "元", "S$": "新加坡元",
+    "$": "美元", "€": "欧元", "£": "英镑", "¥": "元", "₩": "韩元", "₹": "卢比", "₽": "卢布", "₿": "比特币",
+    "฿": "泰铢", "₫": "越南盾", "CHF": "瑞士法郎", "TWD": "新台币", "SGD": "新加坡元", "JPY": "日元",
 }  # fmt: skip
 CODES = {**CURRENCY_CODES, "JPY": "JPY", "CHF": "CHF", "TWD": "TWD", "SGD": "SGD"}
 UNITS = {
     "km/h": "公里每小时", "m/s²": "米每二次方秒", "km/s": "公里每秒", "m/s": "米每秒", "kg/m³": "千克每立方米",
-    "°C": "摄氏度", "°F": "华氏度", "°": "度", "km²": "平方公里", "m²": "平方米", "cm²": "平方厘米", "mm²": "平方毫米",
-    "m³": "立方米", "cm³": "立方厘米", "km": "公里", "cm": "厘米", "mm": "毫米", "μm": "微米", "nm": "纳米", "m": "米",
-    "kg": "公斤", "mg": "毫克", "μg": "微克", "g": "克", "t": "吨", "lb": "磅", "oz": "盎司", "ft": "英尺", "mph": "英里每小时",
-    "ml": "毫升", "mL": "毫升", "L": "升", "l": "升", "h": "小时", "min": "分钟", "s": "秒", "ms": "毫秒", "μs": "微秒",
-    "ns": "纳秒", "Hz": "赫兹", "kHz": "千赫兹", "MHz": "兆赫兹", "GHz": "吉赫兹", "kWh": "千瓦时", "kW": "千瓦", "MW": "兆瓦",
-    "W": "瓦", "kV": "千伏", "V": "伏", "mAh": "毫安时", "mA": "毫安", "dB": "分贝", "kΩ": "千欧", "MΩ": "兆欧", "Ω": "欧姆",
-    "kcal": "千卡", "kJ": "千焦", "kPa": "千帕", "hPa": "百帕", "Pa": "帕", "ha": "公顷", "bpm": "次每分钟",
-    "px": "像素", "mmHg": "毫米汞柱", "kN": "千牛", "hp": "马力", "fps": "帧每秒",
+    "°C": "摄氏度", "°F": "华氏度", "°": "度", "km²": "平方公里", "m²": "平方米", "cm²": "平方厘米",
+    "mm²": "平方毫米", "m³": "立方米", "cm³": "立方厘米", "km": "公里", "cm": "厘米", "mm": "毫米", "μm": "微米",
+    "nm": "纳米", "m": "米", "kg": "公斤", "mg": "毫克", "μg": "微克", "g": "克", "t": "吨", "lb": "磅",
+    "oz": "盎司", "ft": "英尺", "mph": "英里每小时", "ml": "毫升", "mL": "毫升", "L": "升", "l": "升", "h": "小时",
+    "min": "分钟", "s": "秒", "ms": "毫秒", "μs": "微秒", "ns": "纳秒", "Hz": "赫兹", "kHz": "千赫兹",
+    "MHz": "兆赫兹", "GHz": "吉赫兹", "kWh": "千瓦时", "kW": "千瓦", "MW": "兆瓦", "W": "瓦", "kV": "千伏",
+    "V": "伏", "mAh": "毫安时", "mA": "毫安", "dB": "分贝", "kΩ": "千欧", "MΩ": "兆欧", "Ω": "欧姆", "kcal": "千卡",
+    "kJ": "千焦", "kPa": "千帕", "hPa": "百帕", "Pa": "帕", "ha": "公顷", "bpm": "次每分钟", "px": "像素",
+    "mmHg": "毫米汞柱", "kN": "千牛", "hp": "马力", "fps": "帧每秒",
 }  # fmt: skip
 MEASURES = (
     "个|只|位|名|人|本|张|条|件|块|台|辆|架|艘|座|栋|间|家|所|套|双|对|支|枝|根|颗|粒|朵|片|滴|杯|碗|瓶|盒|包|袋|箱|罐|桶|盘|锅|"
@@ -41,16 +42,19 @@ MEASURES = (
     "万|亿|千|百万|千万|美元|欧元|英镑|港元|日元|平方米|平方公里|立方米|度|成|轮|款|处|栏|点钟|点|个月|瓦|伏|米每秒|公里每小时|吨|卷|册"
 )
 """Words of measure, before which 2 is 两."""
-DIGIT_BY_DIGIT = "电话|手机|热线|号码|拨打|致电|传真|拨|打|QQ|qq|微信|密码|验证码|编号|卡号|账号|帐号|邮编|房间|门牌|学号|工号|车牌|航班|报警|代码"
+DIGIT_BY_DIGIT = (
+    "电话|手机|热线|号码|拨打|致电|传真|拨|打|QQ|qq|微信|密码|验证码|编号|卡号|账号|帐号|邮编|房间|门牌|学号|工号|"
+    "车牌|航班|报警|代码"
+)
 """Behind one of these, a number is read digit by digit."""
-LETTERS_IN_CHINESE = {
-    "α": "阿尔法", "β": "贝塔", "γ": "伽马", "δ": "德尔塔", "θ": "西塔", "λ": "兰姆达", "μ": "缪", "π": "派", "σ": "西格玛",
-    "φ": "斐", "ω": "欧米伽", "ε": "艾普西龙",
+GREEK_LETTERS = {
+    "α": "阿尔法", "β": "贝塔", "γ": "伽马", "δ": "德尔塔", "θ": "西塔", "λ": "兰姆达", "μ": "缪", "π": "派",
+    "σ": "西格玛", "φ": "斐", "ω": "欧米伽", "ε": "艾普西龙",
 }  # fmt: skip
 SIGNS = {
-    "&": "和", "+": "加", "=": "等于", "@": "艾特", "%": "百分号", "°": "度", "§": "第", "©": "版权", "×": "乘", "÷": "除以",
-    "±": "正负", "≈": "约等于", "≠": "不等于", "≤": "小于等于", "≥": "大于等于", "∞": "无穷大", "√": "根号", "→": "到",
-    "‰": "千分号", "#": "井号", "№": "第", "∑": "求和", "≡": "恒等于",
+    "&": "和", "+": "加", "=": "等于", "@": "艾特", "%": "百分号", "°": "度", "§": "第", "©": "版权", "×": "乘",
+    "÷": "除以", "±": "正负", "≈": "约等于", "≠": "不等于", "≤": "小于等于", "≥": "大于等于", "∞": "无穷大",
+    "√": "根号", "→": "到", "‰": "千分号", "#": "井号", "№": "第", "∑": "求和", "≡": "恒等于",
 }  # fmt: skip
 ADDRESS_SIGNS = {
     ".": "点", "/": "斜杠", "-": "杠", "_": "下划线", ":": "冒号", "?": "问号", "=": "等于", "&": "和", "#": "井号",
@@ -165,6 +169,7 @@ def _telephone(match: re.Match[str]) -> str | None:
 
 
 def _dates_and_times() -> list[Rule]:
+    units = "|".join(map(re.escape, UNITS))
     half = r"(?:\ ?(?P<half>[AaPp])\.?[Mm]\.?(?![A-Za-z]))"
     return [
         rule(
@@ -177,19 +182,19 @@ def _dates_and_times() -> list[Rule]:
         ),
         rule(rf"{START}(\d{{4}})[-–~至到]+(\d{{4}})(?=年)", lambda m: f"{spelt_digits(m[1])}到{spelt_digits(m[2])}"),
         rule(rf"{START}(\d{{4}}|0\d)(?=年(?!前|后|内|来|以|的时间|历史|代之))", lambda m: spelt_digits(m[1])),
-        rule(rf"{START}([1-9]\d{{3}})(?=年)", lambda m: spelt_digits(m[1]) if m[1] < "2100" and m[1] > "1100" else None),
+        rule(rf"{START}([1-9]\d{{3}})(?=年)", lambda m: spelt_digits(m[1]) if "1100" < m[1] < "2100" else None),
         rule(rf"{START}([6-9]\d)(?=年(?!代|前|后|内|来|以|历史|间|了|多|的|之))", lambda m: spelt_digits(m[1])),
-        rule(rf"{START}(0?\d|1[0-2])(?=月(?:份|底|初|中|末|\d|上|下|$|[，。,.]))", lambda m: cardinal(m[1].lstrip("0") or "0")),
+        rule(rf"{START}(\d|1[0-2])(?=月(?:份|底|初|中|末|\d|上|下|$|[，。,.]))", lambda m: cardinal(m[1])),
         rule(rf"{START}0(\d)(?=[月日号])", lambda m: cardinal(m[1])),
         rule(
-            rf"(?P<part>上午|下午|早上|晚上|凌晨|中午|傍晚|夜里)?\ ?{START}(?P<hour>[01]?\d|2[0-4])[:：](?P<minute>[0-5]\d)"
-            rf"(?:[:：](?P<second>[0-5]\d))?{half}?(?![\d:])",
+            rf"(?P<part>上午|下午|早上|晚上|凌晨|中午|傍晚|夜里)?\ ?{START}(?P<hour>[01]?\d|2[0-4])"
+            rf"[:：](?P<minute>[0-5]\d)(?:[:：](?P<second>[0-5]\d))?{half}?(?![\d:])",
             _time,
         ),
         rule(rf"(?P<part>){START}(?P<hour>1[0-2]|0?\d)(?P<minute>)(?P<second>){half}", _time),
         rule(rf"{START}(\d{{1,2}})点(0\d)分?", lambda m: f"{counted(m[1])}点零{cardinal(m[2][1])}分"),
         rule(
-            rf"{START}(1[1-9]\d\d|20\d\d)(?![\d%‰°,]|\.\d|\ ?(?:{MEASURES})|\ ?(?:{'|'.join(map(re.escape, UNITS))})(?![A-Za-z]))",
+            rf"{START}(1[1-9]\d\d|20\d\d)(?![\d%‰°,]|\.\d|\ ?(?:{MEASURES})|\ ?(?:{units})(?![A-Za-z]))",
             lambda m: spelt_digits(m[1]),
         ),
     ]  # fmt: skip
@@ -237,7 +242,8 @@ def _numbers() -> list[Rule]:
             _money,
         ),
         rule(
-            rf"{START}(?P<amount>{NUMBER})\ ?{size}\ ?(?:(?P<sign>{money})|(?P<code>{codes})(?![A-Za-z]))(?P<to>)(?P<to_size>)",
+            rf"{START}(?P<amount>{NUMBER})\ ?{size}\ ?(?:(?P<sign>{money})|(?P<code>{codes})(?![A-Za-z]))"
+            r"(?P<to>)(?P<to_size>)",
             _money,
         ),
         rule(r"(?<![\d)A-Za-z])-(?=\.?\d+(?:\.\d+)?\ ?°)", lambda m: "零下"),
@@ -311,9 +317,9 @@ def _words_and_signs() -> list[Rule]:
     signs = "".join(map(re.escape, SIGNS))
     return [
         rule(r"(?<![A-Za-z])[A-Z]{1,4}(?:&[A-Z]{1,4})+(?![A-Za-z])", lambda m: " and ".join(m[0].split("&"))),
-        rule(r"(?<![A-Za-z])([A-Z]{2,})(s?)(?![A-Za-z])", lambda m: spelt_capitals(m[1], m[2]) if m[1] != "OK" else None),
+        rule(r"(?<![A-Za-z])(?!OK)([A-Z]{2,})(s?)(?![A-Za-z])", lambda m: spelt_capitals(m[1], m[2])),
         rule(r"(?<![A-Za-z])(μm|μs|μg|kΩ|MΩ|km/h|m/s|°C|°F|km²|m²|cm²|m³|cm³)(?![A-Za-z])", lambda m: UNITS[m[1]]),
-        rule(f"([{''.join(GREEK)}{''.join(GREEK).upper()}])", lambda m: LETTERS_IN_CHINESE.get(m[1].lower(), GREEK.get(m[1].lower()))),
+        rule(f"([{''.join(GREEK)}{''.join(GREEK).upper()}])", lambda m: (GREEK | GREEK_LETTERS).get(m[1].lower())),
         rule(r"(?<=[A-Za-z])\ ?&\ ?(?=[A-Za-z])", lambda m: " and "),
         rule(r"\ ?/\ ?(?=(?:天|日|周|月|年|小时|分钟|秒|人|次|个|公斤|斤|米|平方米))", lambda m: "每"),
         rule(f"([{signs}])", lambda m: SIGNS[m[1]]),

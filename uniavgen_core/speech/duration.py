@@ -52,9 +52,9 @@ def reference_pace(transcript: str, language: str, seconds: float) -> float:
     """How fast a reference voice is, against the usual rate of its language; it holds for words of another, too.
 
     Args:
-        transcript: what is said in the reference sound.
+        transcript: what is said in the reference sound, numbers read out.
         language: "en" or "zh".
-        seconds: length of the reference sound.
+        seconds: how long it is said, as `voiced_seconds` tells.
 
     Raises:
         ValueError: no transcript, no sound, one that does not fit the other, or another language.
@@ -68,7 +68,7 @@ def reference_pace(transcript: str, language: str, seconds: float) -> float:
     if not 1 / PACE_LIMIT <= pace <= PACE_LIMIT:
         raise ValueError(
             f"The transcript does not fit the reference sound: nobody says these {characters:.0f} characters in "
-            f"{seconds:.1f} seconds. Write all that is said in it, and nothing else."
+            f"{seconds:.1f} seconds of voice. Write all that is said in it, and nothing else."
         )
     return pace
 

@@ -24,9 +24,9 @@ ONSETS = frozenset(
 )
 """Consonants with which an English word begins."""
 CODAS = frozenset(
-    "b c ch ck ct d dge f ff ft g gh ght h k l lb lc ld lf lk ll lm ln lp ls lt lth lve m mb mn mp mph mpt ms n nc nch nd "
-    "nds ng ngs ngth nk nks ns nt nth nts p ph ps pt r rb rc rch rd rds rf rg rk rks rl rld rm rms rn rns rp rs rst rt "
-    "rth rts rv s sc sh sk sm sp ss st sts t tch th ths ts v w wn ws wl x xt y z zz ds gs ks bs ls cks lls lds".split()
+    "b c ch ck ct d dge f ff ft g gh ght h k l lb lc ld lf lk ll lm ln lp ls lt lth lve m mb mn mp mph mpt ms n nc nch "
+    "nd nds ng ngs ngth nk nks ns nt nth nts p ph ps pt r rb rc rch rd rds rf rg rk rks rl rld rm rms rn rns rp rs rst "
+    "rt rth rts rv s sc sh sk sm sp ss st sts t tch th ths ts v w wn ws wl x xt y z zz ds gs ks bs ls cks lls lds".split()
 )
 """Consonants with which one ends."""
 
@@ -113,10 +113,10 @@ def _addresses() -> list[Rule]:
             (?![\w%]|[-/.]\d)""",
             _telephone,
         ),
-        rule(r"(?<!\w)(\+\d{8,15}|0\d{6,14})(?![\w.])", lambda m: ("plus " if m[0][0] == "+" else "") + _grouped(m[0])),
+        rule(r"(?<!\w)(\+?)(\d{8,15}|0\d{6,14})(?![\w.])", _unparted_telephone),
         rule(
-            r"(?i:\b(call|dial|phone|fax|code|pin|zip|passcode|password|extension)((?:\ (?:is|number|code|us|me|at|on))*:?\ ))"
-            r"(\d{3,8})(?![\w%-]|[.,]\d|\ ?(?:times|people|of))",
+            r"(?i:\b(call|dial|phone|fax|code|pin|zip|passcode|password|extension)"
+            r"((?:\ (?:is|number|code|us|me|at|on))*:?\ ))(\d{3,8})(?![\w%-]|[.,]\d|\ ?(?:times|people|of))",
             lambda m: f"{m[1]}{m[2]}{spelt_digits(m[3])}",
         ),
     ]
@@ -174,6 +174,12 @@ def _telephone(match: re.Match[str]) -> str | None:
     return ("plus " if text.startswith("+") else "") + ", ".join(map(spelt_digits, groups))
 
 
+def _unparted_telephone(match: re.Match[str]) -> str | None:
+    if not match[1] and match[2][0] != "0":
+        return None
+    return ("plus " if match[1] else "") + _grouped(match[2])
+
+
 def _grouped(text: str) -> str:
     """Many digits, in groups of three and a last one of four, as telephone numbers are said."""
     digits = re.sub(r"\D", "", text)
@@ -217,7 +223,8 @@ def _dates_and_times() -> list[Rule]:
             lambda m: _written_date(m, the=False),
         ),
         rule(
-            rf"(?P<the>\b[Tt]he\ )?(?<![\w.,])(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?:\ ?[-–]\ ?(?P<last>\d{{1,2}})(?:st|nd|rd|th)?)?"
+            r"(?P<the>\b[Tt]he\ )?(?<![\w.,])(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+            r"(?:\ ?[-–]\ ?(?P<last>\d{1,2})(?:st|nd|rd|th)?)?"
             rf"(?:\ of)?\ (?P<month>{month})\b(?:,?\ (?P<year>[12]\d{{3}})(?!\d|,\d))?",
             lambda m: _written_date(m, the=True),
         ),
@@ -336,7 +343,8 @@ def _numbers() -> list[Rule]:
     return [
         rule(
             rf"(?:(?P<sign>{money})\ ?|\b(?P<code>{codes})\ ?)(?P<amount>{NUMBER}){size}"
-            rf"(?:\ ?[-–]\ ?(?P<to>{NUMBER})(?:\ ?(?P<to_size>thousand|million|billion|trillion|bn|[kKmMbB])\b)?(?![\w%]))?",
+            rf"(?:\ ?[-–]\ ?(?P<to>{NUMBER})"
+            r"(?:\ ?(?P<to_size>thousand|million|billion|trillion|bn|[kKmMbB])\b)?(?![\w%]))?",
             _money,
         ),
         rule(
@@ -362,7 +370,8 @@ def _numbers() -> list[Rule]:
         rule(r"(?:(?P<whole>\d+)\ ?)?(?P<sign>[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", _vulgar_fraction),
         rule(r"(?<![\w])(?P<number>\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b",
              lambda m: ordinal(int(m["number"].replace(",", ""))) if len(m["number"]) < 16 else None, re.IGNORECASE),
-        rule(rf"(?<![\w.])(?P<number>{NUMBER})(?P<gap>[\ -]?)(?P<unit>{units})(?![\w²³]|/\w|'\w)(?:\.(?=,|\ [a-z]))?", _measure),
+        rule(rf"(?<![\w.])(?P<number>{NUMBER})(?P<gap>[\ -]?)(?P<unit>{units})(?![\w²³]|/\w|'\w)"
+             r"(?:\.(?=,|\ [a-z]))?", _measure),
         rule(rf"(?<![\w.])(?P<number>{NUMBER})\ ?in\.(?=\W|$)",
              lambda m: f"{number(m['number'])} {'inch' if m['number'] == '1' else 'inches'}{_stop(m)}"),
         rule(r"(?<=[A-Za-z])\d{3,}(?![\d.])", lambda m: spelt_digits(m[0])),
@@ -468,7 +477,7 @@ def _words() -> list[Rule]:
         rule(r"\b(?P<word>[A-Z][a-z]+)\ (?P<roman>[IVX]{2,})\b", lambda m: _roman(m["word"], m["roman"], cardinal)),
         rule(r"(?<![A-Za-z])[A-Z]{1,4}(?:&[A-Z]{1,4})+(?![A-Za-z])",
              lambda m: " and ".join(" ".join(part) for part in m[0].split("&"))),
-        rule(rf"(?<![A-Za-z])(?P<capitals>[A-Z]{{2,}})(?P<plural>s?)(?![A-Za-z])",
+        rule(r"(?<![A-Za-z])(?P<capitals>[A-Z]{2,})(?P<plural>s?)(?![A-Za-z])",
              lambda m: spelt_capitals(m["capitals"], m["plural"])),
     ]  # fmt: skip
 

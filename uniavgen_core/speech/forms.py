@@ -17,17 +17,21 @@ QUOTES = {
 DASHES = {**dict.fromkeys("‐‑﹣－⁃−", "-"), **dict.fromkeys("‒–﹘", "–"), **dict.fromkeys("—―⸺⸻─━", "—")}
 SIGNS = {
     "℃": "°C", "℉": "°F", "№": "No. ", "₁": "1", "₂": "2", "₃": "3", "⁄": "/", "∕": "/", "∶": ":", "‥": "…", "⋯": "…",
-    "・": "·", "‧": "·", "⋅": "·", "∙": "·", "〜": "~", "～": "~", "∼": "~", "∗": "*", "﹡": "*", "＊": "*", "〇": "零",
+    "・": "·", "‧": "·", "⋅": "·", "∙": "·", "〜": "~", "～": "~", "∼": "~", "∗": "*", "﹡": "*", "＊": "*",
+    "〇": "零",
     "〔": "(", "〕": ")", "〖": "(", "〗": ")", "﹝": "(", "﹞": ")", "µ": "μ", "‽": "?!", "⸮": "?", "ª": "a", "º": "°",
-    "㎡": "m²", "㎢": "km²", "㎠": "cm²", "㎟": "mm²", "㎥": "m³", "㎤": "cm³", "㎞": "km", "，": "，", "｡": "。", "､": "、",
+    "㎡": "m²", "㎢": "km²", "㎠": "cm²", "㎟": "mm²", "㎥": "m³", "㎤": "cm³", "㎞": "km", "｡": "。",
+    "､": "、",
 }  # fmt: skip
 ENGLISH_SIGNS = {
-    "，": ", ", "。": ". ", "！": "! ", "？": "? ", "、": ", ", "；": "; ", "：": ": ", "（": " (", "）": ") ", "【": " (",
+    "，": ", ", "。": ". ", "！": "! ", "？": "? ", "、": ", ", "；": "; ", "：": ": ", "（": " (", "）": ") ",
+    "【": " (",
     "】": ") ", "《": ' "', "》": '" ', "〈": ' "', "〉": '" ', "·": " ",
 }  # fmt: skip
 READ_ALOUD = "°©²³‰"
 """Signs that have a word, beside those of money."""
-FOLDS = str.maketrans({**QUOTES, **DASHES, **SIGNS})
+FOLDS: dict[int, str] = {ord(sign): form for sign, form in {**QUOTES, **DASHES, **SIGNS}.items()}
+ENGLISH_FOLDS: dict[int, str] = {ord(sign): form for sign, form in ENGLISH_SIGNS.items()}
 PARTS_OF_EMOJI = re.compile("[\ufe00-\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]")
 SPACES = re.compile(r"[\s\u2028\u2029\x85\x1c-\x1f]+")
 LATIN_LETTER = re.compile(r"LATIN (SMALL|CAPITAL) LETTER (SHARP S|[A-Z]{1,2})(?: WITH .*)?")
@@ -44,8 +48,8 @@ def usual_forms(text: str, language: str, vocabulary: Container[str]) -> tuple[s
     text = unicodedata.normalize("NFC", PARTS_OF_EMOJI.sub("", SPACES.sub(" ", text)))
     text = text.translate(FOLDS)
     if language == "en":
-        text = text.translate(str.maketrans(ENGLISH_SIGNS))
-    usual, left_out = [], dict[str, None]()
+        text = text.translate(ENGLISH_FOLDS)
+    usual, left_out = list[str](), dict[str, None]()
     for character in text:
         form = _usual(character, vocabulary)
         if form is None:

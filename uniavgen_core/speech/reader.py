@@ -15,7 +15,7 @@ from .forms import name_of, usual_forms
 from .markup import bar_hint, strip_markup
 from .readings import BAR, MARK, Reading, parse_reading, symbols_of
 from .scripts import check_speech
-from .text import Lexicon, check_language, detect_language, is_ideograph, symbols, syllables
+from .text import Lexicon, check_language, detect_language, is_ideograph, syllables, symbols
 from .writing import Rule, Unit, write_out
 
 SPOKEN_SIGNS = frozenset(" .,!?;:'\"()-–—…，。！？、·《》【】")
@@ -74,6 +74,10 @@ def written_of(units: Sequence[Unit]) -> str:
     return " ".join("".join(unit.written for unit in units).split())
 
 
+def _no_step() -> None:
+    """What a reader that nobody stops does between two steps."""
+
+
 class SpeechReader:
     """Reads texts. Made once a run: it holds the vocabulary and, from the first Chinese text on, the dictionaries.
 
@@ -83,7 +87,7 @@ class SpeechReader:
         step: called again and again while a long text is read, so that a host can stop it.
     """
 
-    def __init__(self, read_numbers: bool = True, step: Callable[[], None] = lambda: None):
+    def __init__(self, read_numbers: bool = True, step: Callable[[], None] = _no_step):
         self.read_numbers, self.step = read_numbers, step
         self.lexicon = Lexicon()
         self._rules: dict[str, list[Rule]] = {}

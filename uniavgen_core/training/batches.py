@@ -17,6 +17,7 @@ from ..audio.mel import MEL_FLOOR, normalise_mel
 from ..config import AUDIO_TOKENS_PER_SECOND
 from ..sampling.schedule import shift_sigma
 from ..speech.prompt import SILENCE_SECONDS, negative_symbols, positive_symbols
+from ..speech.reader import SpeechReader
 from ..tasks import TASKS, Directions, Given, KeptParts, Task, directions
 from .shards import Shards
 
@@ -87,6 +88,7 @@ class Batches(Dataset[Batch]):
         self._settings = settings
         self._steps = steps
         self._seed, self._process = seed, process
+        self._reader = SpeechReader()
         self._clips = {
             name: shards.of_one_form(
                 from_rest=TRAINING_TASKS[name].video is Given.FIRST_FRAME,
@@ -113,7 +115,7 @@ class Batches(Dataset[Batch]):
         negative = _chance(common) < self._settings.text_dropout and TRAINING_TASKS[task].reference_voice
         mask_is_given = _chance(common) < self._settings.given_face_mask
         clips = self._draw_clips(own, task)
-        batch = _Assembly(self._shards, self._settings, task, apart, negative, clips, own).batch()
+        batch = _Assembly(self._shards, self._settings, self._reader, task, apart, negative, clips, own).batch()
         return replace(batch, mask_is_given=mask_is_given)
 
     def _draw_task(self, generator: torch.Generator) -> str:
@@ -142,13 +144,14 @@ class _Assembly:
         self,
         shards: Shards,
         settings: BatchSettings,
+        reader: SpeechReader,
         task: str,
         apart: bool,
         negative: bool,
         clips: list[int],
         generator: torch.Generator,
     ):
-        self.shards, self.settings = shards, settings
+        self.shards, self.settings, self.reader = shards, settings, reader
         self.name, self.task = task, TRAINING_TASKS[task]
         self.apart, self.negative = apart, negative
         self.clips, self.generator = clips, generator
@@ -212,9 +215,9 @@ class _Assembly:
             transcript = self.shards.labels[self._partner(clip)].speech if has_reference else None
             dropped.append(self.negative or _chance(self.generator) < dropout)
             symbols.append(
-                negative_symbols(label.language, transcript)
+                negative_symbols(label.language, transcript, self.reader)
                 if dropped[-1]
-                else positive_symbols(label.speech, label.language, transcript)
+                else positive_symbols(label.speech, label.language, transcript, self.reader)
             )
         return symbols, dropped
 
