@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 
 from uniavgen_core.config import LATENT_SECONDS, clip_seconds
-from uniavgen_core.long_form.script import Passage, parse_script
+from uniavgen_core.long_form.script import Passage, parse_script, script_hints
 from uniavgen_core.long_form.segments import (
+    DRAWL,
     Pacing,
     Segment,
+    drawl_note,
+    ends_sentence,
     new_frames,
     paced_to,
     plan_clip,
@@ -20,7 +24,9 @@ from uniavgen_core.long_form.segments import (
     words_in_the_past,
 )
 from uniavgen_core.long_form.subtitles import subtitles
+from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.speech.text import words_of
+from uniavgen_core.speech.writing import Unit
 
 PARAGRAPH = (
     "The old house stood empty for years, and nobody went near it. Then one spring the birds came back: three of them "
@@ -67,6 +73,147 @@ def test_lines_have_captions_passages_and_seeds() -> None:
 def test_what_is_wrong_is_said_with_the_lines_number(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_script(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A woman. ｜ Hello. [pause 1] Bye.",
+        "A woman. | Hello. 【pause 1】 Bye.",
+        "A woman. | Hello. ［pause １］Bye.",
+        "A woman. | Hello. [ Pause 1.0 ] Bye.",
+        'A woman. | Hello. <break time="1s"/> Bye.',
+        "A woman. | Hello. <break time='1000ms'></break> Bye.",
+        "- A woman. | Hello. [pause 1] Bye.",
+        "# Scene 1\n\ufeffA woman. | Hello. [pause 1] Bye.\n---",
+        "\ufeff* A woman. | Hello. [pause 1] Bye.",
+    ],
+)
+def test_marks_of_other_keyboards_and_programs_are_understood(text: str) -> None:
+    (line,) = parse_script(text)
+    assert line.caption.lstrip("\ufeff") == "A woman."
+    assert line.passages == (Passage(0.0, "Hello."), Passage(1.0, "Bye."))
+
+
+def test_what_was_taken_otherwise_is_told() -> None:
+    assert not script_hints("A woman. | Hello. ［pause 1］ [Nguyen|win]")
+    told = " ".join(script_hints('# Scene 1\n- A woman. | Hello. <break time="1s"/>'))
+    assert "“# Scene 1” is Markdown" in told and "Signs of a list" in told and "<break …/> is taken as" in told
+
+
+def test_a_reading_does_not_part_a_line() -> None:
+    text = "A woman. | Ask [Nguyen|win] now. [pause 1] ［銀行｜yin2 hang2］\n[Siobhan|shiv-awn] said so."
+    line, second = parse_script(text)
+    assert line.passages == (Passage(0.0, "Ask [Nguyen|win] now."), Passage(1.0, "[銀行|yin2 hang2]"))
+    assert (second.caption, second.passages) == ("A woman.", (Passage(0.0, "[Siobhan|shiv-awn] said so."),))
+
+
+def test_words_that_cannot_be_said_are_refused_with_their_line() -> None:
+    lines = parse_script("A woman. | Hello.\n\nПривет, мир.")
+    with pytest.raises(ValueError, match=r"^Line 3 of the script: The model cannot say “Привет, мир\.”"):
+        plan_clip(lines, Pacing(), FRAMES, PAST)
+
+
+def test_segments_say_what_is_read_and_show_what_is_written() -> None:
+    _, plan = plan_clip(parse_script("a | Ask [Nguyen|win] at 3:05 pm. It costs $5."), Pacing(), FRAMES, PAST)
+    assert " ".join(segment.words for segment in plan) == "Ask win at three oh five P M. It costs five dollars."
+    assert " ".join(segment.written for segment in plan) == "Ask Nguyen at 3:05 pm. It costs $5."
+
+
+def test_a_long_number_is_spread_over_segments() -> None:
+    digits = "12345678901234567890"
+    _, plan = plan_clip(parse_script(f"a | {digits} {digits}"), Pacing(), FRAMES, PAST)
+    assert len(plan) > 2 and max(segment.seconds for segment in plan) <= ROOM + PAST * LATENT_SECONDS
+    assert len(" ".join(segment.words for segment in plan).split()) == 40
+    assert " ".join(filter(None, (segment.written for segment in plan))) == f"{digits} {digits}"
+
+
+@pytest.mark.parametrize("read_numbers", [True, False])
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("We met Dr. Smith. He left.", ["Smith.", "left."]),
+        ("See J. R. R. Tolkien, Mr. Li and St. Paul. Bye!", ["Paul.", "Bye!"]),
+        ("It is 3.5 km, e.g. by bus, etc. and so on. Good?", ["on.", "Good?"]),
+        ("Well... maybe… So it is.", ["is."]),
+        ("Mail a.b@example.com or see www.example.com. Now.", ["com.", "Now."]),
+        ("She said: “No.” Then she left.", ['No."', "left."]),
+        ("今天很好。明天呢？好……吧！", ["好。", "呢？", "吧！"]),
+    ],
+)
+def test_sentences_end_where_they_do(text: str, ends: list[str], read_numbers: bool) -> None:
+    units = [*SpeechReader(read_numbers).read(text).units]
+    following = [*units[1:], Unit("", "", "")]
+    found = [unit.said.strip() for unit, after in zip(units, following, strict=True) if ends_sentence(unit, after)]
+    assert len(found) == len(ends)
+    assert all(one.endswith(end) for one, end in zip(found, ends, strict=True))
+
+
+@pytest.mark.parametrize("text", ["Hello there.", "Hi!", "One short sentence. [pause 1] And one."])
+@pytest.mark.parametrize("seconds", [30.0, 300.0])
+def test_few_words_for_a_long_clip_are_drawn_out_and_the_rest_is_silent(text: str, seconds: float) -> None:
+    lines = parse_script(f"a | {text}")
+    pacing, plan = plan_clip(lines, Pacing(), FRAMES, PAST, seconds=seconds)
+    assert pacing.stretch == DRAWL
+    assert not plan[-1].words and plan[0].words
+    frames = sum(segment.latent_frames or 0 for segment in plan)
+    assert frames * LATENT_SECONDS == pytest.approx(seconds, abs=LATENT_SECONDS)
+    assert "[pause 5]" in str(drawl_note(lines, plan))
+
+
+def test_a_clip_that_its_words_fill_is_told_nothing() -> None:
+    lines = parse_script(f"a | {PARAGRAPH}")
+    for seconds in (None, 20.0):
+        assert drawl_note(lines, plan_clip(lines, Pacing(), FRAMES, PAST, seconds=seconds)[1]) is None
+
+
+def test_a_long_script_asks_for_each_word_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planning takes time that grows with the words, not with their square."""
+    measured: list[int] = []
+    time_of = Pacing.unit_seconds
+
+    def unit_seconds(pacing: Pacing, units: Sequence[Unit], language: str) -> float:
+        measured.append(len(units))
+        return time_of(pacing, units, language)
+
+    monkeypatch.setattr(Pacing, "unit_seconds", unit_seconds)
+    words = 2_000
+    text = "word " * (words - 1) + "word."
+    _, plan = plan_clip(parse_script(f"a | {text}"), Pacing(), FRAMES, PAST, seconds=words / 3 * 1.2)
+    assert " ".join(segment.words for segment in plan) == text
+    assert sum(measured) <= 6 * words
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_passage_is_cut_into_as_few_pieces_as_do(seed: int) -> None:
+    random = Random(seed)
+    words = [
+        "".join(random.choices("bdgklmnprst", k=random.randint(3, 40))) + random.choice(["", "", ",", "."])
+        for _ in range(80)
+    ]
+    _, plan = plan_clip(parse_script("x | " + " ".join(words)), Pacing(), FRAMES, PAST)
+    assert " ".join(segment.words for segment in plan) == " ".join(words)
+    assert all(segment.seconds <= ROOM + 1e-6 for segment in plan[1:])
+    pieces, taken = 1, 0.0
+    for word in words:
+        if taken and (taken + 1 + len(word)) / 15 > ROOM + 1e-9:
+            pieces, taken = pieces + 1, 0.0
+        taken += len(word) + (1 if taken else 0)
+    assert len(plan) == pieces
+
+
+def test_a_script_can_be_stopped_while_it_is_planned() -> None:
+    class Stopped(BaseException):
+        pass
+
+    steps = iter(range(20))
+
+    def step() -> None:
+        if next(steps, None) is None:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        plan_clip(parse_script(f"a | {PARAGRAPH}"), Pacing(reader=SpeechReader(step=step)), FRAMES, PAST)
 
 
 @pytest.mark.parametrize("text", ["a |", "b | One.\na | [seed 1]"])

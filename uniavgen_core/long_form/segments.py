@@ -21,7 +21,8 @@ from .script import Line, Passage, check_passages, read_lines
 SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)》]*\s*$")
 CLAUSE_END = re.compile(r"(?:[,;:，；：、—-]|\.\.|…)[\"'”’)》]*\s*$")
 INITIAL = re.compile(r"[\"'(]*[A-HJ-Z]\.\s*")
-POINTED = frozenset(word.lower() for word in (*TITLES, *ABBREVIATIONS, *BEFORE_NUMBERS))
+POINTED_LETTERS = re.compile(r"(?:\w\.)+\w")
+POINTED = frozenset(word.lower() for word in ("St", *TITLES, *ABBREVIATIONS, *BEFORE_NUMBERS))
 """Words that are followed by a point where no sentence ends."""
 SENTENCE_PULL, CLAUSE_PULL = 0.45, 0.3
 """By this share of a segment's time, a cut may lie off its ideal place to fall on a sentence's or clause's end."""
@@ -398,7 +399,7 @@ def ends_sentence(unit: Unit, following: Unit) -> bool:
     if following.said[:1].islower() or INITIAL.fullmatch(unit.written):
         return False
     last = word[:-1].split(" ")[-1].lower()
-    return unit.said != unit.written or not ("." in last or last in POINTED)
+    return unit.said != unit.written or not (POINTED_LETTERS.fullmatch(last) or last in POINTED)
 
 
 def words_in_the_past(words: str, voiced: tuple[float, float], start: float, pacing: Pacing) -> str:

@@ -110,7 +110,9 @@ class SpeechReader:
         plain, hints = strip_markup(text)
         parts, left_out = self._usual_parts(plain, language)
         heard = "".join(part.said if isinstance(part, Reading) else part for part in parts)
-        check_speech(heard if any(map(str.isalnum, heard)) else text, language, name)
+        source = heard if any(map(str.isalnum, heard)) else plain
+        # Marks alone are no words.
+        check_speech(source if source.strip() or not text.strip() else ".", language, name)
         units = self._units(parts, language, left_out)
         if name == "speech" and any(sign in BAR for sign in left_out):
             hints.append(bar_hint())
@@ -150,7 +152,10 @@ class SpeechReader:
     def _units(self, parts: Sequence[str | Reading], language: str, left_out: dict[str, None]) -> list[Unit]:
         """What is cut no further; signs without a sound are noted."""
         atoms = [atom for part in parts for atom in self._atoms(part, language)]
-        kept = [self._without_silent(atom, left_out) for atom in _spaced(atoms)]
+        kept = []
+        for atom in _spaced(atoms):
+            self.step()
+            kept.append(self._without_silent(atom, left_out))
         return [*_glued(kept, language)]
 
     def _parts(self, text: str, language: str) -> Iterator[str | Reading]:
