@@ -143,7 +143,8 @@ class SoundRecording(Recording):
     ) -> tuple[Pacing, list[Segment]]:
         """Spread words as `plan_clip` does; where the script is one line without words, cut where it is quiet."""
         if any(line.speech for line in lines):
-            return super().plan(lines, pacing, longest, past_frames, given_frames)
+            # They are what is heard, and how slowly is not for us to say.
+            return plan_clip(lines, pacing, longest, past_frames, given_frames, self.seconds, drawl=math.inf)
         if any(line.passages for line in lines):
             raise ValueError(f"The script has pauses and no words: along a {NAME} that is a sound, its own count.")
         if len(lines) > 1:

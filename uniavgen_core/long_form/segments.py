@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from itertools import accumulate, pairwise, takewhile
 
 from ..config import FRAME_RATE, LATENT_SECONDS, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
-from ..speech.duration import CHARACTERS_PER_SECOND, HURRY, speech_seconds
+from ..speech.duration import CHARACTERS_PER_SECOND, HURRY, PACE_LIMIT, speech_seconds
 from ..speech.english_words import ABBREVIATIONS, BEFORE_NUMBERS, TITLES
 from ..speech.reader import SpeechReader, Spoken, read_of, said_of, written_of
 from ..speech.text import detect_language
@@ -28,7 +28,7 @@ SENTENCE_PULL, CLAUSE_PULL = 0.45, 0.3
 """By this share of a segment's time, a cut may lie off its ideal place to fall on a sentence's or clause's end."""
 QUIET_PULL = 0.3
 """By this share of a segment's time, a cut may lie off its ideal place to fall on a quiet moment."""
-DRAWL = 3.0
+DRAWL = PACE_LIMIT
 """Words are drawn out to this many times their time at most; what is left of a clip's is silent."""
 ROUNDING = 1e-9
 
@@ -137,6 +137,7 @@ def plan_clip(
     # A portrait is shown while the words begin, a past is not.
     room = seconds if given_frames == 1 else seconds - start / FRAME_RATE
     pacing = paced_to(lines, pacing, room)
+    drawl = min(drawl, _longest_drawl(lines, pacing, _new_frames_room(longest - 1, past_frames) * LATENT_SECONDS))
     if pacing.stretch > drawl:
         pacing = replace(pacing, stretch=drawl)
         lines = [*lines[:-1], _with_silence(lines[-1], room - _script_seconds(lines, pacing))]
@@ -167,6 +168,20 @@ def _script_seconds(lines: Sequence[Line], pacing: Pacing) -> float:
     return sum(passage.silence_seconds + _passage_seconds(passage, pacing) for passage in passages)
 
 
+def _longest_drawl(lines: Sequence[Line], pacing: Pacing, room: float) -> float:
+    """How many times its time each word may take and still fit a segment; not below 1."""
+    passages = [passage for line in lines for passage in line.passages if passage.spoken]
+    # Of a segment, a pause may take as much as half.
+    room /= 2 if any(passage.silence_seconds for passage in passages) else 1
+    longest = max(
+        pacing.unit_seconds([unit], passage.spoken.language) / pacing.stretch
+        for passage in passages
+        if passage.spoken
+        for unit in passage.spoken.units
+    )
+    return max(1.0, (1 - ROUNDING) * room / longest)
+
+
 def _passage_seconds(passage: Passage, pacing: Pacing) -> float:
     """Time for the words of a passage."""
     if not passage.words:
@@ -185,8 +200,8 @@ def drawl_note(lines: Sequence[Line], plan: Sequence[Segment]) -> str | None:
     if any(not passage.words for passage in lines[-1].passages[-1:]) or not silent:
         return None
     return (
-        f"The words are drawn out {DRAWL:g} times, and the last {silent:.1f} seconds are silent. [pause 5] in the "
-        "script says where nobody speaks."
+        f"The words are drawn out as far as they can be, and the last {silent:.1f} seconds are silent. [pause 5] in "
+        "the script says where nobody speaks."
     )
 
 
