@@ -17,8 +17,6 @@ import numpy
 import torch
 from torch import Tensor, nn
 
-from ..uniavgen_core.speech.reader import SpeechReader
-
 MOST_MODULE_VALUES = 10_000_000
 """A module with more parameters and buffers is not read."""
 SIMPLE = {
@@ -88,6 +86,8 @@ def _parts(value: Any) -> Sequence[Any]:
     for kind, parts in KNOWN:
         if isinstance(value, kind):
             return parts(value)
+    if hasattr(value, "told_by"):
+        return value.told_by()
     if hasattr(value, "patches_uuid"):
         return [getattr(value, name, None) for name in PATCHER]
     if hasattr(getattr(value, "patcher", None), "patches_uuid"):
@@ -214,8 +214,6 @@ def _named(module: str, path: str) -> Any:
 KNOWN: tuple[tuple[Any, Callable[[Any], Sequence[Any]]], ...] = (
     (type, _type_parts),
     (Tensor, _tensor_parts),
-    # It holds dictionaries, which are the same for all.
-    (SpeechReader, lambda value: [value.read_numbers]),
     ((numpy.ndarray, numpy.generic), _array_parts),
     (Enum, lambda value: [value.name, value.value]),
     (SUBCLASSED, _subclass_parts),

@@ -19,6 +19,8 @@ import pytest
 import torch
 from torch import nn
 
+from uniavgen_core.speech.reader import SpeechReader
+
 SPEC = importlib.util.spec_from_file_location(
     "fingerprint", Path(__file__).absolute().parent.parent / "nodes" / "fingerprint.py"
 )
@@ -261,3 +263,11 @@ def test_what_is_shared_is_read_once() -> None:
 
 def test_a_caption_encoder_is_not_told_by_its_tokenizer() -> None:
     assert fingerprint(clip()) == fingerprint(clip())
+
+
+def test_a_reader_of_speech_is_told_by_what_it_reads_not_by_what_it_has_loaded() -> None:
+    reader = SpeechReader()
+    before = fingerprint(reader)
+    reader.symbols("你好", "zh")
+    assert fingerprint(reader) == before == fingerprint(SpeechReader())
+    assert fingerprint(SpeechReader(read_numbers=False)) != before
