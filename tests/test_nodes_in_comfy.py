@@ -254,6 +254,20 @@ def test_words_set_the_length(server: ComfyServer) -> None:
     assert clip_seconds(video.shape[2]) == seconds_for_speech("Hello, this is a sentence.", "en")
 
 
+@pytest.mark.parametrize("read_numbers", [True, False])
+def test_the_length_and_the_report_are_of_what_is_said(server: ComfyServer, read_numbers: bool) -> None:
+    graph = ClipGraph(speech="Call 555-0123-4567 now 😀.")
+    graph.take_length_from_words()
+    graph.prompt[graph.conditioning]["inputs"]["read_numbers"] = read_numbers
+    with server.events() as events:
+        video, _ = run_streams(server, graph, graph.latent)
+    words = "Call five five five, zero one two three, four five six seven now ."
+    assert clip_seconds(video.shape[2]) == seconds_for_speech(words, "en")
+    (shown,) = [text for node, text in events.texts if node == graph.conditioning]
+    assert (words if read_numbers else "Call 555-0123-4567 now .") in shown
+    assert "Left out, as it has no sound: GRINNING FACE 😀." in shown
+
+
 def test_conditioning_refuses_what_cannot_be_said(server: ComfyServer) -> None:
     graph = ClipGraph(speech="Привет, мир")
     refused(server, *sampled(graph, graph.conditioning), "Привет", "English", "Chinese")
