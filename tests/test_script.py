@@ -25,7 +25,6 @@ from uniavgen_core.long_form.segments import (
 )
 from uniavgen_core.long_form.subtitles import subtitles
 from uniavgen_core.speech.reader import SpeechReader
-from uniavgen_core.speech.text import words_of
 from uniavgen_core.speech.writing import Unit
 
 PARAGRAPH = (
@@ -241,7 +240,7 @@ def test_chinese_is_cut_between_words() -> None:
     assert "".join(segment.words for segment in plan) == text
     assert len(plan) == 2
     assert all(segment.words[-1] in "，。？" for segment in plan)
-    assert {"公园", "喝咖啡，"} <= set(words_of(text, "zh"))
+    assert {"公园", "喝咖啡，"} <= {unit.said for unit in SpeechReader().read(text).units}
 
 
 def test_a_pause_parts_a_line_and_a_long_one_is_a_segment_of_its_own() -> None:

@@ -8,21 +8,26 @@ from pathlib import Path
 import pytest
 
 from uniavgen_core.config import clip_seconds, latent_frames_for_seconds
-from uniavgen_core.speech.duration import check_fits, reference_pace, seconds_for_speech, speech_seconds
+from uniavgen_core.speech.duration import check_room, reference_pace, seconds_for_speech, speech_seconds
 from uniavgen_core.speech.scripts import check_speech
-from uniavgen_core.speech.text import detect_language, symbols, tokens, unknown_symbols
+from uniavgen_core.speech.text import Lexicon, detect_language, symbols, tokens
 
 CASES = json.loads((Path(__file__).parent / "golden" / "speech_tokens.json").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def lexicon() -> Lexicon:
+    return Lexicon()
+
+
 @pytest.mark.parametrize("case", CASES, ids=[f"{case['language']}-{case['text'][:12]}" for case in CASES])
-def test_equals_the_released_symbols(case: dict) -> None:
-    assert tokens(case["text"], case["language"]) == case["tokens"]
-    assert symbols(case["text"], case["language"]) == case["indices"]
+def test_equals_the_released_symbols(lexicon: Lexicon, case: dict) -> None:
+    assert tokens(case["text"], case["language"], lexicon) == case["tokens"]
+    assert symbols(case["text"], case["language"], lexicon) == case["indices"]
 
 
-def test_characters_without_pinyin_stay_one_symbol_each() -> None:
-    assert tokens("ㄅㄆ㈱……é", "zh") == [" ", "ㄅ", " ", "ㄆ", " ", "㈱", "…", "…", "é"]
+def test_characters_without_pinyin_stay_one_symbol_each(lexicon: Lexicon) -> None:
+    assert tokens("ㄅㄆ㈱……é", "zh", lexicon) == [" ", "ㄅ", " ", "ㄆ", " ", "㈱", "…", "…", "é"]
 
 
 def test_chinese_leaves_nothing_behind(
@@ -46,10 +51,9 @@ def test_language_is_detected() -> None:
     assert [detect_language(text) for text in ("Hello", "他说 OK", "Hello, “café”。", "")] == ["en", "zh", "en", "en"]
 
 
-def test_unknown_symbols_are_listed_once() -> None:
-    assert unknown_symbols("ẞ and 🙂, ẞ", "en") == ["ẞ", "🙂"]
-    assert symbols("a🙂", "en")[1] == 0
-    assert unknown_symbols("今天🙂", "zh") == ["🙂"]
+def test_a_symbol_that_the_vocabulary_lacks_is_a_space(lexicon: Lexicon) -> None:
+    assert symbols("a🙂b", "en", lexicon)[1] == symbols(" ", "en", lexicon)[0] == 0
+    assert symbols("今🙂", "zh", lexicon)[-1] == 0
 
 
 @pytest.mark.parametrize("text", ["", "  \n\t", "\u3000"])
@@ -116,9 +120,10 @@ def test_clip_is_the_shortest_that_has_room(length: int) -> None:
 
 
 def test_too_many_words_are_an_error_that_says_what_they_want() -> None:
-    check_fits("a" * 45, "en", 2.0)
-    check_fits("a" * 60, "en", 2.0, pace=4 / 3)
+    check_room(3.0, 2.0)
     with pytest.raises(ValueError, match=r"wants about 4\.06 seconds, the clip lasts 2\.00: make it longer"):
-        check_fits("a" * 60, "en", 2.0)
+        check_room(4.0, 2.0)
+    with pytest.raises(ValueError, match=r"at this voice's pace, which is 0\.5 times the usual"):
+        check_room(4.0, 2.0, pace=0.5)
     with pytest.raises(ValueError, match=r"one segment lasts at most 20\.06: split it"):
-        check_fits("a" * 600, "en", 2.0)
+        check_room(40.0, 2.0)

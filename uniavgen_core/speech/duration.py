@@ -73,24 +73,16 @@ def reference_pace(transcript: str, language: str, seconds: float) -> float:
     return pace
 
 
-def check_fits(text: str, language: str, seconds: float, pace: float = 1.0) -> None:
+def check_room(wanted: float, seconds: float, pace: float = 1.0) -> None:
     """Refuse words that clearly need more time than there is.
 
     Args:
-        text, language, pace: as in `speech_seconds`.
+        wanted: seconds that the words take.
         seconds: length of the clip.
+        pace: of the voice, as in `speech_seconds`; the message names it.
 
     Raises:
-        ValueError: the words want more than 1.5 times these seconds.
-    """
-    check_room(speech_seconds(text, language, pace), seconds, pace)
-
-
-def check_room(wanted: float, seconds: float, pace: float = 1.0) -> None:
-    """`check_fits` for words of which it is known how many seconds they want.
-
-    Raises:
-        ValueError: they want more than 1.5 times the clip's seconds.
+        ValueError: the words want more than 1.5 times the clip's seconds.
     """
     if wanted <= seconds * HURRY:
         return

@@ -6,7 +6,6 @@ as they are to be said; `reader.SpeechReader` makes that of texts as people writ
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,32 +75,6 @@ def symbols(
     """Indices of `tokens` in the vocabulary; what it lacks becomes 0. Arguments and errors as there."""
     lexicon = lexicon or Lexicon()
     return [lexicon.indices.get(token, UNKNOWN_SYMBOL) for token in tokens(text, language, lexicon, readings)]
-
-
-def unknown_symbols(
-    text: str, language: str, lexicon: Lexicon | None = None, readings: Mapping[int, list[str]] | None = None
-) -> list[str]:
-    """Symbols of the text that the vocabulary lacks, each once, in order. Arguments and errors as in `tokens`."""
-    lexicon = lexicon or Lexicon()
-    found = dict.fromkeys(tokens(text, language, lexicon, readings))
-    return [token for token in found if token not in lexicon.indices]
-
-
-def words_of(text: str, language: str, lexicon: Lexicon | None = None) -> list[str]:
-    """A text's words, each with the space and punctuation behind it, so that they join to the text.
-
-    Arguments and errors as in `tokens`.
-    """
-    check_language(language)
-    if language == "en":
-        return re.findall(r"\S+\s*", text.lstrip())
-    words: list[str] = []
-    for segment in (lexicon or Lexicon()).segments(text.strip()):
-        if words and not any(character.isalnum() for character in segment):
-            words[-1] += segment
-        else:
-            words.append(segment)
-    return words
 
 
 def detect_language(text: str) -> str:
