@@ -37,6 +37,10 @@ def said(text: str) -> str:
         ("a 5-year-old", "a five-year-old"),
         ("No. 5, #1, ~20", "number five, number one, about twenty"),
         # Per cent and units.
+        ("1.234,56 € and 5,5 kg",
+         "one thousand, two hundred and thirty-four euros and fifty-six cents and five point five kilograms"),
+        ("10kg/m², 1/4 tsp, 50/50, 4.5/5",
+         "ten kilograms per square meter, one quarter teaspoon, fifty-fifty, four point five out of five"),
         ("50%, 3.5 % and 5-10%", "fifty percent, three point five percent and five to ten percent"),
         ("100 km/h, 60mph", "one hundred kilometers per hour, sixty miles per hour"),
         ("20°C, -5 °F, 90°", "twenty degrees Celsius, minus five degrees Fahrenheit, ninety degrees"),
@@ -66,6 +70,7 @@ def said(text: str) -> str:
          "in nineteen eighty-four, nineteen hundred, two thousand and five and twenty twenty-six"),
         ("1939–1945, the 1990s, the '90s",
          "nineteen thirty-nine to nineteen forty-five, the nineteen nineties, the nineties"),
+        ("Mon-Fri, the 1st of Jan., 2020", "Monday to Friday, the first of January, twenty twenty"),
         ("at 3:05 pm, 3pm, 15:30, 7:00", "at three oh five P M, three P M, fifteen thirty, seven o'clock"),
         ("9 a.m. to 5 p.m. It is late.", "nine A M to five P M. It is late."),
         # Telephone numbers, codes and addresses.
@@ -74,6 +79,7 @@ def said(text: str) -> str:
         ("+44 20 7946 0958", "plus four four, two zero, seven nine four six, zero nine five eight"),
         ("My number is 5550123456.", "My number is five five five zero one two three four five six."),
         ("Dial 911. The code is 4821.", "Dial nine one one. The code is four eight two one."),
+        ("ISBN 978-3-16-148410-0", "I S B N nine seven eight, three, one six, one four eight four one zero, zero"),
         ("john.smith@example.com", "john dot smith at example dot com"),
         ("https://www.example.com/a/", "W W W dot example dot com slash a"),
         ("example.co.uk, 192.168.1.1", "example dot co dot U K, one nine two dot one six eight dot one dot one"),

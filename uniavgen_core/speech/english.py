@@ -11,12 +11,15 @@ from num2words import num2words
 from . import english_words as table
 from .writing import Rule, rule
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:[ ]\d{3}){2,}(?!\d)|\d+)(?:\.\d+)?|\.\d+"
+EUROPEAN = r"(?:\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|\d+,\d{1,2}(?=\ ?(?:€|%|°|(?:kg|km|cm|mm|m|g|l)\b)))"
+"""A number with a comma before its decimals."""
+NUMBER = rf"{EUROPEAN}|" r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d{1,3}(?:[ ]\d{3}){2,}(?!\d)|\d+)(?:\.\d+)?|\.\d+"
 LONGEST_CARDINAL = 15
 """A number of more digits is read digit by digit."""
 LONGEST_UNPARTED = 9
 """So is one of more digits without commas, unless it is round."""
 START = r"(?<![\w.])"
+HALF = 50
 VOWELS = "AEIOUY"
 ONSETS = frozenset(
     "b bl br c ch chr cl cr d dr dw f fl fr g gh gl gn gr h j k kh kl kn kr l m n p ph phr pl pr ps q qu r rh s sc sch "
@@ -65,14 +68,19 @@ def ordinal(number: int) -> str:
 
 def spelt_digits(digits: str) -> str:
     """Digit by digit."""
-    return " ".join(num2words(int(digit)) for digit in digits)
+    return " ".join(num2words(int(digit)) for digit in digits if digit.isdigit())
 
 
 def number(text: str) -> str:
     """Words of a number with commas and decimals."""
-    whole, point, decimals = text.partition(".")
+    whole, point, decimals = _with_point(text).partition(".")
     words = cardinal(whole.replace(" ", ",")) if whole else ""
     return f"{words} point {spelt_digits(decimals)}".strip() if point else words
+
+
+def _with_point(text: str) -> str:
+    """A number with a point before its decimals, and commas elsewhere."""
+    return text.translate(str.maketrans(".,", ",.")) if re.fullmatch(r"[\d.]+,\d{1,2}", text) else text
 
 
 def year(number: int) -> str:
@@ -108,6 +116,7 @@ def _addresses() -> list[Rule]:
             |\(\d{2,5}\)[ .-]?\d{2,4}(?:[ .-]\d{2,4}){0,3}
             |1-\d{3}-\d{3}-\d{4}
             |\d{2,5}(?:-\d{2,5}){2,4}
+            |\d{1,5}(?:-\d{1,7}){3,5}
             |\d{3,5}(?:[ .]\d{3,4}){2}(?=[\s.,;!?)]|$)
             |0\d{2,4}[ -]\d{5,8}|\d{3}-\d{4})
             (?![\w%]|[-/.]\d)""",
@@ -116,7 +125,8 @@ def _addresses() -> list[Rule]:
         rule(r"(?<!\w)(\+?)(\d{8,15}|0\d{6,14})(?![\w.])", _unparted_telephone),
         rule(
             r"(?i:\b(call|dial|phone|fax|code|pin|zip|passcode|password|extension)"
-            r"((?:\ (?:is|number|code|us|me|at|on))*:?\ ))(\d{3,8})(?![\w%-]|[.,]\d|\ ?(?:times|people|of))",
+            r"((?:\ (?:is|number|code|us|me|at|on))*:?\ ))(\d{3,4}-\d{4}|\d{3,8})"
+            r"(?![\w%-]|[.,]\d|\ ?(?:times|people|of))",
             lambda m: f"{m[1]}{m[2]}{spelt_digits(m[3])}",
         ),
     ]
@@ -130,11 +140,13 @@ ADDRESS_SIGNS = {
 
 def address(text: str) -> str:
     """An e-mail or web address, or a file's name, as it is read."""
-    text = re.sub(r"^(?:https?|ftp)://", "", text).rstrip("/")
+    text = re.sub(r"^(?:https?|ftp)://", "", text, flags=re.IGNORECASE).rstrip("/")
     words = []
     for part in re.findall(r"[^\W\d_]+|\d+|[^\w\s]|_", text):
         if part in ADDRESS_SIGNS:
             words.append(ADDRESS_SIGNS[part])
+        elif part.lower() in table.DOMAINS_SAID:
+            words.append(part.lower())
         elif part.isdigit():
             words.append(cardinal(part) if len(part) < 3 else spelt_digits(part))
         elif part.lower() == "www" or (words and words[-1] == "dot" and _is_spelt_ending(part)):
@@ -194,7 +206,7 @@ def _grouped(text: str) -> str:
 
 
 def _dates_and_times() -> list[Rule]:
-    month = table.FULL_MONTH
+    month, short = table.FULL_MONTH, "Mon|Tues?|Wed|Thur?s?|Fri|Sat|Sun"
     weekday = (
         r"(?P<weekday>Mon|Tues?|Wed|Thur?s?|Fri|Sat|Sun)\.?,?\ (?="
         + month
@@ -204,6 +216,10 @@ def _dates_and_times() -> list[Rule]:
     )
     day = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?(?:\ ?[-–]\ ?(?P<last>\d{1,2})(?:st|nd|rd|th)?)?(?![\d:]|\.\d|,\d)"
     return [
+        rule(
+            rf"\b(?P<first>{short})\.?\ ?[-–]\ ?(?P<last>{short})\b",
+            lambda m: f"{_weekday(m['first'])} to {_weekday(m['last'])}",
+        ),
         rule(weekday, lambda m: f"{_weekday(m['weekday'])}, "),
         rule(
             rf"{START}(?P<year>\d{{4}})([-/.])(?P<month>\d{{1,2}})\2(?P<day>\d{{1,2}})(?:T(?=\d\d:)|(?![\w]|[-/]\d))",
@@ -225,7 +241,7 @@ def _dates_and_times() -> list[Rule]:
         rule(
             r"(?P<the>\b[Tt]he\ )?(?<![\w.,])(?P<day>\d{1,2})(?:st|nd|rd|th)?"
             r"(?:\ ?[-–]\ ?(?P<last>\d{1,2})(?:st|nd|rd|th)?)?"
-            rf"(?:\ of)?\ (?P<month>{month})\b(?:,?\ (?P<year>[12]\d{{3}})(?!\d|,\d))?",
+            rf"(?:\ of)?\ (?P<month>{month})(?!\w)(?:,?\ (?P<year>[12]\d{{3}})(?!\d|,\d))?",
             lambda m: _written_date(m, the=True),
         ),
         rule(
@@ -370,13 +386,15 @@ def _numbers() -> list[Rule]:
         rule(r"(?:(?P<whole>\d+)\ ?)?(?P<sign>[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", _vulgar_fraction),
         rule(r"(?<![\w])(?P<number>\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b",
              lambda m: ordinal(int(m["number"].replace(",", ""))) if len(m["number"]) < 16 else None, re.IGNORECASE),
-        rule(rf"(?<![\w.])(?P<number>{NUMBER})(?P<gap>[\ -]?)(?P<unit>{units})(?![\w²³]|/\w|'\w)"
+        rule(rf"(?<![\w.])(?P<number>{NUMBER})(?P<gap>[\ -]?)(?P<unit>{units})"
+             rf"(?:/(?P<per>{units})(?![\w²³]))?(?![\w²³]|'\w)"
              r"(?:\.(?=,|\ [a-z]))?", _measure),
         rule(rf"(?<![\w.])(?P<number>{NUMBER})\ ?in\.(?=\W|$)",
              lambda m: f"{number(m['number'])} {'inch' if m['number'] == '1' else 'inches'}{_stop(m)}"),
         rule(r"(?<=[A-Za-z])\d{3,}(?![\d.])", lambda m: spelt_digits(m[0])),
-        rule(rf"(?<![\w.])(?P<number>{NUMBER})(?P<size>[kMB]|bn|mn|tn)(?!\w)",
+        rule(rf"(?<![\w.])(?P<number>{NUMBER})(?P<size>[kM]|(?<=\.\d)B|bn|mn|tn)(?!\w)",
              lambda m: f"{number(m['number'])} {table.MAGNITUDES[m['size']]}"),
+        rule(rf"(?:(?<=/\d)|(?<=[¼½¾⅓⅔]))\ ?({units})(?![\w/])", lambda m: f" {table.UNITS[m[1]][0]}"),
         rule(r"(?<=\d)\^(-?)(\d+)(?!\w)", lambda m: _power(m[1], m[2])),
         rule(r"(?<=[\w)])([²³])", lambda m: " squared" if m[1] == "²" else " cubed"),
         rule(r"(?<![\w.])(\d+(?:\.\d+)?)[eE]([-+]?)(\d{1,3})(?!\w)",
@@ -394,7 +412,7 @@ def _money(match: re.Match[str]) -> str | None:
         return f"{number(amount)}{f' {table.MAGNITUDES[size]}' if size else ''} to {said_to} {many}"
     if size:
         return f"{number(amount)} {table.MAGNITUDES[size]} {many}"
-    whole, point, cents = amount.replace(" ", ",").partition(".")
+    whole, point, cents = _with_point(amount).replace(" ", ",").partition(".")
     if not point or len(cents) != 2 or sign in table.WITHOUT_HUNDREDTHS:
         return f"{number(amount)} {one if amount == '1' else many}"
     parts = []
@@ -415,6 +433,10 @@ def fraction(whole: str | None, top: int, bottom: int) -> str | None:
     """ "three quarters", "two and a half"; None where it is none."""
     if bottom == 0 or not (2 <= bottom <= 20 or bottom in (25, 32, 50, 64, 100)) or top == 0:
         return f"{cardinal(whole) + ' ' if whole else ''}{num2words(top)} slash {num2words(bottom)}"
+    if whole is None and top == bottom:
+        return (
+            f"{num2words(top)}-{num2words(bottom)}" if top == HALF else f"{num2words(top)} out of {num2words(bottom)}"
+        )
     names = {2: ("half", "halves"), 4: ("quarter", "quarters")}
     one, many = names.get(bottom, (ordinal(bottom), ordinal(bottom) + "s"))
     if whole is None:
@@ -434,6 +456,8 @@ def _measure(match: re.Match[str]) -> str | None:
     if gap and unit in table.ATTACHED_UNITS and looks_like_a_year:
         return None
     one, many = table.UNITS[unit]
+    if match["per"]:
+        one, many = (f"{name} per {table.UNITS[match['per']][0]}" for name in (one, many))
     said = number(text)
     if gap == "-":
         return None if unit in ("s", "°") else f"{said}-{one}"
@@ -629,7 +653,8 @@ def _signs() -> list[Rule]:
         rule(rf"/(?=(?:{'|'.join(table.PER)})\b)(?<=\w/)", _per),
         rule(r"(?<=\w)\ ?&\ ?(?=\w)", lambda m: " and "),
         rule(r"\band/or\b", lambda m: "and or"),
-        rule(r"(?<=[^\W\d])/(?=[^\W\d])", lambda m: " slash "),
+        rule(r"(?<=\.\d)/(?=\d)", lambda m: " out of "),
+        rule(r"(?<=\w)/(?=\w)", lambda m: " slash "),
         rule(r"(?<=[A-Za-z])-(?=\d)", lambda m: " "),
         rule(r"(?<![^\W_])(μm|μs|μg|kΩ|MΩ|km/h|m/s|°C|°F|km²|m²|cm²|m³|cm³)(?![^\W_])", lambda m: table.UNITS[m[1]][1]),
         rule(f"([{''.join(table.GREEK)}{''.join(table.GREEK).upper()}])", lambda m: _greek(m[1])),

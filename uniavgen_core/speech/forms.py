@@ -82,8 +82,10 @@ def _usual(character: str, vocabulary: Container[str]) -> str | None:
         return _usual_letter(character, vocabulary)
     if character in vocabulary and category[0] not in "CM" and category != "So":
         return character
-    if category == "Sc" or character in READ_ALOUD:
+    if character in READ_ALOUD:
         return character
+    if category == "Sc":
+        return unicodedata.normalize("NFKC", character)
     compatible = unicodedata.normalize("NFKC", character).translate(FOLDS)
     if compatible != character and category not in ("So", "Sk") or _is_squared_word(character):
         if all(part.isascii() or part in vocabulary or part.isalpha() for part in compatible):
