@@ -7,7 +7,7 @@ import unicodedata
 
 from cn2an import an2cn
 
-from .english import spelt_capitals
+from .capitals import spelt_capitals
 from .english_words import CURRENCY_CODES, FILES, GREEK
 from .writing import Rule, rule
 
@@ -100,9 +100,6 @@ def counted(text: str) -> str:
     return "两" if text == "2" else number(text)
 
 
-# --------------------------------------------------------------------------------------------- addresses, telephones
-
-
 def _addresses() -> list[Rule]:
     return [
         rule(r"(?<![A-Za-z0-9.+_-])[A-Za-z0-9.+_-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", lambda m: address(m[0])),
@@ -163,9 +160,6 @@ def _telephone(match: re.Match[str]) -> str | None:
     if len(groups) == 1 and len(digits) == 11:
         groups = [digits[:3], digits[3:7], digits[7:]]
     return ("加" if match[0].startswith("+") else "") + "，".join(map(telephone, groups))
-
-
-# ------------------------------------------------------------------------------------------------- dates and times
 
 
 def _dates_and_times() -> list[Rule]:
@@ -229,9 +223,6 @@ def _time(match: re.Match[str]) -> str | None:
     elif second:
         said += "零分"
     return said + (f"{cardinal(str(int(second)))}秒" if second else "")
-
-
-# -------------------------------------------------------------------------------------- money, units, plain numbers
 
 
 def _numbers() -> list[Rule]:
@@ -312,9 +303,6 @@ def _fraction(whole: str | None, top: str, bottom: str) -> str | None:
 def _vulgar_fraction(match: re.Match[str]) -> str | None:
     top, _, bottom = unicodedata.normalize("NFKC", match["sign"]).partition("⁄")
     return _fraction(match["whole"], top, bottom)
-
-
-# ------------------------------------------------------------------------------------------------ letters and signs
 
 
 def _words_and_signs() -> list[Rule]:

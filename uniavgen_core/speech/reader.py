@@ -10,6 +10,7 @@ from itertools import pairwise
 from opencc_purepy import OpenCC
 
 from . import chinese, english, polyphones
+from .capitals import small_letters
 from .duration import speech_seconds
 from .forms import name_of, usual_forms
 from .markup import bar_hint, strip_markup
@@ -189,7 +190,7 @@ class SpeechReader:
             yield Unit(part.written, mark, mark, changed=True)
             return
         base = self._simplified(part) if language == "zh" else part
-        read = english.small_letters(base) if language == "en" else base
+        read = small_letters(base) if language == "en" else base
         place = 0
         for piece in write_out(read, self._rules_of(language)):
             self.step()
