@@ -29,7 +29,7 @@ from ..uniavgen_core.face.trajectories import Timing, Trajectory
 from ..uniavgen_core.media.images import to_bytes, to_rgb
 from .comfy_progress import progress_bar, show_text
 from .face_models import detector_input, load_detector, load_mesh, load_recogniser, mesh_file, recogniser_choices
-from .options import chosen
+from .options import NOT_CONNECTED, chosen, connected
 from .pictures import frame_rate_input
 
 LARGEST, NUMBER, ALL, PORTRAIT = "largest", "number", "all", "portrait"
@@ -50,7 +50,6 @@ class FaceMask(io.ComfyNode):
             io.DynamicCombo.Option(
                 PORTRAIT,
                 [
-                    io.Image.Input("portrait", tooltip="Shows the person who is looked for."),
                     io.Combo.Input(
                         "recogniser",
                         options=recogniser_choices(),
@@ -70,12 +69,6 @@ class FaceMask(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="A picture, or the frames of a clip."),
                 detector_input(),
-                io.DynamicCombo.Input(
-                    "face",
-                    options=face,
-                    tooltip="Which one. largest: over the whole shot. number: from left to right. all. portrait: the "
-                    "one most like a given portrait.",
-                ),
                 io.Combo.Input(
                     "shape",
                     options=list(SHAPES),
@@ -126,6 +119,15 @@ class FaceMask(io.ComfyNode):
                     advanced=True,
                     tooltip="Seconds over which places are smoothed, as far ahead as back. 0: not at all.",
                 ),
+                io.DynamicCombo.Input(
+                    "face",
+                    options=face,
+                    tooltip="Which one. largest: over the whole shot. number: from left to right. all. portrait: the "
+                    "one most like a given portrait.",
+                ),
+                io.Image.Input(
+                    "portrait", optional=True, tooltip="With face 'portrait': shows the person who is looked for."
+                ),
             ],
             outputs=[io.Mask.Output(), io.String.Output(display_name="report")],
         )
@@ -148,13 +150,17 @@ class FaceMask(io.ComfyNode):
         longest_gap: float,
         smoothing: float,
         face: dict[str, Any] | None = None,
+        portrait: Any = NOT_CONNECTED,
         **of_other_options: Any,
     ) -> io.NodeOutput:
+        face = chosen("face", face)
+        if face["face"] == PORTRAIT:
+            face = face | {"portrait": connected("portrait", portrait, "face 'portrait' needs who is looked for")}
         frames = _frames(images)
         finder = load_detector(detector)
         mesh = load_mesh() if shape == HULL else None
         timing = Timing.of_seconds(longest_gap, smoothing, frame_rate)
-        search = Search(_choice(chosen("face", face), frames, finder), timing, detect_every)
+        search = Search(_choice(face, frames, finder), timing, detect_every)
         stages = _stages(2 if mesh is None else 3, len(frames))
         found = _found(frames, finder, search, next(stages))
         if mesh is not None:
@@ -181,9 +187,6 @@ class FacePortrait(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="A picture, or the frames of a clip, which all get the same crop."),
                 detector_input(),
-                io.DynamicCombo.Input(
-                    "face", options=face, tooltip="Which one. largest: the largest. number: from left to right."
-                ),
                 io.Combo.Input(
                     "aspect", options=[*ASPECTS, AS_IT_IS], tooltip="Form of the portrait. as it is: the picture's own."
                 ),
@@ -195,6 +198,9 @@ class FacePortrait(io.ComfyNode):
                     step=1.0,
                     tooltip="Height of the face in per cent of the portrait. It gets larger where the picture is too "
                     "small.",
+                ),
+                io.DynamicCombo.Input(
+                    "face", options=face, tooltip="Which one. largest: the largest. number: from left to right."
                 ),
             ],
             outputs=[io.Image.Output(), io.String.Output(display_name="report")],

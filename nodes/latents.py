@@ -144,7 +144,8 @@ def _seconds(given: Given) -> float:
 class Latent(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        # Only widgets lie in a dynamic combo: the frontend loses and rewires sockets there.
+        # Newer frontends lose sockets in a dynamic combo, and links to widgets behind it: in every node of the pack it
+        # holds no sockets, and is the last widget.
         size = [
             io.DynamicCombo.Option("auto", []),
             io.DynamicCombo.Option(
@@ -208,12 +209,6 @@ class Latent(io.ComfyNode):
                     tooltip="For joint and continuation: length of the clip, rounded up to a whole latent frame (a "
                     "quarter of a second). 0: as long as the words take. The released model was trained on 5.0625.",
                 ),
-                io.DynamicCombo.Input(
-                    "size",
-                    options=size,
-                    tooltip=f"auto: the picture's aspect with a short side of {SHORT_SIDE}, cropped in the middle to "
-                    f"multiples of {SIZE_MULTIPLE}.",
-                ),
                 frame_rate_input(),
                 io.Int.Input(
                     "past_frames",
@@ -225,6 +220,12 @@ class Latent(io.ComfyNode):
                     "frames, 0.56 seconds.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, advanced=True, tooltip="Clips made at once."),
+                io.DynamicCombo.Input(
+                    "size",
+                    options=size,
+                    tooltip=f"auto: the picture's aspect with a short side of {SHORT_SIDE}, cropped in the middle to "
+                    f"multiples of {SIZE_MULTIPLE}.",
+                ),
             ],
             outputs=[io.Latent.Output()],
         )  # fmt: skip

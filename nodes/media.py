@@ -38,7 +38,6 @@ class AVMux(io.ComfyNode):
                 io.MultiType.Input("picture", [io.Image, io.Video], tooltip="Frames, or a VIDEO to give new sound to."),
                 io.Audio.Input("audio"),
                 frame_rate_input(),
-                io.DynamicCombo.Input("loudness", options=loudness, tooltip="as it is: the sound is not touched."),
                 io.Float.Input(
                     "fade",
                     default=0.0,
@@ -52,10 +51,10 @@ class AVMux(io.ComfyNode):
                     "length",
                     options=list(LENGTHS),
                     default=PICTURE,
-                    optional=True,
                     tooltip="Which one keeps its length. picture: the sound is cut, or padded with silence. sound: the "
                     "picture is cut, or its last frame held, and the sound stays as it is.",
                 ),
+                io.DynamicCombo.Input("loudness", options=loudness, tooltip="as it is: the sound is not touched."),
             ],
             outputs=[io.Video.Output()],
         )
@@ -67,7 +66,7 @@ class AVMux(io.ComfyNode):
         audio: Input.Audio,
         frame_rate: float,
         fade: float,
-        length: str = PICTURE,
+        length: str,
         loudness: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:

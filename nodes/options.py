@@ -11,7 +11,7 @@ NOT_CONNECTED = object()
 
 
 def connected(name: str, value: Any, need: str) -> Any:
-    """What is connected to an input that the chosen task needs.
+    """What is connected to an input that the chosen option needs.
 
     Args:
         name: of the input.
@@ -21,7 +21,7 @@ def connected(name: str, value: Any, need: str) -> Any:
         ValueError: nothing is connected; the message names the input.
     """
     if value is NOT_CONNECTED:
-        raise ValueError(f"{name} is not connected: {need}. Connect one to {name}, or choose another task.")
+        raise ValueError(f"{name} is not connected: {need}. Connect one to {name}, or choose another option.")
     return value
 
 

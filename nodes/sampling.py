@@ -58,11 +58,6 @@ def guidance_inputs() -> list[io.Input]:
             tooltip="Part of the steps, from the first, that strengthen what picture and sound owe each other. More "
             "makes lips and emotion fit better, and the picture worse.",
         ),
-        io.DynamicCombo.Input(
-            "skip_block",
-            options=skip_block,
-            tooltip="The block that the negative pass leaves out. auto: block 11 of 30, or its like.",
-        ),
         io.Combo.Input(
             "audio_to_video",
             options=list(SWITCH),
@@ -84,6 +79,11 @@ def guidance_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Part of the steps, from the first, that are guided at all. The later ones take one pass in place "
             "of two.",
+        ),
+        io.DynamicCombo.Input(
+            "skip_block",
+            options=skip_block,
+            tooltip="The block that the negative pass leaves out. auto: block 11 of 30, or its like.",
         ),
     ]
 

@@ -158,7 +158,7 @@ def test_a_face_is_masked_alike_by_both_detectors(server: ComfyServer, models: N
 def test_masks_are_refused(server: ComfyServer, models: None, changes: dict[str, Any], parts: tuple[str, ...]) -> None:
     graph, picture = load("woman")
     if changes.get("face") == "portrait":
-        changes = {**changes, "face__portrait": picture}
+        changes = {**changes, "portrait": picture}
     refused(server, *with_mask(graph, picture, **changes), *parts)
 
 

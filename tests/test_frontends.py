@@ -364,13 +364,8 @@ def test_every_input_stays_linked(server: ComfyServer, fed: tuple[Record, Prompt
     record.check()
 
 
-def test_every_input_stays_linked_in_subgraphs_and_copies(
-    request: pytest.FixtureRequest, server: ComfyServer, fed: tuple[Record, Prompt]
-) -> None:
+def test_every_input_stays_linked_in_subgraphs_and_copies(fed: tuple[Record, Prompt]) -> None:
     """Whatever feeds an input feeds it still in a subgraph and in a copy."""
-    if "--front-end-root" in server.arguments:
-        reason = "1.58 builds a node with its first option, and counts inputs from a dynamic combo on by the other one"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True, raises=AssertionError))
     record, prompt = fed
     ours = [number for number, node in prompt.items() if node["class_type"].startswith("UniAVGen")]
     record.editor.convert_to_subgraph(ours)
