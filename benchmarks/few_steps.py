@@ -74,7 +74,7 @@ class Clips:
     def _inputs(self, clip: Any) -> tuple[dict, list, list]:
         """The LATENT of a clip that is to be made anew from its portrait, and its conditioning."""
         import torch
-        from pack.nodes.comfy_model import joint_latent
+        from pack.nodes.comfy_latent import joint_latent
         from pack.nodes.conditioning import Conditioning
         from pack.uniavgen_core.joint_latent import stream_shapes
         from pack.uniavgen_core.tasks import TASKS

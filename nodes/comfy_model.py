@@ -31,13 +31,14 @@ from ..uniavgen_core.audio.mel import denormalise_mel, normalise_mel
 from ..uniavgen_core.backend import torch_operations
 from ..uniavgen_core.checks import check_finite
 from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes, clip_seconds
-from ..uniavgen_core.joint_latent import Shape, check_shapes, stream_masks, tokens_of_frames, whole_masks
+from ..uniavgen_core.joint_latent import check_shapes, tokens_of_frames, whole_masks
 from ..uniavgen_core.model.joint_dit import JointDiT, Switches
 from ..uniavgen_core.model.plan import Plans
 from ..uniavgen_core.recognition import empty_model
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
 from ..uniavgen_core.speech.duration import check_room
-from ..uniavgen_core.tasks import KeptParts, directions
+from ..uniavgen_core.tasks import directions
+from .comfy_latent import kept_by
 from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, usable_options, warn_of_unread
 
 PLANS = "uniavgen_plans"
@@ -200,7 +201,7 @@ class UniAVGenModel(comfy.model_base.BaseModel):
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         shapes = kwargs["latent_shapes"]
-        kept_video, kept_audio = _kept_parts(kwargs.get("denoise_mask"), shapes)
+        kept_video, kept_audio = kept_by(kwargs.get("denoise_mask"), shapes)
         reference_audio = kwargs.get(REFERENCE_AUDIO)
         out = self._text_conds(kwargs)
         out["reference_image"] = comfy.conds.CONDRegular(self._reference_image(kwargs, shapes[0]))
@@ -279,18 +280,6 @@ def _pixels(latent_shape: Sequence[int]) -> str:
     return f"{width}×{height} pixels"
 
 
-def _kept_parts(mask: Tensor | None, shapes: Sequence[Sequence[int]]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-    """Which frames and tokens the mask keeps: those where it is 0 everywhere, over the whole batch."""
-    if mask is None:
-        return (False,) * shapes[0][2], (False,) * shapes[1][2]
-    video, audio = comfy.utils.unpack_latents(mask, shapes)
-    return _kept(video), _kept(audio)
-
-
-def _kept(mask: Tensor) -> tuple[bool, ...]:
-    return tuple((mask.movedim(2, 0).flatten(1).amax(dim=1) == 0).tolist())
-
-
 def _switches(kwargs: dict[str, Any], kept_video: tuple[bool, ...], kept_audio: tuple[bool, ...]) -> Switches:
     """What the task says of this pass, unless the conditioning overrides it."""
     has_voice = kwargs.get(REFERENCE_AUDIO) is not None
@@ -339,7 +328,7 @@ def _complete_conds(
     Raises:
         ValueError: the words do not fit the clip, or what is given of it.
     """
-    sound_is_given = all(_kept_parts(mask, shapes)[1])
+    sound_is_given = all(kept_by(mask, shapes)[1])
     for cond in conds.get("positive", []):
         check_words(cond, clip_seconds(shapes[0][2]), sound_is_given)
     first_frame = comfy.utils.unpack_latents(latent_image, shapes)[0][:1, :, :1]
@@ -449,44 +438,3 @@ def sizes_of(model: Any) -> ModelSizes:
 def host_model(model: JointDiT, disable_dynamic: bool = False) -> Any:
     """A ModelPatcher of a model that the core has made."""
     return make_patcher(model.sizes, dict(model.state_dict()), None, {}, disable_dynamic, (host_model, (model,)))
-
-
-def joint_latent(
-    shapes: tuple[Shape, Shape], kept: KeptParts, video_prefix: Tensor, audio_prefix: Tensor | None = None
-) -> dict[str, Any]:
-    """A LATENT of two streams, empty but for the first frames and tokens, with the masks of what is kept."""
-    device = comfy.model_management.intermediate_device()
-    video, audio = (torch.zeros(shape, device=device) for shape in shapes)
-    video[:, :, : video_prefix.shape[2]] = video_prefix
-    if audio_prefix is not None:
-        audio[:, :, : audio_prefix.shape[2]] = audio_prefix
-    masks = stream_masks(kept, video.shape[3], video.shape[4])
-    return {
-        "samples": comfy.nested_tensor.NestedTensor([video, audio]),
-        "noise_mask": comfy.nested_tensor.NestedTensor([mask.to(device) for mask in masks]),
-    }
-
-
-def streams(latent: dict[str, Any]) -> list[Tensor]:
-    """The streams of a LATENT; one where it is not nested."""
-    samples = latent["samples"]
-    return samples.unbind() if samples.is_nested else [samples]
-
-
-def kept_parts(latent: dict[str, Any]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-    """Which frames and tokens the mask of a joint LATENT keeps when it is sampled.
-
-    Raises:
-        ValueError: the mask is of an area, soft, or another one in each clip.
-    """
-    mask = latent.get("noise_mask")
-    shapes = [part.shape for part in streams(latent)]
-    if mask is None:
-        return _kept_parts(None, shapes)
-    # As ComfyUI samples: a mask that is not nested is the picture's, and what has no mask is generated.
-    given = mask.unbind() if mask.is_nested else [mask]
-    wanted = [(shape[0], 1, *shape[2:]) for shape in shapes]
-    masks = [comfy.utils.reshape_mask(part, shape) for part, shape in zip(given, wanted, strict=False)]
-    masks += [torch.ones(shape) for shape in wanted[len(masks) :]]
-    video, audio = whole_masks(masks)
-    return _kept(video), _kept(audio)

@@ -16,17 +16,8 @@ from ..uniavgen_core.joint_latent import check_shapes
 from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
-from .comfy_model import (
-    LANGUAGE,
-    PACE,
-    READER,
-    REFERENCE_AUDIO,
-    REFERENCE_IMAGE,
-    SPEECH,
-    SPEECH_SECONDS,
-    TRANSCRIPT,
-    streams,
-)
+from .comfy_latent import streams
+from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, SPEECH_SECONDS, TRANSCRIPT
 from .comfy_progress import check_interrupt, show_text
 from .face_models import warn_of_portrait
 from .language import CODES, language_input, prompt_language
@@ -93,8 +84,8 @@ class Conditioning(io.ComfyNode):
         read_numbers: bool = True,
     ) -> io.NodeOutput:
         reader = SpeechReader(read_numbers, check_interrupt)
-        values: dict[str, Any] = {LANGUAGE: language, PACE: 1.0, SPEECH_SECONDS: 0.0, READER: reader}
-        report = []
+        values: dict[str, Any] = {LANGUAGE: language, PACE: 1.0, READER: reader}
+        seconds, report = 0.0, list[str]()
         if reference_audio is not NOT_CONNECTED:
             voice, heard = _reference_voice(reader, sound("reference_audio", reference_audio), reference_transcript)
             values |= voice
@@ -102,9 +93,9 @@ class Conditioning(io.ComfyNode):
         transcript = values.get(TRANSCRIPT)
         if speech.strip():
             spoken = reader.read(speech, CODES.get(language))
-            values[SPEECH_SECONDS] = spoken.seconds(values[PACE])
+            seconds = spoken.seconds(values[PACE])
             told, untold = speech_symbols(reader, spoken.text, language, transcript)
-            report = [f"Says, in about {values[SPEECH_SECONDS]:.1f} s: {spoken.text}", *spoken.notes(), *report]
+            report = [f"Says, in about {seconds:.1f} s: {spoken.text}", *spoken.notes(), *report]
         else:
             code = prompt_language(language, "", transcript)
             told = untold = torch.tensor([negative_symbols(code, transcript, reader)])
@@ -113,7 +104,7 @@ class Conditioning(io.ComfyNode):
         if report:
             show_text("\n".join(report))
         return io.NodeOutput(
-            node_helpers.conditioning_set_values(positive, values | {SPEECH: told}),
+            node_helpers.conditioning_set_values(positive, values | {SPEECH: told, SPEECH_SECONDS: seconds}),
             node_helpers.conditioning_set_values(negative, values | {SPEECH: untold}),
         )
 

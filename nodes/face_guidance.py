@@ -14,7 +14,7 @@ from ..uniavgen_core.face.map import FaceMap, overlay
 from ..uniavgen_core.joint_latent import check_shapes
 from ..uniavgen_core.media.images import to_rgb
 from .comfy_face import Run, guide_faces, interactions, with_face_patch
-from .comfy_model import streams
+from .comfy_latent import streams
 from .pictures import check_masks, frame_rate_input
 
 FACE_MAP = io.Custom("UNIAVGEN_FACE_MAP")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound, check_picture, check_sound
 from ..uniavgen_core.config import (
+    MAX_LATENT_FRAMES,
     SHORT_SIDE,
     SIZE_MULTIPLE,
     TRAINED_LATENT_FRAMES,
@@ -26,7 +27,8 @@ from ..uniavgen_core.media.footage import Footage
 from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.tasks import PAST_FRAMES, TASKS
-from .comfy_model import SPEECH_SECONDS, check_words, joint_latent, streams
+from .comfy_latent import joint_latent, streams
+from .comfy_model import SPEECH_SECONDS, check_words
 from .face_models import warn_of_portrait
 from .options import NOT_CONNECTED, chosen, connected, present, sound
 from .pictures import check_vae, encode_frames, footage_of, frame_rate_input
@@ -132,11 +134,22 @@ def _seconds(given: Given) -> float:
             "seconds is 0, which is as long as the words take, but no words are connected: connect the positive "
             "output of UniAVGen Conditioning to conditioning, or set seconds."
         )
-    seconds = max(values.get(SPEECH_SECONDS, 0.0) for _, values in given.conditioning)
+    told = [values[SPEECH_SECONDS] for _, values in given.conditioning if SPEECH_SECONDS in values]
+    if not told:
+        raise ValueError(
+            "conditioning holds no speech: connect the positive output of UniAVGen Conditioning, not a caption's."
+        )
+    seconds = max(told)
     if not seconds:
         raise ValueError(
             "seconds is 0, which is as long as the words take, but UniAVGen Conditioning says nothing: write what the "
             "person says in its speech, or set seconds."
+        )
+    longest = clip_seconds(MAX_LATENT_FRAMES)
+    if seconds > longest:
+        raise ValueError(
+            f"The speech wants about {seconds:.2f} seconds, more than one segment takes, which is {longest:.2f}: make "
+            "the clip with UniAVGen Long Form, or shorten the speech."
         )
     return clip_seconds(latent_frames_for_seconds(seconds))
 

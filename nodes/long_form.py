@@ -38,7 +38,8 @@ from ..uniavgen_core.speech.prompt import negative_symbols
 from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.tasks import PAST_FRAMES, kept_prefix
 from .comfy_guider import SegmentSampler, condition_value
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, TRANSCRIPT, joint_latent, kept_parts, streams
+from .comfy_latent import joint_latent, kept_parts, streams
+from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, TRANSCRIPT
 from .comfy_progress import check_interrupt, show_text
 from .conditioning import speech_symbols
 from .fingerprint import fingerprint

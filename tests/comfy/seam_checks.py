@@ -62,7 +62,7 @@ def load_module(name: str, path: Path) -> ModuleType:
 load_module("pack", PACK)
 rule = load_module("golden_weights", PACK / "tests" / "golden_weights.py")
 
-from pack.nodes import comfy_model  # noqa: E402
+from pack.nodes import comfy_latent, comfy_model  # noqa: E402
 from pack.nodes.conditioning import Conditioning, ReferencePicture  # noqa: E402
 from pack.nodes.sampling import Guider, Sampler, Scheduler  # noqa: E402
 from pack.uniavgen_core.backend import torch_operations  # noqa: E402
@@ -117,7 +117,7 @@ def joint(frames: int = 3, width: int = 96, height: int = 64, batch: int = 1, ro
     if rows is not None:
         shapes = ((*shapes[0][:3], rows, rows + 2), shapes[1])
     picture = torch.randn((1, 48, 1, *shapes[0][3:]), generator=torch.Generator().manual_seed(1))
-    return comfy_model.joint_latent(shapes, kept_prefix(frames, shapes[1][2], 1), picture)
+    return comfy_latent.joint_latent(shapes, kept_prefix(frames, shapes[1][2], 1), picture)
 
 
 def caption(seed: int, rows: int = 12) -> list:
@@ -246,8 +246,8 @@ def segments_are_told_by_what_they_are_sampled_with() -> Any:
     plain, latent = model(), joint()
     shifted = {shift: ModelSamplingSD3().patch(plain, shift)[0] for shift in (3.0, 4.0)}
 
-    def segments(patcher: Any, seed: int = 7, sampler: str = "euler", **changes: Any) -> Any:
-        guider = Guider.execute(patcher, *conditions(), **{**GUIDANCE, **changes})[0]
+    def segments(patcher: Any, seed: int = 7, sampler: str = "euler", speech: str = SPEECH, **changes: Any) -> Any:
+        guider = Guider.execute(patcher, *conditions(speech=speech), **{**GUIDANCE, **changes})[0]
         first_frame = latent["samples"].unbind()[0][:, :, :1]
         sampler_object = comfy.samplers.sampler_object(sampler)
         return SegmentSampler(guider, sampler_object, flow_sigmas(2), Noise_RandomNoise(seed), first_frame)
@@ -258,6 +258,7 @@ def segments_are_told_by_what_they_are_sampled_with() -> Any:
     ours, theirs = (first.sample(latent, *told, seed=seed) for seed in (7, 2**64 + 7))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)), "seeds are taken modulo 2^64"
     assert before == first.identity() == segments(shifted[3.0], seed=8).identity()
+    assert before == segments(shifted[3.0], speech="Other words.").identity(), "the script has the words"
     others = [
         segments(plain), segments(shifted[4.0]), segments(shifted[3.0], sampler="ddim"),
         segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0], guidance_end=0.5), segments(shifted[3.0]),
@@ -1174,7 +1175,7 @@ def each_task_keeps_what_it_is_given() -> Any:
         latent = latent_of(task)
         video, audio = latent["samples"].unbind()
         assert video.shape[2] == frames and audio.shape[2] == audio_tokens(pixel_frames(frames)), video.shape
-        kept = comfy_model.kept_parts(latent)
+        kept = comfy_latent.kept_parts(latent)
         assert (sum(kept[0]), sum(kept[1])) == (kept_frames, kept_tokens), task["task"]
         conds = conditions(speech="Hello." if kept_tokens < 100 else "")
         assert_kept(latent, sample(patcher, latent, 2, conds=conds))
@@ -1360,7 +1361,7 @@ def masks_of_whole_frames_go_on_working() -> Any:
     }
     for name, (mask, wanted) in masks.items():
         masked = with_mask(latent, mask)
-        assert comfy_model.kept_parts(masked) == (tuple(not value for value in wanted), (False,) * audio.shape[2])
+        assert comfy_latent.kept_parts(masked) == (tuple(not value for value in wanted), (False,) * audio.shape[2])
         result = sample(patcher, masked, 2, conds=conds)
         unchanged = [torch.equal(result[0][:, :, frame], video[:, :, frame]) for frame in range(3)]
         assert unchanged == [not value for value in wanted], f"{name}: {unchanged}"

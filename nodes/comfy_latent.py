@@ -1,0 +1,68 @@
+"""The joint LATENT: two streams in one, and what of them is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import comfy.model_management
+import comfy.nested_tensor
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ..uniavgen_core.joint_latent import Shape, stream_masks, whole_masks
+from ..uniavgen_core.tasks import KeptParts
+
+
+def joint_latent(
+    shapes: tuple[Shape, Shape], kept: KeptParts, video_prefix: Tensor, audio_prefix: Tensor | None = None
+) -> dict[str, Any]:
+    """A LATENT of two streams, empty but for the first frames and tokens, with the masks of what is kept."""
+    device = comfy.model_management.intermediate_device()
+    video, audio = (torch.zeros(shape, device=device) for shape in shapes)
+    video[:, :, : video_prefix.shape[2]] = video_prefix
+    if audio_prefix is not None:
+        audio[:, :, : audio_prefix.shape[2]] = audio_prefix
+    masks = stream_masks(kept, video.shape[3], video.shape[4])
+    return {
+        "samples": comfy.nested_tensor.NestedTensor([video, audio]),
+        "noise_mask": comfy.nested_tensor.NestedTensor([mask.to(device) for mask in masks]),
+    }
+
+
+def streams(latent: dict[str, Any]) -> list[Tensor]:
+    """The streams of a LATENT; one where it is not nested."""
+    samples = latent["samples"]
+    return samples.unbind() if samples.is_nested else [samples]
+
+
+def kept_parts(latent: dict[str, Any]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Which frames and tokens the mask of a joint LATENT keeps when it is sampled.
+
+    Raises:
+        ValueError: the mask is of an area, soft, or another one in each clip.
+    """
+    mask = latent.get("noise_mask")
+    shapes = [part.shape for part in streams(latent)]
+    if mask is None:
+        return kept_by(None, shapes)
+    # As ComfyUI samples: a mask that is not nested is the picture's, and what has no mask is generated.
+    given = mask.unbind() if mask.is_nested else [mask]
+    wanted = [(shape[0], 1, *shape[2:]) for shape in shapes]
+    masks = [comfy.utils.reshape_mask(part, shape) for part, shape in zip(given, wanted, strict=False)]
+    masks += [torch.ones(shape) for shape in wanted[len(masks) :]]
+    video, audio = whole_masks(masks)
+    return _kept(video), _kept(audio)
+
+
+def kept_by(mask: Tensor | None, shapes: Sequence[Sequence[int]]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+    """Which frames and tokens the mask keeps: those where it is 0 everywhere, over the whole batch."""
+    if mask is None:
+        return (False,) * shapes[0][2], (False,) * shapes[1][2]
+    video, audio = comfy.utils.unpack_latents(mask, shapes)
+    return _kept(video), _kept(audio)
+
+
+def _kept(mask: Tensor) -> tuple[bool, ...]:
+    return tuple((mask.movedim(2, 0).flatten(1).amax(dim=1) == 0).tolist())
