@@ -266,10 +266,11 @@ def test_nothing_comes_off(server: ComfyServer, frontend: Frontend, name: str) -
     record.check()
 
 
-def test_run_by_hand(server: ComfyServer, frontend: Frontend) -> None:
+def test_run_by_hand(server: ComfyServer, settings: dict[str, Any], frontend: Frontend) -> None:
     """Drop, Run, look: progress and previews come, nothing is red, and the file is a clip."""
     frontend.drop_workflow("tiny_joint_generation", ui_workflow("tiny_joint_generation"))
-    frontend.set_widgets("UniAVGenSampler", {"steps": STEPS})
+    # Its own seed for each renderer: what the server has made already, it does not make again.
+    frontend.set_widgets("UniAVGenSampler", {"steps": STEPS, "seed": int(settings[NODES_2])})
     frontend.watch_run()
     (clip,) = server.output_files(frontend.run())
     watched = frontend.watched_run()

@@ -37,12 +37,15 @@ SELECT = """ids => {
     canvas.selectItems(window.app.graph.nodes.filter(node => ids.includes(String(node.id))));
 }"""
 SUBGRAPHS = "() => window.app.graph.nodes.filter(node => node.isSubgraphNode?.()).map(node => String(node.id))"
-SET_WIDGET = """([id, name, value]) => {
-    const node = window.app.graph.nodes.find(node => String(node.id) === id);
-    const widget = node.widgets.find(widget => widget.name === name);
-    widget.value = value;
-    widget.callback?.(value);
+SET_WIDGET = """([name, values]) => {
+    for (const [id, value] of values) {
+        const node = window.app.graph.nodes.find(node => String(node.id) === id);
+        const widget = node.widgets.find(widget => widget.name === name);
+        widget.value = value;
+        widget.callback?.(value);
+    }
 }"""
+"""In one go: the frontend also looks for changes by itself, and would take each for a step of its own."""
 KEPT = """() => {
     const graph = JSON.stringify(window.app.graph.serialize());
     const drafts = Object.keys(localStorage).filter(key => key.startsWith("Comfy.Workflow.Draft.v2:"));
@@ -144,8 +147,7 @@ class Editor:
     def set_widget(self, name: str, values: Mapping[str, Any]) -> None:
         """Set the widget of this name of marked nodes, all in one step; an option may bring other widgets."""
         ids = {mark: number for number, mark in self.marks().items()}
-        for mark, value in values.items():
-            self.page.evaluate(SET_WIDGET, [ids[mark], name, value])
+        self.page.evaluate(SET_WIDGET, [name, [[ids[mark], value] for mark, value in values.items()]])
         self.page.evaluate(NOTICE)
 
     def select(self, ids: Collection[str]) -> None:
