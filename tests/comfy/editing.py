@@ -171,11 +171,19 @@ class Editor:
 
     def undo(self) -> None:
         """Take the last change back."""
-        self.frontend.command("Comfy.Undo")
+        self._until_changed("Comfy.Undo")
 
     def redo(self) -> None:
         """Do again what was last taken back."""
-        self.frontend.command("Comfy.Redo")
+        self._until_changed("Comfy.Redo")
+
+    def _until_changed(self, command: str) -> None:
+        """Nodes that grew as they were drawn may be steps of their own, at most one each time."""
+        before = self.prompt()
+        for _ in range(2):
+            self.frontend.command(command)
+            if self.prompt() != before:
+                return
 
     def copy(self, marks: Collection[str]) -> None:
         """Take marked nodes to the clipboard."""
