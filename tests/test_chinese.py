@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from uniavgen_core.speech.reader import SpeechReader
+from uniavgen_core.speech.text import UNKNOWN_SYMBOL, is_ideograph
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,10 @@ def syllables(reader: SpeechReader) -> Callable[[str], str]:
         ("发邮件到john@example.com", "发邮件到john艾特example点com"),
         ("版本1.2.3，192.168.1.1", "版本一点二点三，一九二点一六八点一点一"),
         # Letters and signs.
+        ("3▶5，6÷2，5✕3，你好😀世界", "三 五，六除以二，五乘三，你好世界"),
+        ("①打开②关闭", "一 打开 二 关闭"),
+        ("第Ⅱ章，最终幻想Ⅶ", "第二章，最终幻想七"),
+        ("我真的DON'T KNOW", "我真的don't know"),
         ("AI时代的GDP和NASA", "A I时代的G D P和NASA"),
         ("iPhone15，MP3，A4，5G，COVID-19", "iPhone十五，M P三，A四，五G，COVID 十九"),
         ("卡拉OK、T恤", "卡拉OK、T恤"),
@@ -95,6 +100,9 @@ def test_written_chinese(reader: SpeechReader, written: str, words: str) -> None
         ("銀行業務", "yin2 hang2 ye4 wu4"),
         ("頭髮很長", "tou2 fa4 hen3 chang2"),
         ("乾淨的音樂", "gan1 jing4 de yin1 yue4"),
+        ("这个人很好", "zhe4 ge4 ren2 hen3 hao3"),
+        ("那个意思差不多", "na4 ge4 yi4 si1 cha4 bu4 duo1"),
+        ("弟弟，工夫，慢慢地折腾", "di4 di4， gong1 fu1， man4 man4 de zhe1 teng2"),
         ("[专注地|de5]看", "zhuan1 zhu4 de kan4"),
         ("我去[銀行|yin2 hang2]", "wo3 qu4 yin2 hang2"),
         ("【银行|yín xíng】", "yin2 xing2"),
@@ -147,3 +155,16 @@ def test_the_dictionary_is_loaded_once(reader: SpeechReader, monkeypatch: pytest
     monkeypatch.setattr("jieba.Tokenizer.gen_pfdict", lambda *arguments: loaded.append(arguments))
     assert reader.symbols(reader.read("今天天气很好").text, "zh")
     assert not loaded
+
+
+def test_no_frequent_word_loses_a_syllable(reader: SpeechReader) -> None:
+    reader.lexicon.segments("")
+    frequencies = reader.lexicon._segmenter.FREQ
+    words = [word for word, count in frequencies.items() if count > 300 and all(map(is_ideograph, word))]
+    assert len(words) > 5000
+    for start in range(0, len(words), 500):
+        spoken = reader.read("，".join(words[start : start + 500]))
+        symbols = reader.symbols(spoken.text, "zh")
+        # A space stands before each syllable; another one would be a syllable that the vocabulary lacks.
+        assert symbols.count(UNKNOWN_SYMBOL) == sum(map(is_ideograph, spoken.text))
+        assert len(spoken.left_out) <= 2

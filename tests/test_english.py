@@ -103,7 +103,13 @@ def said(text: str) -> str:
          "I said no! Don't do it. The F B I and NASA are here."),
         ("She said: THIS IS NOT A DRILL. Then she left.", "She said: this is not a drill. Then she left."),
         ("HELLO", "Hello"),
+        ("I really DON'T know, you CAN'T, YOU'RE right, I'VE had it, IT'S fine, LET'S go",
+         "I really don't know, you can't, you're right, I've had it, it's fine, let's go"),
+        ("the CEO'S plan, the FBI'S and NASA'S, TOM'S", "the C E O's plan, the F B I's and NASA's, tom's"),
+        ("THE CEO'S HERE AND IT'S LATE", "The C E O's here and it's late"),
         # Signs.
+        ("6÷2, 3▶5, 5✕3, 5 ✖ 3", "six divided by two, three five, five by three, five times three"),
+        ("Hello😀world, Hi😀!", "Hello world, Hi!"),
         ("Tom & Jerry, he/she, 5 @ $3, 100% sure",
          "Tom and Jerry, he slash she, five at three dollars, one hundred percent sure"),
         ("π, Δt, 5 Ω and α-particles", "pi, Delta t, five ohms and alpha-particles"),

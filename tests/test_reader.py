@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
+from uniavgen_core.long_form.segments import ends_sentence
 from uniavgen_core.speech.duration import seconds_for_speech, speech_seconds
 from uniavgen_core.speech.reader import SpeechReader, Spoken
 
@@ -74,8 +77,8 @@ def test_what_only_looks_like_a_mark_is_none(text: str) -> None:
 def test_what_is_left_out_is_named_once() -> None:
     spoken = read("Hi 😀 there 😀\u200b, {you}")
     assert spoken.text == "Hi there , you"
-    assert spoken.left_out == ("GRINNING FACE 😀", "ZERO WIDTH SPACE", "LEFT CURLY BRACKET {", "RIGHT CURLY BRACKET }")
-    assert spoken.notes()[0].startswith("Left out, as it has no sound: GRINNING FACE 😀, ZERO WIDTH SPACE")
+    assert spoken.left_out == ("GRINNING FACE 😀", "LEFT CURLY BRACKET {", "RIGHT CURLY BRACKET }")
+    assert spoken.notes()[0].startswith("Left out, as it has no sound: GRINNING FACE 😀, LEFT CURLY")
 
 
 @pytest.mark.parametrize("text", ["", " \n", "\u3000"])
@@ -129,6 +132,32 @@ def test_units_join_to_the_text(text: str) -> None:
     spoken = read(text)
     assert " ".join("".join(unit.said for unit in spoken.units).split()) == spoken.text
     assert all(unit.read.strip() for unit in spoken.units)
+
+
+def test_a_text_can_be_cut_behind_what_is_read_out() -> None:
+    units = read("We go at 5 p.m. Then to the U.S. He is there, etc. They know.").units
+    ends = [index for index, (unit, after) in enumerate(pairwise(units)) if ends_sentence(unit, after)]
+    assert [units[index].said.split()[-1] for index in ends] == ["M.", "S.", "cetera."]
+    assert [units[index + 1].said for index in ends] == ["Then ", "He ", "They "]
+
+
+def test_a_sentence_may_begin_with_a_number() -> None:
+    units = read("I do. 5 people came.").units
+    assert ends_sentence(units[1], units[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("[李明|Lee Ming] is here.", "en"),
+        ("[银行|yin2 hang2]", "zh"),
+        ("[银行|yín háng]", "zh"),
+        ("[Nguyen|阮]", "zh"),
+        ("我是[Nguyen|win]", "zh"),
+    ],
+)
+def test_the_language_is_that_of_what_is_said(text: str, language: str) -> None:
+    assert read(text).language == language
 
 
 def test_a_long_text_can_be_stopped() -> None:

@@ -262,6 +262,13 @@ def test_a_word_longer_than_a_segment_is_refused() -> None:
         plan_segments(parse_script("x | a"), Pacing(), PAST, PAST)
 
 
+def test_a_reading_is_not_cut_inside() -> None:
+    with pytest.raises(ValueError, match="“啊{40}” alone takes"):
+        plan_segments(parse_script(f"x | [{'啊' * 40}|{' '.join(['a1'] * 40)}]"), Pacing(), FRAMES, PAST)
+    plan = plan_segments(parse_script(f"x | {'[啊啊|a1 a1]' * 40}"), Pacing(), FRAMES, PAST)
+    assert "".join(segment.words for segment in plan) == "[啊啊|a1 a1]" * 40
+
+
 def test_a_length_that_is_asked_for_stretches_the_words_alone() -> None:
     lines = parse_script(f"a | {PARAGRAPH} [pause 2] End.")
     pacing = paced_to(lines, Pacing(), 30.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from uniavgen_core.speech import chinese, english_words
 from uniavgen_core.speech.forms import name_of, usual_forms
 from uniavgen_core.speech.scripts import check_speech
 from uniavgen_core.speech.text import Lexicon
@@ -53,9 +54,10 @@ def test_chinese_signs(written: str, usual: str) -> None:
     [
         ("Hi 😀!", "Hi !", ["GRINNING FACE 😀"]),
         ("👨‍👩‍👧 ok 👍🏽", " ok ", ["MAN 👨", "WOMAN 👩", "GIRL 👧", "THUMBS UP SIGN 👍"]),
-        ("zero\u200bwidth\ufeff", "zerowidth", ["ZERO WIDTH SPACE", "ZERO WIDTH NO-BREAK SPACE"]),
-        ("soft\u00adhyphen", "softhyphen", ["SOFT HYPHEN"]),
-        ("a\u202eb\u200f", "ab", ["RIGHT-TO-LEFT OVERRIDE", "RIGHT-TO-LEFT MARK"]),
+        ("zero\u200bwidth\ufeff", "zerowidth", []),
+        ("soft\u00adhyphen", "softhyphen", []),
+        ("a\u202eb\u200f", "ab", []),
+        ("3▶5, a😀b", "3 5, a b", ["BLACK RIGHT-POINTING TRIANGLE ▶", "GRINNING FACE 😀"]),
         ("a\x00b\x07", "ab", ["U+0000", "U+0007"]),
         ("x\u0304 ♪ █ ★ Word™", "x    Word", ["COMBINING MACRON", "EIGHTH NOTE ♪", "FULL BLOCK █", "BLACK STAR ★",
                                              "TRADE MARK SIGN ™"]),
@@ -64,6 +66,14 @@ def test_chinese_signs(written: str, usual: str) -> None:
 def test_what_nobody_hears_is_left_out_and_named(written: str, usual: str, names: list[str]) -> None:
     form, left_out = usual_forms(written, "en", VOCABULARY)
     assert (" ".join(form.split()), [name_of(sign) for sign in left_out]) == (" ".join(usual.split()), names)
+
+
+@pytest.mark.parametrize(("language", "signs"), [("en", english_words.SIGNS), ("zh", chinese.SIGNS)])
+def test_signs_that_have_a_word_stay(language: str, signs: dict[str, str]) -> None:
+    for sign in signs:
+        form, left_out = usual_forms(f"a {sign} b", language, VOCABULARY)
+        assert len(form.split()) == 3, sign
+        assert not left_out
 
 
 @pytest.mark.parametrize(

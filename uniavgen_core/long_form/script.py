@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from ..speech.markup import BREAK, break_seconds
 from ..speech.reader import Spoken
-from ..speech.readings import MARK as READING
+from ..speech.text import MARK as READING
 
 SEPARATOR = re.compile(r"(?<!\\)\|")
 MARK = re.compile(r"\[\s*(\w+)([^\]\[|]*)\]")

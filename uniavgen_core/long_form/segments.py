@@ -14,7 +14,7 @@ from ..config import FRAME_RATE, LATENT_SECONDS, TEMPORAL_COMPRESSION, clip_seco
 from ..speech.duration import CHARACTERS_PER_SECOND, HURRY, PACE_LIMIT, speech_seconds
 from ..speech.english_words import ABBREVIATIONS, BEFORE_NUMBERS, TITLES
 from ..speech.reader import SpeechReader, Spoken, read_of, said_of, written_of
-from ..speech.text import detect_language
+from ..speech.text import MARK, detect_language
 from ..speech.writing import Unit
 from .script import Line, Passage, check_passages, read_lines
 
@@ -361,7 +361,7 @@ def _fitting(unit: Unit, language: str, pacing: Pacing, room: float, number: int
     seconds = pacing.unit_seconds([unit], language)
     if seconds <= room:
         return [unit]
-    words = re.findall(r"\S+\s*", unit.said) if language == "en" else [*unit.said]
+    words = re.findall(r"\S+\s*", unit.said) if language == "en" else [*_signs_and_readings(unit.said)]
     if unit.said == unit.read and unit.said != unit.written and len(words) > 1:
         written = [unit.written] + [""] * (len(words) - 1)
         return [
@@ -378,6 +378,16 @@ def _fitting(unit: Unit, language: str, pacing: Pacing, room: float, number: int
         f"Line {number} of the script: “{(unit.written or unit.said).strip()}” alone takes {seconds:.1f} seconds, and "
         f"a segment has room for {room:.1f}: {advice}."
     )
+
+
+def _signs_and_readings(said: str) -> Iterator[str]:
+    """The signs of a Chinese text one by one, but marks of readings whole."""
+    index = 0
+    for mark in MARK.finditer(said):
+        yield from said[index : mark.start()]
+        yield mark[0]
+        index = mark.end()
+    yield from said[index:]
 
 
 def _cuts(units: Sequence[Unit], times: _Times, room: float) -> list[int]:
@@ -411,7 +421,8 @@ def ends_sentence(unit: Unit, following: Unit) -> bool:
     word = unit.said.rstrip().rstrip("\"'”’)》")
     if not word.endswith("."):
         return True
-    if following.said[:1].islower() or INITIAL.fullmatch(unit.written):
+    # What was written out, such as a number, begins with a small letter even where a sentence does.
+    if (following.written or following.said).lstrip(" \"'(")[:1].islower() or INITIAL.fullmatch(unit.written):
         return False
     last = word[:-1].split(" ")[-1].lower()
     return unit.said != unit.written or not (POINTED_LETTERS.fullmatch(last) or last in POINTED)

@@ -34,8 +34,10 @@ def capitals(word: str) -> str | None:
 
 def is_sayable(word: str) -> bool:
     """Whether a word in capitals can be said as a word: an ordinary short one, or one built like a word."""
-    if len(word) <= 3:
-        return word in table.SHORT_WORDS
+    return word in table.SHORT_WORDS if len(word) <= 3 else _is_built_like_a_word(word)
+
+
+def _is_built_like_a_word(word: str) -> bool:
     clusters = re.split(f"[{VOWELS}]+", word)
     if len(clusters) == 1:
         return False
@@ -45,10 +47,29 @@ def is_sayable(word: str) -> bool:
 
 
 def spelt_capitals(word: str, plural: str) -> str | None:
+    """How a word in capitals is said, with a small s behind it or none; with apostrophes in it, as in DON'T, too."""
+    if "'" in word:
+        return _with_apostrophes(word)
     said = capitals(word)
     if plural:
         return None if word in table.SAID_AS_WORDS else " ".join(word) + "s"
     return said
+
+
+def _with_apostrophes(word: str) -> str:
+    """DON'T and IT'S are ordinary words, but the first part of CEO'S is spelt."""
+    if not _is_possessive_of_letters(word):
+        return word.lower() if not word.startswith("I'") else "I" + word[1:].lower()
+    owner = word[: -len("'S")]
+    return f"{capitals(owner) or owner}'s"
+
+
+def _is_possessive_of_letters(word: str) -> bool:
+    owner, _, ending = word.rpartition("'")
+    if ending != "S" or len(owner) < 2 or owner in table.AMBIGUOUS:
+        return False
+    known = owner in table.SHORT_WORDS or "'" in owner or _is_built_like_a_word(owner)
+    return owner in table.SPELT or owner in table.SAID_AS_WORDS or not known
 
 
 def small_letters(text: str) -> str:
@@ -68,7 +89,8 @@ def small_letters(text: str) -> str:
         if not any(_is_plain(word[0]) and word[0] not in table.AMBIGUOUS for word in shouted):
             continue
         for word in run:
-            if word[0] != "I" and _is_plain(word[0]):
+            joined = "&" in (text[word.start() - 1 : word.start()], text[word.end() : word.end() + 1])
+            if word[0] != "I" and not joined and _is_plain(word[0]):
                 small = word[0].lower() if not word[0].startswith("I'") else "I" + word[0][1:].lower()
                 start = word.start()
                 if _begins_sentence(text[max(0, start - NEAR) : start]):
@@ -92,7 +114,9 @@ def _runs(words: Iterable[re.Match[str]]) -> list[list[re.Match[str]]]:
 def _is_plain(word: str) -> bool:
     """Whether a word in capitals, among others, is an ordinary word."""
     letters = word.replace("'", "")
-    if letters in table.AMBIGUOUS or len(letters) == 1 or not letters.isascii() or "'" in word:
+    if "'" in word:
+        return not _is_possessive_of_letters(word)
+    if letters in table.AMBIGUOUS or len(letters) == 1 or not letters.isascii():
         return True
     return letters not in table.SPELT and letters not in table.SAID_AS_WORDS and is_sayable(letters)
 

@@ -309,7 +309,8 @@ def _words_and_signs() -> list[Rule]:
     signs = "".join(map(re.escape, SIGNS))
     return [
         rule(r"(?<![A-Za-z])[A-Z]{1,4}(?:&[A-Z]{1,4})+(?![A-Za-z])", lambda m: " and ".join(m[0].split("&"))),
-        rule(r"(?<![A-Za-z])(?!OK)([A-Z]{2,})(s?)(?![A-Za-z])", lambda m: spelt_capitals(m[1], m[2])),
+        rule(r"(?<![A-Za-z])(?!OK(?![A-Za-z]))([A-Z]+(?:'[A-Z]+)+|[A-Z]{2,})(s?)(?![A-Za-z])",
+             lambda m: spelt_capitals(m[1], m[2])),
         rule(r"(?<![A-Za-z])(μm|μs|μg|kΩ|MΩ|km/h|m/s|°C|°F|km²|m²|cm²|m³|cm³)(?![A-Za-z])", lambda m: UNITS[m[1]]),
         rule(f"([{''.join(GREEK)}{''.join(GREEK).upper()}])", lambda m: (GREEK | GREEK_LETTERS).get(m[1].lower())),
         rule(r"(?<=[A-Za-z])\ ?&\ ?(?=[A-Za-z])", lambda m: " and "),

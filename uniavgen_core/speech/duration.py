@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 
 from ..config import MAX_LATENT_FRAMES, clip_seconds, latent_frames_for_seconds
-from .readings import MARK
-from .text import check_language, is_ideograph
+from .text import MARK, check_language, is_ideograph
 
 CHARACTERS_PER_SECOND = {"en": 15.0, "zh": 4.5}
 PACE_LIMIT = 4.0

@@ -258,7 +258,8 @@ def _words() -> list[Rule]:
         rule(r"\b(?P<word>[A-Z][a-z]+)\ (?P<roman>[IVX]{2,})\b", lambda m: _roman(m["word"], m["roman"], cardinal)),
         rule(r"(?<![A-Za-z])[A-Z]{1,4}(?:&[A-Z]{1,4})+(?![A-Za-z])",
              lambda m: " and ".join(" ".join(part) for part in m[0].split("&"))),
-        rule(r"(?<![A-Za-z])(?P<capitals>[A-Z]{2,})(?P<plural>s?)(?![A-Za-z])",
+        rule(r"(?<=[A-Z0-9])'S(?![A-Za-z])", lambda m: "'s"),
+        rule(r"(?<![A-Za-z])(?P<capitals>[A-Z]+(?:'[A-Z]+)+|[A-Z]{2,})(?P<plural>s?)(?![A-Za-z])",
              lambda m: spelt_capitals(m["capitals"], m["plural"])),
     ]  # fmt: skip
 

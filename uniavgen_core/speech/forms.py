@@ -21,14 +21,14 @@ SIGNS = {
     "〇": "零",
     "〔": "(", "〕": ")", "〖": "(", "〗": ")", "﹝": "(", "﹞": ")", "µ": "μ", "‽": "?!", "⸮": "?", "ª": "a", "º": "°",
     "㎡": "m²", "㎢": "km²", "㎠": "cm²", "㎟": "mm²", "㎥": "m³", "㎤": "cm³", "㎞": "km", "｡": "。",
-    "､": "、",
+    "､": "、", **dict.fromkeys("✕✖╳⨯⨉", "×"), "➕": "+", "➖": "-", "➗": "÷", "⟶": "→", "➔": "→", "➜": "→", "➡": "→",
 }  # fmt: skip
 ENGLISH_SIGNS = {
     "，": ", ", "。": ". ", "！": "! ", "？": "? ", "、": ", ", "；": "; ", "：": ": ", "（": " (", "）": ") ",
     "【": " (",
     "】": ") ", "《": ' "', "》": '" ', "〈": ' "', "〉": '" ', "·": " ",
 }  # fmt: skip
-READ_ALOUD = "°©²³‰"
+READ_ALOUD = "°©²³‰÷√∞∑≡≠≤≥≈±§×→"
 """Signs that have a word, beside those of money."""
 FOLDS: dict[int, str] = {ord(sign): form for sign, form in {**QUOTES, **DASHES, **SIGNS}.items()}
 ENGLISH_FOLDS: dict[int, str] = {ord(sign): form for sign, form in ENGLISH_SIGNS.items()}
@@ -49,15 +49,21 @@ def usual_forms(text: str, language: str, vocabulary: Container[str]) -> tuple[s
     text = text.translate(FOLDS)
     if language == "en":
         text = text.translate(ENGLISH_FOLDS)
-    usual, left_out = list[str](), dict[str, None]()
+    usual, left_out, gap = list[str](), dict[str, None](), False
     for character in text:
-        form = _usual(character, vocabulary)
+        form = _usual(character, vocabulary, language)
         if form is None:
-            left_out[character] = None
-        else:
-            # A fraction behind a number is not one of its digits.
-            apart = "/" in form and len(form) > 1 and usual and usual[-1][-1:].isdigit()
-            usual.append(" " + form if apart else form)
+            # Nobody sees marks of format, so nobody misses them; and they part no words.
+            visible = unicodedata.category(character)[0] not in "CM"
+            gap |= visible
+            if unicodedata.category(character) != "Cf":
+                left_out[character] = None
+            continue
+        before = usual[-1][-1:] if usual else ""
+        # A fraction behind a number is not one of its digits.
+        fraction = "/" in form and len(form) > 1 and before.isdigit()
+        usual.append(" " + form if fraction or gap and _run_together(before, form[:1]) else form)
+        gap = False
     return SPACES.sub(" ", "".join(usual)), list(left_out)
 
 
@@ -71,11 +77,18 @@ def name_of(sign: str) -> str:
     )
 
 
-def _usual(character: str, vocabulary: Container[str]) -> str | None:
+def _run_together(before: str, after: str) -> bool:
+    """Whether two signs become one word, or one number, where nothing stands between them."""
+    return before.isalnum() and after.isalnum() and (before.isascii() or after.isascii())
+
+
+def _usual(character: str, vocabulary: Container[str], language: str) -> str | None:
     """The form of a sign, or None where it is to be left out. Letters of other scripts stay for the check of these."""
     if character.isascii():
         return character if character.isprintable() else None
     category = unicodedata.category(character)
+    if category == "Nl" and language == "zh" and unicodedata.name(character).startswith("ROMAN NUMERAL"):
+        return str(int(unicodedata.numeric(character)))
     if category == "Nd":
         return str(unicodedata.decimal(character))
     if category[0] == "L":
@@ -89,7 +102,7 @@ def _usual(character: str, vocabulary: Container[str]) -> str | None:
     compatible = unicodedata.normalize("NFKC", character).translate(FOLDS)
     if compatible != character and category not in ("So", "Sk") or _is_squared_word(character):
         if all(part.isascii() or part in vocabulary or part.isalpha() for part in compatible):
-            return compatible
+            return f" {compatible} " if _is_encircled(character) else compatible
     # Vowel signs of other scripts stay with their letters, for the check of these to see.
     return character if category in ("Mc", "Mn") and not _is_latin_mark(character) else None
 
@@ -112,8 +125,13 @@ def _usual_letter(letter: str, vocabulary: Container[str]) -> str | None:
 
 def _is_squared_word(character: str) -> bool:
     """Whether this is a unit, number or letter in a square or circle."""
+    return unicodedata.name(character, "").startswith("SQUARE ") or _is_encircled(character)
+
+
+def _is_encircled(character: str) -> bool:
+    """Whether this is a number or letter that is a word by itself, as before the items of a list."""
     name = unicodedata.name(character, "")
-    return name.startswith(("SQUARE ", "CIRCLED ", "PARENTHESIZED ", "NEGATIVE CIRCLED ", "DIGIT ", "DOUBLE CIRCLED"))
+    return name.startswith(("CIRCLED ", "PARENTHESIZED ", "NEGATIVE CIRCLED ", "DIGIT ", "DOUBLE CIRCLED"))
 
 
 def _is_latin_mark(character: str) -> bool:

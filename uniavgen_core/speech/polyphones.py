@@ -1,7 +1,8 @@
-"""Readings of Chinese characters that the word they stand in does not tell, but the words around them do.
+"""Readings of Chinese characters that the word they stand in does not tell, or tells otherwise than the model knows.
 
 pypinyin reads words by its dictionary, and what is in none by each character's usual reading. That fails for the
 particles 地 and 得, which stand between words, and for a few characters whose usual reading is not the frequent one.
+Some of its words have syllables without a tone that the model never met, such as the last one of 这个.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from .text import Lexicon, is_ideograph
+from .text import Lexicon, is_ideograph, sounds_of, syllables
 
 WORDS = {
     "落下": ("luo4", "xia4"),
@@ -39,7 +40,7 @@ SURNAME_BEFORE = (
 )
 """朴 is a surname, piao2, before one of these."""
 NOUNS = ("n", "r", "m", "q", "t", "f", "s", "p", "c", "u", "y")
-"""Classes of words behind which 地 is ground, not a particle: nouns, pronouns, numbers, places, prepositions …"""
+"""Classes of words behind which 地 is ground, not a particle: nouns, pronouns, numbers, indexs, prepositions …"""
 NEVER_DONE = ("的", "了", "很", "是", "在", "被", "也", "都", "就", "不", "有", "上", "下", "里", "和", "与")
 """What follows 地 where it is ground."""
 LONGEST_NAME = 3
@@ -55,26 +56,28 @@ def corrections(text: str, lexicon: Lexicon) -> dict[int, str]:
     Raises:
         ImportError: jieba or pypinyin is not installed.
     """
-    if not any(character in text for character in ("地", "得", "长", "朴", "重", "落下", "缘分", "过分")):
-        return {}
     segments = lexicon.segments(text)
     starts = [0, *accumulate(map(len, segments))]
     found: dict[int, str] = {}
-    for place, segment in enumerate(segments):
-        for offset, syllable in _of_segment(segments, place, lexicon):
-            found[starts[place] + offset] = syllable
+    ambiguous = any(character in text for character in ("地", "得", "长", "朴", "重", "落下", "缘分", "过分"))
+    for index, segment in enumerate(segments):
+        found |= {starts[index] + offset: sound for offset, sound in _of_unknown(segment, lexicon)}
+        if not ambiguous:
+            continue
+        for offset, syllable in _of_segment(segments, index, lexicon):
+            found[starts[index] + offset] = syllable
         for word, sounds in WORDS.items():
             if word in segment:
-                start = starts[place] + segment.index(word)
+                start = starts[index] + segment.index(word)
                 found |= {start + offset: sound for offset, sound in enumerate(sounds)}
     return found
 
 
-def _of_segment(segments: Sequence[str], place: int, lexicon: Lexicon) -> Iterator[tuple[int, str]]:
+def _of_segment(segments: Sequence[str], index: int, lexicon: Lexicon) -> Iterator[tuple[int, str]]:
     """Offsets in a segment, and the syllables there."""
-    segment = segments[place]
-    after = segments[place + 1] if place + 1 < len(segments) else ""
-    before = segments[place - 1] if place else ""
+    segment = segments[index]
+    after = segments[index + 1] if index + 1 < len(segments) else ""
+    before = segments[index - 1] if index else ""
     known = len(segment) > 1 and _is_phrase(segment)
     for offset, character in enumerate(segment):
         left, right = segment[:offset] or before, segment[offset + 1 :] or after
@@ -93,6 +96,13 @@ def _of_segment(segments: Sequence[str], place: int, lexicon: Lexicon) -> Iterat
             yield offset, "chang2"
         elif character == "重" and _is_again(segment, offset, right, lexicon):
             yield offset, "chong2"
+
+
+def _of_unknown(segment: str, lexicon: Lexicon) -> Iterator[tuple[int, str]]:
+    """Offsets of characters whose syllable in this word the model lacks, and how each is read alone."""
+    for offset, (character, sound) in enumerate(zip(segment, sounds_of(segment), strict=True)):
+        if is_ideograph(character) and sound not in lexicon.indices:
+            yield offset, syllables(character)[0]
 
 
 def _is_adverbial(left: str, right: str, lexicon: Lexicon) -> bool:

@@ -14,9 +14,9 @@ from .capitals import small_letters
 from .duration import speech_seconds
 from .forms import name_of, usual_forms
 from .markup import bar_hint, strip_markup
-from .readings import BAR, MARK, Reading, parse_reading, symbols_of
+from .readings import BAR, Reading, parse_reading, symbols_of
 from .scripts import check_speech
-from .text import Lexicon, check_language, detect_language, is_ideograph, syllables, symbols
+from .text import MARK, Lexicon, check_language, detect_language, is_ideograph, syllables, symbols
 from .writing import Rule, Unit, write_out
 
 SPOKEN_SIGNS = frozenset(" .,!?;:'\"()-–—…，。！？、·《》【】")
@@ -161,16 +161,16 @@ class SpeechReader:
         for atom in _spaced(atoms):
             self.step()
             kept.append(self._without_silent(atom, left_out))
-        return [*_glued(kept, language)]
+        return [*_glued([*_spaced_behind(kept)] if language == "en" else kept, language)]
 
     def _parts(self, text: str, language: str) -> Iterator[str | Reading]:
         """The text between readings, and the readings."""
-        place = 0
+        index = 0
         for mark in MARK.finditer(text):
-            yield text[place : mark.start()]
+            yield text[index : mark.start()]
             yield parse_reading(mark, language, self.lexicon.indices)
-            place = mark.end()
-        yield text[place:]
+            index = mark.end()
+        yield text[index:]
 
     def _usual(self, text: str, language: str) -> tuple[str, list[str]]:
         text, dropped = usual_forms(text, language, self.lexicon.indices)
@@ -191,13 +191,13 @@ class SpeechReader:
             return
         base = self._simplified(part) if language == "zh" else part
         read = small_letters(base) if language == "en" else base
-        place = 0
+        index = 0
         for piece in write_out(read, self._rules_of(language)):
             self.step()
-            end = place + len(piece.written)
-            said = piece.said if self.read_numbers else base[place:end]
-            atom = Unit(part[place:end], said, piece.said, changed=piece.said != piece.written)
-            place = end
+            end = index + len(piece.written)
+            said = piece.said if self.read_numbers else base[index:end]
+            atom = Unit(part[index:end], said, piece.said, changed=piece.said != piece.written)
+            index = end
             yield from (atom,) if atom.changed else self._words(atom, language)
 
     def _words(self, atom: Unit, language: str) -> Iterator[Unit]:
@@ -258,6 +258,22 @@ def _spaced(atoms: Sequence[Unit]) -> Iterator[Unit]:
         before = atom
 
 
+def _spaced_behind(atoms: Sequence[Unit]) -> Iterator[Unit]:
+    """The atoms, with the space before each moved behind the one before it."""
+    for index, atom in enumerate(atoms):
+        following = atoms[index + 1] if index + 1 < len(atoms) else Unit("", "", "")
+        moved = [
+            (text.lstrip() if index else text) + after[: len(after) - len(after.lstrip())]
+            for text, after in zip(_texts(atom), _texts(following), strict=True)
+        ]
+        if any(moved):
+            yield Unit(*moved, atom.changed)
+
+
+def _texts(unit: Unit) -> tuple[str, str, str]:
+    return unit.written, unit.said, unit.read
+
+
 def _runs_on(before: str, after: str) -> bool:
     """Whether two texts of letters would become one word."""
     if not before or not after or is_ideograph(before[-1]) or is_ideograph(after[0]):
@@ -270,7 +286,7 @@ def _glued(atoms: Sequence[Unit], language: str) -> Iterator[Unit]:
     held: list[Unit] = []
     for before, atom in pairwise([Unit(" ", "", ""), *atoms]):
         inseparable = (
-            not before.written[-1:].isspace()
+            not (before.written[-1:].isspace() or atom.written[:1].isspace())
             if language == "en"
             else not any(map(str.isalnum, atom.written)) or (before.written + "。")[-1] in "(《【" or not before.written
         )
@@ -289,9 +305,9 @@ def _joined(units: Sequence[Unit]) -> Unit:
 
 def _split_readings(text: str) -> tuple[str, dict[int, list[str]]]:
     """A text without marks of readings, and the symbols that these give to its characters, by their index."""
-    plain, given, place = "", dict[int, list[str]](), 0
+    plain, given, index = "", dict[int, list[str]](), 0
     for mark in MARK.finditer(text):
-        plain += text[place : mark.start()]
-        given |= {len(plain) + index: sounds for index, sounds in symbols_of(mark).items()}
-        plain, place = plain + mark[1], mark.end()
-    return plain + text[place:], given
+        plain += text[index : mark.start()]
+        given |= {len(plain) + offset: sounds for offset, sounds in symbols_of(mark).items()}
+        plain, index = plain + mark[1], mark.end()
+    return plain + text[index:], given

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from .text import is_ideograph
 
 BAR = "|｜"
-MARK = re.compile(r"[\[［【]([^\[\]［］【】|｜]*)[|｜]([^\[\]［］【】|｜]*)[\]］】]")
 NUMBERED = re.compile(r"([a-zü]+)([1-5]?)")
 ACCENTS = {"\u0304": "1", "\u0301": "2", "\u030c": "3", "\u0300": "4"}
 
@@ -36,12 +35,12 @@ class Reading:
 
     @property
     def mark(self) -> str:
-        """As text that `MARK` finds again; what is said as text needs no mark."""
+        """As text that `text.MARK` finds again; what is said as text needs no mark."""
         return f"[{self.said}|{' '.join(self.syllables)}]" if self.syllables else self.said
 
 
 def parse_reading(match: re.Match[str], language: str, vocabulary: Container[str]) -> Reading:
-    """The reading of a mark that `MARK` found.
+    """The reading of a mark that `text.MARK` found.
 
     Args:
         language: "en" or "zh".

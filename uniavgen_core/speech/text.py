@@ -6,6 +6,7 @@ as they are to be said; `reader.SpeechReader` makes that of texts as people writ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ LANGUAGES = {"en": "English", "zh": "Chinese"}
 UNKNOWN_SYMBOL = 0
 """Index of every symbol that the vocabulary lacks: that of the space."""
 CHINESE_REPLACEMENTS = str.maketrans({";": ",", "“": '"', "”": '"', "‘": "'", "’": "'"})
+MARK = re.compile(r"[\[［【]([^\[\]［］【】|｜]*)[|｜]([^\[\]［］【】|｜]*)[\]］】]")
+"""A reading that the user gives to a stretch of text; see `readings`."""
+SPELT_READING = re.compile(r"\s*[A-Za-z][A-Za-z '.-]*")
 NO_SPACE_AFTER = " :'\""
 """A Latin word in a Chinese text gets no space before it where it follows one of these."""
 
@@ -78,8 +82,12 @@ def symbols(
 
 
 def detect_language(text: str) -> str:
-    """Language of a text: "zh" where it has a Chinese character, else "en"."""
-    return "zh" if any(is_ideograph(character) for character in text) else "en"
+    """Language of a text: "zh" where it has a Chinese character, else "en".
+
+    Chinese that is read otherwise, in Latin letters without tones as in `[李明|Lee Ming]`, does not count.
+    """
+    heard = MARK.sub(lambda mark: mark[2] if SPELT_READING.fullmatch(mark[2]) else mark[0], text)
+    return "zh" if any(is_ideograph(character) for character in heard) else "en"
 
 
 def is_ideograph(character: str) -> bool:
@@ -107,21 +115,28 @@ def syllables(text: str) -> list[str]:
     return lazy_pinyin(text, style=Style.TONE3, tone_sandhi=True, errors=list)  # type: ignore[arg-type]
 
 
+def sounds_of(segment: str) -> list[str]:
+    """Symbols of a word of a Chinese text, one a character.
+
+    Raises:
+        ImportError: pypinyin is not installed.
+    """
+    if segment.isascii():
+        return list(segment)
+    if len(segment.encode()) == 3 * len(segment):
+        return syllables(segment)
+    return [_pinyin_alone(character) for character in segment]
+
+
 def _chinese_tokens(text: str, lexicon: Lexicon, readings: Mapping[int, list[str]]) -> list[str]:
     result: list[str] = []
     index = 0
     for segment in lexicon.segments(text.translate(CHINESE_REPLACEMENTS)):
         given = [readings.get(index + offset) for offset in range(len(segment))]
         index += len(segment)
-        if segment.isascii():
-            apart = len(segment) > 1 and result and result[-1] not in NO_SPACE_AFTER and given[0] is None
-            sounds = list(segment)
-            result += [" "] if apart else []
-        elif len(segment.encode()) == 3 * len(segment):
-            sounds = syllables(segment)
-        else:
-            sounds = [_pinyin_alone(character) for character in segment]
-        for character, sound, reading in zip(segment, sounds, given, strict=True):
+        if segment.isascii() and len(segment) > 1 and result and result[-1] not in NO_SPACE_AFTER and given[0] is None:
+            result.append(" ")
+        for character, sound, reading in zip(segment, sounds_of(segment), given, strict=True):
             result += reading if reading is not None else [*_space_before(character), sound]
     return result
 

@@ -50,26 +50,26 @@ def write_out(text: str, rules: Sequence[Rule]) -> Iterator[Piece]:
     """The text in pieces, each as written and as said; at one place, the first rule that has an answer counts."""
     waiting = [found for order in range(len(rules)) if (found := _next(rules, order, text, 0))]
     heapify(waiting)
-    place = 0
+    index = 0
     while waiting:
         start, order, end, said = waiting[0]
-        if start >= place:
-            if start > place:
-                yield Piece(text[place:start], text[place:start])
+        if start >= index:
+            if start > index:
+                yield Piece(text[index:start], text[index:start])
             yield Piece(text[start:end], said)
-            place = end
-        found = _next(rules, order, text, place)
+            index = end
+        found = _next(rules, order, text, index)
         if found:
             heapreplace(waiting, found)
         else:
             heappop(waiting)
-    if place < len(text):
-        yield Piece(text[place:], text[place:])
+    if index < len(text):
+        yield Piece(text[index:], text[index:])
 
 
-def _next(rules: Sequence[Rule], order: int, text: str, place: int) -> tuple[int, int, int, str] | None:
+def _next(rules: Sequence[Rule], order: int, text: str, index: int) -> tuple[int, int, int, str] | None:
     """Start of the next match of a rule that has an answer, the rule's number, the match's end, and the answer."""
-    for match in rules[order].pattern.finditer(text, place):
+    for match in rules[order].pattern.finditer(text, index):
         said = rules[order].say(match)
         if said is not None and match.end() > match.start():
             return match.start(), order, match.end(), said
