@@ -11,7 +11,7 @@ from .capitals import spelt_capitals
 from .english_words import CURRENCY_CODES, FILES, GREEK
 from .writing import Rule, rule
 
-NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
+NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![A-Za-z\d])\.\d+"
 START = r"(?<![A-Za-z\d.])"
 LONGEST_CARDINAL = 12
 """A number of more digits is read digit by digit."""
@@ -33,15 +33,36 @@ UNITS = {
     "MHz": "兆赫兹", "GHz": "吉赫兹", "kWh": "千瓦时", "kW": "千瓦", "MW": "兆瓦", "W": "瓦", "kV": "千伏",
     "V": "伏", "mAh": "毫安时", "mA": "毫安", "dB": "分贝", "kΩ": "千欧", "MΩ": "兆欧", "Ω": "欧姆", "kcal": "千卡",
     "kJ": "千焦", "kPa": "千帕", "hPa": "百帕", "Pa": "帕", "ha": "公顷", "bpm": "次每分钟", "px": "像素",
-    "mmHg": "毫米汞柱", "kN": "千牛", "hp": "马力", "fps": "帧每秒",
+    "KG": "公斤", "Kg": "公斤", "KM": "公里", "Km": "公里", "CM": "厘米", "MM": "毫米", "ML": "毫升",
+    "KM/H": "公里每小时", "KW": "千瓦", "KWH": "千瓦时", "MIN": "分钟", "mmHg": "毫米汞柱", "kN": "千牛", "hp": "马力", "fps": "帧每秒",
 }  # fmt: skip
 MEASURES = (
     "个|只|位|名|人|本|张|条|件|块|台|辆|架|艘|座|栋|间|家|所|套|双|对|支|枝|根|颗|粒|朵|片|滴|杯|碗|瓶|盒|包|袋|箱|罐|桶|盘|锅|"
     "份|项|次|回|遍|趟|场|顿|步|口|句|段|篇|首|页|行|列|层|种|类|样|门|节|课|天|年|周|星期|小时|分钟|秒|刻|岁|倍|半|代|届|批|群|"
     "队|排|组|头|匹|棵|株|扇|面|幅|道|把|顶|枚|封|部|集|元|块钱|角|毛|公里|千米|米|厘米|毫米|公斤|千克|克|斤|吨|升|毫升|亩|里|尺|"
-    "万|亿|千|百万|千万|美元|欧元|英镑|港元|日元|平方米|平方公里|立方米|度|成|轮|款|处|栏|点钟|点|个月|瓦|伏|米每秒|公里每小时|吨|卷|册|字|多|余|来|几"
+    "万|亿|千|百万|千万|美元|欧元|英镑|港元|日元|平方米|平方公里|立方米|度|成|轮|款|处|栏|点钟|点|个月|瓦|伏|米每秒|公里每小时|吨|卷|册|字|多|余|来|几|户|票|词|韩元|卢布|卢比|英里|海里|英尺|英寸|马力|像素|公顷|港币|人民币|股|笔|单|例|起|桌|尊|幢|束|"
+    "串|克拉|加仑|赫兹|摄氏度|大卡|千卡|焦耳|粉丝|积分|金币|帧|平米|公分|声|针|剂"
 )
 """Words of measure, before which 2 is 两."""
+YEAR = r"(?:1[1-9]|20)\d\d"
+BEFORE_YEARS = (
+    "公元前?|[自从]|(?<![低高等大小少多当])于|(?<![持制定])在|(?<![涨增升跌降减加达高低提调多少])[到至]|截止|截至|始建|成立|出生|生于|你好|再见|告别|展望|迎接|迎来|"
+    "回顾|欢迎|跨入|步入|进入|走进"
+)
+"""Words before a year that has no 年 behind it."""
+BEHIND_YEARS = (
+    "春节|新春|新年|元旦|圣诞|奥运|残奥|冬奥|世界杯|欧洲杯|美洲杯|亚洲杯|亚运|全运|世锦赛|世博|春晚|高考|中考|考研|赛季|春夏|"
+    "秋冬|春季|夏季|秋季|冬季|上半年|下半年|财年|学年|大选|车展|峰会|年会|跨年|快乐|毕业|届|版|级(?=[学新本硕研])|以来"
+)
+"""Words behind a year that has no 年 behind it; the name of a place may stand between."""
+EMERGENCY = "11[0249]|12[02]|12345|12306|12315|12320|12348|12333|100(?:86|10|00)|95\\d{3}"
+"""Numbers that everybody calls."""
+CALLED_FOR = "报警|火警|急救|客服|电话|平台|投诉|举报|咨询|出警|接警|救护车|消防"
+BOOK_NUMBERS = {
+    "no": "第{}", "vol": "第{}卷", "ch": "第{}章", "p": "第{}页", "pp": "第{}页", "ep": "第{}集", "fig": "图{}",
+    "ver": "版本{}", "v": "版本{}",
+}  # fmt: skip
+"""Latin abbreviations with a point, before a number."""
 DIGIT_BY_DIGIT = (
     "电话|手机|热线|号码|拨打|致电|传真|拨|打|QQ|qq|微信|密码|验证码|编号|卡号|账号|帐号|邮编|房间|门牌|学号|工号|"
     "车牌|航班|报警|代码"
@@ -60,6 +81,7 @@ ADDRESS_SIGNS = {
     ".": "点", "/": "斜杠", "-": "杠", "_": "下划线", ":": "冒号", "?": "问号", "=": "等于", "&": "和", "#": "井号",
     "@": "艾特", "+": "加", "%": "百分号", "~": "波浪号",
 }  # fmt: skip
+ROMAN = ("", *"I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX".split())
 DOMAINS = "com|org|net|edu|gov|info|cn|hk|tw|io|ai|co|uk|de|jp|us|me|app|dev|tv|top|xyz|cc"
 
 
@@ -127,10 +149,18 @@ def _addresses() -> list[Rule]:
         ),
         rule(
             rf"(?P<before>(?:{DIGIT_BY_DIGIT})(?:号码|号|是|为|了|：|:|\ )*)(?P<number>\d{{3,4}}-\d{{4}}|\d{{3,12}})"
-            r"(?!\d|[.,-]\d|[%个名位人次本元块天年月岁分台])",
+            r"(?!\d|[.,-]\d|[%个名位人次本元块天年月岁分台斤条米度多余折万千百亿])",
             lambda m: m["before"] + telephone(m["number"]),
         ),
-        rule(r"(?<!\d)(\d{3,6})(?=房间|航班|室(?!内))", lambda m: telephone(m[1])),
+        rule(r"(?<!\d)(\d{3,6})(?=房间|航班|室(?!内)|热线|专线)", lambda m: telephone(m[1])),
+        rule(
+            rf"(?:(?<=呼叫)|(?<=[叫找播])|(?<=联系)|(?<=求助))\ ?({EMERGENCY})(?!\d|[.,-]\d|\ ?(?:{MEASURES}))",
+            lambda m: telephone(m[1]),
+        ),
+        rule(
+            rf"{START}({EMERGENCY})(?=\ ?(?:{CALLED_FOR}))",
+            lambda m: telephone(m[1]),
+        ),
     ]
 
 
@@ -164,6 +194,7 @@ def _telephone(match: re.Match[str]) -> str | None:
 
 def _dates_and_times() -> list[Rule]:
     units = "|".join(map(re.escape, UNITS))
+    no_measure = rf"(?![\d%‰°,]|\.\d|\ ?(?:{MEASURES})|\ ?(?:{units})(?![A-Za-z]))"
     half = r"(?:\ ?(?P<half>[AaPp])\.?[Mm]\.?(?![A-Za-z]))"
     return [
         rule(
@@ -192,9 +223,18 @@ def _dates_and_times() -> list[Rule]:
         rule(rf"(?P<part>){START}(?P<hour>1[0-2]|0?\d)(?P<minute>)(?P<second>){half}", _time),
         rule(rf"{START}(\d{{1,2}})点(0\d)分?", lambda m: f"{counted(m[1])}点零{cardinal(m[2][1])}分"),
         rule(
-            rf"{START}(1[1-9]\d\d|20\d\d)(?![\d%‰°,]|\.\d|\ ?(?:{MEASURES})|\ ?(?:{units})(?![A-Za-z]))",
+            rf"{START}({YEAR})\ ?[-–—~至到]\ ?({YEAR}){no_measure}",
+            _years,
+        ),
+        rule(rf"(?:{BEFORE_YEARS})\ ?{START}({YEAR}){no_measure}"
+             rf"(?!左右|以上|以下|上下|[分涨升降跌增减提加]|\ ?[-–—~至到]\ ?\d+(?:{MEASURES}))", _year_behind),
+        rule(rf"{START}((?:19|20)\d\d)(?=\ ?(?:{BEHIND_YEARS}))", lambda m: spelt_digits(m[1])),
+        rule(
+            rf"{START}((?:19|20)\d\d){no_measure}(?=[\u4e00-\u9fff]{{1,4}}?(?:{BEHIND_YEARS}))",
             lambda m: spelt_digits(m[1]),
         ),
+        rule(rf"{START}((?:19|20)(?!00)\d\d)(?=款)", lambda m: spelt_digits(m[1])),
+        rule(rf"{START}(\d[05])(?=后(?!来|天|面|边|退|悔|果|再))", lambda m: spelt_digits(m[1])),
     ]  # fmt: skip
 
 
@@ -202,6 +242,19 @@ def _date(year: str, month: str, day: str) -> str | None:
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
         return None
     return f"{spelt_digits(year)}年{an2cn(str(int(month)), 'low')}月{an2cn(str(int(day)), 'low')}日"
+
+
+def _year_behind(match: re.Match[str]) -> str:
+    """What stands before a year, and the year digit by digit."""
+    return match[0][: match.start(1) - match.start()] + spelt_digits(match[1])
+
+
+def _years(match: re.Match[str]) -> str | None:
+    """From one year to another; two round numbers are amounts."""
+    first, last = match[1], match[2]
+    if first >= last or first.endswith("00") and last.endswith("00"):
+        return None
+    return f"{spelt_digits(first)}到{spelt_digits(last)}"
 
 
 def _time(match: re.Match[str]) -> str | None:
@@ -241,6 +294,16 @@ def _numbers() -> list[Rule]:
             r"(?P<to>)(?P<to_size>)",
             _money,
         ),
+        rule(
+            rf"(?<![A-Za-z])({'|'.join(BOOK_NUMBERS)})\.\ ?(\d+(?:\.\d+)*)(?![\d.]*[A-Za-z\d])",
+            _book_number,
+            re.IGNORECASE,
+        ),
+        rule(r"(?<=[A-Za-z])\.(?=\d)", lambda m: " "),
+        rule(r"第([IVX]+)(?=[章节卷部集季篇回册幕条代届次期])",
+             lambda m: f"第{cardinal(str(ROMAN.index(m[1])))}" if m[1] in ROMAN else None),
+        rule(r"(?<=[\w)])\ ?[-=]>\ ?(?=[\w(])", lambda m: "到"),
+        rule(r"(?:(?<=[^\W_])|(?<=\)))\ ?([<>]=?)\ ?(?=[^\W_]|[(.+-])|([<>]=?)\ ?(?=[.+-]?\d)", _compared),
         rule(r"(?<![\d)A-Za-z])-(?=\.?\d+(?:\.\d+)?\ ?°)", lambda m: "零下"),
         rule(r"(?<![\d)A-Za-z月日号点%])-(?=[$€£¥]?\.?\d)", lambda m: "负"),
         rule(r"(?<=\d)\ ?-\ ?(?=\d[\d.,]*\ ?=)", lambda m: "减"),
@@ -270,6 +333,16 @@ def _numbers() -> list[Rule]:
         rule(r"(?<=[A-Za-z])-(?=\d)", lambda m: " "),
         rule(rf"(?P<number>{NUMBER})", lambda m: number(m["number"])),
     ]  # fmt: skip
+
+
+def _compared(match: re.Match[str]) -> str:
+    sign = match[1] or match[2]
+    return ("大于" if sign[0] == ">" else "小于") + ("等于" if len(sign) > 1 else "")
+
+
+def _book_number(match: re.Match[str]) -> str:
+    said = "点".join(cardinal(part) for part in match[2].split("."))
+    return BOOK_NUMBERS[match[1].lower()].format(said)
 
 
 def _two(match: re.Match[str]) -> str | None:
