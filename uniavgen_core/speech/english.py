@@ -11,7 +11,7 @@ from num2words import num2words
 from . import english_words as table
 from .capitals import capitals, spelt_capitals
 from .english_dates import date_rules
-from .english_numbers import NUMBER, cardinal, fraction, number, ordinal, spelt_digits, with_point
+from .english_numbers import NUMBER, THOUSANDS, cardinal, fraction, number, ordinal, spelt_digits, with_point
 from .near import ahead, behind, sentence_stop
 from .writing import Rule, rule
 
@@ -39,13 +39,19 @@ def _addresses() -> list[Rule]:
             r"""(?<![\w.,/:$€£-])
             (?:\+\d{1,3}[ .-]?(?:\(0\))?(?:\(\d{1,4}\)|\d{1,5})(?:[ .-]?\d{2,4}){1,5}
             |\(\d{2,5}\)[ .-]?\d{2,4}(?:[ .-]\d{2,4}){0,3}
-            |1-\d{3}-\d{3}-\d{4}
+            |1[ .-]\d{3}[ .-]\d{3}[ .-]\d{4}
+            |\d{4}(?:[ ]\d{4}){3}|3[47]\d\d[ ]\d{6}[ ]\d{5}
             |\d{2,5}(?:-\d{2,5}){2,4}
             |\d{1,5}(?:-\d{1,7}){3,5}
             |\d{3,5}(?:[ .]\d{3,4}){2}(?=[\s.,;!?)]|$)
             |0\d{2,4}[ -]\d{5,8}|\d{3}-\d{4})
-            (?![\w%]|[-/.]\d)""",
+            (?![\w%]|[-/.]\d|\ ?[€£$])""",
             _telephone,
+        ),
+        rule(
+            r"(?<![\w-])(1)-(\d{3})-([A-Z]{2,}(?:-[A-Z]+)*)(?![\w-])",
+            lambda m: f"{spelt_digits(m[1])}, {spelt_digits(m[2])}, {m[3].replace('-', ' ').lower()}",
+            re.IGNORECASE,
         ),
         rule(r"(?<!\w)(\+?)(\d{8,15}|0\d{6,14})(?![\w.])", _unparted_telephone),
         rule(
@@ -95,9 +101,12 @@ def _name(text: str) -> str:
     return " ".join(cardinal(part) if part.isdigit() else capitals(part) or part for part in parts)
 
 
-def _versions(text: str) -> str:
+def _versions(text: str) -> str | None:
     """Numbers with several points: an address of a computer digit by digit, a version number by number."""
     parts = text.split(".")
+    is_computer = len(parts) == 4 and max(map(int, parts)) <= 255 and any(map(int, parts[1:]))
+    if re.fullmatch(THOUSANDS, text) and not is_computer:
+        return None
     say = spelt_digits if len(parts) == 4 else cardinal
     return f" {'dot' if len(parts) == 4 else 'point'} ".join(map(say, parts))
 
@@ -134,7 +143,7 @@ def _numbers() -> list[Rule]:
     units = "|".join(map(re.escape, sorted(table.UNITS, key=len, reverse=True)))
     return [
         rule(
-            rf"(?:(?P<sign>{money})\ ?|\b(?P<code>{codes})\ ?)(?P<amount>{NUMBER}){size}"
+            rf"(?:(?P<sign>{money})\ ?|\b(?P<code>{codes})\ ?)(?P<amount>\d+,\d{{1,2}}(?![\d,])|{NUMBER}){size}"
             rf"(?:\ ?[-–]\ ?(?P<to>{NUMBER})"
             r"(?:\ ?(?P<to_size>thousand|million|billion|trillion|bn|[kKmMbB])\b)?(?![\w%]))?",
             _money,
@@ -148,7 +157,9 @@ def _numbers() -> list[Rule]:
         rule(r"(?<=[\d%])(?:\ ?[-–]\ ?|\ ?~\ ?)(?=[$€£]?\.?\d)", lambda m: " to "),
         rule(r"(?<![\w.])~\ ?(?=[$€£]?\d)", lambda m: "about "),
         rule(r"(?<=\d):(?=\d)", lambda m: " to "),
-        rule(r"(?<=[ap]\.m\.)\ ?[-–]\ ?(?=\d)", lambda m: " to "),
+        rule(r"(?:(?<=\d[ap]m)|(?<=\d\ [ap]m)|(?<=\d[ap]\.m\.)|(?<=\d\ [ap]\.m\.))\ ?[-–—~]\ ?(?=\d|noon|midnight)",
+             lambda m: " to ", re.IGNORECASE),
+        rule(r"(?<=\d)-to-(?=\d)", lambda m: " to "),
         rule(r"(?<=\d)\ ×\ (?=\d)", lambda m: " times "),
         rule(r"(?<=\d)\ ?[x×]\ ?(?=\d)", lambda m: " by "),
         rule(r"(?<=\d)\ ?[x×](?!\w)", lambda m: " times"),
@@ -162,6 +173,9 @@ def _numbers() -> list[Rule]:
         rule(r"(?:(?P<whole>\d+)\ ?)?(?P<sign>[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", _vulgar_fraction),
         rule(r"(?<![\w])(?P<number>\d{1,3}(?:,\d{3})+|\d+)(?:st|nd|rd|th)\b",
              lambda m: ordinal(int(m["number"].replace(",", ""))) if len(m["number"]) < 16 else None, re.IGNORECASE),
+        rule(r"(?<![\w.])(?:(?P<hours>\d+)\ ?h\ ?)?(?P<minutes>\d+)\ ?m(?:\ ?(?P<seconds>\d+)\ ?s)?(?!\w)", _duration),
+        rule(rf"(?<![\w.])(?P<number>{NUMBER})m(?=\ (?:[a-z]+\ )?(?:{table.COUNTED_IN_MILLIONS})\b)",
+             lambda m: f"{number(m['number'])} million"),
         rule(rf"(?<![\w.])(?P<number>{NUMBER})(?P<gap>[\ -]?)(?P<unit>{units})"
              rf"(?:/(?P<per>{units})(?![\w²³]))?(?![\w²³]|'\w)"
              r"(?:\.(?=,|\ [a-z]))?", _measure),
@@ -222,6 +236,15 @@ def _measure(match: re.Match[str]) -> str | None:
     if gap == "-":
         return None if unit in ("s", "°") else f"{said}-{one}"
     return f"{said} {one if text == '1' else many}"
+
+
+def _duration(match: re.Match[str]) -> str | None:
+    """Beside hours or seconds, m is minutes."""
+    if not match["hours"] and not match["seconds"]:
+        return None
+    names = {"hours": "hour", "minutes": "minute", "seconds": "second"}
+    counts = ((match[part], name) for part, name in names.items() if match[part])
+    return " ".join(f"{cardinal(count)} {name}{'' if count == '1' else 's'}" for count, name in counts)
 
 
 def _power(sign: str, digits: str) -> str:

@@ -8,8 +8,15 @@ from num2words import num2words
 
 from . import english_words as table
 from .english_numbers import START, cardinal, ordinal, year
-from .near import sentence_stop
+from .near import ahead, behind, sentence_stop
 from .writing import Rule, rule
+
+
+BEFORE_DECADES = r"\b(?:the|in|early|mid|late|his|her|their|my|your|our|its|\d0s\ (?:and|or|to))[\ -]$"
+BEHIND_DECADES = (
+    r"\ (?:(?:and|or|to)\ (?:\d\d)?\d0s|music|hits|rock|pop|style|fashion|vibes?|movies?|films?|kids?|babies|era|songs?|"
+    r"nostalgia|disco|party|theme|look|classics?)\b"
+)
 
 
 def date_rules() -> list[Rule]:
@@ -66,11 +73,15 @@ def date_rules() -> list[Rule]:
             _time,
         ),
         rule(
-            r"(?P<quote>'?)(?<!\w)(?P<year>1[1-9]\d0|20\d0|[1-9]0)'?s\b",
-            lambda m: _plural(year(int(m["year"])) if len(m["year"]) == 4 else cardinal(m["year"])),
+            r"(?P<quote>'?)(?<!\w)(?P<year>1[1-9]\d0|20\d0|[1-9]0)(?P<apostrophe>'?)s\b",
+            _decade,
         ),
         rule(r"(?<![\w'])'(?P<year>\d\d)(?![\w'])", lambda m: cardinal(m["year"]) if m["year"][0] != "0" else None),
-        rule(r"(?<![\w.,$€£¥-])(1[1-9]\d\d|20\d\d)(?![\d%°]|[.,]\d|\ ?(?:m|km|kg|g|cm|mm|px|MB|GB|Hz|W|L|ml)\b)",
+        rule(
+            r"(?<![\w.,$€£¥-])(1[1-9]\d\d|20\d\d)\ ?[-–—]\ ?(1[1-9]\d\d|20\d\d)(?![\w%°-]|[.,]\d|\ ?(?:m|km|kg|g|cm|mm|px)\b)",
+            lambda m: f"{year(int(m[1]))} to {year(int(m[2]))}",
+        ),
+        rule(r"(?<![\w,$€£¥-])(?<!\d\.)(1[1-9]\d\d|20\d\d)(?![\d%°]|[.,]\d|\ ?(?:m|km|kg|g|cm|mm|px|MB|GB|Hz|W|L|ml)\b)",
              lambda m: year(int(m[1]))),
     ]  # fmt: skip
 
@@ -134,6 +145,16 @@ def _time(match: re.Match[str]) -> str | None:
         said += f" and {num2words(int(match['second']))} seconds"
     stop = match["stop"] and ("." if "." not in match[0][:-1] else sentence_stop(match))
     return said + (f" {half.upper()} M" if half else "") + stop
+
+
+def _decade(match: re.Match[str]) -> str | None:
+    """The 1990s; 90s alone are a decade beside words that go with one, and seconds elsewhere."""
+    if len(match["year"]) == 4:
+        return _plural(year(int(match["year"])))
+    told = match["quote"] or match["apostrophe"] or re.search(BEFORE_DECADES, ahead(match), re.IGNORECASE)
+    if not told and not re.match(BEHIND_DECADES, behind(match)):
+        return None
+    return _plural(cardinal(match["year"]))
 
 
 def _plural(words: str) -> str:

@@ -78,6 +78,12 @@ UNITS = {
 }  # fmt: skip
 ATTACHED_UNITS = frozenset(("h", "s", "m", "g", "l", "in", "W", "V", "L", "min", "cal", "hp", "ha", "MP", "gal"))
 """Units that are words or letters elsewhere: of these, a space before stands only behind a number that is no year."""
+COUNTED_IN_MILLIONS = (
+    "views?|people|users|followers|subscribers|subs|downloads|likes|players|copies|dollars|euros|pounds|viewers|listeners|"
+    "streams|customers|members|visitors|fans|jobs|lives|readers|hits|plays|sales|units|homes|voters|children|women|men|"
+    "barrels|clicks|shares|tickets|residents|inhabitants|accounts|records|messages|students|workers|households"
+)
+"""Before one of these, m is million."""
 PER = ("day", "week", "month", "mo", "year", "yr", "hour", "hr", "night", "person", "kg", "lb", "second", "minute")
 GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",
