@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from uniavgen_core.speech import english_words as table
 from uniavgen_core.speech.reader import SpeechReader
 
 READER = SpeechReader()
@@ -55,7 +56,7 @@ def said(text: str) -> str:
          "five million dollars, three million dollars, one point five billion dollars"),
         ("€20, 20 €, EUR 20, 20 USD", "twenty euros, twenty euros, twenty euros, twenty dollars"),
         ("£1.20, £0.01, ¥500, 50¢, US$30",
-         "one pound and twenty pence, one penny, five hundred yen, fifty cents, thirty US dollars"),
+         "one pound and twenty pence, one penny, five hundred yen, fifty cents, thirty U S dollars"),
         ("$5-10, -$5, $100/month", "five to ten dollars, minus five dollars, one hundred dollars per month"),
         # Dates and times.
         ("2026-11-27", "November twenty-seventh, twenty twenty-six"),
@@ -89,7 +90,8 @@ def said(text: str) -> str:
         ("1 800 555 1234", "one, eight zero zero, five five five, one two three four"),
         ("1234 5678 9012 3456",
          "one two three four, five six seven eight, nine zero one two, three four five six"),
-        ("1-800-FLOWERS or 1-800-call-now, 10-to-1", "one, eight zero zero, flowers or one, eight zero zero, call now, ten to one"),
+        ("1-800-FLOWERS or 1-800-call-now, 10-to-1",
+         "one, eight zero zero, flowers or one, eight zero zero, call now, ten to one"),
         ("Call 555-0123-4567 now.", "Call five five five, zero one two three, four five six seven now."),
         ("(555) 012-3456", "five five five, zero one two, three four five six"),
         ("+44 20 7946 0958", "plus four four, two zero, seven nine four six, zero nine five eight"),
@@ -106,6 +108,18 @@ def said(text: str) -> str:
         ("Main St. near St. Louis", "Main Street near Saint Louis"),
         ("birds, e.g. gulls, etc.", "birds, for example, gulls, et cetera."),
         ("Mr Brown Jr. vs. Prof. Li", "Mister Brown Junior versus Professor Li"),
+        ("Acme Inc. She does too. He is Jr. She knows. Come on Sat. He is.",
+         "Acme Incorporated. She does too. He is Junior. She knows. Come on Saturday. He is."),
+        ("Sean, a.k.a. Diddy, of Acme Inc. here", "Sean, also known as Diddy, of Acme Incorporated here"),
+        ("DR. JONES IS HERE. MR. SMITH LIVES IN ST. LOUIS.",
+         "Doctor Jones is here. Mister Smith lives in Saint Louis."),
+        ("Mr. and Mrs. Smith, Mr & Mrs Smith, MR. Bean",
+         "Mister and Missus Smith, Mister and Missus Smith, Mister Bean"),
+        ("The answer is no. 5 people left. He said no. 10 of them. Wait a sec. 5 more. House no. 5 is big.",
+         "The answer is no. five people left. He said no. ten of them. Wait a sec. five more. "
+         "House number five is big."),
+        ("St. Patrick's St. is long. I live on Mulholland Dr. Dr. Smith lives on Elm Dr. He drives.",
+         "Saint Patrick's Street is long. I live on Mulholland Drive. Doctor Smith lives on Elm Drive. He drives."),
         ("the U.S. Army, a Ph.D., p. 7", "the U S Army, a P H D, page seven"),
         ("The FBI, NASA, HTML and CEOs", "The F B I, NASA, H T M L and C E Os"),
         ("AT&T, R&D, IBM's", "A T and T, R and D, I B M's"),
@@ -145,6 +159,12 @@ def test_plain_words_stay(text: str) -> None:
 def test_what_is_said_is_said_again_alike() -> None:
     text = "Dr. Smith paid $3.50 at 3:05 pm for 21 MP3s of the FBI; mail a@b.com."
     assert said(said(text)) == said(text)
+    for sign in (*table.CURRENCIES, *table.CURRENCY_CODES):
+        assert said(said(f"{sign} 5 it is")) == said(f"{sign} 5 it is"), sign
+    for unit in table.UNITS:
+        assert said(said(f"{unit}: 5 {unit} ok")) == said(f"{unit}: 5 {unit} ok"), unit
+    for short in table.ABBREVIATIONS:
+        assert said(said(f"It is {short}. ok")) == said(f"It is {short}. ok"), short
 
 
 def test_a_switch_gives_the_model_numbers_as_they_stand() -> None:

@@ -74,6 +74,11 @@ def test_what_only_looks_like_a_mark_is_none(text: str) -> None:
     assert not read(text).hints
 
 
+def test_emphasis_ends_at_the_next_sign_of_its_kind() -> None:
+    spoken = read("**one** ***two*** **a *b* c** __d__ ~~e~~ **f **g** and **h")
+    assert spoken.text == "one two a b c d e f g and h"
+
+
 def test_what_is_left_out_is_named_once() -> None:
     spoken = read("Hi 😀 there 😀\u200b, {you}")
     assert spoken.text == "Hi there , you"

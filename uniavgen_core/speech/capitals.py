@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from . import english_words as table
+from .near import NEAR, begins_sentence
 
 VOWELS = "AEIOUY"
 ONSETS = frozenset(
@@ -19,8 +20,6 @@ CODAS = frozenset(
     "rt rth rts rv s sc sh sk sm sp ss st sts t tch th ths ts v w wn ws wl x xt y z zz ds gs ks bs ls cks lls".split()
 )
 """Consonants with which one ends."""
-NEAR = 80
-"""Signs before a word that tell whether it begins a sentence."""
 
 
 def capitals(word: str) -> str | None:
@@ -93,7 +92,7 @@ def small_letters(text: str) -> str:
             if word[0] != "I" and not joined and _is_plain(word[0]):
                 small = word[0].lower() if not word[0].startswith("I'") else "I" + word[0][1:].lower()
                 start = word.start()
-                if _begins_sentence(text[max(0, start - NEAR) : start]):
+                if begins_sentence(text[max(0, start - NEAR) : start]):
                     small = small[0].upper() + small[1:]
                 if len(small) == len(word[0]):
                     result[start : word.end()] = small
@@ -119,7 +118,3 @@ def _is_plain(word: str) -> bool:
     if letters in table.AMBIGUOUS or len(letters) == 1 or not letters.isascii():
         return True
     return letters not in table.SPELT and letters not in table.SAID_AS_WORDS and is_sayable(letters)
-
-
-def _begins_sentence(before: str) -> bool:
-    return not before.strip(" \"'(-–—") or re.search(r"[.!?][\"')]*\s+[\"'(]*$", before) is not None

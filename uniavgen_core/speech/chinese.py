@@ -8,7 +8,7 @@ import unicodedata
 from cn2an import an2cn
 
 from .capitals import spelt_capitals
-from .english_words import CURRENCY_CODES, FILES, GREEK
+from .english_words import CURRENCY_CODES, DOMAINS, FILES, GREEK
 from .writing import Rule, rule
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![A-Za-z\d])\.\d+"
@@ -83,7 +83,6 @@ ADDRESS_SIGNS = {
     "@": "艾特", "+": "加", "%": "百分号", "~": "波浪号",
 }  # fmt: skip
 ROMAN = ("", *"I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX".split())
-DOMAINS = "com|org|net|edu|gov|info|cn|hk|tw|io|ai|co|uk|de|jp|us|me|app|dev|tv|top|xyz|cc"
 
 
 def rules() -> list[Rule]:

@@ -88,11 +88,10 @@ def address(text: str) -> str:
 
 
 def _is_spelt_ending(part: str) -> bool:
-    endings = set(table.DOMAINS.split("|")) | set(
-        "pdf doc docx xls xlsx ppt pptx jpg jpeg png gif exe py js ts html css "
-        "csv txt md svg mov avi mkv htm mp wav".split()
-    )
-    return part.lower() in endings - table.DOMAINS_SAID and part.lower() not in ("zip", "wav")
+    ending = part.lower()
+    if ending in table.DOMAINS_SAID or ending in ("zip", "wav", "json"):
+        return False
+    return re.fullmatch(f"mp|{table.DOMAINS}|{table.FILES}", ending) is not None
 
 
 def _name(text: str) -> str:
@@ -143,7 +142,7 @@ def _numbers() -> list[Rule]:
     units = "|".join(map(re.escape, sorted(table.UNITS, key=len, reverse=True)))
     return [
         rule(
-            rf"(?:(?P<sign>{money})\ ?|\b(?P<code>{codes})\ ?)(?P<amount>\d+,\d{{1,2}}(?![\d,])|{NUMBER}){size}"
+            rf"(?:(?P<sign>{money})\ ?|\b(?P<code>{codes})\ ?)(?P<amount>\d+,\d{{1,2}}(?!\d|,\d)|{NUMBER}){size}"
             rf"(?:\ ?[-–]\ ?(?P<to>{NUMBER})"
             r"(?:\ ?(?P<to_size>thousand|million|billion|trillion|bn|[kKmMbB])\b)?(?![\w%]))?",
             _money,
@@ -259,17 +258,19 @@ def _words() -> list[Rule]:
     abbreviations = "|".join(map(re.escape, sorted(table.ABBREVIATIONS, key=len, reverse=True)))
     numbered = "|".join(sorted(table.BEFORE_NUMBERS, key=len, reverse=True))
     return [
-        rule(r"(?<=[A-Za-z0-9])\ St\.?(?=[\s,;!?)]|\.?$)(?!\ [A-Z][a-z]+\ (?:was|is|had|said))", _street),
-        rule(r"\bSt\.?\ (?=[A-Z][a-z])", lambda m: "Saint "),
-        rule(rf"\b({titles})\.\ ?(?=[A-Z])", lambda m: table.TITLES[m[1]] + " "),
-        rule(rf"\b({pointless})\ (?=[A-Z])", lambda m: table.TITLES[m[1]] + " "),
+        rule(r"(?<=[A-Za-z0-9])\ (?:St\.?|ST\.)(?=[\s,;!?)]|\.?$)(?!\ [A-Z][a-z]+\ (?:was|is|had|said))", _street),
+        rule(r"(?<=[A-Za-z])\ (?:Dr|DR)\.(?=\s*$|[,;!?)]|\ )", _drive),
+        rule(r"\b(?:St\.?|ST\.)\ (?=[A-Z][A-Za-z])", lambda m: "Saint "),
+        rule(rf"\b({titles}|{titles.upper()})\.\ ?(?=[A-Z]|(?:[Aa]nd|&|or)\ (?:{titles}|{titles.upper()})\b)",
+             lambda m: table.TITLES[m[1].capitalize()] + " "),
+        rule(rf"\b({pointless})\ (?=[A-Z]|(?:and|&|or)\ (?:{pointless})\ )", lambda m: table.TITLES[m[1]] + " "),
         rule(rf"\b({'|'.join(map(re.escape, table.WRITTEN_WITH_SLASHES))})(?=\s|$|[,.!?])",
              lambda m: table.WRITTEN_WITH_SLASHES[m[1].lower()], re.IGNORECASE),
         rule(r"\bvs\b\.?", lambda m: "versus"),
         rule(r"\bv(?=\d)", lambda m: "version "),
         rule(rf"\b({'|'.join(table.ODD_WORDS)})\b(?!\.[a-z])", lambda m: table.ODD_WORDS[m[1]]),
         rule(r"\bPh\.\ ?D\b\.?", lambda m: "P H D" + (sentence_stop(m) if m[0].endswith(".") else "")),
-        rule(rf"(?<![\w.])({numbered})\.\ ?(?=\d|[IVX]{{2,}}\b)", lambda m: table.BEFORE_NUMBERS[m[1]] + " "),
+        rule(rf"(?<![\w.])({numbered})\.\ ?(?=\d|[IVX]{{2,}}\b)", _numbered),
         rule(rf"(?<![\w.@])({abbreviations})\.", _abbreviation),
         rule(r"(?<![\w.@])(?:[A-Za-z]\.){2,}(?!\w)", _dotted),
         rule(rf"\b(?P<word>World\ War|{table.NUMBERED})\ (?P<roman>[IVXL]+)\b",
@@ -289,22 +290,43 @@ def _words() -> list[Rule]:
 
 def _street(match: re.Match[str]) -> str | None:
     """St. behind a name or a number is a street."""
-    before = re.search(r"([A-Z][a-z]+|\d+(?:st|nd|rd|th)|(?:first|second|third|th))$", ahead(match))
+    name = r"[a-z]{3,}" if "ST" in match[0] else r"[A-Z][a-z]+(?:'s)?"
+    before = re.search(rf"({name}|\d+(?:st|nd|rd|th)|(?:first|second|third|th))$", ahead(match))
     if before is None or before[0] in ("On", "In", "At", "To", "From", "The", "By", "Near", "And", "For"):
         return None
     return " Street" + (sentence_stop(match) if match[0].endswith(".") else "")
+
+
+def _drive(match: re.Match[str]) -> str | None:
+    """Dr. behind a name that ends there is a drive."""
+    name = r"[a-z]{3,}" if "DR" in match[0] else r"[A-Z][a-z]+(?:'s)?"
+    stop, rest = sentence_stop(match), behind(match)
+    if re.match(rf"\ (?:{'|'.join(table.TITLES)})\.", rest):
+        stop = "."
+    ends = stop or re.match(r"[,;!?)]|\ [a-z]", rest)
+    if not ends or not re.search(rf"(?:{name}|\d(?:st|nd|rd|th))$", ahead(match)):
+        return None
+    return " Drive" + stop
+
+
+def _numbered(match: re.Match[str]) -> str | None:
+    """No. 5 is a number, unless a sentence ends there and the next one begins with an amount of something."""
+    counted = re.match(r"\d[\d,]*\ (?:(?:more|people|men|women|children|([a-z]{2,}s))\b|of\ (?!the\b))", behind(match))
+    if match[1].islower() and counted and counted[1] not in table.VERBS_IN_S:
+        return None
+    return table.BEFORE_NUMBERS[match[1]] + " "
 
 
 def _abbreviation(match: re.Match[str]) -> str | None:
     short, rest = match[1], behind(match)
     if re.match(r"\w", rest):
         return None
-    ends = not rest.strip()
+    stop = "." if not rest.strip() else "" if short in table.AMID else sentence_stop(match)
     # A weekend day at the end is mostly the sun, or that somebody sat.
-    if ends and short in ("Sun", "Sat"):
+    if stop and short in ("Sun", "Sat") and not re.search(table.BEFORE_DAYS, ahead(match)):
         return None
     said = table.ABBREVIATIONS[short]
-    if ends or (short in ("etc", "a.k.a") and re.match(r"[\"')]*\s+[\"'(]?[A-Z]", rest)):
+    if stop or (short == "etc" and re.match(r"[\"')]*\s+[\"'(]?[A-Z]", rest)):
         return said + "."
     return said + "," if short in ("e.g", "i.e", "viz") and not rest.startswith(",") else said
 

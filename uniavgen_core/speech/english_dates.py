@@ -11,17 +11,17 @@ from .english_numbers import START, cardinal, ordinal, year
 from .near import ahead, behind, sentence_stop
 from .writing import Rule, rule
 
-
 BEFORE_DECADES = r"\b(?:the|in|early|mid|late|his|her|their|my|your|our|its|\d0s\ (?:and|or|to))[\ -]$"
 BEHIND_DECADES = (
-    r"\ (?:(?:and|or|to)\ (?:\d\d)?\d0s|music|hits|rock|pop|style|fashion|vibes?|movies?|films?|kids?|babies|era|songs?|"
-    r"nostalgia|disco|party|theme|look|classics?)\b"
+    r"\ (?:(?:and|or|to)\ (?:\d\d)?\d0s|music|hits|rock|pop|style|fashion|vibes?|movies?|films?|kids?|babies|era|"
+    r"songs?|nostalgia|disco|party|theme|look|classics?)\b"
 )
 
 
 def date_rules() -> list[Rule]:
     """In the order in which they are asked."""
     month, short = table.FULL_MONTH, "Mon|Tues?|Wed|Thur?s?|Fri|Sat|Sun"
+    years, measures = r"1[1-9]\d\d|20\d\d", "m|km|kg|g|cm|mm|px|MB|GB|Hz|W|L|ml"
     weekday = (
         r"(?P<weekday>Mon|Tues?|Wed|Thur?s?|Fri|Sat|Sun)\.?,?\ (?="
         + month
@@ -78,10 +78,10 @@ def date_rules() -> list[Rule]:
         ),
         rule(r"(?<![\w'])'(?P<year>\d\d)(?![\w'])", lambda m: cardinal(m["year"]) if m["year"][0] != "0" else None),
         rule(
-            r"(?<![\w.,$€£¥-])(1[1-9]\d\d|20\d\d)\ ?[-–—]\ ?(1[1-9]\d\d|20\d\d)(?![\w%°-]|[.,]\d|\ ?(?:m|km|kg|g|cm|mm|px)\b)",
+            rf"(?<![\w.,$€£¥-])({years})\ ?[-–—]\ ?({years})(?![\w%°-]|[.,]\d|\ ?(?:{measures})\b)",
             lambda m: f"{year(int(m[1]))} to {year(int(m[2]))}",
         ),
-        rule(r"(?<![\w,$€£¥-])(?<!\d\.)(1[1-9]\d\d|20\d\d)(?![\d%°]|[.,]\d|\ ?(?:m|km|kg|g|cm|mm|px|MB|GB|Hz|W|L|ml)\b)",
+        rule(rf"(?<![\w,$€£¥-])(?<!\d\.)({years})(?![\d%°]|[.,]\d|\ ?(?:{measures})\b)",
              lambda m: year(int(m[1]))),
     ]  # fmt: skip
 

@@ -10,7 +10,7 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 FULL_MONTH = "(?:" + "|".join(f"{name[:3]}(?:{name[3:]}|\\.)?" for name in MONTHS) + r"|Sept\.?)"
 
 CURRENCIES = {
-    "US$": ("US dollar", "US dollars"), "HK$": ("Hong Kong dollar", "Hong Kong dollars"),
+    "US$": ("U S dollar", "U S dollars"), "HK$": ("Hong Kong dollar", "Hong Kong dollars"),
     "NZ$": ("New Zealand dollar", "New Zealand dollars"), "CA$": ("Canadian dollar", "Canadian dollars"),
     "C$": ("Canadian dollar", "Canadian dollars"), "A$": ("Australian dollar", "Australian dollars"),
     "R$": ("real", "reais"), "CN¥": ("yuan", "yuan"), "$": ("dollar", "dollars"), "€": ("euro", "euros"),
@@ -130,15 +130,22 @@ BEFORE_NUMBERS = {
     "c": "about", "eq": "equation", "Eq": "Equation", "art": "article", "Art": "Article", "ver": "version",
     "v": "version", "para": "paragraph", "pt": "part", "Pt": "Part",
 }  # fmt: skip
+AMID = frozenset(("e.g", "eg", "i.e", "viz", "cf", "ca", "a.k.a", "approx", "est", "vs", "incl", "excl", "al"))
+"""Abbreviations that stand amid a sentence, whatever follows."""
+BEFORE_DAYS = r"\b(?:[Oo]n|by|until|till|since|next|last|every|this|before|after|to|from|and|or)\ $"
+VERBS_IN_S = frozenset(
+    "is was has does as its this across plus versus goes means says comes wins gets makes takes".split()
+)
+"""Words that end like a plural, and are none."""
 WRITTEN_WITH_SLASHES = {"w/o": "without", "w/": "with", "b/c": "because", "c/o": "care of", "a/c": "A C", "n/a": "N A"}
 ODD_WORDS = {"PhD": "P H D", "PhDs": "P H Ds", "iOS": "i O S", "macOS": "mac O S", "OK": "okay", "vs": "versus"}
 
 DOMAINS = (
     "com|org|net|edu|gov|mil|info|biz|io|ai|co|uk|de|fr|cn|jp|ru|us|ca|eu|au|in|tv|me|app|dev|nl|it|es|ch|at|se|no|hk|tw|"
-    "sg|kr|br|be|pl|xyz|shop|online|site|blog|cloud|tech|news|live|club|ly|gg|fm|so|to"
+    "sg|kr|br|be|pl|cc|top|xyz|shop|online|site|blog|cloud|tech|news|live|club|ly|gg|fm|so|to"
 )
 DOMAINS_SAID = frozenset(
-    "com org net edu gov mil info biz co me app dev shop online site blog cloud tech news live club".split()
+    "com org net edu gov mil info biz co me app dev shop online site blog cloud tech news live club top".split()
 )
 """Ends of addresses that are words; the others are spelt."""
 FILES = "pdf|docx?|xlsx?|pptx?|jpe?g|png|gif|mp[34]|wav|zip|exe|py|js|ts|html?|css|json|csv|txt|md|svg|mov|avi|mkv"

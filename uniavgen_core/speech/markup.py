@@ -18,9 +18,9 @@ LINK = re.compile(r"!?\[([^\]\[]*)\]\((?:[^()\s]|\([^()\s]*\))*\)")
 FENCE = re.compile(r"^[ \t]*(?:```.*|~~~.*|-{3,}|\*{3,}|_{3,})[ \t]*$", re.MULTILINE)
 BEGINNING = re.compile(r"^[ \t]*(#{1,6}[ \t]+|[-*+•][ \t]+|>[ \t]+)", re.MULTILINE)
 AROUND = (
-    re.compile(r"(\*{2,3})(?=\S)(.+?)(?<=\S)\1", re.DOTALL),
-    re.compile(r"(?<!\w)(__)(?=\S)(.+?)(?<=\S)\1(?!\w)", re.DOTALL),
-    re.compile(r"(~~)(?=\S)(.+?)(?<=\S)\1", re.DOTALL),
+    re.compile(r"(\*{2,3})(?=\S)((?:(?!\1).)+)(?<=\S)\1", re.DOTALL),
+    re.compile(r"(?<!\w)(__)(?=\S)((?:(?!__).)+)(?<=\S)\1(?!\w)", re.DOTALL),
+    re.compile(r"(~~)(?=\S)((?:(?!~~).)+)(?<=\S)\1", re.DOTALL),
     re.compile(r"(?<![\w*])(\*)(?=[^\s*])([^*\n]*?[^\s*])\1(?![\w*])"),
     re.compile(r"(?<!\w)(_)(?=[^\s_])([^_\n]*?[^\s_])\1(?!\w)"),
     re.compile(r"(`)([^`\n]+)\1"),

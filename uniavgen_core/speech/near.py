@@ -10,13 +10,18 @@ STARTERS = (
 )
 """Words with which a sentence often begins."""
 NEAR = 80
-"""Signs around a match that decide how it is read."""
+"""Signs around a match, or before a word, that decide how it is read."""
 
 
 def sentence_stop(match: re.Match[str]) -> str:
     """The point behind an abbreviation, where a sentence ends there."""
     rest = behind(match)
     return "." if not rest.strip(" \"')") or re.match(rf"[\"')]*\s+[\"'(]?(?:{STARTERS})\b", rest) else ""
+
+
+def begins_sentence(before: str) -> bool:
+    """Whether a sentence begins behind a text."""
+    return not before.strip(" \"'(-–—") or re.search(r"[.!?][\"')]*\s+[\"'(]*$", before) is not None
 
 
 def behind(match: re.Match[str]) -> str:
