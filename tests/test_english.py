@@ -79,11 +79,14 @@ def said(text: str) -> str:
          "fourteen to eighteen"),
         ("Wait 30s. The 80s, in her 30s, mid-20s, 80s music, 60s and 70s",
          "Wait thirty seconds. The eighties, in her thirties, mid twenties, eighties music, sixties and seventies"),
+        ("a 20s timer, a 5 kg bag, a 100m race, in the 1960s and 70s",
+         "a twenty-second timer, a five-kilogram bag, a one hundred-meter race, in the nineteen sixties and seventies"),
         ("1h 30m, 5m 30s, 2h15m, 5 m, 2m tall", "one hour thirty minutes, five minutes thirty seconds, "
          "two hours fifteen minutes, five meters, two meters tall"),
         ("2m views, 3m active users", "two million views, three million active users"),
         ("at 3:05 pm, 3pm, 15:30, 7:00", "at three oh five P M, three P M, fifteen thirty, seven o'clock"),
         ("9 a.m. to 5 p.m. It is late.", "nine A M to five P M. It is late."),
+        ("12 345,67 €", "twelve thousand, three hundred and forty-five euros and sixty-seven cents"),
         ("€3,50, 10 000 people, 1.000.000 €, €1.000.000, 1.000.000.000",
          "three euros and fifty cents, ten thousand people, one million euros, one million euros, one billion"),
         # Telephone numbers, codes and addresses.
@@ -136,6 +139,7 @@ def said(text: str) -> str:
         ("I really DON'T know, you CAN'T, YOU'RE right, I'VE had it, IT'S fine, LET'S go",
          "I really don't know, you can't, you're right, I've had it, it's fine, let's go"),
         ("the CEO'S plan, the FBI'S and NASA'S, TOM'S", "the C E O's plan, the F B I's and NASA's, tom's"),
+        ("DON'T do it. JOHN'S here.", "Don't do it. John's here."),
         ("THE CEO'S HERE AND IT'S LATE", "The C E O's here and it's late"),
         # Signs.
         ("6÷2, 3▶5, 5✕3, 5 ✖ 3", "six divided by two, three five, five by three, five times three"),

@@ -17,7 +17,8 @@ ONSETS = frozenset(
 CODAS = frozenset(
     "b c ch ck ct d dge f ff ft g gh ght h k l lb lc ld lf lk ll lm ln lp ls lt lth lve m mb mn mp mph mpt ms n nc nch "
     "nd nds ng ngs ngth nk nks ns nt nth nts p ph ps pt r rb rc rch rd rds rf rg rk rks rl rld rm rms rn rns rp rs rst "
-    "rt rth rts rv s sc sh sk sm sp ss st sts t tch th ths ts v w wn ws wl x xt y z zz ds gs ks bs ls cks lls".split()
+    "rt rth rts rv s sc sh sk sm sp ss st sts t tch th ths ts v w wn ws wl x xt y z zz ds gs ks bs ls cks lls "
+    "hn".split()
 )
 """Consonants with which one ends."""
 

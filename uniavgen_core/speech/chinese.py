@@ -9,6 +9,7 @@ from cn2an import an2cn
 
 from .capitals import spelt_capitals
 from .english_words import CURRENCY_CODES, DOMAINS, FILES, GREEK
+from .near import ahead, behind
 from .writing import Rule, rule
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![A-Za-z\d])\.\d+"
@@ -48,17 +49,17 @@ MEASURES = (
 YEAR = r"(?:1[1-9]|20)\d\d"
 BEFORE_YEARS = (
     "公元前?|[自从]|(?<![低高等大小少多当])于|(?<![持制定])在|(?<![涨增升跌降减加达高低提调多少])[到至]|截止|截至|始建|成立|出生|生于|你好|再见|告别|展望|迎接|迎来|"
-    "回顾|欢迎|跨入|步入|进入|走进"
+    "回顾|欢迎|跨入|步入|进入|走进|制造|愿景"
 )
 """Words before a year that has no 年 behind it."""
 BEHIND_YEARS = (
     "春节|新春|新年|元旦|圣诞|奥运|残奥|冬奥|世界杯|欧洲杯|美洲杯|亚洲杯|亚运|全运|世锦赛|世博|春晚|高考|中考|考研|赛季|春夏|"
-    "秋冬|春季|夏季|秋季|冬季|上半年|下半年|财年|学年|大选|车展|峰会|年会|跨年|快乐|毕业|届|版|级(?=[学新本硕研])|以来"
+    "秋冬|春季|夏季|秋季|冬季|上半年|下半年|财年|学年|大选|车展|峰会|年会|跨年|快乐|毕业|冠状病毒|新冠|末日|届|版|级(?=[学新本硕研])|以来"
 )
 """Words behind a year that has no 年 behind it; the name of a place may stand between."""
 EMERGENCY = "11[0249]|12[02]|12345|12306|12315|12320|12348|12333|100(?:86|10|00)|95\\d{3}"
 """Numbers that everybody calls."""
-CALLED_FOR = "报警|火警|急救|客服|电话|平台|投诉|举报|咨询|出警|接警|救护车|消防"
+CALLED_FOR = "报警|火警|急救|客服|电话|平台|投诉|举报|咨询|出警|接警|查询|救护车|消防"
 BOOK_NUMBERS = {
     "no": "第{}", "vol": "第{}卷", "ch": "第{}章", "p": "第{}页", "pp": "第{}页", "ep": "第{}集", "fig": "图{}",
     "ver": "版本{}", "v": "版本{}",
@@ -226,8 +227,10 @@ def _dates_and_times() -> list[Rule]:
             rf"{START}({YEAR})\ ?[-–—~至到]\ ?({YEAR}){no_measure}",
             _years,
         ),
-        rule(rf"(?:{BEFORE_YEARS})\ ?{START}({YEAR}){no_measure}"
-             rf"(?!左右|以上|以下|上下|[分涨升降跌增减提加]|\ ?[-–—~至到]\ ?\d+(?:{MEASURES}))", _year_behind),
+        rule(rf"(?:{BEFORE_YEARS})[，,：\ ]?{START}({YEAR}){no_measure}"
+             r"(?!左右|以上|以下|上下|[分级涨降跌减]"
+            r"|升[至到]|增[至到加]|提[高升]|加[到至]"
+            rf"|\ ?[-–—~至到]\ ?\d+(?:{MEASURES}))", _year_behind),
         rule(rf"{START}((?:19|20)\d\d)(?=\ ?(?:{BEHIND_YEARS}))", lambda m: spelt_digits(m[1])),
         rule(
             rf"{START}((?:19|20)\d\d){no_measure}(?=[\u4e00-\u9fff]{{1,4}}?(?:{BEHIND_YEARS}))",
@@ -299,6 +302,7 @@ def _numbers() -> list[Rule]:
             _book_number,
             re.IGNORECASE,
         ),
+        rule(r"(?<![A-Za-z])N[oO](\d+)(?![\d.]*[A-Za-z\d])", lambda m: f"第{cardinal(m[1])}"),
         rule(r"(?<=[A-Za-z])\.(?=\d)", lambda m: " "),
         rule(r"第([IVX]+)(?=[章节卷部集季篇回册幕条代届次期])",
              lambda m: f"第{cardinal(str(ROMAN.index(m[1])))}" if m[1] in ROMAN else None),
@@ -335,8 +339,14 @@ def _numbers() -> list[Rule]:
     ]  # fmt: skip
 
 
-def _compared(match: re.Match[str]) -> str:
+def _compared(match: re.Match[str]) -> str | None:
+    """A sign between two amounts; a pair of them stands around a title, unless numbers or letters are compared."""
     sign = match[1] or match[2]
+    before, after = ahead(match), behind(match)
+    clause = r"[^<>，。！？；,!?;]*"
+    pair = re.match(f"{clause}>", after) if sign[0] == "<" else re.search(f"<{clause}$", before)
+    if pair and not (before[-1:].isascii() and before[-1:].isalnum() and after[:1].isascii()):
+        return None
     return ("大于" if sign[0] == ">" else "小于") + ("等于" if len(sign) > 1 else "")
 
 

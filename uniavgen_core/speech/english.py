@@ -12,7 +12,7 @@ from . import english_words as table
 from .capitals import capitals, spelt_capitals
 from .english_dates import date_rules
 from .english_numbers import NUMBER, THOUSANDS, cardinal, fraction, number, ordinal, spelt_digits, with_point
-from .near import ahead, behind, sentence_stop
+from .near import ahead, begins_sentence, behind, sentence_stop
 from .writing import Rule, rule
 
 
@@ -232,6 +232,9 @@ def _measure(match: re.Match[str]) -> str | None:
     if match["per"]:
         one, many = (f"{name} per {table.UNITS[match['per']][0]}" for name in (one, many))
     said = number(text)
+    before_noun = re.match(rf"\ (?!(?:{table.BETWEEN_NOUNS})\b)[a-z]{{2}}", behind(match))
+    if gap != "-" and before_noun and re.search(r"\b[Aa]n?\ $", ahead(match)):
+        return f"{said}-{one}"
     if gap == "-":
         return None if unit in ("s", "°") else f"{said}-{one}"
     return f"{said} {one if text == '1' else many}"
@@ -284,7 +287,7 @@ def _words() -> list[Rule]:
              lambda m: " and ".join(" ".join(part) for part in m[0].split("&"))),
         rule(r"(?<=[A-Z0-9])'S(?![A-Za-z])", lambda m: "'s"),
         rule(r"(?<![A-Za-z])(?P<capitals>[A-Z]+(?:'[A-Z]+)+|[A-Z]{2,})(?P<plural>s?)(?![A-Za-z])",
-             lambda m: spelt_capitals(m["capitals"], m["plural"])),
+             _capitals),
     ]  # fmt: skip
 
 
@@ -337,6 +340,13 @@ def _dotted(match: re.Match[str]) -> str | None:
     if letters.lower() in ("eg", "ie"):
         return "for example" if letters.lower() == "eg" else "that is"
     return " ".join(letters.upper()) + sentence_stop(match)
+
+
+def _capitals(match: re.Match[str]) -> str | None:
+    said = spelt_capitals(match["capitals"], match["plural"])
+    if said and said[0].islower() and begins_sentence(ahead(match)):
+        return said[0].upper() + said[1:]
+    return said
 
 
 ROMAN = {"I": 1, "V": 5, "X": 10, "L": 50}

@@ -11,7 +11,7 @@ from .english_numbers import START, cardinal, ordinal, year
 from .near import ahead, behind, sentence_stop
 from .writing import Rule, rule
 
-BEFORE_DECADES = r"\b(?:the|in|early|mid|late|his|her|their|my|your|our|its|\d0s\ (?:and|or|to))[\ -]$"
+BEFORE_DECADES = r"(?:\b(?:the|in|early|mid|late|his|her|their|my|your|our|its)|\d0s\ (?:and|or|to))[\ -]$"
 BEHIND_DECADES = (
     r"\ (?:(?:and|or|to)\ (?:\d\d)?\d0s|music|hits|rock|pop|style|fashion|vibes?|movies?|films?|kids?|babies|era|"
     r"songs?|nostalgia|disco|party|theme|look|classics?)\b"

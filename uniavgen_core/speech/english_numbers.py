@@ -6,12 +6,12 @@ import re
 
 from num2words import num2words
 
-EUROPEAN = r"(?:\d{1,3}(?:\.\d{3})+,\d{1,2}(?!\d)|\d+,\d{1,2}(?=\ ?(?:€|%|°|(?:kg|km|cm|mm|m|g|l)\b)))"
+EUROPEAN = r"(?:\d{1,3}(?:[. ]\d{3})+,\d{1,2}(?!\d)|\d+,\d{1,2}(?=\ ?(?:€|%|°|(?:kg|km|cm|mm|m|g|l)\b)))"
 """A number with a comma before its decimals."""
 THOUSANDS = r"\d{1,3}(?:\.\d{3}){2,}"
 """A number with points between its thousands."""
 NUMBER = (
-    rf"{EUROPEAN}|{THOUSANDS}(?![\d.])|"
+    rf"{EUROPEAN}|(?<![vV]){THOUSANDS}(?![\d.])|"
     r"(?:\d{1,3}(?:,\d{3})+(?!\d)|[1-9]\d{0,2}(?:[ ]\d{3})+(?![\d]|[ ]\d)|\d+)(?:\.\d+)?|\.\d+"
 )
 LONGEST_CARDINAL = 15
@@ -54,7 +54,7 @@ def with_point(text: str) -> str:
     """A number with a point before its decimals, and commas elsewhere."""
     if re.fullmatch(THOUSANDS, text):
         return text.replace(".", ",")
-    return text.translate(str.maketrans(".,", ",.")) if re.fullmatch(r"[\d.]+,\d{1,2}", text) else text
+    return text.translate(str.maketrans(".,", ",.")) if re.fullmatch(r"[\d. ]+,\d{1,2}", text) else text
 
 
 def year(number: int) -> str:

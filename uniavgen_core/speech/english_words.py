@@ -84,6 +84,7 @@ COUNTED_IN_MILLIONS = (
     "barrels|clicks|shares|tickets|residents|inhabitants|accounts|records|messages|students|workers|households"
 )
 """Before one of these, m is million."""
+BETWEEN_NOUNS = "of|in|on|at|to|and|or|is|was|per|from|by|for|than|if|as|with|without|but|so|when|while|each|every"
 PER = ("day", "week", "month", "mo", "year", "yr", "hour", "hr", "night", "person", "kg", "lb", "second", "minute")
 GREEK = {
     "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "ζ": "zeta", "η": "eta", "θ": "theta",

@@ -89,6 +89,8 @@ def _usual(character: str, vocabulary: Container[str], language: str) -> str | N
     category = unicodedata.category(character)
     if category == "Nl" and language == "zh" and unicodedata.name(character).startswith("ROMAN NUMERAL"):
         return str(int(unicodedata.numeric(character)))
+    if category == "No" and unicodedata.name(character).startswith("DINGBAT"):
+        return f" {int(unicodedata.numeric(character))} "
     if category == "Nd":
         return str(unicodedata.decimal(character))
     if category[0] == "L":

@@ -262,12 +262,12 @@ def _spaced_behind(atoms: Sequence[Unit]) -> Iterator[Unit]:
     """The atoms, with the space before each moved behind the one before it."""
     for index, atom in enumerate(atoms):
         following = atoms[index + 1] if index + 1 < len(atoms) else Unit("", "", "")
-        moved = [
+        written, said, read = (
             (text.lstrip() if index else text) + after[: len(after) - len(after.lstrip())]
             for text, after in zip(_texts(atom), _texts(following), strict=True)
-        ]
-        if any(moved):
-            yield Unit(*moved, atom.changed)
+        )
+        if written or said or read:
+            yield Unit(written, said, read, atom.changed)
 
 
 def _texts(unit: Unit) -> tuple[str, str, str]:
