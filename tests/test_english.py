@@ -79,6 +79,7 @@ def said(text: str) -> str:
          "fourteen to eighteen"),
         ("Wait 30s. The 80s, in her 30s, mid-20s, 80s music, 60s and 70s",
          "Wait thirty seconds. The eighties, in her thirties, mid twenties, eighties music, sixties and seventies"),
+        ("in 20s time, a -> b, 1-on-1", "in twenty seconds time, a to b, one on one"),
         ("a 20s timer, a 5 kg bag, a 100m race, in the 1960s and 70s",
          "a twenty-second timer, a five-kilogram bag, a one hundred-meter race, in the nineteen sixties and seventies"),
         ("1h 30m, 5m 30s, 2h15m, 5 m, 2m tall", "one hour thirty minutes, five minutes thirty seconds, "

@@ -152,7 +152,7 @@ def _decade(match: re.Match[str]) -> str | None:
     if len(match["year"]) == 4:
         return _plural(year(int(match["year"])))
     told = match["quote"] or match["apostrophe"] or re.search(BEFORE_DECADES, ahead(match), re.IGNORECASE)
-    if not told and not re.match(BEHIND_DECADES, behind(match)):
+    if re.match(r"\ time\b", behind(match)) or not told and not re.match(BEHIND_DECADES, behind(match)):
         return None
     return _plural(cardinal(match["year"]))
 
