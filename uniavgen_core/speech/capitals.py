@@ -1,4 +1,4 @@
-"""Capital letters: what is spelt, what is said as a word, and passages that are all in capitals."""
+"""Capital letters: what is spelt and what is said as a word, passages all in capitals, and where sentences end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from . import english_words as table
-from .near import NEAR, begins_sentence
+from .writing import NEAR, behind
 
 VOWELS = "AEIOUY"
 ONSETS = frozenset(
@@ -119,3 +119,14 @@ def _is_plain(word: str) -> bool:
     if letters in table.AMBIGUOUS or len(letters) == 1 or not letters.isascii():
         return True
     return letters not in table.SPELT and letters not in table.SAID_AS_WORDS and is_sayable(letters)
+
+
+def sentence_stop(match: re.Match[str]) -> str:
+    """The point behind an abbreviation, where a sentence ends there."""
+    rest = behind(match)
+    return "." if not rest.strip(" \"')") or re.match(rf"[\"')]*\s+[\"'(]?(?:{table.STARTERS})\b", rest) else ""
+
+
+def begins_sentence(before: str) -> bool:
+    """Whether a sentence begins behind a text."""
+    return not before.strip(" \"'(-–—") or re.search(r"[.!?][\"')]*\s+[\"'(]*$", before) is not None

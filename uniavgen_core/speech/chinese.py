@@ -9,8 +9,7 @@ from cn2an import an2cn
 
 from .capitals import spelt_capitals
 from .english_words import CURRENCY_CODES, DOMAINS, FILES, GREEK
-from .near import ahead, behind
-from .writing import Rule, rule
+from .writing import Rule, ahead, behind, rule
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![A-Za-z\d])\.\d+"
 START = r"(?<![A-Za-z\d.])"

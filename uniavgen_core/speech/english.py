@@ -9,11 +9,10 @@ from collections.abc import Callable
 from num2words import num2words
 
 from . import english_words as table
-from .capitals import capitals, spelt_capitals
+from .capitals import begins_sentence, capitals, sentence_stop, spelt_capitals
 from .english_dates import date_rules
 from .english_numbers import NUMBER, THOUSANDS, cardinal, fraction, number, ordinal, spelt_digits, with_point
-from .near import ahead, begins_sentence, behind, sentence_stop
-from .writing import Rule, rule
+from .writing import Rule, ahead, behind, rule
 
 
 def rules() -> list[Rule]:

@@ -138,6 +138,11 @@ VERBS_IN_S = frozenset(
     "is was has does as its this across plus versus goes means says comes wins gets makes takes".split()
 )
 """Words that end like a plural, and are none."""
+STARTERS = (
+    "He|She|It|They|We|I|You|The|This|That|These|Those|In|On|At|But|And|So|My|Our|His|Her|What|When|Where|Why|How|If|As|"
+    "A|An|There|Then|Here|Who|Which|Now|Not|No|Yes|For|From|To|With|After|Before|Please|Their|Its|Let|Do|Did|Is|Are"
+)
+"""Words with which a sentence often begins."""
 WRITTEN_WITH_SLASHES = {"w/o": "without", "w/": "with", "b/c": "because", "c/o": "care of", "a/c": "A C", "n/a": "N A"}
 ODD_WORDS = {"PhD": "P H D", "PhDs": "P H Ds", "iOS": "i O S", "macOS": "mac O S", "OK": "okay", "vs": "versus"}
 

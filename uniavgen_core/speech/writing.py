@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 
+NEAR = 80
+"""Signs around a match, or before a word, that decide how it is read."""
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -74,3 +77,13 @@ def _next(rules: Sequence[Rule], order: int, text: str, index: int) -> tuple[int
         if said is not None and match.end() > match.start():
             return match.start(), order, match.end(), said
     return None
+
+
+def behind(match: re.Match[str]) -> str:
+    """The text close behind a match."""
+    return match.string[match.end() : match.end() + NEAR]
+
+
+def ahead(match: re.Match[str]) -> str:
+    """The text close before a match."""
+    return match.string[max(0, match.start() - NEAR) : match.start()]
