@@ -285,6 +285,22 @@ def test_set_loudness_leaves_silence_and_takes_short_sound() -> None:
 # Video
 
 
+def test_set_loudness_of_surround_sound_leaves_its_bass_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = 0.01 * torch.randn(2, 6, RATE, generator=generator)
+    noise[:, 3] *= 2
+    without = sound.set_loudness(noise[:, [0, 1, 2, 4, 5]], RATE, -30)
+    changed = sound.set_loudness(noise, RATE, -30)
+    torch.testing.assert_close(changed[:, [0, 1, 2, 4, 5]], without)
+    torch.testing.assert_close(changed[:, 3] / noise[:, 3], changed[:, 0] / noise[:, 0], msg="one gain for all")
+    torch.testing.assert_close(sound.set_loudness(noise[0], RATE, -30), changed[0])
+    only = torch.zeros(1, 6, RATE)
+    only[:, 3] = noise[:1, 3]
+    torch.testing.assert_close(sound.set_loudness(only, RATE, -30)[:, 3], sound.set_loudness(noise[:1, 3], RATE, -30))
+    with pytest.raises(ValueError, match="7 channels"):
+        sound.set_loudness(torch.ones(7, RATE), RATE, -30)
+
+
 def test_real_clip_is_read_whole(shared_data: Path) -> None:
     path = shared_data / "clips" / "dubbing.mp4"
     with av.open(str(path)) as container:

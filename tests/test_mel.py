@@ -104,6 +104,21 @@ def test_channels_that_do_not_cancel_are_mixed_by_their_mean() -> None:
     torch.testing.assert_close(to_mono(one_side, SAMPLE_RATE)[0], voice(1) / 2)
 
 
+@pytest.mark.parametrize("channels", [6, 8])
+def test_a_fourth_channel_is_bass_only_beside_others(channels: int) -> None:
+    bass = 0.5 * torch.sin(torch.arange(SAMPLE_RATE) * 0.01)
+    sound = torch.zeros(1, channels, len(bass))
+    sound[0, 3] = bass
+    check_sound("sound", sound)
+    torch.testing.assert_close(to_mono(sound, SAMPLE_RATE)[0], bass / channels)
+    sound[0, 0] = voice(1)
+    torch.testing.assert_close(to_mono(sound, SAMPLE_RATE)[0], voice(1) / (channels - 1))
+    sound[0, 0, SAMPLE_RATE // 2 :] = 0
+    mixed = to_mono(sound, SAMPLE_RATE)[0]
+    torch.testing.assert_close(mixed[-SAMPLE_RATE // 4 :], bass[-SAMPLE_RATE // 4 :] / channels)
+    assert float(mixed.diff().abs().max()) < 0.1 / (channels - 1), "it is faded in"
+
+
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000, SAMPLE_RATE])
 def test_a_stretch_of_a_sound_is_that_of_the_whole(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = 0.1 * torch.randn(1, 2, 3 * rate + 77, generator=torch.Generator().manual_seed(0))

@@ -113,7 +113,7 @@ def test_the_picture_goes_on_from_its_own_past(host: CountingHost, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("rate", "channels", "written_rate", "written_channels"),
-    [(44_100, 2, 44_100, 2), (SAMPLE_RATE, 1, SAMPLE_RATE, 1), (50_000, 3, 64_000, 1)],
+    [(44_100, 2, 44_100, 2), (SAMPLE_RATE, 1, SAMPLE_RATE, 1), (50_000, 3, 64_000, 2)],
 )
 def test_the_recording_itself_is_heard(
     host: CountingHost, tmp_path: Path, rate: int, channels: int, written_rate: int, written_channels: int

@@ -108,3 +108,5 @@ def test_frames_are_held_in_memory_where_they_are_few(seconds: Fraction, frames:
     images, held = hold_last(given, 2, seconds)
     assert (len(images), held) == (frames, left)
     assert images[:, 0, 0, 0].tolist() == [min(index, 3) for index in range(frames)]
+    is_copied = images.untyped_storage().data_ptr() != given.untyped_storage().data_ptr()
+    assert is_copied == (4 < frames), "memory is taken only for frames that are held"

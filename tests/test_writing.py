@@ -426,13 +426,38 @@ def test_sound_of_any_form_starts_and_ends_with_the_picture(tmp_path: Path, rate
 @pytest.mark.parametrize("channels", [3, 4, 5, 7, 8, 9])
 def test_no_channel_is_lost_when_sound_is_mixed_down(channels: int) -> None:
     for channel in range(channels):
-        if channels == 8 and channel == 3:
-            continue  # Of low frequencies, whose sound the other channels of 7.1 have, too.
         given = torch.zeros(channels, RATE)
         given[channel] = torch.sin(torch.arange(RATE) * 0.1)
         mixed, rate = encoding.aac_sound(given, RATE)
         assert rate == RATE and mixed.shape[-1] == RATE
         assert mixed.square().mean() > 1e-3
+
+
+@pytest.mark.parametrize("channels", [3, 4, 5, 7, 8, 9])
+def test_sound_that_is_mixed_down_gets_no_louder(channels: int) -> None:
+    tone = 0.9 * torch.sin(torch.arange(RATE) * 0.1)
+    mixed, _ = encoding.aac_sound(tone.repeat(channels, 1), RATE)
+    torch.testing.assert_close(mixed, tone.repeat(len(mixed), 1), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("channels", "first", "second"),
+    [(3, 0, 2), (4, 0, 2), (5, 1, 4), (5, 2, 3), (7, 0, 5), (7, 2, 6), (8, 0, 2), (8, 5, 7), (9, 3, 8)],
+)
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_an_inverted_channel_cancels_no_voice_when_sound_is_mixed_down(
+    tmp_path: Path, channels: int, first: int, second: int, suffix: str
+) -> None:
+    tone = 0.5 * torch.sin(torch.arange(2 * RATE) * 0.1)
+    given = torch.zeros(channels, len(tone))
+    given[first], given[second] = tone, -tone
+    mixed, _ = encoding.aac_sound(given, RATE)
+    writing.write_video(tmp_path / f"clip.{suffix}", torch.rand(32, 16, 16, 3), 16, given, RATE)
+    heard = reading.read_audio(tmp_path / f"clip.{suffix}")[0][0]
+    assert len(mixed) == len(heard) == (1 if channels == 9 else 2)
+    for sound in (mixed, heard):
+        assert float(sound.square().mean(dim=-1).amax()) > 0.1 * float(tone.square().mean())
+    assert float((heard[:, : len(tone)] - mixed).square().mean()) < 1e-3, "a file's sound is mixed by the same rule"
 
 
 def test_sound_in_a_form_that_aac_takes_stays_to_the_bit() -> None:

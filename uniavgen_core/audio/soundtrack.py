@@ -79,10 +79,13 @@ def held_seconds(waveform: Tensor, sample_rate: int) -> Fraction:
 def hold_last(images: Tensor, frame_rate: Fraction | float, seconds: Fraction) -> tuple[Tensor, int]:
     """Frames (F, H, W, channels) up to the one in which that time ends, and how often the last must be shown again.
 
-    Where that is more often than there are frames, it is left to do; else it is done.
+    Where that is more often than there are frames, it is left to do; else it is done. Frames that are only cut are not
+    copied.
     """
     wanted = math.ceil(seconds * Fraction(frame_rate))
     held = max(0, wanted - len(images))
+    if not held:
+        return images[:wanted], 0
     if held > len(images):
         return images, held
-    return torch.cat((images[:wanted], images[-1:].expand(held, -1, -1, -1))), 0
+    return torch.cat((images, images[-1:].expand(held, -1, -1, -1))), 0

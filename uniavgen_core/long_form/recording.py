@@ -166,8 +166,7 @@ class SoundRecording(Recording):
 
     def track(self) -> Track:
         channels, rate = aac_form(self.waveform.shape[1], self.sample_rate)
-        mono = channels != self.waveform.shape[1]
-        sound = SoundAtRate(self.waveform, self.sample_rate, rate, mono)
+        sound = SoundAtRate(self.waveform, self.sample_rate, rate, channels)
         samples = math.ceil(Fraction(self.frames * rate, FRAME_RATE))
         return Track(rate, channels, samples, sound.pieces(samples))
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from .colour import HLG, PQ
 from .frames import COLOUR_CONVERSION, Look, to_float
 from .images import to_bytes, to_rgb
-from .sound import fit_audio, to_mono
+from .sound import LEFT_PARTS, PIECE_SAMPLES, at_rate, fit_audio
 
 PICTURE_QUALITY = 17
 """Constant rate factor of H.264: visually lossless, far smaller than lossless."""
@@ -39,8 +39,6 @@ AAC_BITS_PER_SAMPLE = 5
 """AAC takes at most six bits a sample."""
 PLAYED_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 """Layouts that every player knows, by their number of channels."""
-MIXED_LAYOUTS = {3: "3.0", 4: "quad", 5: "5.0", 7: "7.0", 8: "7.1"}
-"""What other numbers of channels are taken for, when they are mixed down to stereo."""
 SOUND_CODECS = {"matroska": "flac", "webm": "libopus"}
 """Sound codec of a container, lossless where players expect that it may be; AAC in all others."""
 
@@ -307,7 +305,12 @@ def _graph(frame: VideoFrame, filters: Sequence[tuple[str, str | None]]) -> Grap
 
 def sound_layout(channels: int) -> str:
     """The layout that sound of so many channels is written in."""
-    return PLAYED_LAYOUTS.get(channels, "stereo" if channels in MIXED_LAYOUTS else "mono")
+    return PLAYED_LAYOUTS[played_channels(channels)]
+
+
+def played_channels(channels: int) -> int:
+    """Channels of the sound that is made of so many: mono, stereo and 5.1 stay, up to 7.1 become stereo, more one."""
+    return channels if channels in PLAYED_LAYOUTS else 2 if channels in LEFT_PARTS else 1
 
 
 def add_sound(output: OutputContainer, channels: int, sample_rate: int) -> AudioStream:
@@ -333,8 +336,9 @@ def nearest_rate(codec: str, sample_rate: int) -> int:
 def sound_packets(stream: AudioStream, pieces: Iterable[Tensor], sample_rate: int) -> Iterator[Packet]:
     """Encode pieces (channels, samples) of a sound, which are mixed and resampled to the stream's form."""
     resampler = AudioResampler(format=stream.format, layout=stream.layout, rate=stream.rate)
+    mixed_pieces = at_rate(pieces, sample_rate, sample_rate, stream.layout.nb_channels)
     position = 0
-    for piece in chain((piece for piece in pieces if piece.shape[-1]), [None]):
+    for piece in chain((piece for piece in mixed_pieces if piece.shape[-1]), [None]):
         for frame in resampler.resample(None if piece is None else _sound_frame(piece.clamp(-1, 1), sample_rate)):
             frame.pts, frame.time_base = position, Fraction(1, stream.rate)
             position += frame.samples
@@ -343,20 +347,17 @@ def sound_packets(stream: AudioStream, pieces: Iterable[Tensor], sample_rate: in
 
 
 def _sound_frame(piece: Tensor, sample_rate: int) -> AudioFrame:
-    """Samples as libav takes them; more channels than a layout has are mixed to one."""
-    layout = PLAYED_LAYOUTS.get(len(piece)) or MIXED_LAYOUTS.get(len(piece))
-    if layout is None:
-        layout, piece = PLAYED_LAYOUTS[1], to_mono(piece.unsqueeze(0), sample_rate)
+    """Samples (1, 2 or 6 channels, samples) as libav takes them."""
     # Channels beside each other: PyAV loses count of more than seven planes.
     samples = piece.detach().float().cpu().t().reshape(1, -1).numpy()
-    frame = AudioFrame.from_ndarray(samples, format="flt", layout=layout)
+    frame = AudioFrame.from_ndarray(samples, format="flt", layout=PLAYED_LAYOUTS[len(piece)])
     frame.sample_rate = sample_rate
     return frame
 
 
 def aac_form(channels: int, sample_rate: int) -> tuple[int, int]:
-    """Channels and samples a second that AAC takes for a sound: its own, else one channel, and the nearest rate."""
-    return channels if channels in PLAYED_LAYOUTS else 1, nearest_rate("aac", sample_rate)
+    """Channels and samples a second of what AAC, and every player, takes for a sound of this form."""
+    return played_channels(channels), nearest_rate("aac", sample_rate)
 
 
 def is_aac_sound(channels: int, sample_rate: int) -> bool:
@@ -372,9 +373,10 @@ def aac_sound(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
     """
     if is_aac_sound(len(waveform), sample_rate):
         return waveform, sample_rate
-    rate = nearest_rate("aac", sample_rate)
-    resampler = AudioResampler(format="fltp", layout=sound_layout(len(waveform)), rate=rate)
-    pieces = (_sound_frame(piece, sample_rate) for piece in waveform.split(sample_rate, dim=-1) if piece.shape[-1])
-    frames = [frame for piece in chain(pieces, [None]) for frame in resampler.resample(piece)]
-    made = [torch.from_numpy(frame.to_ndarray()) for frame in frames] or [waveform.new_zeros(1, 0)]
+    channels, rate = aac_form(len(waveform), sample_rate)
+    resampler = AudioResampler(format="fltp", layout=PLAYED_LAYOUTS[channels], rate=rate)
+    pieces = at_rate(waveform.split(PIECE_SAMPLES, dim=-1), sample_rate, sample_rate, channels)
+    given = (_sound_frame(piece, sample_rate) for piece in pieces if piece.shape[-1])
+    frames = [frame for piece in chain(given, [None]) for frame in resampler.resample(piece)]
+    made = [torch.from_numpy(frame.to_ndarray()) for frame in frames] or [waveform.new_zeros(channels, 0)]
     return fit_audio(torch.cat(made, dim=-1), round(Fraction(waveform.shape[-1] * rate, sample_rate))), rate

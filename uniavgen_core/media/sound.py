@@ -29,6 +29,23 @@ LOUD_POWER = 0.1
 BASS_CHANNEL = 3
 """Of 5.1 and 7.1 sound, in the order of WAVE files. It is not mixed (ITU-R BS.775)."""
 SURROUND_CHANNELS = (6, 8)
+SIDE = 0.5**0.5
+"""Part that a channel beside the front ones has of a mix to stereo (ITU-R BS.775)."""
+LEFT_PARTS = {
+    3: (1, 0, SIDE),
+    4: (1, 0, SIDE, 0),
+    5: (1, 0, SIDE, SIDE, 0),
+    7: (1, 0, SIDE, SIDE, 0, SIDE, 0),
+    8: (1, 0, SIDE, SIDE, SIDE, 0, SIDE, 0),
+}
+"""Parts that the channels of 3.0, quad, 5.0, 7.0 and 7.1 have of the left one of stereo, before they are scaled."""
+RIGHT_PARTS = {
+    3: (0, 1, SIDE),
+    4: (0, 1, 0, SIDE),
+    5: (0, 1, SIDE, 0, SIDE),
+    7: (0, 1, SIDE, 0, SIDE, 0, SIDE),
+    8: (0, 1, SIDE, SIDE, 0, SIDE, 0, SIDE),
+}
 PIECE_SAMPLES = 1 << 20
 """Samples of a channel that are worked on at a time."""
 
@@ -37,27 +54,72 @@ def to_mono(waveform: Tensor, sample_rate: int) -> Tensor:
     """Mix a sound (batch, channels, samples) to (batch, samples), float32, in such a way that no voice is cancelled.
 
     The mix is the channels' mean. Where they cancel each other in it, as with one inverted channel, it is the first of
-    the loud channels, block by block and faded from one to the other. The bass channel of surround sound is left out.
+    the loud channels, block by block and faded from one to the other. The bass channel of surround sound is left out,
+    but where it is the only loud one: then it is no bass.
     """
-    return _mixed(waveform, max(1, round(MIX_BLOCK_SECONDS * sample_rate)))
+    return mixed(waveform, sample_rate, 1)[:, 0]
 
 
-def _mixed(waveform: Tensor, block: int) -> Tensor:
-    if waveform.shape[1] in SURROUND_CHANNELS:
-        waveform = waveform[:, [channel for channel in range(waveform.shape[1]) if channel != BASS_CHANNEL]]
-    waveform = waveform.float()
-    channels, samples = waveform.shape[1:]
-    if channels == 1 or not samples:
-        return waveform[:, 0]
-    mean = waveform.mean(dim=1)
-    powers = torch.stack([_block_powers(waveform[:, channel], block) for channel in range(channels)], dim=1)
-    cancelled = _block_powers(mean, block) * channels**2 < CANCELLED_POWER * powers.sum(dim=1)
-    if not cancelled.any():
+def mixed(waveform: Tensor, sample_rate: int, channels: int) -> Tensor:
+    """Mix a sound (batch, any channels, samples) to (batch, channels, samples), float32.
+
+    Each channel is a weighted mean, so that nothing gets louder than it is, and otherwise as `to_mono` says.
+
+    Args:
+        channels: as many as there are, or 1, or 2 for those of `LEFT_PARTS`.
+    """
+    return _mixed(waveform, max(1, round(MIX_BLOCK_SECONDS * sample_rate)), channels)
+
+
+def _mixed(waveform: Tensor, block: int, channels: int) -> Tensor:
+    waveform, given = waveform.float(), waveform.shape[1]
+    if given == channels or not waveform.shape[-1]:
+        return waveform[:, :channels]
+    powers = torch.stack([_block_powers(waveform[:, channel], block) for channel in range(given)], dim=1)
+    rows = [[1.0] * given] if channels == 1 else [LEFT_PARTS[given], RIGHT_PARTS[given]]
+    return torch.stack([_mean(waveform, powers, powers.new_tensor(parts), block) for parts in rows], dim=1)
+
+
+def _mean(waveform: Tensor, powers: Tensor, parts: Tensor, block: int) -> Tensor:
+    """The channels' mean (batch, samples) by their parts, in which they do not cancel each other."""
+    weights = parts[:, None] * ~_left_out(powers)
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    shares = weights.square() * powers
+    mean = _weighted(waveform, weights, block)
+    cancelled = _block_powers(mean, block) < CANCELLED_POWER * shares.sum(dim=1)
+    chosen = (shares >= LOUD_POWER * shares.amax(dim=1, keepdim=True)).byte().argmax(dim=1)
+    only = functional.one_hot(chosen, len(parts)).movedim(-1, 1).to(weights)
+    changed = torch.where(cancelled[:, None], only, weights)
+    if torch.equal(changed, weights[..., :1].expand_as(weights)):
         return mean
-    loud = powers >= LOUD_POWER * powers.amax(dim=1, keepdim=True)
-    chosen = loud.byte().argmax(dim=1).repeat_interleave(block, dim=1)[:, None, :samples]
-    weight = functional.interpolate(cancelled.float().unsqueeze(1), scale_factor=block, mode="linear")[:, 0, :samples]
-    return torch.lerp(mean, waveform.gather(1, chosen)[:, 0], weight)
+    return _weighted(waveform, changed, block, faded=True)
+
+
+def _left_out(powers: Tensor) -> Tensor:
+    """Which channels are no part of a mix, as `powers` (batch, channels, blocks): that of bass, where it is one."""
+    left_out = torch.zeros_like(powers, dtype=torch.bool)
+    if powers.shape[1] in SURROUND_CHANNELS:
+        left_out[:, BASS_CHANNEL] = ~_is_alone(powers)
+    return left_out
+
+
+def _is_alone(powers: Tensor) -> Tensor:
+    """Whether only the bass channel is loud, of powers (batch, channels, …)."""
+    others = [channel for channel in range(powers.shape[1]) if channel != BASS_CHANNEL]
+    return powers[:, others].amax(dim=1) < LOUD_POWER * powers[:, BASS_CHANNEL]
+
+
+def _weighted(waveform: Tensor, weights: Tensor, block: int, faded: bool = False) -> Tensor:
+    """Sum (batch, samples) of the channels by weights (batch, channels, blocks), faded from block to block or not."""
+    total = torch.zeros_like(waveform[:, 0])
+    for channel in range(waveform.shape[1]):
+        weight = weights[:, channel]
+        if faded:
+            weight = functional.interpolate(weight.unsqueeze(1), scale_factor=block, mode="linear")[:, 0]
+        else:
+            weight = weight.repeat_interleave(block, dim=1)
+        total.addcmul_(waveform[:, channel], weight[:, : waveform.shape[-1]])
+    return total
 
 
 def _block_powers(sound: Tensor, block: int) -> Tensor:
@@ -75,11 +137,11 @@ class SoundAtRate:
         waveform: (1, channels, samples).
         sample_rate: its samples a second.
         new_rate: samples a second of the stretches.
-        mono: mix the channels as `to_mono` does.
+        channels: of the stretches, as `mixed` makes them.
     """
 
-    def __init__(self, waveform: Tensor, sample_rate: int, new_rate: int, mono: bool = True):
-        self.waveform, self.sample_rate, self.new_rate, self.mono = waveform, sample_rate, new_rate, mono
+    def __init__(self, waveform: Tensor, sample_rate: int, new_rate: int, channels: int = 1):
+        self.waveform, self.sample_rate, self.new_rate, self.channels = waveform, sample_rate, new_rate, channels
         self.samples = math.ceil(Fraction(waveform.shape[-1] * new_rate, sample_rate))
         # Stretches are made of whole steps, at which samples of both rates meet.
         meeting = sample_rate // math.gcd(sample_rate, new_rate)
@@ -91,12 +153,10 @@ class SoundAtRate:
         # A step more on each side: what is near the ends hears what is really beyond them.
         first = max(0, start // self.new_step - 1)
         last = -(-end // self.new_step) + 1
-        given = self.waveform[0, :, first * self.step : last * self.step]
-        if self.mono:
-            given = _mixed(given.unsqueeze(0), self.step)
+        given = _mixed(self.waveform[:, :, first * self.step : last * self.step], self.step, self.channels)[0]
         if not given.shape[-1]:
             return given.new_zeros(len(given), end - start)
-        new = torchaudio.functional.resample(given.float(), self.sample_rate, self.new_rate)
+        new = torchaudio.functional.resample(given, self.sample_rate, self.new_rate)
         skipped = first * self.new_step
         return fit_audio(new[:, start - skipped : self.samples - skipped], end - start)
 
@@ -109,14 +169,19 @@ class SoundAtRate:
 
 
 def mono_at_rate(pieces: Iterable[Tensor], sample_rate: int, new_rate: int) -> Iterator[Tensor]:
-    """As `SoundAtRate`, of a sound that comes in pieces (channels, samples): stretches (1, samples)."""
+    """As `at_rate`, of one channel."""
+    return at_rate(pieces, sample_rate, new_rate, 1)
+
+
+def at_rate(pieces: Iterable[Tensor], sample_rate: int, new_rate: int, channels: int) -> Iterator[Tensor]:
+    """As `SoundAtRate`, of a sound that comes in pieces (any channels, samples): stretches (channels, samples)."""
     held, samples, skipped = list[Tensor](), 0, 0
     for piece in pieces:
         held.append(piece)
         samples += piece.shape[-1]
         if samples < PIECE_SAMPLES:
             continue
-        sound = SoundAtRate(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate)
+        sound = SoundAtRate(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate, channels)
         steps = sound.waveform.shape[-1] // sound.step - 1
         if steps > skipped:
             yield sound.stretch(skipped * sound.new_step, steps * sound.new_step)
@@ -124,7 +189,7 @@ def mono_at_rate(pieces: Iterable[Tensor], sample_rate: int, new_rate: int) -> I
             held, skipped = [sound.waveform[0, :, (steps - 1) * sound.step :].clone()], 1
             samples = held[0].shape[-1]
     if held:
-        sound = SoundAtRate(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate)
+        sound = SoundAtRate(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate, channels)
         yield sound.stretch(skipped * sound.new_step, sound.samples)
 
 
@@ -161,18 +226,34 @@ def set_loudness(waveform: Tensor, sample_rate: int, target_lufs: float) -> Tens
     """Scale a waveform (…, channels, samples) to a loudness in LUFS (ITU-R BS.1770-4), with one gain a sound.
 
     The loudest sample stays 1 dB below full scale, so a sound with high peaks ends up softer than asked for. A sound
-    that is silent, or too soft to be measured, is returned as it is.
+    that is silent, or too soft to be measured, is returned as it is. The bass channel of 5.1 is not measured.
 
     Raises:
-        ValueError: there are more than five channels.
+        ValueError: there are more than five channels, and it is not 5.1.
     """
-    if waveform.shape[-2] > MEASURED_CHANNELS:
-        raise ValueError(f"The sound has {waveform.shape[-2]} channels: loudness can be set for {MEASURED_CHANNELS}.")
     block = math.ceil(LOUDNESS_BLOCK_SECONDS * sample_rate)
     peak = waveform.abs().amax(dim=(-2, -1))
     softer = (MEASURED_PEAK / peak).clamp(max=1)
-    heard = fit_audio(waveform * softer[..., None, None], max(block, waveform.shape[-1]))
+    heard = fit_audio(_measured(waveform) * softer[..., None, None], max(block, waveform.shape[-1]))
     measured = torchaudio.functional.loudness(heard, sample_rate) - 20 * softer.log10()
     gain = torch.minimum(10 ** ((target_lufs - measured) / 20), PEAK_LIMIT / peak)
     gain = torch.where(measured.isfinite() & (peak > 0), gain, torch.ones_like(gain))
     return waveform * gain[..., None, None]
+
+
+def _measured(waveform: Tensor) -> Tensor:
+    """Channels of a waveform (…, channels, samples) of which loudness is measured."""
+    channels = waveform.shape[-2]
+    if channels <= MEASURED_CHANNELS:
+        return waveform
+    if channels != SURROUND_CHANNELS[0]:
+        raise ValueError(
+            f"The sound has {channels} channels: its loudness can be set where it has {MEASURED_CHANNELS} at most, or "
+            "is 5.1. Mix it down first."
+        )
+    sounds = waveform.reshape(-1, *waveform.shape[-2:])
+    measured = sounds[:, [0, 1, 2, 4, 5]]
+    alone = _is_alone(sounds.square().sum(dim=-1))
+    # What is heard there alone is no bass, and is measured as a front channel.
+    measured[:, 2] = torch.where(alone[:, None], sounds[:, BASS_CHANNEL], measured[:, 2])
+    return measured.reshape(*waveform.shape[:-2], *measured.shape[-2:])
