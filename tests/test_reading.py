@@ -18,8 +18,11 @@ from torch import Tensor
 from uniavgen_core.config import FRAME_RATE
 from uniavgen_core.given import dubbed_pictures, past_pictures
 from uniavgen_core.media import container as container_module
+from uniavgen_core.media import track as track_module
+from uniavgen_core.media import writing
 from uniavgen_core.media.footage import VideoFile
 from uniavgen_core.media.reading import frame_count, read_audio, read_frames, read_video, stream_summary
+from uniavgen_core.media.sound import PIECE_SAMPLES
 
 RATE = 24_000
 SIDE = 64
@@ -462,3 +465,37 @@ def test_packets_without_times_follow_each_other(tmp_path: Path, options: dict[s
         assert None in {packet.pts for packet in container.demux(video=0) if packet.size}
     frames, rate, _ = read_video(file)
     assert (len(frames), rate) == (40, 25)
+
+
+@pytest.mark.parametrize("expected", [0, 1000, 10**6, 10**13])
+def test_a_wrong_length_takes_no_memory(monkeypatch: pytest.MonkeyPatch, expected: int) -> None:
+    monkeypatch.setattr(track_module, "RESERVED_VALUES", 5000)
+    sound = torch.rand(2, 9999, generator=torch.Generator().manual_seed(0))
+    whole = track_module.whole_track(track_module.Track(1000, 2, expected, iter(sound.split(70, dim=-1))))
+    assert torch.equal(whole[0], sound)
+    assert whole.untyped_storage().nbytes() < 1.2 * sound.nbytes
+
+
+def test_of_a_span_no_more_is_expected_than_it_has(tmp_path: Path) -> None:
+    writing.write_video(tmp_path / "clip.mp4", torch.rand(80, 16, 16, 3), 16, torch.rand(1, 5 * RATE), RATE)
+    span = track_module.Span(Fraction(1), Fraction(2))
+    with track_module.open_track(tmp_path / "clip.mp4", span) as track:
+        assert track is not None and track.expected == RATE
+        assert track_module.whole_track(track).shape == (1, 1, RATE)
+
+
+def test_a_long_silence_comes_in_pieces(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "late.mkv"), "w") as output:
+        picture = output.add_stream("mpeg4", rate=1)
+        picture.width = picture.height = 16
+        sound = output.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for _ in range(100):
+            output.mux(picture.encode(av.VideoFrame(16, 16, "yuv420p")))
+        output.mux(picture.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.full((1, RATE), 9999, np.int16), format="s16", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = RATE, 90 * RATE, Fraction(1, RATE)
+        output.mux(sound.encode(frame) + sound.encode(None))
+    with VideoFile(tmp_path / "late.mkv").track() as track:
+        assert track is not None
+        lengths = [piece.shape[-1] for piece in track.pieces]
+    assert sum(lengths) == 91 * RATE and max(lengths) <= PIECE_SAMPLES < 90 * RATE

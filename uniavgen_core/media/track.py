@@ -25,7 +25,11 @@ logger = logging.getLogger(__name__)
 GAP_SECONDS = Fraction(1, 10)
 """Sound that is missing for longer is silence; less is an inexact time."""
 SPARE_SECONDS = 1
-"""Of memory behind what a file says its length is; what is not used is not taken."""
+"""Of memory behind what a file says its length is."""
+RESERVED_VALUES = 1 << 26
+"""Values that memory is taken for at once at most (11 minutes of stereo), since what a file says may be wrong."""
+USED_FRACTION = 0.9
+"""Of a sound's memory; where less is used, the rest is given back."""
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,9 @@ def open_track(source: Source, span: Span = WHOLE, check: Check = never_stop) ->
             return
         placing = _Placing(first[1], span)
         placing.last = _exact_samples(container, stream, placing)
-        seconds = (container.duration or 0) / av.time_base + SPARE_SECONDS
-        expected = round(seconds * placing.rate)
-        yield Track(placing.rate, placing.channels, expected, placing.pieces(chain([first], frames)))
+        seconds = Fraction(max(0, container.duration or 0), av.time_base) + SPARE_SECONDS
+        expected = min(round(seconds * placing.rate), placing.end)
+        yield Track(placing.rate, placing.channels, max(0, int(expected)), placing.pieces(chain([first], frames)))
 
 
 def _frames(container: InputContainer, stream: AudioStream, check: Check) -> Iterator[tuple[Fraction, AudioFrame]]:
@@ -154,7 +158,8 @@ class _Placing:
             self.is_timed = self.is_timed and frame.sample_rate == self.rate
             late = self.is_timed and gap > GAP_SECONDS * self.rate
             silent = gap if starts or late else round(lost * self.rate)
-            yield from self._within(torch.zeros(self.channels, max(0, silent)))
+            for first in range(0, silent, PIECE_SAMPLES):
+                yield from self._within(torch.zeros(self.channels, min(PIECE_SAMPLES, silent - first)))
             yield from self._within(self._converted(frame))
             if self.position >= min(self.end, self.last):
                 return
@@ -196,11 +201,14 @@ def _form(frame: AudioFrame) -> tuple[str, str, int]:
 
 
 def whole_track(track: Track) -> Tensor:
-    """All of a track as (1, channels, samples), held once where the file says its length."""
-    held, samples = torch.empty(track.channels, track.expected), 0
+    """All of a track as (1, channels, samples), held once where it is short and the file says its length."""
+    reserved = min(track.expected, RESERVED_VALUES // track.channels)
+    held, samples = torch.empty(track.channels, reserved), 0
     for piece in track.pieces:
         end = samples + piece.shape[-1]
         if end > held.shape[-1]:
-            held = torch.cat((held[:, :samples], torch.empty(track.channels, end)), dim=-1)
+            larger = 2 * end if end > track.expected else min(2 * end, track.expected)
+            held = torch.cat((held[:, :samples], held.new_empty(track.channels, larger - samples)), dim=-1)
         held[:, samples:end], samples = piece, end
-    return held[:, :samples].unsqueeze(0)
+    sound = held[:, :samples]
+    return (sound.clone() if samples < USED_FRACTION * held.shape[-1] else sound).unsqueeze(0)
