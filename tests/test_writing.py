@@ -389,16 +389,31 @@ def test_turned_pictures_stay_upright(tmp_path: Path, codec: str, quarters: int)
     assert aspect == (2 if quarters == 2 else Fraction(1, 2))
 
 
-def test_what_is_transparent_shows_white(tmp_path: Path) -> None:
-    pixels = np.zeros((48, 64, 4), np.uint8)
-    pixels[:, :32] = (200, 40, 40, 255)
-    with av.open(str(tmp_path / "alpha.mov"), "w") as output:
-        stream = output.add_stream("png", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgba"
-        output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgba")) + stream.encode(None))
-    writing.replace_audio(tmp_path / "alpha.mov", tmp_path / "new.mp4", clicks(0.04, RATE), RATE)
-    (frame,), _ = shown(tmp_path / "new.mp4")
-    assert np.abs(frame[:, :24] - np.array([200.0, 40, 40])).mean() < 3 and frame[:, 40:].mean() > 252
+@pytest.mark.parametrize(
+    ("codec", "name", "pixels"),
+    [
+        ("png", "alpha.mov", "rgba"), ("png", "alpha.mov", "rgba64be"), ("png", "grey.mov", "ya8"),
+        ("apng", "alpha.apng", "rgba"), ("qtrle", "alpha.mov", "argb"), ("ffv1", "alpha.mkv", "yuva420p"),
+        ("prores_ks", "alpha.mov", "yuva444p10le"),
+    ],
+)  # fmt: skip
+def test_what_is_transparent_shows_white(tmp_path: Path, codec: str, name: str, pixels: str) -> None:
+    given = np.zeros((48, 64, 4), np.uint8)
+    given[:, :16], given[:, 16:32] = (90, 90, 90, 255), (90, 90, 90, 128)
+    with av.open(str(tmp_path / name), "w") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixels
+        for index in range(2):
+            frame = av.VideoFrame.from_ndarray(given, format="rgba").reformat(format=pixels)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    read = reading.read_video(tmp_path / name)[0][0].mul(255).numpy()
+    writing.replace_audio(tmp_path / name, tmp_path / "new.mp4", clicks(0.08, RATE), RATE)
+    for frame in (read, shown(tmp_path / "new.mp4")[0][0]):
+        assert frame[:, 2:14].mean() == pytest.approx(90, abs=3)
+        assert frame[:, 18:30].mean() == pytest.approx(172, abs=3)
+        assert frame[:, 40:].mean() > 252
 
 
 def test_transparent_frames_show_white_and_grey_ones_are_grey(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import cast
 
 import av
+import numpy as np
 import torch
 from av import AudioFrame, AudioResampler, AudioStream, Packet, VideoFrame, VideoStream
 from av.container import OutputContainer
@@ -18,7 +19,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from torch import Tensor
 
 from .colour import HLG, PQ
-from .frames import COLOUR_CONVERSION, Look, to_float
+from .frames import COLOUR_CONVERSION, PALETTE, Look, has_alpha, opaque_pixels, to_float
 from .images import to_bytes, to_rgb
 from .sound import LEFT_PARTS, PIECE_SAMPLES, at_rate, fit_audio
 
@@ -50,7 +51,7 @@ TURNS: tuple[tuple[tuple[str, str | None], ...], ...] = (
     (("transpose", "clock"),),
 )
 """libav's filters that turn a frame counter-clockwise by as many quarters."""
-PALETTE, GREY = "pal8", "gray"
+GREY = "gray"
 
 
 @dataclass(frozen=True)
@@ -287,10 +288,10 @@ def _is_full_range(frame: VideoFrame) -> bool:
 
 def _opaque(frame: VideoFrame) -> VideoFrame:
     """The frame, or one whose transparent parts show white."""
-    if frame.format.name != PALETTE and not any(component.is_alpha for component in frame.format.components):
+    if not has_alpha(frame):
         return frame
-    pixels = torch.from_numpy(frame.to_ndarray(format="rgba", interpolation=COLOUR_CONVERSION))
-    return VideoFrame.from_ndarray(to_bytes(to_rgb(pixels.float().div(255))), format="rgb24")
+    pixels = opaque_pixels(frame)
+    return VideoFrame.from_ndarray(pixels, format="rgb24" if pixels.dtype == np.uint8 else "rgb48le")
 
 
 def _graph(frame: VideoFrame, filters: Sequence[tuple[str, str | None]]) -> Graph:

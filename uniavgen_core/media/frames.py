@@ -11,15 +11,18 @@ import numpy as np
 import torch
 from av import VideoFrame, VideoStream
 from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .colour import is_wide, to_screen
-from .images import crop_and_resize
+from .images import crop_and_resize, to_rgb
 
 COLOUR_CONVERSION = Interpolation.BILINEAR | 0x40000 | 0x2000
 """libswscale's flags: bilinear, accurate rounding, full chroma. Its defaults darken by one level of 255 each way."""
-DEEP_FORMAT, DEEPEST = "gbrp16le", 65535
-"""Format of frames of more than eight bits, and its highest value."""
+DEEPEST = 65535
+"""Highest value of pixels of sixteen bits."""
+PALETTE = "pal8"
+"""Format of frames whose colours, and what is transparent of them, are in a table."""
 ROWS_AT_A_TIME = 128
 """Of colours that are converted in float32."""
 
@@ -51,8 +54,8 @@ class Look:
 
         It is uint8, or float16 of values 0..1 where the frame has more than eight bits.
         """
-        deep = any(component.bits > 8 for component in frame.format.components)
-        stored = frame.to_ndarray(format=DEEP_FORMAT if deep else "rgb24", interpolation=COLOUR_CONVERSION)
+        stored = opaque_pixels(frame)
+        deep = stored.dtype == np.uint16
         pixels = torch.from_numpy(np.ascontiguousarray(np.rot90(stored, frame.rotation // 90)))
         if deep:
             pixels = pixels.float().div_(DEEPEST)
@@ -65,6 +68,26 @@ class Look:
     def _on_screen(self, pixels: Tensor) -> Tensor:
         shown = to_screen(to_float(pixels), self.transfer, self.primaries)
         return shown.mul(255).round().byte() if pixels.dtype == torch.uint8 else shown.half()
+
+
+def has_alpha(frame: VideoFrame) -> bool:
+    """Whether parts of a frame may be transparent."""
+    return frame.format.name == PALETTE or any(component.is_alpha for component in frame.format.components)
+
+
+def opaque_pixels(frame: VideoFrame) -> NDArray[np.uint8 | np.uint16]:
+    """A frame as it is stored as RGB (height, width, 3), whose transparent parts show white.
+
+    It is uint16 where the frame has more than eight bits.
+    """
+    deep = any(component.bits > 8 for component in frame.format.components)
+    if not has_alpha(frame):
+        return frame.to_ndarray(format="gbrp16le" if deep else "rgb24", interpolation=COLOUR_CONVERSION)
+    stored = frame.to_ndarray(format="rgba64le" if deep else "rgba", interpolation=COLOUR_CONVERSION)
+    highest = DEEPEST if deep else 255
+    bands = np.array_split(stored, -(-len(stored) // ROWS_AT_A_TIME))
+    shown = [to_rgb(torch.from_numpy(band.astype(np.float32) / highest)) for band in bands]
+    return np.concatenate([band.mul(highest).round().numpy().astype(stored.dtype) for band in shown])
 
 
 def to_float(pixels: Tensor) -> Tensor:
