@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -266,7 +266,8 @@ class LongForm(io.ComfyNode):
         store = SegmentStore(Path(folder_paths.get_temp_directory()) / FOLDER)
         clip = LongClip(host, store, plan, settings, along)
         segments.start_progress(len(plan))
-        made = clip.make(segments.finished)
+        with closing(along):
+            made = clip.make(segments.finished)
         return io.NodeOutput(_video(clip, made, recording), "\n".join([report(made), *notes]), subtitles_of(made))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from random import Random
@@ -27,7 +28,7 @@ from uniavgen_core.config import (
 from uniavgen_core.given import at_model_rate, whole_latents
 from uniavgen_core.long_form.host import SegmentRequest
 from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, silence_mel, subtitles_of
-from uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRecording
+from uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRecording, Window
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing
 from uniavgen_core.long_form.store import SegmentStore
@@ -234,6 +235,29 @@ def test_frames_are_taken_as_they_are_needed(tmp_path: Path) -> None:
     long_clip(host, tmp_path, VideoRecording(Counting(numbered(400), 32), WIDTH, HEIGHT), WORDS).make()
     for start, order, place in zip(starts(host), host.orders, places, strict=True):
         assert place <= start + pixel_frames(order.latent_frames)
+
+
+def test_a_video_is_let_go_of_when_its_clip_is_made_or_fails() -> None:
+    class Watched(FramesInMemory):
+        is_open = False
+
+        def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+            self.is_open = True
+            try:
+                yield from super().pictures(width, height, first, last)
+            finally:
+                self.is_open = False
+
+    footage = Watched(numbered(400), 32)
+    recording = VideoRecording(footage, WIDTH, HEIGHT)
+    with pytest.raises(KeyboardInterrupt), closing(recording):
+        recording.part(Window(0, 3))
+        assert footage.is_open
+        raise KeyboardInterrupt
+    assert not footage.is_open
+    with closing(VideoRecording(footage, WIDTH, HEIGHT)), closing(SoundRecording(speech(1), SAMPLE_RATE)) as sound:
+        pass
+    assert not footage.is_open and sound.track() is not None
 
 
 def test_a_videos_frames_one_by_one_are_those_of_the_whole(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
@@ -83,6 +83,9 @@ class Recording:
         """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
 
+    def close(self) -> None:
+        """Let go of the recording's file. No part can be asked for any more; the track can."""
+
 
 class VideoRecording(Recording):
     """The picture is given.
@@ -94,7 +97,7 @@ class VideoRecording(Recording):
 
     def __init__(self, footage: Footage, width: int, height: int):
         super().__init__(footage.frames / FRAME_RATE)
-        self.unread = footage.pictures(width, height)
+        self.unread = _taken(footage, width, height)
         self.held: deque[Tensor] = deque()
         self.start = 0
 
@@ -115,6 +118,15 @@ class VideoRecording(Recording):
             self.held.popleft()
         self.start = window.start
         return Part(pictures=torch.stack([to_float(frame) for frame in islice(self.held, wanted)]))
+
+    def close(self) -> None:
+        self.unread.close()
+        self.held.clear()
+
+
+def _taken(footage: Footage, width: int, height: int) -> Generator[Tensor, None, None]:
+    """A video's frames, which its file is open for until they are closed."""
+    yield from footage.pictures(width, height)
 
 
 class SoundRecording(Recording):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
+from typing import cast
 
 import numpy as np
 import torch
@@ -75,14 +76,15 @@ def has_alpha(frame: VideoFrame) -> bool:
     return frame.format.name == PALETTE or any(component.is_alpha for component in frame.format.components)
 
 
-def opaque_pixels(frame: VideoFrame) -> NDArray[np.uint8 | np.uint16]:
+def opaque_pixels(frame: VideoFrame) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """A frame as it is stored as RGB (height, width, 3), whose transparent parts show white.
 
     It is uint16 where the frame has more than eight bits.
     """
     deep = any(component.bits > 8 for component in frame.format.components)
     if not has_alpha(frame):
-        return frame.to_ndarray(format="gbrp16le" if deep else "rgb24", interpolation=COLOUR_CONVERSION)
+        pixels = frame.to_ndarray(format="gbrp16le" if deep else "rgb24", interpolation=COLOUR_CONVERSION)
+        return cast("NDArray[np.uint8] | NDArray[np.uint16]", pixels)
     stored = frame.to_ndarray(format="rgba64le" if deep else "rgba", interpolation=COLOUR_CONVERSION)
     highest = DEEPEST if deep else 255
     bands = np.array_split(stored, -(-len(stored) // ROWS_AT_A_TIME))
