@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -163,6 +165,34 @@ def test_a_file_in_memory_is_read_in_two_places_at_once(tmp_path: Path) -> None:
     assert numbers([frame.numpy() for frame in seen]) == at_16(VideoFile(path))
 
 
+LEFT_HALF_WAY = """
+import sys
+import av
+from uniavgen_core.media.footage import VideoFile
+av.logging.set_level(av.logging.INFO)
+for _ in range(40):
+    video = VideoFile(sys.argv[1])
+    next(video.pictures(*video.size))
+"""
+
+
+def test_a_file_may_be_left_half_way_where_somebody_listens_to_libav(tmp_path: Path) -> None:
+    """As another pack does that wants to see its messages."""
+    path = write_pictures(tmp_path / "clip.mp4", range(60), size=(320, 240), options={"bf": "2"})
+    root = Path(container_module.__file__).parents[2]
+    subprocess.run([sys.executable, "-c", LEFT_HALF_WAY, str(path)], cwd=root, timeout=120, check=True)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise av.error.PermissionError(13, "Permission denied")
+
+    path = write_pictures(tmp_path / "clip.mp4", range(3))
+    monkeypatch.setattr(av, "open", refuse)
+    with pytest.raises(ValueError, match=r"clip.mp4 may not be read by ComfyUI .Permission denied.\. Allow it"):
+        VideoFile(path)
+
+
 # Damage
 
 
@@ -316,6 +346,9 @@ def test_a_cover_is_no_picture(tmp_path: Path) -> None:
         writer.mux(sound_packets(heard, tone(1), RATE))
     with pytest.raises(ValueError, match="covered.m4a has no picture"):
         VideoFile(tmp_path / "covered.m4a")
+    summary = stream_summary(tmp_path / "covered.m4a")
+    assert (summary.picture_codec, summary.frames) == (None, 0)
+    assert summary.sound_codec == "aac" and summary.sound_seconds == pytest.approx(1, abs=0.05)
 
 
 # What is shown

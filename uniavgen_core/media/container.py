@@ -64,13 +64,32 @@ def opened(source: Source) -> Iterator[InputContainer]:
         file = source
     try:
         container = av.open(file, "r", metadata_errors="replace")
+    except PermissionError as error:
+        raise ValueError(
+            f"{name} may not be read by ComfyUI ({error.strerror}). Allow it to read the file, or copy the file into "
+            "ComfyUI's input folder."
+        ) from error
     except av.FFmpegError as error:
         raise ValueError(
             f"{name} is damaged or not a sound or video file ({error.strerror}). Copy or record it again, or convert "
             "it to MP4."
         ) from error
     with container:
-        yield container
+        try:
+            yield container
+        finally:
+            _rest(container)
+
+
+def _rest(container: InputContainer) -> None:
+    """Wait for the threads of decoders that were left half-way.
+
+    Closing a file holds Python's lock; a thread that has something to log waits for that lock, and both for ever.
+    Flushing lets go of it.
+    """
+    for stream in container.streams:
+        if isinstance(stream, VideoStream) and stream.codec_context is not None and stream.codec_context.is_open:
+            stream.codec_context.flush_buffers()
 
 
 def sound_stream(container: InputContainer) -> AudioStream | None:
@@ -90,14 +109,18 @@ def picture_stream(container: InputContainer) -> VideoStream:
         ValueError: there is none, or FFmpeg does not know it.
     """
     name = shown_name(container)
-    # The cover of a sound file is a video track, too.
-    tracks = [t for t in _by_preference(container, "video") if not t.disposition & Disposition.attached_pic]
+    tracks = picture_tracks(container)
     if not tracks:
         raise ValueError(f"{name} has no picture.")
     known = [track for track in tracks if track.codec_context is not None]
     if not known:
         raise ValueError(f"{name}: its picture is in a form that FFmpeg does not know. Convert it to MP4 with H.264.")
     return cast(VideoStream, known[0])
+
+
+def picture_tracks(container: InputContainer) -> list[Stream]:
+    """The pictures of a file, the best one first; the cover of a sound file is a video track, but no picture."""
+    return [t for t in _by_preference(container, "video") if not t.disposition & Disposition.attached_pic]
 
 
 def _by_preference(container: InputContainer, kind: Literal["audio", "video"]) -> list[Stream]:

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from torch import Tensor
 
-from .container import Source, name_of, opened, picture_stream, picture_times, said_rate, sound_stream
+from .container import Source, name_of, opened, picture_stream, picture_times, picture_tracks, said_rate, sound_stream
 from .footage import VideoFile
 from .footage import frame_count as frames_at_rate
 from .frames import to_float
@@ -101,7 +101,7 @@ def stream_summary(source: Source) -> StreamSummary:
     """Say what a media file holds, by reading its packets and decoding its sound."""
     fields: dict[str, object] = {}
     with opened(source) as container:
-        has_picture = bool(container.streams.video)
+        has_picture = bool(picture_tracks(container))
         if has_picture:
             stream = picture_stream(container)
             fields.update(
