@@ -23,6 +23,7 @@ from .container import (
     Clock,
     Source,
     decoded,
+    first_frame,
     name_of,
     never_stop,
     opened,
@@ -145,37 +146,33 @@ class VideoFile(Footage):
 
     def __init__(self, source: Source, start: float = 0.0, seconds: float = 0.0, check: Check = never_stop):
         self.source, self.check = source, check
+        self.told = set[str]()
         self.times = times = picture_times(source, check)
         if times.missing > CUT_OFF_SECONDS and len(times.offsets) < 2:
             logger.warning(
                 "%s is damaged or cut off at %.2f s of %.2f: it is read up to there.",
                 name_of(source), times.seconds, times.seconds + times.missing,
             )  # fmt: skip
+        self.first, self.size = self._first_shown()
+        late = times.late(self.first)
+        if late:
+            logger.warning(
+                "%s does not start with a whole frame: its first %.2f s cannot be shown.", name_of(source), late
+            )
+        lasts = times.seconds - late
         self.start = Fraction(start).limit_denominator(av.time_base)
-        rest = times.seconds - self.start
+        rest = lasts - self.start
         if rest <= 0:
             raise ValueError(
-                f"{name_of(source)} lasts {float(times.seconds):.2f} s, but is wanted from {start:.2f} s on: trim less."
+                f"{name_of(source)} lasts {float(lasts):.2f} s, but is wanted from {start:.2f} s on: trim less."
             )
         self.trimmed = bool(seconds) and seconds < rest
         self.seconds = Fraction(seconds).limit_denominator(av.time_base) if self.trimmed else rest
 
-    @cached_property
-    def _first(self) -> tuple[Fraction, tuple[int, int]]:
+    def _first_shown(self) -> tuple[Fraction, tuple[int, int]]:
         """When the first frame is shown, in seconds as the file counts them, and its size."""
-        with opened(self.source) as container:
-            stream = picture_stream(container)
-            time, frame = next(self._decoded(container, stream))
-            if frame is not None:
-                return Fraction(time), Look.of(stream).size(frame)
-        raise ValueError(
-            f"{name_of(self.source)} is damaged: none of its picture can be decoded. Copy or record it again, or "
-            "convert it to MP4 with H.264."
-        )
-
-    @property
-    def size(self) -> tuple[int, int]:  # type: ignore[override]
-        return self._first[1]
+        with first_frame(self.source, self.check) as (time, frame, stream):
+            return time or Fraction(0), Look.of(stream).size(frame)
 
     def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
         last = self.frames if last is None else min(last, self.frames)
@@ -193,7 +190,7 @@ class VideoFile(Footage):
         return frames, self.times.rate, sound
 
     def track(self) -> AbstractContextManager[Track | None]:
-        start = self._first[0] + self.start
+        start = self.first + self.start
         span = Span(start, start + self.seconds if self.trimmed else None, self.times.offsets)
         return open_track(self.source, span, self.check)
 
@@ -219,7 +216,7 @@ class VideoFile(Footage):
 
         Where the file cannot be sought in, they are decoded from its start.
         """
-        start = self._first[0]
+        start = self.first
         for seeking in (True, False) if self._is_worth_seeking(time) else (False,):
             with opened(self.source) as container:
                 stream = picture_stream(container)
@@ -245,11 +242,10 @@ class VideoFile(Footage):
         """
         if not times_by_decoding(container):
             stream.thread_type, stream.codec_context.thread_count = "AUTO", DECODING_THREADS
-        clock, damaged, size = Clock(self.times.offsets), False, None
-        for packet in packets_of(container, self.check, stream):
+        clock, size = Clock(self.times.offsets, math.inf), None
+        for packet in packets_of(container, self.check, stream, was_told=True):
             frames = decoded(packet)
-            if frames is None and not damaged:
-                damaged = True
+            if frames is None:
                 self._warn(clock, "is damaged at {}: what cannot be decoded is left out.")
             for frame in cast("list[VideoFrame]", frames or []):
                 if size not in (None, (frame.width, frame.height)):
@@ -262,7 +258,11 @@ class VideoFile(Footage):
         yield math.inf, None
 
     def _warn(self, clock: Clock, sentence: str) -> None:
-        seconds = clock.end if "_first" not in vars(self) else clock.end - self._first[0]
+        """Say it once of a file, where it is met first."""
+        if sentence in self.told:
+            return
+        self.told.add(sentence)
+        seconds = max(Fraction(0), clock.end - self.first)
         logger.warning("%s %s", name_of(self.source), sentence.format(f"{float(seconds):.2f} s"))
 
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from torch import Tensor
 
-from .container import Source, name_of, opened, picture_stream, picture_times, picture_tracks, said_rate, sound_stream
+from .container import Source, name_of, opened, picture_stream, picture_tracks, said_rate, sound_stream
 from .footage import VideoFile
 from .footage import frame_count as frames_at_rate
 from .frames import to_float
@@ -83,8 +83,8 @@ def frame_count(source: Source) -> tuple[int, Fraction]:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or has no picture.
     """
-    times = picture_times(source)
-    return frames_at_rate(times.seconds, times.rate), times.rate
+    video = VideoFile(source)
+    return frames_at_rate(video.seconds, video.times.rate), video.times.rate
 
 
 def picture_seconds(source: Source) -> float:
@@ -94,7 +94,7 @@ def picture_seconds(source: Source) -> float:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or has no picture.
     """
-    return float(picture_times(source).seconds)
+    return float(VideoFile(source).seconds)
 
 
 def stream_summary(source: Source) -> StreamSummary:
@@ -114,8 +114,8 @@ def stream_summary(source: Source) -> StreamSummary:
         if sound is not None:
             fields.update(sound_codec=sound.codec_context.name)
     if has_picture:
-        times = picture_times(source)
-        fields.update(frames=times.frames, picture_seconds=float(times.seconds))
+        video = VideoFile(source)
+        fields.update(frames=video.times.frames, picture_seconds=float(video.seconds))
     with open_track(source) as track:
         if track is not None:
             samples = sum(piece.shape[-1] for piece in track.pieces)
