@@ -113,7 +113,7 @@ def _file_with_sound(
     track = soundtrack(audio["waveform"], audio["sample_rate"], None if seconds else plan.seconds, lufs, fade)[0]
     path = temporary_file(".mp4")
     shown = progress_bar(plan.count)
-    replace_audio(video.get_stream_source(), path, track, audio["sample_rate"], plan, shown)
+    replace_audio(video.get_stream_source(), path, track, audio["sample_rate"], plan, shown, check_interrupt)
     return InputImpl.VideoFromFile(str(path))
 
 

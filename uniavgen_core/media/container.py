@@ -33,6 +33,8 @@ ANEW_SECONDS = Fraction(1, 5)
 """Times that go back by more than this start anew; less is a fault of one time."""
 WRONG_RATE = 0.1
 """A rate that is said is not believed where it is off by more than this fraction."""
+SEEKING_SECONDS = 2
+"""What is farther than this from the start is sought, not decoded to."""
 LARGEST_DENOMINATOR = 65_535
 """Of a frame rate."""
 
@@ -141,9 +143,7 @@ def shown_name(container: InputContainer) -> str:
     return container.name or "The given video"
 
 
-def packets_of(
-    container: InputContainer, check: Check, *streams: Stream, was_told: bool = False
-) -> Iterator[Packet]:
+def packets_of(container: InputContainer, check: Check, *streams: Stream, was_told: bool = False) -> Iterator[Packet]:
     """The packets of streams as far as the file can be read, the empty ones at the end included.
 
     Args:
@@ -183,6 +183,15 @@ def raw_time(container: InputContainer, frame: VideoFrame) -> Fraction | None:
     """When a frame is shown, in seconds as the file counts them."""
     ticks = frame.dts if times_by_decoding(container) else frame.pts
     return None if ticks is None or frame.time_base is None else ticks * frame.time_base
+
+
+def sought(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
+    """Whether a file can be sought in, to the last frame before a time that needs no other one."""
+    try:
+        container.seek(int(time / (stream.time_base or Fraction(1, av.time_base))), stream=stream)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 class Clock:
@@ -388,7 +397,10 @@ def _picture_times(
     offsets, shown = _joined(runs, max(1, round(step / base)))
     seconds = (shown[-1] if shown else 0) * base + lasts
     if not timed:
-        shown, seconds = array("q", (round(index * step / base) for index in range(frames))), max(seconds, frames * step)
+        shown, seconds = (
+            array("q", (round(index * step / base) for index in range(frames))),
+            max(seconds, frames * step),
+        )
     measured = frames / seconds if seconds else None
     rate = said if said and (not measured or abs(said / measured - 1) <= WRONG_RATE) else measured
     if not rate or not frames:
@@ -419,9 +431,7 @@ def _joined(runs: Iterable[Sequence[int]], step: int) -> tuple[list[int], array[
 
 
 @contextmanager
-def first_frame(
-    source: Source, check: Check = never_stop
-) -> Iterator[tuple[Fraction | None, VideoFrame, VideoStream]]:
+def first_frame(source: Source, check: Check = never_stop) -> Iterator[tuple[Fraction | None, VideoFrame, VideoStream]]:
     """The first frame of a file's picture that can be decoded, its time in seconds as the file counts them, its stream.
 
     Raises:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import Any, NamedTuple, cast
 
 import av
@@ -17,16 +17,20 @@ from av.container import InputContainer, OutputContainer
 from .container import (
     ANEW_SECONDS,
     LONGEST_STILL_SECONDS,
+    SEEKING_SECONDS,
     Check,
+    Clock,
+    PictureTimes,
     Source,
     decoded,
-    name_of,
+    first_frame,
     never_stop,
     opened,
     packets_of,
     picture_stream,
-    said_rate,
-    shown_name,
+    raw_time,
+    read_times,
+    sought,
     times_by_decoding,
 )
 from .encoding import even_size
@@ -70,6 +74,7 @@ class PicturePlan:
         frames: ticks at which the frames are shown, from 0 on, in their order.
         end: tick at which the last frame ends.
         origin: tick of the file that is 0 here; None where the file's own times are of no use.
+        offsets: what a `Clock` adds to the file's times for each time that they have started anew.
         why_encoded: why the packets cannot be copied, as the end of a sentence; None where they can.
         start: tick at which what is wanted starts.
         held: how many more times the last frame is shown after the end.
@@ -80,6 +85,7 @@ class PicturePlan:
     frames: Sequence[int]
     end: int
     origin: int | None = None
+    offsets: Sequence[Fraction] = ()
     why_encoded: str | None = None
     start: int = 0
     held: int = 0
@@ -93,7 +99,7 @@ class PicturePlan:
     @property
     def count(self) -> int:
         """How many frames there are, the held ones among them."""
-        return sum(self.start <= frame < self.end for frame in self.frames) + self.held
+        return 1 + sum(self.start < frame < self.end for frame in self.frames) + self.held
 
     @property
     def step(self) -> int:
@@ -106,21 +112,19 @@ class PicturePlan:
         return all(2 * (after - before) < 3 * self.step for before, after in pairwise(self.frames))
 
     def part(self, start_seconds: float, seconds: float) -> PicturePlan:
-        """The plan of the frames that begin in a span of time; 0 seconds go on to the end.
+        """The plan of what is shown in a span of time; 0 seconds go on to the end.
 
         Raises:
-            ValueError: no frame does.
+            ValueError: the picture ends before.
         """
         if not start_seconds and not seconds:
             return self
-        # A frame begins in the span if it does so to the nearest tick: seconds of a user are rounded.
         first, last = round(start_seconds / self.time_base), round((start_seconds + seconds) / self.time_base)
-        shown = [frame for frame in self.frames if frame >= first and (not seconds or frame < last)]
-        if not shown:
+        if first >= self.end:
             lasts = float(self.seconds)
             raise ValueError(f"No frame is shown from second {start_seconds:g} on: the video lasts {lasts:.2f}.")
-        end = min(self.end, max(last, shown[-1] + 1)) if seconds else self.end
-        return replace(self, start=shown[0], end=end, why_encoded="it is trimmed", packets=())
+        end = min(self.end, max(last, first + 1)) if seconds else self.end
+        return replace(self, start=first, end=end, why_encoded="it is trimmed", packets=())
 
     def lasting(self, seconds: Fraction) -> PicturePlan:
         """The plan of a picture that is cut, or whose last frame is held, to the frame in which that time ends."""
@@ -133,13 +137,13 @@ class PicturePlan:
         end = max(self.start + 1, self.start + math.ceil(seconds / self.time_base))
         return replace(self, end=end, why_encoded="it is cut", packets=())
 
-    def starting_at(self, time: int | None) -> PicturePlan:
-        """The plan of a picture of which nothing before that tick of the file can be read."""
-        if self.origin is None or time is None or time <= self.origin:
+    def without(self, late: int) -> PicturePlan:
+        """The plan of a picture of which so many ticks at the start cannot be shown."""
+        if not late:
             return self
-        late = time - self.origin
         frames = [frame - late for frame in self.frames if frame >= late] or [0]
-        return replace(self, frames=frames, end=max(self.end - late, frames[-1] + 1), origin=time)
+        origin = None if self.origin is None else self.origin + late
+        return replace(self, frames=frames, end=max(self.end - late, frames[-1] + 1), origin=origin)
 
 
 def plan_picture(source: Source, check: Check = never_stop) -> PicturePlan:
@@ -154,14 +158,16 @@ def plan_picture(source: Source, check: Check = never_stop) -> PicturePlan:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, or has no picture, or one that is too small or too large for a video.
     """
+    packets = list[_Read]()
     with opened(source) as container:
         picture = picture_stream(container)
-        packets = [_Read.of(packet) for packet in _filled(container, picture, check)]
-        plan = _plan(container, picture, packets)
-    first = _first_time(source)
-    is_late = plan.origin is not None and first is not None and first > plan.origin
-    why = plan.why_encoded or (LATE if is_late else _why_not_one(source, check) or _why_not_taken(source, plan, check))
-    return replace(plan, why_encoded=why, packets=()).starting_at(first) if why else plan
+        times = read_times(container, picture, check, lambda packet: packets.append(_Read.of(packet)))
+        plan = _plan(container, picture, packets, times)
+    with first_frame(source, check) as (first, frame, _):
+        even_size(frame.width, frame.height)
+        late = round(times.late(first) / times.base)
+    why = plan.why_encoded or (LATE if late else _why_not_one(source, check) or _why_not_taken(source, plan, check))
+    return replace(plan, why_encoded=why, packets=()).without(late) if why else plan
 
 
 class _Read(NamedTuple):
@@ -181,23 +187,17 @@ def _filled(container: InputContainer, picture: VideoStream, check: Check = neve
     return (packet for packet in packets_of(container, check, picture) if packet.size)
 
 
-def _plan(container: InputContainer, picture: VideoStream, packets: Sequence[_Read]) -> PicturePlan:
+def _plan(
+    container: InputContainer, picture: VideoStream, packets: Sequence[_Read], times: PictureTimes
+) -> PicturePlan:
     shown = [packet for packet in packets if not packet.is_hidden]
-    if not shown:
-        raise ValueError(f"{shown_name(container)}: its picture is empty.")
-    time_base = cast(Fraction, picture.time_base)
-    rate = said_rate(picture)
-    nominal, longest = max(1, round(1 / (rate * time_base))) if rate else 1, int(LONGEST_STILL_SECONDS / time_base)
-    times, untrue = _times(container, picture, shown, nominal)
-    runs = _runs(times, [packet.dts for packet in shown], int(ANEW_SECONDS / time_base))
-    frames, odd = _in_order(runs, nominal, longest)
-    step = _usual_step(frames) or nominal
-    last = max(shown, key=lambda packet: packet.pts or 0).duration
-    end = frames[-1] + (last if 0 < last <= longest and not untrue else step)
-    mended = untrue or odd
-    origin = None if mended else min(times)
-    plan = PicturePlan(time_base, frames, end, origin, _why_not_played(picture) or mended or _why_not_whole(packets))
-    return plan if plan.why_encoded else replace(plan, packets=_packet_times(packets, plan))
+    odd = _why_untimed(container, picture, shown) or _why_mended(shown, times)
+    frames = _apart(times.shown)
+    end = max(frames[-1] + 1, round(times.seconds / times.base))
+    origin = None if odd else min(cast(int, packet.pts) for packet in shown)
+    why = _why_not_played(picture) or odd or _why_not_whole(packets)
+    plan = PicturePlan(times.base, frames, end, origin, times.offsets, why)
+    return plan if why else replace(plan, packets=_packet_times(packets, plan))
 
 
 def _usual_step(times: Sequence[int]) -> int:
@@ -205,53 +205,25 @@ def _usual_step(times: Sequence[int]) -> int:
     return round((times[-1] - times[0]) / (len(times) - 1)) if len(times) > 1 else 0
 
 
-def _times(
-    container: InputContainer, picture: VideoStream, shown: Sequence[_Read], nominal: int
-) -> tuple[list[int], str | None]:
-    """A time of each packet, and why it is not the one that the packet says it is shown at."""
-    presented, decoded = [packet.pts for packet in shown], [packet.dts for packet in shown]
-    reordered = picture.codec_context.has_b_frames and times_by_decoding(container)
-    if not reordered and None not in presented:
-        return cast("list[int]", presented), None
-    kind = container.format.name.upper()
-    why = f"{kind} does not tell when reordered frames are shown" if reordered else "times of frames are missing"
-    if None in decoded:
-        return [*range(0, nominal * len(shown), nominal)], why
-    return cast("list[int]", decoded), why
+def _why_untimed(container: InputContainer, picture: VideoStream, shown: Sequence[_Read]) -> str | None:
+    """Why packets do not say when they are shown."""
+    if picture.codec_context.has_b_frames and times_by_decoding(container):
+        return f"{container.format.name.upper()} does not tell when reordered frames are shown"
+    return "times of frames are missing" if any(packet.pts is None for packet in shown) else None
 
 
-def _in_order(runs: Iterable[Sequence[int]], nominal: int, longest: int) -> tuple[list[int], str | None]:
-    """Packets' times as ticks from 0 on at which frames are shown, in that order, and what had to be mended in them.
-
-    Where times start anew, or go on by more than the longest still, the next frame follows at once.
-    """
-    ordered: list[int] = []
-    trouble = None
-    for run in runs:
-        if ordered:
-            trouble = "its times start anew"
-        ordered.append(ordered[-1] + nominal if ordered else 0)
-        for before, after in pairwise(sorted(run)):
-            distance = after - before
-            if distance > longest:
-                distance, trouble = nominal, f"its times leap by more than {LONGEST_STILL_SECONDS} seconds"
-            elif not distance:
-                distance, trouble = 1, "several frames have one time"
-            ordered.append(ordered[-1] + distance)
-    return ordered, trouble
+def _why_mended(shown: Sequence[_Read], times: PictureTimes) -> str | None:
+    """Why frames cannot be shown at the times that packets say."""
+    if len(times.offsets) > 1:
+        decoding = [packet.dts for packet in shown if packet.dts is not None]
+        anew = any((after - before) * times.base < -ANEW_SECONDS for before, after in pairwise(decoding))
+        return "its times start anew" if anew else f"its times leap by more than {LONGEST_STILL_SECONDS} seconds"
+    return "several frames have one time" if len({*times.shown}) < len(times.shown) else None
 
 
-def _runs(times: Sequence[int], decoding: Sequence[int | None], anew: int) -> Iterator[Sequence[int]]:
-    """Spans of packets whose decoding times never go back by more than so many ticks."""
-    start, latest = 0, None
-    for index, time in enumerate(decoding):
-        if time is None:
-            continue
-        if latest is not None and time < latest - anew:
-            yield times[start:index]
-            start = index
-        latest = time
-    yield times[start:]
+def _apart(ticks: Iterable[int]) -> list[int]:
+    """Ticks in their order, each later than the one before."""
+    return [*accumulate(ticks, lambda before, after: max(before + 1, after))]
 
 
 def _why_not_played(picture: VideoStream) -> str | None:
@@ -329,11 +301,15 @@ class _Nowhere(io.RawIOBase):
 def _why_not_one(source: Source, check: Check) -> str | None:
     """Look at the key frames of a file that may say anew at each what follows; the header of others says it for all."""
     with opened(source) as container:
-        if SAYING_ONCE & {*container.format.name.split(",")}:
+        if _says_once(container):
             return None
         picture_stream(container).codec_context.skip_frame = "NONKEY"
         shapes = {(frame.width, frame.height, frame.format.name) for frame in _decoded(container, check)}
         return "its size changes" if len(shapes) > 1 else None
+
+
+def _says_once(container: InputContainer) -> bool:
+    return bool(SAYING_ONCE & {*container.format.name.split(",")})
 
 
 def _why_not_taken(source: Source, plan: PicturePlan, check: Check) -> str | None:
@@ -341,8 +317,7 @@ def _why_not_taken(source: Source, plan: PicturePlan, check: Check) -> str | Non
     with opened(source) as container:
         try:
             with av.open(_Nowhere(), "w", format="mp4") as output:
-                for packet in copied_packets(container, output, plan):
-                    check()
+                for packet in copied_packets(container, output, plan, check):
                     output.mux_one(packet)
         except av.FFmpegError as error:
             return f"MP4 does not take it ({error.strerror})"
@@ -364,10 +339,12 @@ def add_copy(output: OutputContainer, picture: VideoStream) -> VideoStream:
     return copy
 
 
-def copied_packets(container: InputContainer, output: OutputContainer, plan: PicturePlan) -> Iterator[Packet]:
+def copied_packets(
+    container: InputContainer, output: OutputContainer, plan: PicturePlan, check: Check = never_stop
+) -> Iterator[Packet]:
     """Add the picture of a file to an MP4 file, and give its packets with the times of a plan."""
     picture = picture_stream(container)
-    return _with_times(_filled(container, picture), add_copy(output, picture), plan)
+    return _with_times(_filled(container, picture, check), add_copy(output, picture), plan)
 
 
 def _with_times(packets: Iterator[Packet], copy: VideoStream, plan: PicturePlan) -> Iterator[Packet]:
@@ -377,19 +354,46 @@ def _with_times(packets: Iterator[Packet], copy: VideoStream, plan: PicturePlan)
         yield packet
 
 
-def timed_frames(container: InputContainer, plan: PicturePlan) -> Iterator[tuple[int, VideoFrame]]:
-    """The frames that a plan wants, each with the tick at which it is shown, counted from the plan's start."""
-    latest = -1
-    for index, frame in enumerate(_decoded(container)):
-        if plan.origin is not None and frame.pts is not None:
-            time = frame.pts - plan.origin
-        else:
-            time = plan.frames[index] if index < len(plan.frames) else latest + plan.step
-        latest = max(time, latest + 1)
-        if latest >= plan.end:
+def timed_frames(
+    container: InputContainer, plan: PicturePlan, check: Check = never_stop
+) -> Iterator[tuple[int, VideoFrame]]:
+    """The frames that a plan wants, each with the tick at which it is shown, counted from the plan's start.
+
+    The first is the one that is on the screen there.
+
+    Args:
+        check: is called again and again while the file is read; it may raise to stop that.
+    """
+    clock, step = Clock(plan.offsets, math.inf), plan.step * plan.time_base
+    zero = None if plan.origin is None else plan.origin * plan.time_base
+    shown: tuple[int, VideoFrame] | None = None
+    for frame in _from_start(container, plan, check):
+        time = clock.running(raw_time(container, frame), step)
+        zero = time if zero is None else zero
+        tick = round((time - zero) / plan.time_base) - plan.start
+        # Where what is before the first cannot be read, it is shown from the start on.
+        tick = min(tick, 0) if shown is None else max(tick, shown[0] + 1)
+        if shown is not None and tick > 0:
+            yield max(0, shown[0]), shown[1]
+        if tick + plan.start >= plan.end:
             return
-        if latest >= plan.start:
-            yield latest - plan.start, frame
+        shown = tick, frame
+    if shown is not None:
+        yield max(0, shown[0]), shown[1]
+
+
+def _from_start(container: InputContainer, plan: PicturePlan, check: Check) -> Iterator[VideoFrame]:
+    """The frames of a file from one at or before a plan's start on; what is far before is not decoded if need be."""
+    if plan.origin is None or plan.start * plan.time_base < SEEKING_SECONDS or not _says_once(container):
+        return _decoded(container, check)
+    start = plan.origin + plan.start
+    if sought(container, picture_stream(container), start * plan.time_base):
+        frames = _decoded(container, check)
+        head = next(frames, None)
+        if head is not None and head.pts is not None and head.pts <= start:
+            return chain([head], frames)
+    container.seek(0)
+    return _decoded(container, check)
 
 
 def _decoded(container: InputContainer, check: Check = never_stop) -> Iterator[VideoFrame]:
@@ -398,20 +402,3 @@ def _decoded(container: InputContainer, check: Check = never_stop) -> Iterator[V
     picture.thread_type = "AUTO"
     for packet in packets_of(container, check, picture):
         yield from cast("list[VideoFrame]", decoded(packet) or [])
-
-
-def _first_time(source: Source) -> int | None:
-    """The tick of the first frame that can be read.
-
-    Raises:
-        ValueError: there is none, or it has a size that no video takes.
-    """
-    with opened(source) as container:
-        first = next(_decoded(container), None)
-    if first is None:
-        raise ValueError(
-            f"{name_of(source)} is damaged: none of its picture can be decoded. Copy or record it again, or convert it "
-            "to MP4 with H.264."
-        )
-    even_size(first.width, first.height)
-    return first.pts

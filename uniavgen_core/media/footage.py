@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..config import FRAME_RATE
 from .container import (
+    SEEKING_SECONDS,
     Check,
     Clock,
     Source,
@@ -31,6 +32,7 @@ from .container import (
     picture_stream,
     picture_times,
     raw_time,
+    sought,
     times_by_decoding,
 )
 from .frames import Look, stacked
@@ -41,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 CUT_OFF_SECONDS = Fraction(1, 2)
 """A file that ends so much earlier than it says is cut off."""
-SEEKING_SECONDS = 2
-"""What is farther than this from the start is sought, not decoded to."""
 DECODING_THREADS = 4
 """Each holds a frame."""
 
@@ -220,7 +220,7 @@ class VideoFile(Footage):
         for seeking in (True, False) if self._is_worth_seeking(time) else (False,):
             with opened(self.source) as container:
                 stream = picture_stream(container)
-                if seeking and not _sought(container, stream, start + time):
+                if seeking and not sought(container, stream, start + time):
                     continue
                 frames = self._decoded(container, stream)
                 head = next(frames)
@@ -275,12 +275,3 @@ class _Shown:
     @cached_property
     def pixels(self) -> Tensor:
         return self.look.pixels(self.frame, *self.size)
-
-
-def _sought(container: InputContainer, stream: VideoStream, time: Fraction) -> bool:
-    """Whether a file can be sought in, to the last frame before a time that needs no other one."""
-    try:
-        container.seek(int(time / (stream.time_base or Fraction(1, av.time_base))), stream=stream)
-    except av.FFmpegError:
-        return False
-    return True

@@ -21,7 +21,7 @@ from av import Packet, VideoStream
 from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
-from .container import Source, opened, picture_stream
+from .container import Check, Source, never_stop, opened, picture_stream
 from .copying import PicturePlan, add_copy, copied_packets, plan_picture, timed_frames
 from .encoding import (
     FileFrames,
@@ -109,6 +109,7 @@ def replace_audio(
     sample_rate: int,
     plan: PicturePlan | None = None,
     progress: Callable[[int], None] = _nothing,
+    check: Check = never_stop,
 ) -> None:
     """Write a video's picture to a new MP4 file with another sound (AAC), all or nothing.
 
@@ -122,23 +123,26 @@ def replace_audio(
         sample_rate: samples a second of the waveform.
         plan: of `plan_picture` and what it offers; None takes the whole picture.
         progress: called with the number of frames that are done, every now and then.
+        check: is called again and again while the file is read; it may raise to stop that.
 
     Raises:
         FileNotFoundError: there is no such source.
         ValueError: the source is damaged or has no picture, or is too small or too large for a video.
     """
-    plan = plan or plan_picture(source)
+    plan = plan or plan_picture(source, check)
     with _whole_file(target_path) as part, opened(source) as container, _create(part) as output:
         if plan.packets:
-            picture = copied_packets(container, output, plan)
+            picture = copied_packets(container, output, plan, check)
         else:
-            picture = _encoded_again(container, output, plan)
+            picture = _encoded_again(container, output, plan, check)
         sound = add_sound(output, len(waveform), sample_rate)
         _mux(output, _told(picture, progress), sound_packets(sound, _pieces(waveform, sample_rate), sample_rate))
 
 
-def _encoded_again(container: InputContainer, output: OutputContainer, plan: PicturePlan) -> Iterator[Packet]:
-    frames = FileFrames(timed_frames(container, plan), Look.of(picture_stream(container)))
+def _encoded_again(
+    container: InputContainer, output: OutputContainer, plan: PicturePlan, check: Check
+) -> Iterator[Packet]:
+    frames = FileFrames(timed_frames(container, plan, check), Look.of(picture_stream(container)))
     rate = 1 / (plan.step * plan.time_base)
     stream = add_picture(output, frames.size, rate, plan.time_base, frames.colours, frames.pixel_aspect, plan.is_even)
     return PictureEncoder(stream, frames, plan.end - plan.start, plan.step, plan.held).packets()
