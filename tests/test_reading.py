@@ -112,6 +112,98 @@ def test_files_glued_together_go_on_at_once_with_their_sound(tmp_path: Path) -> 
     torch.testing.assert_close(changes[:3], torch.tensor([0.5, 2.0, 2.5]), atol=0.08, rtol=0)
 
 
+def heard_seconds(video: VideoFile) -> tuple[float, float, float]:
+    """How long the sound of a file is, and when it is heard first and last."""
+    with video.track() as track:
+        assert track is not None
+        samples = torch.cat([*track.pieces], dim=-1)[0]
+        loud = (samples.abs() > 0.05).nonzero()[:, 0]
+        return tuple(float(count) / track.sample_rate for count in (len(samples), loud[0], loud[-1]))
+
+
+@pytest.mark.parametrize("kind", [".mkv", ".mp4"])
+def test_sound_that_is_missing_for_long_is_silence(tmp_path: Path, kind: str) -> None:
+    source = write_pictures(tmp_path / f"whole{kind}", range(100), rate=1, codec="mpeg4", sound=tone(100))
+
+    def change(packet: av.Packet, index: int) -> av.Packet | None:
+        is_missing = packet.stream.type == "audio" and 5 < packet.pts * packet.time_base < 85
+        return None if is_missing else packet
+
+    video = VideoFile(copied(source, tmp_path / f"gap{kind}", change))
+    assert heard_seconds(video) == pytest.approx((100, 0, 100), abs=0.2)
+    with VideoFile(video.source, 80, 10).track() as track:
+        assert track is not None
+        samples = torch.cat([*track.pieces], dim=-1)[0]
+    loud = float((samples.abs() > 0.05).nonzero()[0]) / RATE
+    assert (len(samples) / RATE, loud) == pytest.approx((10, 5), abs=0.1)
+
+
+SLIDES = [*range(5), *range(95, 110)]
+
+
+@pytest.mark.parametrize(("kind", "has_sound"), [(".mkv", True), (".mp4", True), (".mp4", False), (".mov", False)])
+def test_a_slide_that_is_shown_for_long_stays(tmp_path: Path, kind: str, has_sound: bool) -> None:
+    sound = tone(110) if has_sound else None
+    if sound is not None:
+        sound[:, : 100 * RATE] = 0
+    video = VideoFile(write_pictures(tmp_path / f"slides{kind}", SLIDES, rate=1, sound=sound))
+    assert float(video.seconds) == pytest.approx(110, abs=0.1)
+    assert at_16(video, first=1500, last=1540) == expected_at_16(SLIDES, 1, 110)[1500:1540]
+    if has_sound:
+        assert heard_seconds(video) == pytest.approx((110, 100, 110), abs=0.1)
+
+
+@pytest.mark.parametrize("leaps", [{"video"}, {"video", "audio"}])
+def test_a_leap_in_which_nothing_comes_is_a_wrong_time(tmp_path: Path, leaps: set[str]) -> None:
+    source = write_pictures(tmp_path / "whole.mkv", range(50), rate=25, sound=tone(2), options={"bf": "0"})
+
+    def change(packet: av.Packet, index: int) -> av.Packet:
+        if packet.stream.type in leaps and packet.pts * packet.time_base >= 1:
+            packet.pts += 90_000_000
+            packet.dts += 90_000_000
+        return packet
+
+    video = VideoFile(copied(source, tmp_path / "leap.mkv", change))
+    assert float(video.seconds) == pytest.approx(2, abs=0.1)
+    assert heard_seconds(video) == pytest.approx((2, 0, 2), abs=0.1)
+    assert at_16(video) == at_16(VideoFile(source))
+
+
+def cut_in_the_middle(folder: Path) -> Path:
+    """A stream of 60 frames at 25 a second that starts ten frames before its first whole one."""
+    options = {"g": "30", "sc_threshold": "0", "bf": "0", "x264-params": "repeat-headers=1"}
+    whole = write_pictures(folder / "whole.ts", range(80), rate=25, options=options)
+    with av.open(str(whole)) as container:
+        positions = [packet.pos for packet in container.demux(video=0) if packet.size]
+    file = folder / "cut.ts"
+    file.write_bytes(whole.read_bytes()[positions[20] :])
+    return file
+
+
+def test_what_comes_before_the_first_whole_frame_does_not_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    video = VideoFile(cut_in_the_middle(tmp_path))
+    assert float(video.seconds) == pytest.approx(50 / 25, abs=0.01)
+    assert "cut.ts does not start with a whole frame: its first 0.4" in caplog.text
+    assert at_16(video) == [(30 + tick) % LEVELS for tick in expected_at_16([*range(50)], 25, 2)]
+    assert frame_count(video.source)[0] == len([*read_frames(video.source)]) == 50
+
+
+def test_a_warning_comes_once_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = write_pictures(tmp_path / "whole.mkv", range(90), codec="mpeg4", options={"g": "1"})
+    torn = copied(source, tmp_path / "torn.mkv", lambda packet, index: garbled(packet) if 30 <= index < 40 else packet)
+    sizes = [write_pictures(tmp_path / f"{side}.ts", range(30), size=(side, side)) for side in (64, 96)]
+    changing = tmp_path / "changing.ts"
+    changing.write_bytes(b"".join(part.read_bytes() for part in 2 * sizes))
+    for file in (torn, changing):
+        caplog.clear()
+        video = VideoFile(file)
+        for _ in range(3):
+            at_16(video)
+        assert len(caplog.messages) == len({*caplog.messages}) == 1, caplog.messages
+
+
 def test_the_tail_of_a_long_clip_is_not_decoded_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_pictures(tmp_path / "long.mp4", range(3000), rate=25, options={"g": "50"})
     decoded = list[int]()
@@ -123,7 +215,7 @@ def test_the_tail_of_a_long_clip_is_not_decoded_to(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("uniavgen_core.media.footage.decoded", counting)
     video = VideoFile(path)
-    assert not decoded, "its length is known before anything is decoded"
+    assert not decoded, "its length is known before its frames are decoded"
     assert past_pictures(video, 3, SIDE, SIDE).shape == (9, SIDE, SIDE, 3)
     assert len(decoded) < 150
 

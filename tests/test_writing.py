@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from av.video.codeccontext import VideoCodecContext
+from odd_files import copied, garbled, numbers, tone, write_pictures
 from torch import Tensor
 
 from uniavgen_core.media import copying, encoding, reading, writing
+from uniavgen_core.media.footage import VideoFile
 
 RATE = 24_000
 FRAMES = 40
@@ -530,6 +532,128 @@ def test_a_file_is_cut_held_and_trimmed(tmp_path: Path) -> None:
         assert brightness == pytest.approx([frame.mean() for frame in expected[name]], abs=2), name
     with pytest.raises(ValueError, match="second 9 on: the video lasts 1.60"):
         whole.part(9, 1)
+
+
+@pytest.mark.parametrize("name", ["still.mp4", "still.mkv", "still.mov"])
+def test_the_frame_on_the_screen_where_a_file_is_trimmed_is_shown(tmp_path: Path, name: str) -> None:
+    source = write_source(tmp_path / name, Case("libx264", name, True, ticks=[0, 25, 100, 125]))
+    whole = copying.plan_picture(source)
+    for start, seconds, wanted, times in (
+        (2.0, 0.0, [1, 2, 3], [0, 2, 3]),
+        (2.0, 2.5, [1, 2], [0, 2]),
+        (2.5, 1.0, [1], [0]),
+        (4.0, 1.0, [2], [0]),
+        (5.01, 0.0, [3], [0]),
+    ):
+        plan, footage = whole.part(start, seconds), VideoFile(source, start, seconds)
+        assert float(plan.seconds) == pytest.approx(float(footage.seconds), abs=1e-3)
+        assert plan.count == len(wanted)
+        writing.replace_audio(source, tmp_path / "new.mp4", clicks(float(plan.seconds), RATE), RATE, plan)
+        frames, shown_at = shown(tmp_path / "new.mp4")
+        brightness = [FIRST_BRIGHTNESS + BRIGHTER * number for number in wanted]
+        assert [frame.mean() for frame in frames] == pytest.approx(brightness, abs=2)
+        assert shown_at == pytest.approx(times, abs=2e-3)
+        assert reading.picture_seconds(tmp_path / "new.mp4") == pytest.approx(float(plan.seconds), abs=A_FRAME)
+    with pytest.raises(ValueError, match="second 99 on: the video lasts"):
+        whole.part(99, 0)
+
+
+def odd_files(folder: Path) -> dict[str, Path]:
+    """Files whose times are not simple."""
+    slides, plain = [*range(5), *range(95, 110)], write_pictures(folder / "plain.ts", range(50), rate=25)
+    glued, broken = folder / "glued.ts", folder / "broken.ts"
+    glued.write_bytes(2 * plain.read_bytes())
+    with av.open(str(plain)) as container:
+        third = [packet.pos for packet in container.demux(video=0) if packet.size][3]
+    again = write_pictures(folder / "again.ts", range(50), rate=25, options={"g": "10", "sc_threshold": "0"})
+    broken.write_bytes(again.read_bytes()[third:])
+    reordered = {"bf": "2", "b_strategy": "0"}
+    return {
+        "telephone": write_pictures(folder / "telephone.mp4", [*range(60), *range(60, 96, 4)], options=reordered),
+        "stills": write_pictures(folder / "stills.mkv", [0, 1, 2, 40, 41, 42, 80, 95]),
+        "slides": write_pictures(folder / "slides.mp4", slides, rate=1),
+        "heard slides": write_pictures(folder / "slides.mkv", slides, rate=1, sound=tone(110)),
+        "leap": write_pictures(folder / "leap.mkv", [0, 1, 2, 3, 90_000, 90_001, 90_002], rate=1),
+        "glued": glued,
+        "cut": broken,
+        "reordered avi": copied(write_pictures(folder / "r.ts", range(75), options=reordered), folder / "r.avi"),
+        "untimed": write_pictures(folder / "clip.vob", range(40), rate=25, options={"bf": "2"}),
+        "late": write_pictures(folder / "late.mp4", range(30, 90), options=reordered),
+    }
+
+
+def test_a_file_lasts_as_long_for_those_who_read_it_as_for_those_who_write_it(tmp_path: Path) -> None:
+    for name, file in odd_files(tmp_path).items():
+        plan, tick = copying.plan_picture(file), 2e-3
+        assert float(plan.seconds) == pytest.approx(float(VideoFile(file).seconds), abs=tick), name
+        for start, seconds in ((0.5, 0.0), (0.3, 0.6), (0.0, 0.7), (1.21, 40.0)):
+            footage, part = VideoFile(file, start, seconds), plan.part(start, seconds)
+            assert float(part.seconds) == pytest.approx(float(footage.seconds), abs=tick), (name, start, seconds)
+        part = plan.part(0.5, 1.0)
+        writing.replace_audio(file, tmp_path / "new.mp4", clicks(1, RATE), RATE, part)
+        wanted = numbers([frame.numpy() for frame in VideoFile(file, 0.5, 1.0).pictures(64, 64)])
+        assert numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").pictures(64, 64)]) == wanted, name
+
+
+def test_frames_behind_damage_keep_their_time_where_times_are_mended(tmp_path: Path) -> None:
+    whole = write_pictures(tmp_path / "whole.mkv", range(50), rate=25, codec="mpeg4", options={"g": "1"})
+
+    def change(packet: av.Packet, index: int) -> av.Packet:
+        changed = garbled(packet) if 10 <= index < 20 else packet
+        if index >= 25:
+            changed.pts += 90_000_000
+            changed.dts += 90_000_000
+        return changed
+
+    file = copied(whole, tmp_path / "leap.mkv", change)
+    plan = copying.plan_picture(file)
+    assert plan.why_encoded and plan.origin is None
+    assert float(plan.seconds) == pytest.approx(2, abs=A_FRAME)
+    writing.replace_audio(file, tmp_path / "new.mp4", clicks(2, RATE), RATE, plan)
+    seen = numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").pictures(64, 64)])
+    assert seen[13:] == [int((index + 0.5) / 16 * 25) for index in range(13, 32)]
+    assert seen == numbers([frame.numpy() for frame in VideoFile(file).pictures(64, 64)])
+
+
+def test_a_late_part_is_not_decoded_from_the_start_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_pictures(tmp_path / "long.mp4", range(3000), rate=25, options={"g": "50"})
+    part = copying.plan_picture(source).part(110, 2)
+    count, original = 0, copying.decoded
+
+    def counting(packet: av.Packet) -> object:
+        nonlocal count
+        count += 1
+        return original(packet)
+
+    monkeypatch.setattr(copying, "decoded", counting)
+    writing.replace_audio(source, tmp_path / "new.mp4", clicks(2, RATE), RATE, part)
+    assert count < 150
+    seen = numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").pictures(64, 64)])
+    assert seen == numbers([frame.numpy() for frame in VideoFile(source, 110, 2).pictures(64, 64)])
+
+    class Stop(BaseException):
+        pass
+
+    def after(calls: int) -> Callable[[], None]:
+        left = iter(range(calls))
+
+        def check() -> None:
+            if next(left, None) is None:
+                raise Stop
+
+        return check
+
+    for plan in (part, copying.plan_picture(source)):
+        for calls in (0, 5):
+            with pytest.raises(Stop):
+                writing.replace_audio(source, tmp_path / "no.mp4", clicks(2, RATE), RATE, plan, check=after(calls))
+    assert not (tmp_path / "no.mp4").exists()
+    # In the packets, at the first frame, and in the copy that is tried.
+    for calls in (0, 3001, 3002, 3100):
+        with pytest.raises(Stop):
+            copying.plan_picture(source, after(calls))
 
 
 def test_a_picture_of_which_nothing_can_be_read_is_refused_at_once(tmp_path: Path) -> None:

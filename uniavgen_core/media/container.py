@@ -397,10 +397,8 @@ def _picture_times(
     offsets, shown = _joined(runs, max(1, round(step / base)))
     seconds = (shown[-1] if shown else 0) * base + lasts
     if not timed:
-        shown, seconds = (
-            array("q", (round(index * step / base) for index in range(frames))),
-            max(seconds, frames * step),
-        )
+        shown = array("q", (round(index * step / base) for index in range(frames)))
+        seconds = max(seconds, frames * step)
     measured = frames / seconds if seconds else None
     rate = said if said and (not measured or abs(said / measured - 1) <= WRONG_RATE) else measured
     if not rate or not frames:
