@@ -611,8 +611,9 @@ def test_frames_behind_damage_keep_their_time_where_times_are_mended(tmp_path: P
     assert float(plan.seconds) == pytest.approx(2, abs=A_FRAME)
     writing.replace_audio(file, tmp_path / "new.mp4", clicks(2, RATE), RATE, plan)
     seen = numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").pictures(64, 64)])
-    assert seen[13:] == [int((index + 0.5) / 16 * 25) for index in range(13, 32)]
-    assert seen == numbers([frame.numpy() for frame in VideoFile(file).pictures(64, 64)])
+    for read, first in ((whole, 13), (file, 0)):
+        given = numbers([frame.numpy() for frame in VideoFile(read).pictures(64, 64)])
+        assert seen[first:] == pytest.approx(given[first:], abs=1)
 
 
 def test_a_late_part_is_not_decoded_from_the_start_and_can_be_stopped(
