@@ -558,6 +558,24 @@ def test_the_frame_on_the_screen_where_a_file_is_trimmed_is_shown(tmp_path: Path
         whole.part(99, 0)
 
 
+@pytest.mark.parametrize("rate", [5, 25])
+@pytest.mark.parametrize(("codec", "name"), [("libx264", "clip.mp4"), ("mjpeg", "clip.avi"), ("libx264", "clip.ts")])
+def test_a_trim_within_a_frame_is_exact(tmp_path: Path, codec: str, name: str, rate: int) -> None:
+    def pixels(stream: av.VideoStream) -> None:
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+
+    source = write_pictures(tmp_path / name, range(50), rate, codec, set_up=pixels)
+    start, seconds = 1.5 / rate, 20.25 / rate
+    plan = copying.plan_picture(source).part(start, seconds)
+    assert float(plan.seconds) == pytest.approx(seconds, abs=2e-3)
+    writing.replace_audio(source, tmp_path / "new.mp4", clicks(seconds, RATE), RATE, plan)
+    check_plays(tmp_path / "new.mp4", seconds)
+    frames, times = shown(tmp_path / "new.mp4")
+    assert times == pytest.approx([0, *((index + 0.5) / rate for index in range(20))], abs=2e-3)
+    given = [frame.mean() for frame in shown(source)[0][1:22]]
+    assert plan.count == 21 and [frame.mean() for frame in frames] == pytest.approx(given, abs=2)
+
+
 def odd_files(folder: Path) -> dict[str, Path]:
     """Files whose times are not simple."""
     slides, plain = [*range(5), *range(95, 110)], write_pictures(folder / "plain.ts", range(50), rate=25)
@@ -576,6 +594,7 @@ def odd_files(folder: Path) -> dict[str, Path]:
         "leap": write_pictures(folder / "leap.mkv", [0, 1, 2, 3, 90_000, 90_001, 90_002], rate=1),
         "glued": glued,
         "cut": broken,
+        "slow avi": write_pictures(folder / "slow.avi", range(20), rate=5, codec="mpeg4"),
         "reordered avi": copied(write_pictures(folder / "r.ts", range(75), options=reordered), folder / "r.avi"),
         "untimed": write_pictures(folder / "clip.vob", range(40), rate=25, options={"bf": "2"}),
         "late": write_pictures(folder / "late.mp4", range(30, 90), options=reordered),

@@ -54,6 +54,8 @@ SAYING_ONCE = {"mp4", "matroska"}
 """Containers that say in one place what their picture is."""
 SQUARE = Fraction(1)
 """The aspect of pixels of which nothing is said."""
+LONGEST_TICK = Fraction(1, 1000)
+"""In seconds, where a user says when something starts."""
 LATE = "it does not start with a whole frame"
 
 
@@ -73,7 +75,7 @@ class PicturePlan:
         time_base: seconds of a tick.
         frames: ticks at which the frames are shown, from 0 on, in their order.
         end: tick at which the last frame ends.
-        origin: tick of the file that is 0 here; None where the file's own times are of no use.
+        origin: second of the file that is 0 here; None where the file's own times are of no use.
         offsets: what a `Clock` adds to the file's times for each time that they have started anew.
         why_encoded: why the packets cannot be copied, as the end of a sentence; None where they can.
         start: tick at which what is wanted starts.
@@ -84,7 +86,7 @@ class PicturePlan:
     time_base: Fraction
     frames: Sequence[int]
     end: int
-    origin: int | None = None
+    origin: Fraction | None = None
     offsets: Sequence[Fraction] = ()
     why_encoded: str | None = None
     start: int = 0
@@ -108,8 +110,10 @@ class PicturePlan:
 
     @property
     def is_even(self) -> bool:
-        """Whether all frames but the last are shown for about as long as each other."""
-        return all(2 * (after - before) < 3 * self.step for before, after in pairwise(self.frames))
+        """Whether all frames but the last are shown for about as long as each other, the first one whole."""
+        return self.start in self.frames and all(
+            2 * (after - before) < 3 * self.step for before, after in pairwise(self.frames)
+        )
 
     def part(self, start_seconds: float, seconds: float) -> PicturePlan:
         """The plan of what is shown in a span of time; 0 seconds go on to the end.
@@ -119,12 +123,18 @@ class PicturePlan:
         """
         if not start_seconds and not seconds:
             return self
-        first, last = round(start_seconds / self.time_base), round((start_seconds + seconds) / self.time_base)
-        if first >= self.end:
-            lasts = float(self.seconds)
+        plan = self._finer(math.ceil(self.time_base / LONGEST_TICK))
+        first, last = round(start_seconds / plan.time_base), round((start_seconds + seconds) / plan.time_base)
+        if first >= plan.end:
+            lasts = float(plan.seconds)
             raise ValueError(f"No frame is shown from second {start_seconds:g} on: the video lasts {lasts:.2f}.")
-        end = min(self.end, max(last, first + 1)) if seconds else self.end
-        return replace(self, start=first, end=end, why_encoded="it is trimmed", packets=())
+        end = min(plan.end, max(last, first + 1)) if seconds else plan.end
+        return replace(plan, start=first, end=end, why_encoded="it is trimmed", packets=())
+
+    def _finer(self, factor: int) -> PicturePlan:
+        """The same in smaller ticks: AVI has one a frame."""
+        frames, end = [frame * factor for frame in self.frames], self.end * factor
+        return replace(self, time_base=self.time_base / factor, frames=frames, end=end, packets=())
 
     def lasting(self, seconds: Fraction) -> PicturePlan:
         """The plan of a picture that is cut, or whose last frame is held, to the frame in which that time ends."""
@@ -142,7 +152,7 @@ class PicturePlan:
         if not late:
             return self
         frames = [frame - late for frame in self.frames if frame >= late] or [0]
-        origin = None if self.origin is None else self.origin + late
+        origin = None if self.origin is None else self.origin + late * self.time_base
         return replace(self, frames=frames, end=max(self.end - late, frames[-1] + 1), origin=origin)
 
 
@@ -194,7 +204,7 @@ def _plan(
     odd = _why_untimed(container, picture, shown) or _why_mended(shown, times)
     frames = _apart(times.shown)
     end = max(frames[-1] + 1, round(times.seconds / times.base))
-    origin = None if odd else min(cast(int, packet.pts) for packet in shown)
+    origin = None if odd else times.first
     why = _why_not_played(picture) or odd or _why_not_whole(packets)
     plan = PicturePlan(times.base, frames, end, origin, times.offsets, why)
     return plan if why else replace(plan, packets=_packet_times(packets, plan))
@@ -365,7 +375,7 @@ def timed_frames(
         check: is called again and again while the file is read; it may raise to stop that.
     """
     clock, step = Clock(plan.offsets, math.inf), plan.step * plan.time_base
-    zero = None if plan.origin is None else plan.origin * plan.time_base
+    zero = plan.origin
     shown: tuple[int, VideoFrame] | None = None
     for frame in _from_start(container, plan, check):
         time = clock.running(raw_time(container, frame), step)
@@ -386,11 +396,12 @@ def _from_start(container: InputContainer, plan: PicturePlan, check: Check) -> I
     """The frames of a file from one at or before a plan's start on; what is far before is not decoded if need be."""
     if plan.origin is None or plan.start * plan.time_base < SEEKING_SECONDS or not _says_once(container):
         return _decoded(container, check)
-    start = plan.origin + plan.start
-    if sought(container, picture_stream(container), start * plan.time_base):
+    start = plan.origin + plan.start * plan.time_base
+    if sought(container, picture_stream(container), start):
         frames = _decoded(container, check)
         head = next(frames, None)
-        if head is not None and head.pts is not None and head.pts <= start:
+        time = None if head is None else raw_time(container, head)
+        if head is not None and time is not None and time <= start:
             return chain([head], frames)
     container.seek(0)
     return _decoded(container, check)
