@@ -260,11 +260,13 @@ def test_a_file_in_memory_is_read_in_two_places_at_once(tmp_path: Path) -> None:
 LEFT_HALF_WAY = """
 import sys
 import av
-from uniavgen_core.media.footage import VideoFile
-av.logging.set_level(av.logging.INFO)
-for _ in range(40):
-    video = VideoFile(sys.argv[1])
-    next(video.pictures(*video.size))
+from uniavgen_core.media.container import opened, picture_stream
+av.logging.set_level(av.logging.WARNING)
+for _ in range(60):
+    with opened(sys.argv[1]) as container:
+        stream = picture_stream(container)
+        stream.thread_type, stream.codec_context.thread_count = "AUTO", 4
+        next(container.decode(stream))
 """
 
 

@@ -410,6 +410,7 @@ def _from_start(container: InputContainer, plan: PicturePlan, check: Check) -> I
 def _decoded(container: InputContainer, check: Check = never_stop) -> Iterator[VideoFrame]:
     """The frames of a file's picture as they are shown. What is damaged is passed over."""
     picture = picture_stream(container)
-    picture.thread_type = "AUTO"
+    if not times_by_decoding(container):
+        picture.thread_type = "AUTO"
     for packet in packets_of(container, check, picture):
         yield from cast("list[VideoFrame]", decoded(packet) or [])
