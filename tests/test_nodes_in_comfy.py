@@ -555,14 +555,13 @@ def test_a_picture_that_no_container_takes_is_encoded_again(server: ComfyServer,
 
 
 def test_the_picture_leads_a_longer_old_sound(server: ComfyServer, tmp_path: Path) -> None:
-    """The workflow is one from before the input `length`."""
     source = tmp_path / "long_sound.mp4"
     frames = torch.rand(32, 64, 64, 3, generator=torch.Generator().manual_seed(0))
     write_video(source, frames, 16, torch.zeros(1, 4 * 24000), 24000)
     graph = GraphBuilder()
     video = graph.add("LoadVideo", file=server.add_input(source))
     sound = graph.add("EmptyAudio", duration=5.0, sample_rate=24000, channels=1)
-    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0}
+    settings = {"frame_rate": 16.0, "fade": 0.0, "length": "picture", "loudness": "as it is"}
     mux = graph.add("UniAVGenAVMux", picture=[video, 0], audio=[sound, 0], **settings)
     graph.add("SaveVideo", video=[mux, 0], filename_prefix="led", format="auto", format__codec="auto", codec="auto")
     (saved,) = server.output_files(server.run(graph.prompt))
