@@ -7,17 +7,18 @@ TYPECHECK := $(VENV)/typecheck
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
-	$(VENV)/bin/python -m uniavgen_core demo
+	$(VENV)/bin/python -m uniavgen_lab demo
 
 test: lint
 	$(VENV)/bin/pytest
 
-# The pack is checked under a link with an importable name: the checkout's own folder may be called anything.
+# The nodes are checked under a link with an importable name: the checkout's own folder may be called anything.
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy uniavgen_core uniavgen_lab
 	mkdir -p $(TYPECHECK)
 	ln -sfn "$(CURDIR)" $(TYPECHECK)/uniavgen
-	cd $(TYPECHECK) && ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" uniavgen/uniavgen_core uniavgen/nodes
+	cd $(TYPECHECK) && ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" uniavgen/nodes
 
 # --no-deps: requirements-dev.txt has them all, and the frontend's range in pyproject.toml is for the registry only.
 $(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml

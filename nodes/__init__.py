@@ -5,13 +5,12 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .conditioning import Conditioning, ReferencePicture
-from .face import FaceMask, FacePortrait
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
+from .faces import FaceMask, FacePortrait
 from .latents import Latent
-from .loaders import AudioCodecLoader, ModelLoader, TinyLoader
+from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait
 from .long_form import Join, LongForm, Script
 from .media import AVMux
-from .portrait import TinyPortrait
 from .sampling import Guider, Sampler, Scheduler
 
 NODES: list[type[io.ComfyNode]] = [

@@ -10,8 +10,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ..uniavgen_core.config import FRAME_RATE
-from ..uniavgen_core.face.guidance import REPLACE, FaceGuidance, clip_mask, sigmas_of_part
-from ..uniavgen_core.face.layers import check_layers
+from ..uniavgen_core.face.guidance import REPLACE, FaceGuidance, check_layers, clip_mask, sigmas_of_part
 from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH
 from .comfy_model import sizes_of
 

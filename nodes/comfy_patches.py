@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor
 
 from ..uniavgen_core.config import HEAD_WIDTH, ModelSizes
-from ..uniavgen_core.model.hooks import Attend, BlockHooks, Branch, Hooks
+from ..uniavgen_core.model.blocks import Attend, BlockHooks, Branch, Hooks
 from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH, Switches
 
 REPORT = "uniavgen_patches"

@@ -19,10 +19,9 @@ from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
 from .comfy_latent import streams
 from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, SPEECH_SECONDS, TRANSCRIPT
 from .comfy_progress import check_interrupt, show_text
-from .face_models import warn_of_portrait
-from .language import CODES, language_input, prompt_language
-from .options import NOT_CONNECTED, sound
-from .pictures import encode_frames
+from .faces import warn_of_portrait
+from .inputs import CODES, NOT_CONNECTED, language_input, prompt_language, sound
+from .media import encode_frames
 
 
 class Conditioning(io.ComfyNode):

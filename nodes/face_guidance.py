@@ -8,14 +8,13 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_picture
-from ..uniavgen_core.face.guidance import COMBINATIONS
-from ..uniavgen_core.face.layers import check_layers, parse_numbers
+from ..uniavgen_core.face.guidance import COMBINATIONS, check_layers, parse_numbers
 from ..uniavgen_core.face.map import FaceMap, overlay
 from ..uniavgen_core.joint_latent import check_shapes
 from ..uniavgen_core.media.images import to_rgb
 from .comfy_face import Run, guide_faces, interactions, with_face_patch
 from .comfy_latent import streams
-from .pictures import check_masks, frame_rate_input
+from .media import check_masks, frame_rate_input
 
 FACE_MAP = io.Custom("UNIAVGEN_FACE_MAP")
 

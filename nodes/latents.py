@@ -29,9 +29,9 @@ from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.tasks import PAST_FRAMES, TASKS
 from .comfy_latent import joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_words
-from .face_models import warn_of_portrait
-from .options import NOT_CONNECTED, chosen, connected, present, sound
-from .pictures import check_vae, encode_frames, footage_of, frame_rate_input
+from .faces import warn_of_portrait
+from .inputs import NOT_CONNECTED, chosen, connected, present, sound
+from .media import check_vae, encode_frames, footage_of, frame_rate_input
 
 
 @dataclass(frozen=True)

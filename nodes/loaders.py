@@ -12,10 +12,46 @@ from comfy_api.latest import io
 from ..uniavgen_core.audio.vocoder import GriffinLim, load_bigvgan
 from ..uniavgen_core.convert_gguf import SUFFIX as GGUF_SUFFIX
 from ..uniavgen_core.tiny.bundle import load_tiny
+from ..uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
+from ..uniavgen_core.tiny.world import KINDS
 from .comfy_codecs import AudioCodec, TinyCaptionEncoder, TinyVideoCodec, cpu_device, vae_device
 from .comfy_gguf import FILES as GGUF_FILES
 from .comfy_gguf import gguf_files, load_gguf, reads_gguf
 from .comfy_model import DEFAULT_DTYPE, WEIGHT_DTYPES, host_model, load_model
+
+
+class TinyPortrait(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenTinyPortrait",
+            display_name="UniAVGen Tiny Portrait",
+            category="image",
+            description="Draws a person of the small model's world, at rest, 128 × 128 pixels: a portrait that the "
+            "small model understands.",
+            search_aliases=["uniavgen drawn person", "test portrait"],
+            inputs=[
+                io.Combo.Input(
+                    "kind",
+                    options=list(KINDS),
+                    default="woman",
+                    tooltip="Who it is. The small model gives each kind a voice of its own.",
+                ),
+                io.Int.Input(
+                    "person",
+                    default=PORTRAIT_SEED,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    tooltip="A number for each person: skin, hair, glasses, clothes and background follow from it.",
+                ),
+            ],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, kind: str, person: int) -> io.NodeOutput:
+        return io.NodeOutput(draw_portrait(person, kind))
+
 
 VOCODERS = "vocoders"
 VOCODER_FOLDER = "code2wav_bigvgan_model"

@@ -15,13 +15,7 @@ from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound
-from ..uniavgen_core.config import (
-    FRAME_RATE,
-    SAMPLE_RATE,
-    SAMPLES_A_FRAME,
-    SPATIAL_COMPRESSION,
-    pixel_frames,
-)
+from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, SPATIAL_COMPRESSION, pixel_frames
 from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
 from ..uniavgen_core.long_form.host import SegmentRequest
 from ..uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
@@ -43,10 +37,8 @@ from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, TRANSCRIPT
 from .comfy_progress import check_interrupt, show_text
 from .conditioning import speech_symbols
 from .fingerprint import fingerprint
-from .language import CODES, prompt_language
-from .options import NOT_CONNECTED, present, sound
-from .pictures import check_masks, check_vae, footage_of, frame_rate_input
-from .video_sound import check_video, temporary_file, with_sound
+from .inputs import CODES, NOT_CONNECTED, present, prompt_language, sound
+from .media import check_masks, check_vae, check_video, footage_of, frame_rate_input, temporary_file, with_sound
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's temp folder: the finished segments."""

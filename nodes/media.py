@@ -2,15 +2,228 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import uuid
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
 
-from comfy_api.latest import Input, io
+import folder_paths
+from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_finite
-from .options import chosen, sound
-from .pictures import frame_rate_input
-from .video_sound import LENGTHS, PICTURE, with_sound
+from ..uniavgen_core.audio.soundtrack import held_seconds, hold_last, playable, soundtrack
+from ..uniavgen_core.checks import check_finite, check_picture
+from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
+from ..uniavgen_core.media.copying import PicturePlan, plan_picture
+from ..uniavgen_core.media.encoding import even_size
+from ..uniavgen_core.media.footage import Footage, FramesInMemory, VideoFile
+from ..uniavgen_core.media.images import crop_and_resize, to_rgb
+from ..uniavgen_core.media.writing import replace_audio, write_video
+from .comfy_progress import check_interrupt, progress_bar, show_text
+from .inputs import chosen, sound
+
+
+def frame_rate_input() -> io.Float.Input:
+    return io.Float.Input(
+        "frame_rate",
+        default=float(FRAME_RATE),
+        min=1.0,
+        max=240.0,
+        step=0.01,
+        tooltip="Frames a second of the frames; UniAVGen makes 16. A VIDEO keeps its own.",
+    )
+
+
+def footage_of(name: str, picture: Tensor | Input.Video | None, frame_rate: float) -> Footage:
+    """An IMAGE or VIDEO by its times. The frames of a file are decoded as they are asked for.
+
+    Raises:
+        ValueError: there are no frames, they hold no numbers, or the file cannot be read; the message names the input.
+    """
+    if isinstance(picture, InputImpl.VideoFromFile):
+        try:
+            start, seconds = picture.get_active_trim_window()
+            return VideoFile(picture.get_stream_source(), start, seconds, check_interrupt)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(f"{name}: {error}") from error
+    rate, audio = Fraction(frame_rate).limit_denominator(1001), None
+    if picture is not None and not isinstance(picture, Tensor):
+        parts = picture.get_components()
+        picture, rate, audio = parts.images, Fraction(parts.frame_rate), parts.audio
+    check_picture(name, picture)
+    frames = cast(Tensor, picture)
+    check_finite(name, frames)
+    return FramesInMemory(frames, rate, None if audio is None else (audio["waveform"], audio["sample_rate"]))
+
+
+def video_parts(name: str, picture: Tensor | Input.Video | None, frame_rate: float) -> Types.VideoComponents:
+    """All frames, their rate and, of a VIDEO, the sound. Uneven frames of a file come at its average rate.
+
+    Raises:
+        ValueError: there are no frames, they hold no numbers, or the file cannot be read; the message names the input.
+    """
+    images, rate, sound = footage_of(name, picture, frame_rate).parts()
+    audio = None if sound is None else {"waveform": sound[0], "sample_rate": sound[1]}
+    return Types.VideoComponents(images=images, audio=audio, frame_rate=rate)
+
+
+def check_masks(name: str, masks: Tensor) -> Tensor:
+    """Masks (F, H, W) of an input, which may have fewer or more dimensions in front.
+
+    Raises:
+        ValueError: they are empty or hold no numbers; it names the input.
+    """
+    check_picture(name, masks)
+    check_finite(name, masks)
+    return masks.reshape(-1, *masks.shape[-2:])
+
+
+def check_vae(vae: Any) -> None:
+    """Refuse another VAE than Wan 2.2's.
+
+    Raises:
+        ValueError: it says what the VAE is and what to choose.
+    """
+    channels = getattr(vae, "latent_channels", None)
+    if channels != LATENT_CHANNELS:
+        raise ValueError(
+            f"This VAE has {channels} latent channels, but UniAVGen needs the {LATENT_CHANNELS} of the Wan 2.2 VAE: "
+            "choose wan2.2_vae.safetensors in Load VAE (the VAE of Wan 2.1 and of the 14B models is another one)."
+        )
+
+
+def encode_frames(vae: Any, frames: Tensor, width: int, height: int) -> Tensor:
+    """Latent (1, 48, T, h, w) of frames (4(T-1)+1, H, W, channels), cropped to the size.
+
+    Raises:
+        ValueError: the VAE is not Wan 2.2's.
+    """
+    check_vae(vae)
+    return vae.encode(crop_and_resize(to_rgb(frames), width, height))
+
+
+logger = logging.getLogger(__name__)
+
+PICTURE, SOUND = LENGTHS = ("picture", "sound")
+"""Which of the two keeps its length."""
+
+
+def with_sound(
+    name: str,
+    picture: Tensor | Input.Video,
+    audio: Input.Audio,
+    frame_rate: float = FRAME_RATE,
+    lufs: float | None = None,
+    fade: float = 0.0,
+    length: str = PICTURE,
+) -> Input.Video:
+    """Frames or a VIDEO with this sound.
+
+    With length `picture` the sound is cut, or padded with silence; with `sound` the picture is cut, or its last frame
+    held. Of a file the picture packets are copied where they can be and where all of it is shown; else the picture is
+    encoded anew, frame by frame.
+
+    Args:
+        name: the picture's input.
+        frame_rate: of frames.
+        lufs, fade: as `target_lufs` and `fade_seconds` of `soundtrack`.
+
+    Raises:
+        ValueError: there is no picture, or it cannot be written; with length `sound`, the sound is empty, too long, or
+            there are several.
+    """
+    audio = _playable(audio)
+    seconds = held_seconds(audio["waveform"], audio["sample_rate"]) if length == SOUND else None
+    if isinstance(picture, InputImpl.VideoFromFile):
+        return _file_with_sound(name, picture, audio, seconds, lufs, fade)
+    return _frames_with_sound(name, picture, audio, frame_rate, seconds, lufs, fade)
+
+
+def check_video(name: str, video: Input.Video) -> None:
+    """Refuse a VIDEO whose picture cannot get another sound, before any work is done.
+
+    Raises:
+        ValueError: it is damaged, has no picture, or one that cannot be written.
+    """
+    if isinstance(video, InputImpl.VideoFromFile):
+        _plan(name, video)
+    else:
+        images = video_parts(name, video, FRAME_RATE).images
+        even_size(images.shape[2], images.shape[1])
+
+
+def temporary_file(suffix: str) -> Path:
+    """A new name in ComfyUI's temp folder."""
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"uniavgen_{uuid.uuid4().hex}{suffix}"
+
+
+def _playable(audio: Input.Audio) -> Input.Audio:
+    """The sound in a form that Save Video can write."""
+    waveform, sample_rate = playable(audio["waveform"], int(audio["sample_rate"]))
+    if waveform.shape[1] != audio["waveform"].shape[1]:
+        _tell(f"audio: its {audio['waveform'].shape[1]} channels are mixed down to {waveform.shape[1]}.")
+    return {"waveform": waveform, "sample_rate": sample_rate}
+
+
+def _tell(line: str) -> None:
+    logger.warning(line)
+    show_text(line)
+
+
+def _plan(name: str, video: InputImpl.VideoFromFile) -> PicturePlan:
+    try:
+        return plan_picture(video.get_stream_source(), check_interrupt).part(*video.get_active_trim_window())
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _file_with_sound(
+    name: str,
+    video: InputImpl.VideoFromFile,
+    audio: Input.Audio,
+    seconds: Fraction | None,
+    lufs: float | None,
+    fade: float,
+) -> InputImpl.VideoFromFile:
+    plan = _plan(name, video)
+    if seconds is not None:
+        plan = plan.lasting(seconds)
+    if plan.why_encoded:
+        _tell(f"{name}: the picture is encoded anew as H.264, because {plan.why_encoded}.")
+    track = soundtrack(audio["waveform"], audio["sample_rate"], None if seconds else plan.seconds, lufs, fade)[0]
+    path = temporary_file(".mp4")
+    shown = progress_bar(plan.count)
+    replace_audio(video.get_stream_source(), path, track, audio["sample_rate"], plan, shown, check_interrupt)
+    return InputImpl.VideoFromFile(str(path))
+
+
+def _frames_with_sound(
+    name: str,
+    picture: Tensor | Input.Video,
+    audio: Input.Audio,
+    frame_rate: float,
+    seconds: Fraction | None,
+    lufs: float | None,
+    fade: float,
+) -> Input.Video:
+    parts = video_parts(name, picture, frame_rate)
+    rate, sample_rate = Fraction(parts.frame_rate), audio["sample_rate"]
+    width, height = even_size(parts.images.shape[2], parts.images.shape[1])
+    images, held = parts.images[:, :height, :width], 0
+    if seconds is not None:
+        images, held = hold_last(images, rate, seconds)
+    track = soundtrack(audio["waveform"], sample_rate, None if seconds else len(images) / rate, lufs, fade)
+    if held:
+        path = temporary_file(".mp4")
+        write_video(path, images, rate, track[0], sample_rate, held, progress_bar(len(images) + held))
+        return InputImpl.VideoFromFile(str(path))
+    components = Types.VideoComponents(
+        images=to_rgb(images).contiguous(), audio={"waveform": track, "sample_rate": sample_rate}, frame_rate=rate
+    )
+    return InputImpl.VideoFromComponents(components, 8 if isinstance(picture, Tensor) else picture.get_bit_depth())
 
 
 class AVMux(io.ComfyNode):

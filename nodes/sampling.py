@@ -11,7 +11,7 @@ from torch import Tensor
 from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, RELEASED, SCHEDULES, SIMPLE, flow_sigmas
 from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample
-from .options import chosen
+from .inputs import chosen
 
 RELEASED_SAMPLER = "euler"
 AUTO = "auto"

@@ -14,8 +14,8 @@ ROOT = Path(__file__).absolute().parent.parent
 
 
 def start_benchmark(name: str, *flags: str, **environment: str) -> subprocess.Popen[str]:
-    """Start a script of `benchmarks/` with this checkout's modules, whatever else is installed."""
-    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *flags]
+    """Start a script of `uniavgen_lab/benchmarks/` with this checkout's modules, whatever else is installed."""
+    command = [sys.executable, "-m", f"uniavgen_lab.benchmarks.{name}", *flags]
     # The tables hold signs that not every locale has.
     given: Mapping[str, str] = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | environment
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=given)

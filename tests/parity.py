@@ -21,8 +21,8 @@ from torch import Tensor
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import ModelSizes
-from uniavgen_core.model.alignment import audio_windows
 from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT, Switches
+from uniavgen_core.model.plan import audio_windows
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.guidance import Guidance
 from uniavgen_core.sampling.schedule import flow_sigmas

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from uniavgen_core.config import MEL_BANDS, ModelSizes, audio_tokens, pixel_frames
-from uniavgen_core.training.shards import Label, Shards, TrainingClip, write_shard
+from uniavgen_lab.training.shards import Label, Shards, TrainingClip, write_shard
 
 SMALL = {
     "blocks": 2,

@@ -15,17 +15,16 @@ from torch import Tensor
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import audio_tokens, pixel_frames
-from uniavgen_core.model.alignment import latent_frame_of
 from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT
-from uniavgen_core.model.plan import ClipShape, make_plan
+from uniavgen_core.model.plan import ClipShape, latent_frame_of, make_plan
 from uniavgen_core.tiny.bundle import random_state_dict
-from uniavgen_core.training import ablation_table
-from uniavgen_core.training.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, table
-from uniavgen_core.training.ablations import FACE_MASKS, INTERACTIONS, apply_variant, read_variant, variant_metadata
-from uniavgen_core.training.config import Config, TrainConfig, read_config, with_seed
-from uniavgen_core.training.start import build_learner
+from uniavgen_lab.evaluation import ablation_table
+from uniavgen_lab.evaluation.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, table
+from uniavgen_lab.training.ablations import FACE_MASKS, INTERACTIONS, apply_variant, read_variant, variant_metadata
+from uniavgen_lab.training.start import build_learner
+from uniavgen_lab.training.training_config import Config, TrainConfig, read_config, with_seed
 
-CONFIGS = Path(__file__).parent.parent / "configs" / "ablations"
+CONFIGS = Path(__file__).parent.parent / "uniavgen_lab" / "configs" / "ablations"
 SIZES = small_sizes(blocks=1)
 FRAMES, COLUMNS, PICTURE_TOKENS = 3, 3, 6
 TOKENS = audio_tokens(pixel_frames(FRAMES))
@@ -245,7 +244,7 @@ def test_table_has_means_of_seeds_beside_the_papers_numbers() -> None:
 def test_command_trains_and_measures_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = pytest.importorskip("uniavgen_core.training.trainer", reason="needs accelerate and tensorboard")
+    trainer = pytest.importorskip("uniavgen_lab.training.trainer", reason="needs accelerate and tensorboard")
     write(tmp_path, **{path.stem: path.read_text(encoding="utf-8") for path in CONFIGS.glob("*.yaml")})
     for path in tmp_path.glob("*.yaml"):
         path.write_text(path.read_text(encoding="utf-8").replace("../../../uniavgen-training", "runs"))

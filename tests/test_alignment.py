@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from uniavgen_core.config import audio_tokens, pixel_frames
-from uniavgen_core.model.alignment import FrameContext, audio_windows, frame_contexts, latent_frame_of
+from uniavgen_core.model.plan import FrameContext, audio_windows, frame_contexts, latent_frame_of
 
 LENGTHS = [
     (frames, tokens)

@@ -9,8 +9,8 @@ import pytest
 
 from uniavgen_core.tiny.pose import Pose
 from uniavgen_core.tiny.world import MOODS
-from uniavgen_core.training.animation import VISEMES, animate, visemes_of
-from uniavgen_core.training.voice import Phoneme
+from uniavgen_lab.world.animation import VISEMES, animate, visemes_of
+from uniavgen_lab.world.synthesiser import Phoneme
 
 FRAMES = 33
 SOUNDS = ("m", "A:", "p", "i:", "b", "u:", "f", "aI", "s", "oU")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gpu
 import pytest
 import torch
 from benchmark_figures import benchmark, figures_of, start_benchmark
 from torch import Tensor
+
+from uniavgen_lab.benchmarks import gpu
 
 LENGTHS_SECONDS = (4, 10)
 MORE_BYTES = 8e6

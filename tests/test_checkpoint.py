@@ -16,14 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from uniavgen_core.backend import torch_operations
-from uniavgen_core.checkpoint import (
-    LISTED_NAMES,
-    Checkpoint,
-    CheckpointError,
-    check_names,
-    load_into,
-    read_scaled_fp8,
-)
+from uniavgen_core.checkpoint import LISTED_NAMES, Checkpoint, CheckpointError, check_names, load_into, read_scaled_fp8
 from uniavgen_core.config import RELEASED_SIZES, ModelSizes
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.recognition import SIGNATURES, Signature, recognise

@@ -26,7 +26,7 @@ from uniavgen_core.__main__ import main
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.checkpoint import Checkpoint, CheckpointError, load_into
 from uniavgen_core.config import ModelSizes
-from uniavgen_core.extras import NotInstalledError
+from uniavgen_core.files import NotInstalledError
 from uniavgen_core.model.joint_dit import JointDiT
 
 SIZES = ModelSizes(3, 256, 384, 128, 256, 64, vocabulary_rows=12, speech_width=16, speech_ffn_width=32)

@@ -9,20 +9,19 @@ import numpy
 import pytest
 import torch
 
-from uniavgen_core.audio.envelope import rms_envelope
 from uniavgen_core.config import MEL_BANDS, SAMPLE_RATE, audio_tokens, pixel_frames
-from uniavgen_core.evaluation.lip_sync import correlation
-from uniavgen_core.evaluation.mouth import mouth_open_area
 from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_core.tiny.drawing import Painter, draw
 from uniavgen_core.tiny.people import Person
 from uniavgen_core.tiny.pose import Pose
 from uniavgen_core.tiny.world import FEWEST_WORDS, MOST_WORDS, WORDS, words_of
+from uniavgen_lab.contact_sheet import rms_envelope
+from uniavgen_lab.evaluation.lip_sync import correlation, mouth_open_area
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader")
-corpus = pytest.importorskip("uniavgen_core.training.corpus")
-render = pytest.importorskip("uniavgen_core.training.render")
-shards = pytest.importorskip("uniavgen_core.training.shards")
+corpus = pytest.importorskip("uniavgen_lab.world.corpus")
+render = pytest.importorskip("uniavgen_lab.training.render")
+shards = pytest.importorskip("uniavgen_lab.training.shards")
 
 FIRST = corpus.SPLITS["train"].start + 7000
 CLIPS = 4

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from uniavgen_core import demo
 from uniavgen_core.config import clip_seconds
-from uniavgen_core.media.reading import stream_summary
 from uniavgen_core.tiny.world import LATENT_FRAMES, WORDS
+from uniavgen_lab import demo
+from uniavgen_lab.video_files import stream_summary
 
 
 def options(*given: str) -> argparse.Namespace:

@@ -13,16 +13,16 @@ from safetensors.torch import save_file
 
 from uniavgen_core.audio.mel import log_mel, normalise_mel
 from uniavgen_core.config import HOP_LENGTH, audio_tokens
-from uniavgen_core.evaluation import evaluate
-from uniavgen_core.evaluation.generate import Generated, Sampling, generate, given_pictures
-from uniavgen_core.evaluation.measures import Ears, measure_clip, measure_words
-from uniavgen_core.evaluation.predicted_masks import MaskAgreement
-from uniavgen_core.evaluation.report import clip_report, summarise, table, write_ceiling
-from uniavgen_core.pipeline import Request
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
 from uniavgen_core.tasks import TASKS
-from uniavgen_core.tiny import sampling
 from uniavgen_core.tiny.bundle import build_tiny
+from uniavgen_lab import pipeline as sampling
+from uniavgen_lab.evaluation import evaluate
+from uniavgen_lab.evaluation.generate import Generated, Sampling, generate, given_pictures
+from uniavgen_lab.evaluation.measures import Ears, measure_clip, measure_words
+from uniavgen_lab.evaluation.predicted_masks import MaskAgreement
+from uniavgen_lab.evaluation.tables import clip_report, summarise, table, write_ceiling
+from uniavgen_lab.pipeline import Request
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,8 @@ def corpus_clips():
     """A clip and its partner."""
     pytest.importorskip("espeakng_loader", reason="the corpus' synthesiser is not installed")
     pytest.importorskip("einops", reason="einops is not installed")
-    from uniavgen_core.training.corpus import SPLITS, make_clip, partner
-    from uniavgen_core.training.voice import Synthesiser
+    from uniavgen_lab.world.corpus import SPLITS, make_clip, partner
+    from uniavgen_lab.world.synthesiser import Synthesiser
 
     seed = SPLITS["test"].start
     synthesiser = Synthesiser()
@@ -58,7 +58,7 @@ def test_tasks_keep_what_they_are_given(task: str, corpus_clips):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_portrait_is_at_rest(task: str, corpus_clips):
-    from uniavgen_core.evaluation.generate import _clip
+    from uniavgen_lab.evaluation.generate import _clip
 
     clip, other = corpus_clips
     bundle = build_tiny()
@@ -128,7 +128,7 @@ def test_guidance_of_the_command():
 
 
 def test_a_generated_past_keeps_its_loudness(corpus_clips):
-    from uniavgen_core.evaluation.generate import _clip
+    from uniavgen_lab.evaluation.generate import _clip
 
     clip, other = corpus_clips
     own = normalise_mel(log_mel(torch.from_numpy(clip.sound)))

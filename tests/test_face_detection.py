@@ -11,13 +11,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from uniavgen_core.extras import NotInstalledError
 from uniavgen_core.face.detection import INPUT_SIDE, Face, FaceDetector
-from uniavgen_core.face.files import is_detector, is_recogniser, may_be_detector, open_detector
-from uniavgen_core.face.insightface_models import Recogniser
+from uniavgen_core.face.models import Recogniser, is_detector, is_recogniser, may_be_detector, open_detector
 from uniavgen_core.face.shapes import ellipses
+from uniavgen_core.files import NotInstalledError
 from uniavgen_core.media.images import read_image, to_bytes
-from uniavgen_core.media.reading import read_video
+from uniavgen_lab.video_files import read_video
 
 SCRFD, YUNET = "scrfd_500m_kps.onnx", "yunet_n_640_640.onnx"
 BOTH = pytest.mark.parametrize("name", [SCRFD, YUNET])

@@ -10,10 +10,15 @@ from small_model import FRAMES
 from torch import Tensor
 
 from uniavgen_core.config import pixel_frames
-from uniavgen_core.face.guidance import COMBINATIONS, FaceGuidance, clip_mask, sigmas_of_part
-from uniavgen_core.face.layers import check_layers, parse_numbers
-from uniavgen_core.face.map import FaceMap, overlay
-from uniavgen_core.face.tokens import mask_of_tokens, tokens_of_mask
+from uniavgen_core.face.guidance import (
+    COMBINATIONS,
+    FaceGuidance,
+    check_layers,
+    clip_mask,
+    parse_numbers,
+    sigmas_of_part,
+)
+from uniavgen_core.face.map import FaceMap, mask_of_tokens, overlay, tokens_of_mask
 
 ROWS, COLUMNS = 3, 4
 TOKENS = ROWS * COLUMNS

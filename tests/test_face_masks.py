@@ -13,15 +13,13 @@ from torch import Tensor
 
 from uniavgen_core.face.choice import Numbered, every_face, largest
 from uniavgen_core.face.detection import Face, FaceDetector, area
-from uniavgen_core.face.files import open_detector
-from uniavgen_core.face.framing import portrait_crop
 from uniavgen_core.face.masks import Search, describe, draw_faces, find_faces, frames_without, outline_faces
-from uniavgen_core.face.mesh import POINTS, FaceMesh
-from uniavgen_core.face.portrait import portrait_fault
+from uniavgen_core.face.models import POINTS, FaceMesh, open_detector
+from uniavgen_core.face.portrait import portrait_crop, portrait_fault
 from uniavgen_core.face.shapes import BOX, ELLIPSE, HULL, Style, draw
-from uniavgen_core.face.trajectories import Timing, Trajectory
+from uniavgen_core.face.tracks import Timing, Trajectory
 from uniavgen_core.media.images import read_image, to_rgb
-from uniavgen_core.media.reading import read_video
+from uniavgen_lab.video_files import read_video
 
 BOX_OF_FACE = numpy.array([30.0, 20.0, 70.0, 84.0])
 SQUARE = numpy.array([[40.0, 40.0], [60.0, 40.0], [60.0, 60.0], [40.0, 60.0]])

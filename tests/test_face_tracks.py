@@ -12,10 +12,7 @@ from torch import Tensor
 
 from uniavgen_core.face.choice import MostAlike, Numbered, every_face, largest
 from uniavgen_core.face.detection import Face
-from uniavgen_core.face.shots import find_shots
-from uniavgen_core.face.sparse import detect_shot
-from uniavgen_core.face.tracks import find_tracks
-from uniavgen_core.face.trajectories import Timing, Trajectory, follow
+from uniavgen_core.face.tracks import Timing, Trajectory, detect_shot, find_shots, find_tracks, follow
 
 SIZE = (400, 600)
 """Height and width of the frames that nobody sees."""

@@ -17,11 +17,9 @@ from torch.nn import functional
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import RELEASED_SIZES, audio_tokens, pixel_frames
 from uniavgen_core.model import plan
-from uniavgen_core.model.face_mask import FaceMaskHead
-from uniavgen_core.model.hooks import Attend, BlockHooks, Branch, Hooks
-from uniavgen_core.model.interaction import AudioToVideo, VideoToAudio
+from uniavgen_core.model.aligners import AudioToVideo, FaceMaskHead, VideoToAudio
+from uniavgen_core.model.blocks import Attend, BlockHooks, Branch, Hooks, gated_sum, modulate
 from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT, Switches
-from uniavgen_core.model.modulation import gated_sum, modulate
 from uniavgen_core.model.plan import CLEAN, NOISY, ClipShape, make_plan
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.schedule import flow_sigmas

@@ -8,8 +8,8 @@ import numpy
 import pytest
 import torch
 
-from uniavgen_core.evaluation.judges import JUDGES_FILE, NAMES, Judge, load_judges, save_judges
-from uniavgen_core.evaluation.train_judges import WANTED_ACCURACY, Example, train_judges
+from uniavgen_lab.evaluation.judges import JUDGES_FILE, NAMES, Judge, load_judges, save_judges
+from uniavgen_lab.evaluation.train_judges import WANTED_ACCURACY, Example, train_judges
 
 
 def examples(count: int, seed: int) -> list[Example]:
@@ -45,8 +45,8 @@ def test_committed_judges_are_small_and_good():
 def test_judges_hear_corpus_clips():
     pytest.importorskip("espeakng_loader", reason="the corpus' synthesiser is not installed")
     pytest.importorskip("einops", reason="einops is not installed")
-    from uniavgen_core.training.corpus import SPLITS, make_clip
-    from uniavgen_core.training.voice import Synthesiser
+    from uniavgen_lab.world.corpus import SPLITS, make_clip
+    from uniavgen_lab.world.synthesiser import Synthesiser
 
     synthesiser, judges = Synthesiser(), load_judges()
     clips = [make_clip(seed, synthesiser) for seed in SPLITS["validation"][:24:2]]

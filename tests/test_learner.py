@@ -13,9 +13,9 @@ from uniavgen_core.model.joint_dit import JointDiT, Switches
 from uniavgen_core.tasks import Directions, kept_prefix
 from uniavgen_core.tiny.bundle import random_state_dict
 from uniavgen_core.tiny.caption import CaptionEncoder
-from uniavgen_core.training.batches import Batch
-from uniavgen_core.training.learner import Learner
-from uniavgen_core.training.operations import training_operations
+from uniavgen_lab.training.batches import Batch
+from uniavgen_lab.training.learner import Learner
+from uniavgen_lab.training.operations import training_operations
 
 SIZES = small_sizes()
 WORDS = [[5, 9, 12, 7, 3, 8, 1, 1, 4, 6, 2, 2], [4, 4, 9]]

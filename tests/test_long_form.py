@@ -11,19 +11,12 @@ import torch
 from counting_host import TRAILING_TOKENS, CountingHost
 
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
-from uniavgen_core.long_form.maker import (
-    LongClip,
-    SegmentResult,
-    Settings,
-    report,
-    silence_mel,
-    subtitles_of,
-)
+from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, silence_mel, subtitles_of
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
-from uniavgen_core.media.reading import read_video, stream_summary
 from uniavgen_core.tasks import past_tokens
+from uniavgen_lab.video_files import read_video, stream_summary
 
 LONGEST, PAST = 13, 3
 SCRIPT = (

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from uniavgen_core.media import images, reading, sound, writing
+from uniavgen_core.media import images, sound, writing
+from uniavgen_lab import video_files as reading
 
 RATE = 24_000
 

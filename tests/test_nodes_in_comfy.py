@@ -25,11 +25,11 @@ from torch import Tensor
 
 from uniavgen_core.config import LATENT_CHANNELS, clip_seconds
 from uniavgen_core.convert import convert
-from uniavgen_core.media.reading import read_video, stream_summary
 from uniavgen_core.media.writing import write_video
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MODEL_SIZES
 from uniavgen_core.tiny.drawing import draw_portrait
+from uniavgen_lab.video_files import read_video, stream_summary
 
 PACK = Path(__file__).absolute().parent.parent
 TEST_PACK = Path(__file__).absolute().parent / "comfy" / "test_pack"

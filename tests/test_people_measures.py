@@ -9,13 +9,14 @@ import numpy
 import pytest
 import torch
 
-from uniavgen_core.evaluation import people, syncnet
-from uniavgen_core.evaluation.mouth_landmarks import MouthLandmarks
-from uniavgen_core.evaluation.people import find_detector, measure_own_clip
 from uniavgen_core.face.detection import Face
-from uniavgen_core.face.files import open_detector
+from uniavgen_core.face.models import open_detector
 from uniavgen_core.media.images import to_bytes
-from uniavgen_core.media.reading import read_video
+from uniavgen_lab.evaluation import real_people as people
+from uniavgen_lab.evaluation import syncnet
+from uniavgen_lab.evaluation.mouth_landmarks import MouthLandmarks
+from uniavgen_lab.evaluation.real_people import find_detector, measure_own_clip
+from uniavgen_lab.video_files import read_video
 
 
 def test_landmarks_see_a_mouth_open(shared_data: Path):

@@ -19,17 +19,17 @@ from small_model import SMALL
 
 from uniavgen_core.config import HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
 from uniavgen_core.face.detection import Face, FaceDetector
-from uniavgen_core.face.files import open_detector
+from uniavgen_core.face.models import open_detector
 from uniavgen_core.media.writing import write_video
 from uniavgen_core.tiny.bundle import build_tiny
-from uniavgen_core.training.batches import Batches, BatchSettings
-from uniavgen_core.training.clip_files import Sentence, UnfitClipError, find_clip_files, read_transcript
-from uniavgen_core.training.codecs import WanCodec, load_codec
-from uniavgen_core.training.config import TrainConfig, read_config
-from uniavgen_core.training.frozen_captions import FrozenCaptions
-from uniavgen_core.training.prepare import Preparation, Summary, prepare
-from uniavgen_core.training.segments import Form, Recording, cut_segment, read_recording
-from uniavgen_core.training.shards import Shards
+from uniavgen_lab.training.batches import Batches, BatchSettings
+from uniavgen_lab.training.clip_files import Sentence, UnfitClipError, find_clip_files, read_transcript
+from uniavgen_lab.training.codecs import WanCodec, load_codec
+from uniavgen_lab.training.frozen_captions import FrozenCaptions
+from uniavgen_lab.training.prepare import Preparation, Summary, prepare
+from uniavgen_lab.training.real_clips import Form, Recording, cut_segment, read_recording
+from uniavgen_lab.training.shards import Shards
+from uniavgen_lab.training.training_config import TrainConfig, read_config
 
 RATE = 25
 SIDE = 64
@@ -282,7 +282,7 @@ def caption_folder(tmp_path: Path) -> Path:
 
 
 def test_frozen_captions_train_a_model_without_an_encoder_of_its_own(tmp_path: Path, caption_folder: Path) -> None:
-    from uniavgen_core.training.start import build_learner
+    from uniavgen_lab.training.start import build_learner
 
     captions = FrozenCaptions(caption_folder, torch.device("cpu"))
     assert captions.features("a woman  talks").shape == (3, 16)
@@ -309,7 +309,7 @@ def test_frozen_captions_train_a_model_without_an_encoder_of_its_own(tmp_path: P
 
 
 def test_a_caption_as_long_as_can_be_needs_no_padding(tmp_path: Path) -> None:
-    from uniavgen_core.training.start import build_learner
+    from uniavgen_lab.training.start import build_learner
 
     learner = build_learner(TrainConfig(output="", stages=[], validation_data="", folder=tmp_path))
     write_clip(tmp_path / "clips" / "one.mp4", f"Hello.\n{'long ' * 200}")
@@ -325,8 +325,8 @@ def test_a_caption_as_long_as_can_be_needs_no_padding(tmp_path: Path) -> None:
 def test_a_run_on_real_clips_learns_and_writes_a_sample(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = pytest.importorskip("uniavgen_core.training.trainer", reason="needs accelerate and tensorboard")
-    from uniavgen_core.training import samples
+    trainer = pytest.importorskip("uniavgen_lab.training.trainer", reason="needs accelerate and tensorboard")
+    from uniavgen_lab.training import samples
 
     monkeypatch.setattr(samples, "SAMPLES", 1)
     (tmp_path / "clips").mkdir()

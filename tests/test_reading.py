@@ -23,8 +23,8 @@ from uniavgen_core.media import container as container_module
 from uniavgen_core.media import track as track_module
 from uniavgen_core.media import writing
 from uniavgen_core.media.footage import VideoFile
-from uniavgen_core.media.reading import frame_count, read_audio, read_frames, read_video, stream_summary
 from uniavgen_core.media.sound import PIECE_SAMPLES
+from uniavgen_lab.video_files import frame_count, read_audio, read_frames, read_video, stream_summary
 
 RATE = 24_000
 SIDE = 64

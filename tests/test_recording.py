@@ -33,9 +33,9 @@ from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.media.footage import FramesInMemory
-from uniavgen_core.media.reading import frame_count, read_audio, read_frames, read_video, stream_summary
 from uniavgen_core.media.writing import write_video
 from uniavgen_core.tasks import past_tokens
+from uniavgen_lab.video_files import frame_count, read_audio, read_frames, read_video, stream_summary
 
 HEIGHT, WIDTH = ROWS * SPATIAL_COMPRESSION, COLUMNS * SPATIAL_COMPRESSION
 LONGEST, PAST = 13, 3

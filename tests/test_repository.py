@@ -16,12 +16,13 @@ import tomllib
 from comfy.install import ComfyInstall
 from packaging.requirements import Requirement
 
-from uniavgen_core import convert_gguf, extras
+from uniavgen_core import convert_gguf
+from uniavgen_core import files as extras
 from uniavgen_core.checkpoint import Checkpoint
 from uniavgen_core.config import SAMPLE_RATE
-from uniavgen_core.evaluation import evaluate, syncnet, voices, words
 from uniavgen_core.tiny import bundle as tiny_bundle
-from uniavgen_core.training import codecs
+from uniavgen_lab.evaluation import evaluate, syncnet, voices, words
+from uniavgen_lab.training import codecs
 
 ROOT = Path(__file__).absolute().parent.parent
 NEVER = {"flash-attn", "torchvision", "xformers"}

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from arithmetic import Workload, operations_by_part
 from benchmark_figures import benchmark
-from memory import LiveBytes
 from torch.utils.flop_counter import FlopCounterMode
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import CAPTION_ROWS
 from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_lab.benchmarks.arithmetic import Workload, operations_by_part
+from uniavgen_lab.benchmarks.memory import LiveBytes
 
 BATCH = 2
 

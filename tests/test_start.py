@@ -18,10 +18,10 @@ from uniavgen_core.checkpoint import CheckpointError
 from uniavgen_core.config import RELEASED_SIZES
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.tiny.bundle import MODEL_SIZES
-from uniavgen_core.training.config import TrainConfig, read_config
-from uniavgen_core.training.start import build_learner
+from uniavgen_lab.training.start import build_learner
+from uniavgen_lab.training.training_config import TrainConfig, read_config
 
-FULL = Path(__file__).parent.parent / "configs" / "full.yaml"
+FULL = Path(__file__).parent.parent / "uniavgen_lab" / "configs" / "full.yaml"
 
 
 def config(folder: Path, **entries: Any) -> TrainConfig:

@@ -8,25 +8,25 @@ from pathlib import Path
 import pytest
 import torch
 
-from uniavgen_core import pipeline
 from uniavgen_core.audio.mel import log_mel, normalise_mel, to_model_waveform
 from uniavgen_core.audio.voice import loud_db, token_level_db
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE
-from uniavgen_core.evaluation.judges import JUDGES_FILE, load_judges
-from uniavgen_core.evaluation.mouth import mouth_open_area
-from uniavgen_core.evaluation.predicted_masks import face_patches
 from uniavgen_core.face.guidance import FaceGuidance, clip_mask
-from uniavgen_core.long_form.core_host import CoreHost
 from uniavgen_core.long_form.maker import LongClip, Settings
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
-from uniavgen_core.media.reading import read_video
 from uniavgen_core.sampling.euler import Clip, Condition
 from uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
 from uniavgen_core.tiny.world import caption_of_two
+from uniavgen_lab import pipeline
+from uniavgen_lab.core_host import CoreHost
+from uniavgen_lab.evaluation.judges import JUDGES_FILE, load_judges
+from uniavgen_lab.evaluation.lip_sync import mouth_open_area
+from uniavgen_lab.evaluation.predicted_masks import face_patches
+from uniavgen_lab.video_files import read_video
 
 SPEECH = "Hello, three red birds."
 PACE = 11 / 15

@@ -20,7 +20,7 @@ def test_two_processes_train_together_and_log_once(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run(
-        [sys.executable, *launch, "-m", "uniavgen_core", "train", str(config), "--stop-after", "10"],
+        [sys.executable, *launch, "-m", "uniavgen_lab", "train", str(config), "--stop-after", "10"],
         cwd=Path(__file__).parent.parent,
         check=True,
         capture_output=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uniavgen_core.evaluation import two_people
+from uniavgen_lab.evaluation import two_people
 
 
 def mouths(speaking: float, other: float, wanted: float = 1.0, correlation: float = 0.5) -> dict[str, float]:

@@ -11,7 +11,7 @@ import pytest
 
 from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.tiny.world import KINDS, MOODS, draw_sentence
-from uniavgen_core.training.voice import Speech, Synthesiser, Voice
+from uniavgen_lab.world.synthesiser import Speech, Synthesiser, Voice
 
 pytest.importorskip("espeakng_loader", reason="espeakng-loader is not installed: it brings the corpus's voices")
 SENTENCE = "Hello, two blue cats."

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from uniavgen_core import extras
-from uniavgen_core.evaluation.words import (
+from uniavgen_core import files as extras
+from uniavgen_core.tiny.world import WORDS
+from uniavgen_lab.evaluation.words import (
     HOMOPHONES,
     Recogniser,
     WordErrors,
@@ -15,8 +16,7 @@ from uniavgen_core.evaluation.words import (
     word_error_rate,
     word_errors,
 )
-from uniavgen_core.media.reading import read_audio
-from uniavgen_core.tiny.world import WORDS
+from uniavgen_lab.video_files import read_audio
 
 
 @pytest.mark.parametrize(

@@ -45,15 +45,15 @@ from PIL import Image
 from playwright.sync_api import Browser
 from safetensors.torch import save_file
 
-from uniavgen_core import demo
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE, pixel_frames
-from uniavgen_core.evaluation.mouth import mouth_open_area
 from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
 from uniavgen_core.tiny.world import MOODS, SIDES, caption_of_two, check_words, draw_caption
+from uniavgen_lab import demo
+from uniavgen_lab.evaluation.lip_sync import mouth_open_area
 
 ROOT = WORKFLOWS.parent
 NOTE = "MarkdownNote"

@@ -16,8 +16,9 @@ from av.video.codeccontext import VideoCodecContext
 from odd_files import copied, garbled, numbers, tone, write_pictures
 from torch import Tensor
 
-from uniavgen_core.media import copying, encoding, reading, writing
+from uniavgen_core.media import copying, encoding, writing
 from uniavgen_core.media.footage import VideoFile
+from uniavgen_lab import video_files as reading
 
 RATE = 24_000
 FRAMES = 40

@@ -1,5 +1,4 @@
-"""Commands: python -m uniavgen_core demo | convert | render | prepare | train-codec | train | bundle | evaluate |
-ablations"""
+"""Command: python -m uniavgen_core convert"""
 
 from __future__ import annotations
 
@@ -7,39 +6,17 @@ import argparse
 import logging
 import sys
 
-from . import convert, demo
-from .evaluation import evaluate
-from .training import ablation_table
-from .training import commands as training
+from . import convert
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m uniavgen_core", description="UniAVGen without ComfyUI.")
     commands = parser.add_subparsers(dest="command", required=True)
-    demo.add_arguments(commands.add_parser("demo", help="make a clip with the built-in small model"))
     convert.add_arguments(commands.add_parser("convert", help="write a model to one file, in another precision"))
-    training.add_render_arguments(commands.add_parser("render", help="make the small model's corpus"))
-    training.add_prepare_arguments(commands.add_parser("prepare", help="make training data of a folder of real clips"))
-    training.add_train_arguments(commands.add_parser("train-codec", help="train the small model's picture codec"))
-    training.add_train_arguments(commands.add_parser("train", help="train a model"))
-    training.add_bundle_arguments(commands.add_parser("bundle", help="put a run's weights into the pack"))
-    evaluate.add_arguments(commands.add_parser("evaluate", help="measure the small model, or a clip of your own"))
-    ablation_table.add_arguments(commands.add_parser("ablations", help="train and measure the paper's ablations"))
-    run = {
-        "demo": demo.run,
-        "convert": convert.run,
-        "render": training.run_render,
-        "prepare": training.run_prepare,
-        "train-codec": training.run_train_codec,
-        "train": training.run_train,
-        "bundle": training.run_bundle,
-        "evaluate": evaluate.run,
-        "ablations": ablation_table.run,
-    }
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return run[arguments.command](arguments)
+        return convert.run(arguments)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .model.timestep import sinusoid
+from .config import TIMESTEP_CHANNELS
+
+
+def sinusoid(timestep: Tensor) -> Tensor:
+    """Embed timesteps (…) in [0, 1000] as (…, 256) float32: cosines, then sines, computed in float64."""
+    half = TIMESTEP_CHANNELS // 2
+    exponent = torch.arange(half, dtype=torch.float64, device=timestep.device) / half
+    angle = timestep.double().unsqueeze(-1) * torch.pow(10_000.0, -exponent)
+    return torch.cat((angle.cos(), angle.sin()), dim=-1).float()
 
 
 class torch_operations:  # noqa: N801 - a namespace, named as hosts name theirs

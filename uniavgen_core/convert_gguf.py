@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .checkpoint import BLOCK_LINEAR, Checkpoint, CheckpointError
-from .extras import needed
+from .files import needed
 
 FORMS = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """What the command line calls the forms of quantised weights: those that the library gguf can write."""

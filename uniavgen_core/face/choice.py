@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..media.images import to_bytes
 from .detection import Face
-from .trajectories import Trajectory
+from .tracks import Trajectory
 
 LEAST_LIKENESS = 0.25
 """Product of two faces' features below which they belong to different people."""

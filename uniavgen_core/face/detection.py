@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..extras import NotInstalledError
+from ..files import NotInstalledError
 from ..media.images import to_bytes
 from .shapes import ellipses
 

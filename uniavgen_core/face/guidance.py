@@ -6,6 +6,7 @@ The mask decides where the picture hears the sound and where the sound looks. Wh
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,36 @@ from torch import Tensor
 
 from ..config import FRAME_RATE, clip_seconds, latent_frames, pixel_frames
 from ..given import at_model_rate, whole_latents
-from .tokens import tokens_of_mask
+from .map import tokens_of_mask
+
+
+def parse_numbers(name: str, text: str) -> frozenset[int] | None:
+    """Numbers such as `0, 3-5, -1`; None for `all`.
+
+    Raises:
+        ValueError: it is no such list; the message names the input.
+    """
+    if text.strip().lower() == "all":
+        return None
+    chosen = set[int]()
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(?:(\d+)\s*-\s*(\d+)|(-?\d+))\s*", part)
+        if match is None or (match[1] and int(match[1]) > int(match[2])):
+            raise ValueError(f"{name} is “{text}”: write all, or numbers such as 0, 3-5.")
+        chosen.update(range(int(match[1]), int(match[2]) + 1) if match[1] else [int(match[3])])
+    return frozenset(chosen)
+
+
+def check_layers(chosen: frozenset[int] | None, layers: int) -> None:
+    """Refuse interactions that a model does not have.
+
+    Raises:
+        ValueError: it names those that there are.
+    """
+    if chosen is not None and not chosen <= set(range(layers)):
+        listed = ", ".join(map(str, sorted(chosen)))
+        raise ValueError(f"layers is {listed}, but this model has the layers 0 to {layers - 1}.")
+
 
 REPLACE = "replace"
 COMBINATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

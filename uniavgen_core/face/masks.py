@@ -14,12 +14,9 @@ from torch import Tensor
 from ..media.images import to_bytes
 from .choice import Choice
 from .detection import Face, FaceDetector
-from .mesh import POINTS, FaceMesh
+from .models import POINTS, FaceMesh
 from .shapes import Style, draw
-from .shots import find_shots
-from .sparse import detect_shot
-from .tracks import find_tracks
-from .trajectories import Timing, Trajectory, follow, smooth_runs
+from .tracks import Timing, Trajectory, detect_shot, find_shots, find_tracks, follow, smooth_runs
 
 LONGEST_GAP_SECONDS = 1.0
 """For how long a face that is not found is taken to be there still."""

@@ -23,15 +23,7 @@ from torch import Tensor
 
 from .container import Check, Source, never_stop, opened, picture_stream
 from .copying import PicturePlan, add_copy, copied_packets, plan_picture, timed_frames
-from .encoding import (
-    FileFrames,
-    PictureEncoder,
-    add_picture,
-    add_sound,
-    even_size,
-    pixel_frames_as_yuv,
-    sound_packets,
-)
+from .encoding import FileFrames, PictureEncoder, add_picture, add_sound, even_size, pixel_frames_as_yuv, sound_packets
 from .frames import Look
 
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}

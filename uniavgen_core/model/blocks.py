@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from enum import Enum, auto
 from functools import partial
 from typing import Any
 
@@ -10,9 +12,77 @@ import torch
 from torch import Tensor, nn
 
 from ..config import HEAD_WIDTH
-from .hooks import BlockHooks
-from .modulation import gated_sum, modulate
 from .plan import Runs
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor, runs: Runs) -> Tensor:
+    """x · (1 + scale) + shift, for x (batch, tokens, width) and rows (batch, 2, width) in float32."""
+    shift, scale = (_spread(rows.to(x.dtype), runs) for rows in (shift, 1 + scale))
+    return torch.addcmul(shift, _in_groups(x, shift), scale).flatten(1, 2)
+
+
+def gated_sum(x: Tensor, update: Tensor, gate: Tensor, runs: Runs) -> Tensor:
+    """x + gate · update, for x and update (batch, tokens, width) and rows (batch, 2, width) in float32."""
+    gate = _spread(gate.to(x.dtype), runs)
+    return torch.addcmul(_in_groups(x, gate), _in_groups(update, gate), gate).flatten(1, 2)
+
+
+def _spread(rows: Tensor, runs: Runs) -> Tensor:
+    """Rows (batch, groups, 1, width) of the largest groups of tokens, all of one size, that the runs are made of."""
+    size = math.gcd(*(count for count, _ in runs))
+    spread = [rows[:, row : row + 1].expand(-1, count // size, -1) for count, row in runs]
+    return torch.cat(spread, dim=1).unsqueeze(2)
+
+
+def _in_groups(x: Tensor, rows: Tensor) -> Tensor:
+    """Tokens (batch, groups, tokens a group, width), as many groups as there are rows."""
+    return x.unflatten(1, (rows.shape[1], -1))
+
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Attention of queries, keys and values (batch, tokens, width), before its output is projected."""
+
+
+class Branch(Enum):
+    """One of the two transformers."""
+
+    VIDEO = auto()
+    AUDIO = auto()
+
+
+class BlockHooks:
+    """What a host does inside one block of one branch: here nothing, a host replaces some methods."""
+
+    def self_attention(self, attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """In the place of attend(q, k, v) among the tokens; queries and keys are rotated."""
+        return attend(q, k, v)
+
+    def cross_attention(self, attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """In the place of attend(q, k, v) of the tokens to the text."""
+        return attend(q, k, v)
+
+    def add_text(self, x: Tensor, update: Tensor) -> Tensor:
+        """In the place of x + update, the tokens (batch, tokens, width) and what cross-attention gives them."""
+        return x + update
+
+
+class Hooks:
+    """What a host does in the blocks of one forward pass: here nothing, a host replaces some methods."""
+
+    def before_block(self, index: int) -> None:
+        """Block `index` of both branches comes next."""
+
+    def inside(self, index: int, branch: Branch) -> BlockHooks | None:
+        """What is done inside a branch's block; None leaves the block as it is, at no cost."""
+        return None
+
+    def after_block(self, index: int, video: Tensor, time: Tensor) -> Tensor:
+        """Video tokens (batch, (T + 1) · N, width) in the place of those after a block and its interaction.
+
+        Args:
+            time: video time embeddings (batch, 2, width) of timestep 0 and of the step, float32.
+        """
+        return video
 
 
 class Attention(nn.Module):

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS, ModelSizes
-from .blocks import Block, Head
-from .hooks import Branch, Hooks
-from .interaction import AudioToVideo, VideoToAudio
+from .aligners import AudioToVideo, VideoToAudio
+from .blocks import Block, Branch, Head, Hooks
 from .plan import NOISY, ClipShape, Plan, Plans
 from .rope import audio_table
 from .speech_encoder import SpeechEncoder

@@ -8,8 +8,7 @@ import numpy
 from numpy.typing import NDArray
 from PIL import Image
 
-from .canvas import CENTRE, OVERSAMPLING, Canvas, mirror, smooth_curve
-from .colours import BLACK, WHITE, Colour, mix, shadow
+from .canvas import BLACK, CENTRE, OVERSAMPLING, WHITE, Canvas, Colour, mirror, mix, shadow, smooth_curve
 from .figure import MOUTH_Y
 from .people import Person
 from .pose import Pose

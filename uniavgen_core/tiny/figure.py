@@ -7,8 +7,7 @@ import math
 import numpy
 from numpy.typing import NDArray
 
-from .canvas import CENTRE, SIZE, Canvas, Points, mirror, smooth_curve
-from .colours import BLACK, BLUSH, WHITE, Colour, mix, shadow
+from .canvas import BLACK, BLUSH, CENTRE, SIZE, WHITE, Canvas, Colour, Points, mirror, mix, shadow, smooth_curve
 from .hair import draw_front_hair
 from .people import Head, Person
 

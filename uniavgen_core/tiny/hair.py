@@ -9,8 +9,7 @@ from types import MappingProxyType
 import numpy
 from numpy.typing import NDArray
 
-from .canvas import CENTRE, Canvas, Points, mirror, smooth_curve
-from .colours import BLACK, WHITE, mix
+from .canvas import BLACK, CENTRE, WHITE, Canvas, Points, mirror, mix, smooth_curve
 from .people import Head, Person
 
 Line = Sequence[tuple[float, float]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
 
-from .colours import Colour, colour_distance, mix
+from .canvas import Colour, colour_distance, mix
 from .world import KINDS
 
 

@@ -1,0 +1,1 @@
+"""What a pass, a step, a node and a file cost, as ratios and counts of one run."""

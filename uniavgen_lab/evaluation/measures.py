@@ -1,0 +1,82 @@
+"""All measures of one clip."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy
+
+from uniavgen_core.files import NotInstalledError
+
+from .judges import JUDGES_FILE, Judges, load_judges
+from .lip_sync import lip_sync, lip_sync_margin, mouth_open_area
+from .picture import identity, motion
+from .words import Recogniser, word_errors, world_context
+
+Measures = dict[str, Any]
+
+
+class Ears:
+    """What hears words, kind and mood: loaded once for many clips.
+
+    Where the recogniser is not installed, `missing` says what to install and words are not measured.
+    """
+
+    def __init__(self, judges_file: Path = JUDGES_FILE) -> None:
+        self.judges: Judges = load_judges(judges_file)
+        self.missing: str | None = None
+        self.recogniser: Recogniser | None = None
+        try:
+            self.recogniser = Recogniser(world_context())
+        except NotInstalledError as error:
+            self.missing = str(error)
+
+
+def measure_clip(
+    frames: numpy.ndarray,
+    sound: numpy.ndarray,
+    ears: Ears,
+    portrait: numpy.ndarray | None = None,
+    speech: str | None = None,
+    kind: str | None = None,
+    mood: str | None = None,
+) -> Measures:
+    """Measure a clip of the small model's world.
+
+    Args:
+        frames: (F, 128, 128, 3) of bytes.
+        sound: (samples) at 24 kHz, as loud as it was made.
+        portrait: who is to be seen, (128, 128, 3) of bytes; None takes the first frame.
+        speech, kind, mood: what was asked for; None leaves out the measure that needs it.
+
+    Returns:
+        `lip_sync_raw`, `lip_sync_margin`, `identity` (dB) and `motion`; what was heard as `heard`, `heard_kind` and
+        `heard_mood`; and `word_errors` and `words`, `timbre` and `emotion` (1 where they fit, else 0).
+    """
+    mouth = mouth_open_area(frames)
+    judged = ears.judges(sound)
+    measures: Measures = {
+        "lip_sync_raw": lip_sync(mouth, sound),
+        "lip_sync_margin": lip_sync_margin(mouth, sound),
+        "identity": identity(frames[1:], frames[0] if portrait is None else portrait),
+        "motion": motion(frames),
+        "heard_kind": judged["kind"],
+        "heard_mood": judged["mood"],
+    }
+    if kind is not None:
+        measures["timbre"] = float(judged["kind"] == kind)
+    if mood is not None:
+        measures["emotion"] = float(judged["mood"] == mood)
+    if speech is not None:
+        measures |= measure_words(sound, ears, speech)
+    return measures
+
+
+def measure_words(sound: numpy.ndarray, ears: Ears, speech: str) -> Measures:
+    """`heard`, `word_errors` and `words` of a sound (samples) at 24 kHz; nothing where there is no recogniser."""
+    if ears.recogniser is None:
+        return {}
+    heard = ears.recogniser(sound)
+    counted = word_errors(speech, heard)
+    return {"heard": heard, "word_errors": counted.errors, "words": counted.words}

@@ -1,0 +1,181 @@
+"""What is trained, and its losses (arXiv 2511.03334, sections 3.2 and 3.4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
+
+from uniavgen_core.config import CAPTION_ROWS
+from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT, Switches
+from uniavgen_core.model.plan import Plans
+from uniavgen_core.sampling.schedule import TIMESTEPS
+from uniavgen_core.tiny.caption import CaptionEncoder
+
+from .batches import Batch
+
+MOST_PLANS = 64
+
+
+class Learner(nn.Module):
+    """The joint model and the caption encoder that learns with it; a call gives the losses of a batch.
+
+    Args:
+        caption_encoder: None where captions come as features of a frozen encoder, with the batches.
+        checkpointing: keep only the blocks' inputs for the backward pass, and compute the rest again.
+    """
+
+    def __init__(self, model: JointDiT, caption_encoder: CaptionEncoder | None, checkpointing: bool = False):
+        super().__init__()
+        self.model = model
+        self.caption_encoder = caption_encoder
+        self._plans = Plans()
+        self._options = _checkpointed(model.sizes.blocks) if checkpointing else {}
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Flow matching losses `audio` and, but for the audio branch alone, `video` and `face_mask`."""
+        speech, speech_mask = self._encode_speech(batch.symbols)
+        noisy_audio = _mix(batch.audio, batch.audio_noise, batch.sigma)
+        timestep = batch.sigma * TIMESTEPS
+        if batch.video is None:
+            velocity = self.model.audio_velocity(
+                noisy_audio, timestep, speech, speech_mask, batch.reference_audio, self._options
+            )
+            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, batch.kept.audio, dim=2)}
+
+        assert batch.video_noise is not None and batch.face_mask is not None and batch.portrait is not None
+        true_mask, masks = batch.face_mask, list[Tensor]()
+        instead = true_mask if batch.mask_is_given else None
+        caption, caption_mask = self._encode_captions(batch)
+        noisy_video = _mix(batch.video, batch.video_noise, batch.sigma)
+        video, audio = self.model(
+            [_put(noisy_video, batch.video, batch.kept.video, 2), _put(noisy_audio, batch.audio, batch.kept.audio, 2)],
+            timestep,
+            caption,
+            speech,
+            batch.portrait,
+            batch.reference_audio,
+            batch.kept.video,
+            batch.kept.audio,
+            Switches(batch.directions.audio_to_video, batch.directions.video_to_audio),
+            speech_mask=speech_mask,
+            caption_mask=caption_mask,
+            plans=self._recent_plans(),
+            options={**self._options, "patches": {FACE_MASK_PATCH: [_collect(masks, instead)]}},
+        )
+        losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}
+        if not all(batch.kept.video):
+            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, batch.kept.video, dim=2)
+        if not all(batch.kept.audio):
+            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, batch.kept.audio, dim=2)
+        return losses
+
+    def _recent_plans(self) -> Plans:
+        """Plans of the batches before; clips of many lengths make too many to keep all."""
+        if len(self._plans) >= MOST_PLANS:
+            self._plans = Plans()
+        return self._plans
+
+    def _encode_speech(self, symbols: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Features of texts of different lengths, and what to add to the scores of their rows."""
+        features = _encode_by_length(symbols, lambda texts: self.model.encode_speech(texts, torch.float32), self.device)
+        rows = pad_sequence(features, batch_first=True)
+        lengths = torch.tensor([len(feature) for feature in features], device=rows.device)
+        beyond = torch.arange(rows.shape[1], device=rows.device) >= lengths[:, None]
+        return rows, torch.zeros(beyond.shape, device=rows.device).masked_fill(beyond, -math.inf).unsqueeze(1)
+
+    def _encode_captions(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Features of captions, and what to add to the scores of their rows.
+
+        The zero rows that pad a caption to 512 are all alike: one stands for them, with the logarithm of their number
+        added to its score.
+        """
+        rows = pad_sequence(self.caption_rows(batch.captions, batch.caption_features), batch_first=True)
+        if rows.shape[1] >= CAPTION_ROWS:
+            return self.model.text_embedding_video(rows), None
+        mask = torch.zeros(1, 1, rows.shape[1] + 1, device=rows.device)
+        mask[..., -1] = math.log(CAPTION_ROWS - rows.shape[1])
+        return self.model.text_embedding_video(functional.pad(rows, (0, 0, 0, 1))), mask
+
+    def caption_rows(self, captions: list[str], features: list[Tensor] | None) -> list[Tensor]:
+        """Rows (n, text width) of each caption, without padding.
+
+        Args:
+            captions: for the caption encoder that learns with the model.
+            features: the same by a frozen encoder, for a learner without one.
+
+        Raises:
+            ValueError: there is neither a caption encoder nor features.
+        """
+        if self.caption_encoder is not None:
+            tokens = [self.caption_encoder.tokenize(caption) for caption in captions]
+            return _encode_by_length(tokens, self.caption_encoder, self.device)
+        if features is None:
+            raise ValueError(
+                "The shards hold no features of their captions, and the run has no encoder of its own: prepare them "
+                "with --caption-encoder, or leave out frozen_captions."
+            )
+        return [rows.to(self.device) for rows in features]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.audio_padding.device
+
+
+def _encode_by_length(texts: Sequence[list[int]], encode: Any, device: torch.device) -> list[Tensor]:
+    """Features (rows, width) of each text; texts of one length are encoded together."""
+    features: list[Tensor] = [torch.empty(0)] * len(texts)
+    for length in {len(text) for text in texts}:
+        places = [place for place, text in enumerate(texts) if len(text) == length]
+        together = encode(torch.tensor([texts[place] for place in places], device=device))
+        for place, feature in zip(places, together, strict=True):
+            features[place] = feature
+    return features
+
+
+def _mix(data: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    sigma = sigma.view(-1, *[1] * (data.ndim - 1))
+    return (1 - sigma) * data + sigma * noise
+
+
+def _places(kept: Sequence[bool], like: Tensor, dim: int) -> Tensor:
+    """The kept frames or tokens, in a shape that broadcasts."""
+    shape = [1] * like.ndim
+    shape[dim] = -1
+    return torch.tensor(kept, device=like.device).view(shape)
+
+
+def _put(noisy: Tensor, clean: Tensor, kept: Sequence[bool], dim: int) -> Tensor:
+    return torch.where(_places(kept, noisy, dim), clean, noisy)
+
+
+def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Sequence[bool], dim: int) -> Tensor:
+    """Mean squared error against noise - data, over what is generated."""
+    generated = torch.nonzero(~torch.tensor(kept, device=data.device)).flatten()
+    error = velocity.float() - (noise - data)
+    return error.index_select(dim, generated).square().mean()
+
+
+def _collect(masks: list[Tensor], instead: Tensor | None) -> Any:
+    """A patch that keeps the masks, and has another one used in their place."""
+
+    def keep(mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
+        masks.append(mask)
+        return mask if instead is None else instead
+
+    return keep
+
+
+def _checkpointed(blocks: int) -> dict[str, Any]:
+    """Options that compute each block again in the backward pass."""
+
+    def replace(args: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+        return torch.utils.checkpoint.checkpoint(extra["original_block"], args, use_reentrant=False)
+
+    return {"patches_replace": {"dit": {("double_block", block): replace for block in range(blocks)}}}

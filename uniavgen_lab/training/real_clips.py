@@ -1,0 +1,166 @@
+"""Segments of real clips: pictures and sound at the model's rates, whole latent frames long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from uniavgen_core.audio.mel import peak_scale
+from uniavgen_core.checks import check_sound
+from uniavgen_core.config import (
+    FRAME_RATE,
+    HOP_LENGTH,
+    SAMPLE_RATE,
+    SAMPLES_A_FRAME,
+    audio_tokens,
+    clip_seconds,
+    latent_frames,
+    pixel_frames,
+    whole_latent_frames,
+)
+from uniavgen_core.media.footage import VideoFile, frame_shown
+from uniavgen_core.media.frames import stacked
+from uniavgen_core.media.images import automatic_size, crop_and_resize
+from uniavgen_core.media.sound import fit_audio, mono_at_rate
+from uniavgen_core.speech.scripts import check_speech
+from uniavgen_core.speech.text import detect_language
+
+from .clip_files import Sentence, UnfitClipError
+
+SHORTEST_LATENT_FRAMES = 4
+"""Of a segment; 0.8 seconds."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What segments are to be like.
+
+    Attributes:
+        latent_frames: at most as many.
+        short_side: of the pictures in pixels; the other side follows from the clip's aspect.
+        size: width and height in pixels of all pictures, in place of `short_side`.
+        language: of the speech, "en" or "zh"; None finds it out.
+    """
+
+    latent_frames: int
+    short_side: int
+    size: tuple[int, int] | None = None
+    language: str | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a clip in which something is said.
+
+    Attributes:
+        latent_frames: its length.
+        frames: (F, height, width, 3) of values 0..1.
+        sound: (samples) at 24 kHz, as it is.
+        loud_sound: the same, scaled by one gain for the whole file.
+        speech: what is said.
+        language: of the speech, "en" or "zh".
+    """
+
+    latent_frames: int
+    frames: Tensor
+    sound: Tensor
+    loud_sound: Tensor
+    speech: str
+    language: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file's pictures (n, height, width, 3) at a rate, and its sound (samples) at 24 kHz."""
+
+    pictures: Tensor
+    rate: Fraction
+    sound: Tensor
+
+    @property
+    def frames(self) -> int:
+        """How many frames it has at the model's rate."""
+        return int(len(self.pictures) / self.rate * FRAME_RATE)
+
+    @cached_property
+    def loud_sound(self) -> Tensor:
+        """The sound with its peak scaled."""
+        return peak_scale(self.sound)
+
+
+def read_recording(path: Path) -> Recording:
+    """Read a video file.
+
+    Raises:
+        UnfitClipError: it cannot be read, or has no sound.
+    """
+    try:
+        video = VideoFile(path)
+        pictures = stacked(video.pictures(*video.size), video.frames)
+        with video.track() as track:
+            if track is None:
+                raise UnfitClipError("it has no sound")
+            sound = torch.cat([*mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE)], dim=-1)[0]
+    except ValueError as error:
+        raise UnfitClipError(str(error)) from error
+    return Recording(pictures, Fraction(FRAME_RATE), sound)
+
+
+def cut_segment(recording: Recording, sentence: Sentence, form: Form) -> Segment:
+    """The stretch of a recording in which a sentence is said.
+
+    Raises:
+        UnfitClipError: it is too short, too long, silent, or its words cannot be said.
+    """
+    language = form.language or detect_language(sentence.speech)
+    start, length = _stretch(recording.frames, sentence, form.latent_frames)
+    sound, loud_sound = (_cut_sound(whole, start, length) for whole in (recording.sound, recording.loud_sound))
+    try:
+        check_speech(sentence.speech, language)
+        check_sound("its sound", sound)
+    except ValueError as error:
+        raise UnfitClipError(str(error)) from error
+    height, width = recording.pictures.shape[1:3]
+    size = form.size or automatic_size(width, height, form.short_side)
+    frames = crop_and_resize(_cut_pictures(recording, start, length), *size)
+    return Segment(length, frames, sound, loud_sound, sentence.speech, language)
+
+
+def _cut_pictures(recording: Recording, start: int, length: int) -> Tensor:
+    """The pictures that are shown at the frames of so many latent frames from a frame on."""
+    times = range(start, start + pixel_frames(length))
+    places = [min(frame_shown(time, recording.rate), len(recording.pictures) - 1) for time in times]
+    return recording.pictures[torch.tensor(places)]
+
+
+def _cut_sound(sound: Tensor, start: int, length: int) -> Tensor:
+    """The samples of so many latent frames from a frame on, with silence after the recording's end."""
+    first = start * SAMPLES_A_FRAME
+    samples = audio_tokens(pixel_frames(length)) * HOP_LENGTH
+    return fit_audio(sound[first : first + samples], samples)
+
+
+def _stretch(frames: int, sentence: Sentence, longest: int) -> tuple[int, int]:
+    """First frame and latent frames of a sentence in a recording of so many frames, all at the model's rate.
+
+    A last latent frame that the sentence only begins is taken where the recording has it whole.
+
+    Raises:
+        UnfitClipError: the sentence is too short or too long.
+    """
+    start = round(sentence.start * FRAME_RATE)
+    end = frames if sentence.end is None else min(round(sentence.end * FRAME_RATE), frames)
+    if whole_latent_frames(end - start) > longest:
+        raise UnfitClipError(
+            f"it lasts {(end - start) / FRAME_RATE:.2f} s, at most {clip_seconds(longest):.2f} s are wanted: split "
+            "what is said into lines that begin with their times, such as [0.0-3.2]"
+        )
+    length = min(latent_frames(end - start), whole_latent_frames(frames - start), longest)
+    if length < SHORTEST_LATENT_FRAMES:
+        raise UnfitClipError(f"it is shorter than {clip_seconds(SHORTEST_LATENT_FRAMES):.2f} s")
+    return start, length

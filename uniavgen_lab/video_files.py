@@ -1,0 +1,135 @@
+"""Sound and video files as tensors, whole or one frame at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from torch import Tensor
+
+from uniavgen_core.media.container import (
+    Source,
+    name_of,
+    opened,
+    picture_stream,
+    picture_tracks,
+    said_rate,
+    sound_stream,
+)
+from uniavgen_core.media.footage import VideoFile
+from uniavgen_core.media.footage import frame_count as frames_at_rate
+from uniavgen_core.media.frames import to_float
+from uniavgen_core.media.track import open_track, whole_track
+
+
+@dataclass(frozen=True)
+class StreamSummary:
+    """What a media file holds. Fields of a stream that is not there are None, and its counts 0.
+
+    Seconds are those of what a player shows: the frames' presentation times, the sound without the codec's padding.
+    """
+
+    picture_codec: str | None = None
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    frame_rate: Fraction | None = None
+    picture_seconds: float = 0.0
+    sound_codec: str | None = None
+    sample_rate: int = 0
+    channels: int = 0
+    sound_seconds: float = 0.0
+
+
+def read_audio(source: Source) -> tuple[Tensor, int]:
+    """Read a file's sound as (1, channels, samples) float32, full scale = 1, and its samples a second.
+
+    Any format and sample type that libav reads; rate and channels stay the file's own, as at its start. It is read as
+    far as it goes; where packets are damaged there is silence.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no sound.
+    """
+    with open_track(source) as track:
+        if track is None:
+            raise ValueError(f"{name_of(source)} has no sound that can be read. Give a file with sound, or convert it.")
+        return whole_track(track), track.sample_rate
+
+
+def read_video(source: Source) -> tuple[Tensor, Fraction, tuple[Tensor, int] | None]:
+    """Read a video upright, with square pixels.
+
+    Returns:
+        Frames (frames, height, width, 3) float 0..1; frames a second; and the sound as read_audio gives it, or None.
+        Where frames come unevenly, those are given that are shown at even times, as many a second as on average. The
+        sound starts with the first frame: a stream that starts later is padded with silence, one that starts earlier
+        is cut.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no picture.
+    """
+    return VideoFile(source).parts()
+
+
+def read_frames(source: Source) -> Iterator[Tensor]:
+    """A video's frames as `read_video` gives them, (height, width, 3) each, decoded as they are asked for.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no picture.
+    """
+    yield from map(to_float, VideoFile(source).own_pictures())
+
+
+def frame_count(source: Source) -> tuple[int, Fraction]:
+    """How many frames `read_frames` gives, as its packets tell it, and how many a second.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no picture.
+    """
+    video = VideoFile(source)
+    return frames_at_rate(video.seconds, video.times.rate), video.times.rate
+
+
+def picture_seconds(source: Source) -> float:
+    """Length of a video's picture, whatever the length of its sound, by reading its packets.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, or has no picture.
+    """
+    return float(VideoFile(source).seconds)
+
+
+def stream_summary(source: Source) -> StreamSummary:
+    """Say what a media file holds, by reading its packets and decoding its sound."""
+    fields: dict[str, object] = {}
+    with opened(source) as container:
+        has_picture = bool(picture_tracks(container))
+        if has_picture:
+            stream = picture_stream(container)
+            fields.update(
+                picture_codec=stream.codec_context.name,
+                width=stream.width,
+                height=stream.height,
+                frame_rate=said_rate(stream),
+            )
+        sound = sound_stream(container)
+        if sound is not None:
+            fields.update(sound_codec=sound.codec_context.name)
+    if has_picture:
+        video = VideoFile(source)
+        fields.update(frames=video.times.frames, picture_seconds=float(video.seconds))
+    with open_track(source) as track:
+        if track is not None:
+            samples = sum(piece.shape[-1] for piece in track.pieces)
+            fields.update(
+                sample_rate=track.sample_rate,
+                channels=track.channels,
+                sound_seconds=samples / track.sample_rate,
+            )
+    return StreamSummary(**fields)  # type: ignore[arg-type]
