@@ -83,9 +83,7 @@ class CrossModalAttention(nn.Module):
     def rotate(self, x: Tensor, table: Tensor) -> Tensor:
         return rotate_heads(x, self.heads, table, self.operations)
 
-    def attend(
-        self, q: Tensor, k: Tensor, v: Tensor, *, options: dict[str, Any], mask: Tensor | None = None
-    ) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, *, options: dict[str, Any], mask: Tensor | None = None) -> Tensor:
         return self.operations.attention(q, k, v, self.heads, mask=mask, options=options)
 
 
@@ -165,9 +163,7 @@ class VideoToAudioAligner(CrossModalAttention):
         seen = self.attend(q, self.rotate(self.norm_k(k), plan.frame_table), v, options=options)
         return rearrange(seen, "(b groups) size c -> b (groups size) c", groups=len(frames))
 
-    def _mixed(
-        self, q: Tensor, k: Tensor, v: Tensor, plan: Plan, *, tokens: slice, options: dict[str, Any]
-    ) -> Tensor:
+    def _mixed(self, q: Tensor, k: Tensor, v: Tensor, plan: Plan, *, tokens: slice, options: dict[str, Any]) -> Tensor:
         """Tokens that see a mixture of two frames, each its own."""
         q = q.index_select(1, plan.video_to_audio.mixed_queries[tokens])
         k, v = (rearrange(_mix(x, plan.video_to_audio, tokens), "b l n c -> (b l) n c") for x in (k, v))
@@ -231,4 +227,3 @@ class Interaction:
             update = self.video_to_audio(audio.index_select(1, indices), frames, mask, plan, options=options)
             new_audio = audio.index_add(1, indices, update)
         return new_video, new_audio
-

@@ -23,7 +23,9 @@ from .speech_encoder import SpeechEncoder
 def _embedder(
     input_width: int, width: int, activation: nn.Module, linear: Any, factory_kwargs: dict[str, Any]
 ) -> nn.Sequential:
-    return nn.Sequential(linear(input_width, width, **factory_kwargs), activation, linear(width, width, **factory_kwargs))
+    return nn.Sequential(
+        linear(input_width, width, **factory_kwargs), activation, linear(width, width, **factory_kwargs)
+    )
 
 
 class JointDiT(nn.Module):
@@ -59,8 +61,12 @@ class JointDiT(nn.Module):
         self.audio_blocks = nn.ModuleList(
             Block(audio, sizes.audio_ffn_width, operations, **factory_kwargs) for _ in range(sizes.blocks)
         )
-        self.a2v_blocks = nn.ModuleList(AudioToVideoAligner(sizes, operations, **factory_kwargs) for _ in range(sizes.interactions))
-        self.v2a_blocks = nn.ModuleList(VideoToAudioAligner(sizes, operations, **factory_kwargs) for _ in range(sizes.interactions))
+        self.a2v_blocks = nn.ModuleList(
+            AudioToVideoAligner(sizes, operations, **factory_kwargs) for _ in range(sizes.interactions)
+        )
+        self.v2a_blocks = nn.ModuleList(
+            VideoToAudioAligner(sizes, operations, **factory_kwargs) for _ in range(sizes.interactions)
+        )
         patch_values = sizes.latent_channels * sizes.patch[1] * sizes.patch[2]
         self.head = Head(video, patch_values, operations, **factory_kwargs)
         self.head_audio = Head(audio, sizes.mel_bands, operations, **factory_kwargs)

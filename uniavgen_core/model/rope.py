@@ -1,8 +1,8 @@
 """Rotary position tables of both branches and of the aligners.
 
-A table has the shape (1, positions, 1, pairs, 2, 2): for each position p and each pair j of neighbouring channels of a
-head the rotation (cos θ, -sin θ; sin θ, cos θ) by θ = p · 10000^(-2j / width). Tables are made in float64 on the CPU and
-kept in float32.
+A table has the shape (1, positions, 1, pairs, 2, 2): for each position p and each pair j of neighbouring channels of
+a head the rotation (cos θ, -sin θ; sin θ, cos θ) by θ = p · 10000^(-2j / width). Tables are made in float64 on the CPU
+and kept in float32.
 
     q = operations.rotate(rearrange(q, "b n (heads c) -> b n heads c", c=HEAD_WIDTH), audio_table(n, q.device))
 """

@@ -69,7 +69,9 @@ class SpeechEncoder(nn.Module):
         super().__init__()
         factory_kwargs = {"device": device, "dtype": dtype}
         self.text_embed = operations.Embedding(sizes.vocabulary_rows, sizes.speech_width, **factory_kwargs)
-        self.text_blocks = nn.ModuleList(ConvNeXtBlock(sizes, operations, **factory_kwargs) for _ in range(sizes.speech_blocks))
+        self.text_blocks = nn.ModuleList(
+            ConvNeXtBlock(sizes, operations, **factory_kwargs) for _ in range(sizes.speech_blocks)
+        )
 
     def forward(self, symbols: Tensor, dtype: torch.dtype) -> Tensor:
         rows = functional.pad(symbols, (0, max(0, MIN_SYMBOLS - symbols.shape[1])), value=-1) + 1

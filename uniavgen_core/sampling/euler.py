@@ -83,9 +83,7 @@ def sample_euler(
     negative_switches = task_switches(clip.kept, has_voice, negative=True, skip_block=skip_block)
     unimodal_switches = Switches(False, False, skip_block)
 
-    def velocity(
-        x: list[Tensor], sigma: Tensor, features: tuple[Tensor, Tensor], switches: Switches
-    ) -> list[Tensor]:
+    def velocity(x: list[Tensor], sigma: Tensor, features: tuple[Tensor, Tensor], switches: Switches) -> list[Tensor]:
         return model(
             x, (sigma * TIMESTEPS).expand(x[0].shape[0]), *features, reference_image=clip.reference_image,
             reference_audio=clip.reference_audio, kept=clip.kept, switches=switches, plans=plans,
