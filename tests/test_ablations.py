@@ -155,10 +155,12 @@ def test_no_face_mask_is_a_mask_of_ones() -> None:
     generator = torch.Generator().manual_seed(2)
     video = torch.randn(1, 48, FRAMES, 4, 6, generator=generator)
     audio = torch.randn(1, 1, TOKENS, 80, generator=generator)
-    inputs = ([video, audio], torch.tensor([500.0]), torch.zeros(1, 2, 256), torch.zeros(1, 10, 128), video[:, :, :1])
+    inputs = ([video, audio], torch.tensor([500.0]), torch.zeros(1, 2, 256), torch.zeros(1, 10, 128))
+    reference = {"reference_image": video[:, :, :1]}
     ones = {"patches": {FACE_MASK_PATCH: [lambda mask, layer, options: torch.ones_like(mask)]}}
-    predicted, patched = make_model()(*inputs), make_model()(*inputs, options=ones)
-    for ours, theirs, other in zip(make_model(face_mask="none")(*inputs), patched, predicted, strict=True):
+    predicted, patched = make_model()(*inputs, **reference), make_model()(*inputs, **reference, options=ones)
+    without = make_model(face_mask="none")(*inputs, **reference)
+    for ours, theirs, other in zip(without, patched, predicted, strict=True):
         assert torch.equal(ours, theirs)
         assert not torch.allclose(ours, other)
 

@@ -60,7 +60,9 @@ def stream_masks(kept: KeptParts, rows: int, columns: int) -> tuple[Tensor, Tens
     """Noise masks (1, 1, T, h, w) and (1, 1, L, 80): 0 where a part is kept, else 1."""
     video = 1 - torch.tensor(kept.video, dtype=torch.float32)
     audio = 1 - torch.tensor(kept.audio, dtype=torch.float32)
-    return repeat(video, "t -> 1 1 t h w", h=rows, w=columns), repeat(audio, "l -> 1 1 l bands", bands=MEL_BANDS)
+    video = repeat(video, "t -> 1 1 t h w", h=rows, w=columns)
+    audio = repeat(audio, "l -> 1 1 l bands", bands=MEL_BANDS)
+    return video.contiguous(), audio.contiguous()  # For those who write into them.
 
 
 def whole_masks(masks: Sequence[Tensor]) -> list[Tensor]:
