@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.face.guidance import REPLACE, FaceGuidance, check_layers, clip_mask, sigmas_of_part
-from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH
+from ..uniavgen_core.model.aligners import FACE_MASK_PATCH
 from .comfy_model import sizes_of
 
 KEY = "uniavgen_face_mask"

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
 from .comfy_face import guide_faces
-from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH, SPEECH_SECONDS, VIDEO_TO_AUDIO, sizes_of
+from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH_SECONDS, SYMBOLS, VIDEO_TO_AUDIO, sizes_of
 from .comfy_patches import REPORT, PatchReport
 from .fingerprint import fingerprint
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
-REPLACED = ("cross_attn", SPEECH, SPEECH_SECONDS)
+REPLACED = ("cross_attn", SYMBOLS, SPEECH_SECONDS)
 """What a script says in the place of the positive conditioning."""
 RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
 """What a guider holds while it samples."""
@@ -56,7 +56,7 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
 
     def _windowed(self, negative: list[dict[str, Any]], sigmas: Tensor) -> list[dict[str, Any]]:
         """Each negative cond twice: unimodal in the first part of the steps, as it is in the later ones."""
-        edge = self._sigma_after(self.guidance.guided_part, sigmas)
+        edge = self._sigma_after(self.guidance.unimodal_end_percent, sigmas)
         if edge is None:
             return negative
         unimodal = {AUDIO_TO_VIDEO: False, VIDEO_TO_AUDIO: False}
@@ -81,9 +81,9 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
 
     def _end_sigma(self, sigmas: Tensor) -> float:
         """The noise level below which there is no guidance."""
-        if self.guidance.guidance_end >= 1:
+        if self.guidance.end_percent >= 1:
             return 0.0
-        end = self._sigma_after(self.guidance.guidance_end, sigmas)
+        end = self._sigma_after(self.guidance.end_percent, sigmas)
         return math.inf if end is None else end
 
     def _bounded(self, cond: dict[str, Any], start: float, end: float) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class SegmentSampler:
             for name, given in self.guider.original_conds.items()
         }
         conds["positive"] = [
-            _without(cond, SPEECH_SECONDS) | {"cross_attn": caption, SPEECH: symbols, "uuid": uuid.uuid4()}
+            _without(cond, SPEECH_SECONDS) | {"cross_attn": caption, SYMBOLS: symbols, "uuid": uuid.uuid4()}
             for cond in conds["positive"]
         ]
         guider.original_conds = conds

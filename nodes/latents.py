@@ -28,7 +28,7 @@ from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.tasks import PAST_FRAMES, TASKS
 from .comfy_latent import joint_latent, streams
-from .comfy_model import SPEECH_SECONDS, check_words
+from .comfy_model import SPEECH_SECONDS, check_speech_fits
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, connected, present, sound
 from .media import check_vae, encode_frames, footage_of, frame_rate_input
@@ -267,6 +267,6 @@ class Latent(io.ComfyNode):
         kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.pictures)))
         if conditioning is not None:
             for _, values in conditioning:
-                check_words(values, clip_seconds(source.latent_frames), all(kept.audio))
+                check_speech_fits(values, clip_seconds(source.latent_frames), all(kept.audio))
         latents = encode_frames(vae, source.pictures, width, height)
         return io.NodeOutput(joint_latent(shapes, kept, latents, source.mel))

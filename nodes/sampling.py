@@ -49,8 +49,8 @@ def guidance_inputs() -> list[io.Input]:
             "audio_scale", default=default.audio_scale, min=0.0, max=30.0, step=0.1, tooltip="Guidance of the sound."
         ),
         io.Float.Input(
-            "guided_part",
-            default=default.guided_part,
+            "unimodal_end_percent",
+            default=default.unimodal_end_percent,
             min=0.0,
             max=1.0,
             step=0.01,
@@ -71,8 +71,8 @@ def guidance_inputs() -> list[io.Input]:
             tooltip="Whether the sound sees the picture. auto: as the task wants.",
         ),
         io.Float.Input(
-            "guidance_end",
-            default=default.guidance_end,
+            "end_percent",
+            default=default.end_percent,
             min=0.0,
             max=1.0,
             step=0.01,
@@ -95,7 +95,7 @@ def _guider(
     skip_block = chosen("skip_block", settings.get("skip_block"))
     choice = skip_block["skip_block"]
     block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
-    names = ("video_scale", "audio_scale", "guided_part", "guidance_end")
+    names = ("video_scale", "audio_scale", "unimodal_end_percent", "end_percent")
     guidance = Guidance(**{name: settings[name] for name in names}, skip_block=block)
     directions = settings["audio_to_video"], settings["video_to_audio"]
     return make_guider(model, positive, negative, guidance, *directions, full_sigmas)
@@ -139,8 +139,8 @@ class Guider(io.ComfyNode):
                 io.Sigmas.Input(
                     "full_sigmas",
                     optional=True,
-                    tooltip="The whole schedule, where the sampler gets only a part of it: guided_part and "
-                    "guidance_end are counted in its steps.",
+                    tooltip="The whole schedule, where the sampler gets only a part of it: unimodal_end_percent and "
+                    "end_percent are counted in its steps.",
                 ),
             ],
             outputs=[io.Guider.Output()],

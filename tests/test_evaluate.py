@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import HOP_LENGTH, audio_tokens
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
 from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import build_tiny
@@ -123,7 +124,7 @@ def test_guidance_of_the_command():
         with pytest.raises(SystemExit):
             parser.parse_args([f"--skip-block={wrong}"])
     scaled = Sampling(guidance="plain", video_scale=1.5, audio_scale=4, skip_block=2)
-    assert scaled.settings() == Guidance(1.5, 4, guided_part=0, skip_block=2)
+    assert scaled.settings() == Guidance(1.5, 4, unimodal_end_percent=0, skip_block=2)
     assert Sampling(guidance="none", video_scale=1.5).settings().video_scale == 1
 
 

@@ -160,10 +160,10 @@ class ClipGraph(GraphBuilder):
 GUIDANCE = {
     "video_scale": 3.0,
     "audio_scale": 2.0,
-    "guided_part": 0.5,
+    "unimodal_end_percent": 0.5,
     "skip_block": "auto",
     "audio_to_video": "auto",
     "video_to_audio": "auto",
-    "guidance_end": 1.0,
+    "end_percent": 1.0,
 }
 """Inputs of UniAVGenGuider and UniAVGenSampler."""

@@ -53,7 +53,7 @@ class Clips:
     """Corpus clips with what their samplings share: model, latents, conditioning, and what measures them."""
 
     def __init__(self, count: int) -> None:
-        from pack.nodes.comfy_model import host_model
+        from pack.nodes.comfy_loading import host_model
         from pack.uniavgen_core.tiny.bundle import load_tiny
 
         from uniavgen_lab.evaluation.measures import Ears
@@ -124,8 +124,8 @@ class Clips:
         return Guider.execute(
             model, *self.inputs[place][1:],
             video_scale=1.0 if form == "sound" else GUIDANCE.video_scale, audio_scale=GUIDANCE.audio_scale,
-            guided_part=GUIDANCE.guided_part, skip_block={"skip_block": "none"}, **AUTOMATIC,
-            guidance_end={"half": 0.5, "off": 0.0}.get(form, 1.0),
+            unimodal_end_percent=GUIDANCE.unimodal_end_percent, skip_block={"skip_block": "none"}, **AUTOMATIC,
+            end_percent={"half": 0.5, "off": 0.0}.get(form, 1.0),
         )[0]  # fmt: skip
 
     def measure(self, place: int, streams: Sequence[Any]) -> dict[str, Any]:
