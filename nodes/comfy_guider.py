@@ -17,6 +17,7 @@ import torch
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
+from ..uniavgen_core.config import SEEDS
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
 from .comfy_face import guide_faces
 from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH, SPEECH_SECONDS, VIDEO_TO_AUDIO, sizes_of
@@ -29,7 +30,6 @@ REPLACED = ("cross_attn", SPEECH, SPEECH_SECONDS)
 """What a script says in the place of the positive conditioning."""
 RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
 """What a guider holds while it samples."""
-SEEDS = 2**64
 ROUNDING = 1e-6
 """More than the part of a noise level that is lost in float32."""
 CFGFunction = Callable[[dict[str, Any]], Tensor]
@@ -56,7 +56,7 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
 
     def _windowed(self, negative: list[dict[str, Any]], sigmas: Tensor) -> list[dict[str, Any]]:
         """Each negative cond twice: unimodal in the first part of the steps, as it is in the later ones."""
-        edge = self._sigma_after(self.guidance.guided_part, sigmas)
+        edge = self._sigma_after(self.guidance.unimodal_end_percent, sigmas)
         if edge is None:
             return negative
         unimodal = {AUDIO_TO_VIDEO: False, VIDEO_TO_AUDIO: False}
@@ -81,9 +81,9 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
 
     def _end_sigma(self, sigmas: Tensor) -> float:
         """The noise level below which there is no guidance."""
-        if self.guidance.guidance_end >= 1:
+        if self.guidance.end_percent >= 1:
             return 0.0
-        end = self._sigma_after(self.guidance.guidance_end, sigmas)
+        end = self._sigma_after(self.guidance.end_percent, sigmas)
         return math.inf if end is None else end
 
     def _bounded(self, cond: dict[str, Any], start: float, end: float) -> dict[str, Any]:

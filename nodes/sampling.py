@@ -11,7 +11,7 @@ from torch import Tensor
 from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, RELEASED, SCHEDULES, SIMPLE, flow_sigmas
 from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample
-from .inputs import chosen
+from .inputs import chosen, seed_input
 
 RELEASED_SAMPLER = "euler"
 AUTO = "auto"
@@ -30,7 +30,7 @@ def schedule_inputs(schedules: Sequence[str], tooltip: str) -> list[io.Input]:
             advanced=True,
             tooltip="Moves the steps towards the noisy part. The released model uses 5.",
         ),
-        io.Combo.Input("schedule", options=list(schedules), advanced=True, tooltip=tooltip),
+        io.Combo.Input("scheduler", options=list(schedules), advanced=True, tooltip=tooltip),
     ]
 
 
@@ -49,14 +49,14 @@ def guidance_inputs() -> list[io.Input]:
             "audio_scale", default=default.audio_scale, min=0.0, max=30.0, step=0.1, tooltip="Guidance of the sound."
         ),
         io.Float.Input(
-            "guided_part",
-            default=default.guided_part,
+            "unimodal_end_percent",
+            default=default.unimodal_end_percent,
             min=0.0,
             max=1.0,
             step=0.01,
             advanced=True,
-            tooltip="Part of the steps, from the first, that strengthen what picture and sound owe each other. More "
-            "makes lips and emotion fit better, and the picture worse.",
+            tooltip="Where in the steps (0 to 1) modality-aware guidance ends. Until then, what picture and sound owe "
+            "each other is strengthened. Later makes lips and emotion fit better, and the picture worse.",
         ),
         io.Combo.Input(
             "audio_to_video",
@@ -71,14 +71,13 @@ def guidance_inputs() -> list[io.Input]:
             tooltip="Whether the sound sees the picture. auto: as the task wants.",
         ),
         io.Float.Input(
-            "guidance_end",
-            default=default.guidance_end,
+            "end_percent",
+            default=default.end_percent,
             min=0.0,
             max=1.0,
             step=0.01,
             advanced=True,
-            tooltip="Part of the steps, from the first, that are guided at all. The later ones take one pass in place "
-            "of two.",
+            tooltip="Where in the steps (0 to 1) all guidance ends. The later ones take one pass in place of two.",
         ),
         io.DynamicCombo.Input(
             "skip_block",
@@ -95,7 +94,7 @@ def _guider(
     skip_block = chosen("skip_block", settings.get("skip_block"))
     choice = skip_block["skip_block"]
     block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
-    names = ("video_scale", "audio_scale", "guided_part", "guidance_end")
+    names = ("video_scale", "audio_scale", "unimodal_end_percent", "end_percent")
     guidance = Guidance(**{name: settings[name] for name in names}, skip_block=block)
     directions = settings["audio_to_video"], settings["video_to_audio"]
     return make_guider(model, positive, negative, guidance, *directions, full_sigmas)
@@ -118,8 +117,8 @@ class Scheduler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, steps: int, shift: float, schedule: str) -> io.NodeOutput:
-        return io.NodeOutput(flow_sigmas(steps, shift, schedule))
+    def execute(cls, steps: int, shift: float, scheduler: str) -> io.NodeOutput:
+        return io.NodeOutput(flow_sigmas(steps, shift, scheduler))
 
 
 class Guider(io.ComfyNode):
@@ -139,8 +138,8 @@ class Guider(io.ComfyNode):
                 io.Sigmas.Input(
                     "full_sigmas",
                     optional=True,
-                    tooltip="The whole schedule, where the sampler gets only a part of it: guided_part and "
-                    "guidance_end are counted in its steps.",
+                    tooltip="The whole schedule, where the sampler gets only a part of it: unimodal_end_percent and "
+                    "end_percent are counted in its steps.",
                 ),
             ],
             outputs=[io.Guider.Output()],
@@ -172,8 +171,8 @@ class Sampler(io.ComfyNode):
                 io.Model.Input("model"),
                 io.Conditioning.Input("positive"),
                 io.Conditioning.Input("negative"),
-                io.Latent.Input("latent"),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                io.Latent.Input("latent_image"),
+                seed_input("seed", control_after_generate=True),
                 *schedule_inputs(
                     (AUTO, *SCHEDULES),
                     "auto: released for euler, simple for all other samplers.",
@@ -190,15 +189,15 @@ class Sampler(io.ComfyNode):
         model: Any,
         positive: list,
         negative: list,
-        latent: dict[str, Any],
+        latent_image: dict[str, Any],
         seed: int,
         steps: int,
         shift: float,
-        schedule: str,
+        scheduler: str,
         sampler_name: str,
         **guidance: Any,
     ) -> io.NodeOutput:
         guider = _guider(model, positive, negative, guidance)
-        if schedule == AUTO:
-            schedule = RELEASED if sampler_name == RELEASED_SAMPLER else SIMPLE
-        return io.NodeOutput(sample(guider, seed, sampler_name, flow_sigmas(steps, shift, schedule), latent))
+        if scheduler == AUTO:
+            scheduler = RELEASED if sampler_name == RELEASED_SAMPLER else SIMPLE
+        return io.NodeOutput(sample(guider, seed, sampler_name, flow_sigmas(steps, shift, scheduler), latent_image))

@@ -63,7 +63,7 @@ load_module("pack", PACK)
 rule = load_module("golden_weights", PACK / "tests" / "golden_weights.py")
 
 from pack.nodes import comfy_latent, comfy_model  # noqa: E402
-from pack.nodes.conditioning import Conditioning, ReferencePicture  # noqa: E402
+from pack.nodes.conditioning import Conditioning, ReferenceImage  # noqa: E402
 from pack.nodes.sampling import Guider, Sampler, Scheduler  # noqa: E402
 from pack.uniavgen_core.backend import torch_operations  # noqa: E402
 from pack.uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames  # noqa: E402
@@ -81,8 +81,8 @@ SIZES = ModelSizes(
 SPEECH = "Hello"
 GUIDED = Guidance()
 GUIDANCE = {
-    "video_scale": 3.0, "audio_scale": 2.0, "guided_part": 0.5, "skip_block": {"skip_block": "auto"},
-    "audio_to_video": "auto", "video_to_audio": "auto", "guidance_end": 1.0,
+    "video_scale": 3.0, "audio_scale": 2.0, "unimodal_end_percent": 0.5, "skip_block": {"skip_block": "auto"},
+    "audio_to_video": "auto", "video_to_audio": "auto", "end_percent": 1.0,
 }  # fmt: skip
 CHECKS: dict[str, Callable[[], Any]] = {}
 
@@ -261,7 +261,7 @@ def segments_are_told_by_what_they_are_sampled_with() -> Any:
     assert before == segments(shifted[3.0], speech="Other words.").identity(), "the script has the words"
     others = [
         segments(plain), segments(shifted[4.0]), segments(shifted[3.0], sampler="ddim"),
-        segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0], guidance_end=0.5), segments(shifted[3.0]),
+        segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0], end_percent=0.5), segments(shifted[3.0]),
     ]  # fmt: skip
     others[-1].noise.strength = 0.5
     assert len({before, *(other.identity() for other in others)}) == 7
@@ -330,8 +330,8 @@ def guided_steps_are_the_first_half() -> Any:
 def guidance_ends_where_it_is_told() -> Any:
     latent = joint(frames=2)
     conds = conditions()
-    ended = Guidance(guidance_end=0.5)
-    close = assert_close(sample(model(), latent, 5, guidance_end=0.5), core_run(latent, conds, 5, guidance=ended), 1e-3)
+    ended = Guidance(end_percent=0.5)
+    close = assert_close(sample(model(), latent, 5, end_percent=0.5), core_run(latent, conds, 5, guidance=ended), 1e-3)
     patcher, seen = model(), []
 
     def record(apply_model: Callable, args: dict) -> torch.Tensor:
@@ -343,10 +343,10 @@ def guidance_ends_where_it_is_told() -> Any:
     for steps, end, negatives in ((6, 0.0, 0), (6, 0.5, 3), (1, 0.5, 0), (5, 0.9, 4), (6, 1.0, 6)):
         for sampler in ("euler", "dpmpp_2m", "lcm"):
             seen.clear()
-            sample(patcher, latent, steps, sampler_name=sampler, guidance_end=end)
+            sample(patcher, latent, steps, sampler_name=sampler, end_percent=end)
             assert seen.count(1) == negatives and seen.count(-1) == steps, (sampler, steps, end, seen)
     seen.clear()
-    guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "guidance_end": 0.5})[0]
+    guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "end_percent": 0.5})[0]
     heun = comfy.samplers.sampler_object("heun")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", 4)
     SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, heun, sigmas, latent)
@@ -374,7 +374,7 @@ def each_step_of_a_partial_schedule_has_one_negative_pass() -> Any:
     for name, (sigmas, full) in parts.items():
         for end in (0.25, 0.5, 1.0):
             seen.clear()
-            guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "guidance_end": end}, full_sigmas=full)[0]
+            guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "end_percent": end}, full_sigmas=full)[0]
             SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, euler, sigmas, latent)
             negatives = [(sigma, on) for sigma, on, skipped in seen if skipped != -1]
             assert len(seen) - len(negatives) == len(sigmas) - 1, seen
@@ -398,12 +398,12 @@ def patches_of_guidance_go_with_its_end() -> Any:
     projected = APG.execute(patcher, 1.0, 0.0, 0.0)[0]
 
     def both(end: float) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        return sample(projected, latent, 4, guidance_end=end), sample(patcher, latent, 4, guidance_end=end)
+        return sample(projected, latent, 4, end_percent=end), sample(patcher, latent, 4, end_percent=end)
 
     assert all(map(torch.equal, *both(0.0))), "a patch of guidance changed a run without any"
     throughout, half = (error(ours[0], theirs[0]) for ours, theirs in (both(1.0), both(0.5)))
     assert 1e-4 < half < 2 * throughout, (half, throughout)
-    assert_kept(latent, sample(patcher, latent, 4, sampler_name="euler_cfg_pp", guidance_end=0.5))
+    assert_kept(latent, sample(patcher, latent, 4, sampler_name="euler_cfg_pp", end_percent=0.5))
     return half, throughout
 
 
@@ -1022,14 +1022,14 @@ def context_windows_run() -> Any:
 
 
 def guided(patcher: Any, mask: torch.Tensor, **changes: Any) -> Any:
-    from pack.nodes.face_guidance import FaceGuidanceNode
+    from pack.nodes.comfy_face import FaceGuidanceNode
 
     settings = {"frame_rate": 16.0, "how": "replace", "strength": 1.0, "layers": "all"}
     return FaceGuidanceNode.execute(patcher, mask, **settings, start_percent=0.0, end_percent=1.0, **changes)[0]
 
 
 def captured(patcher: Any, layers: str = "all", steps: str = "all") -> tuple[Any, Any]:
-    from pack.nodes.face_guidance import FaceMapCapture
+    from pack.nodes.comfy_face import FaceMapCapture
 
     out = FaceMapCapture.execute(patcher, layers, steps)
     return out[0], out[1]
@@ -1073,7 +1073,7 @@ def face_guidance_decides_what_the_layers_use() -> Any:
 
 @check
 def face_guidance_of_no_strength_is_bit_equal() -> Any:
-    from pack.nodes.face_guidance import FaceGuidanceNode
+    from pack.nodes.comfy_face import FaceGuidanceNode
 
     latent, mask = joint(), left_half()
     plain = sample(model(), latent)
@@ -1098,7 +1098,7 @@ def face_guidance_and_maps_go_with_context_windows() -> Any:
 
 @check
 def a_face_map_is_shown_over_the_clip() -> Any:
-    from pack.nodes.face_guidance import FaceMapNode
+    from pack.nodes.comfy_face import FaceMapNode
 
     latent = joint()
     patched, face_map = captured(guided(model(), left_half()), "1", "0, -1")
@@ -1499,7 +1499,7 @@ def a_dual_guider_of_core_equals_plain_guidance_of_two_scales() -> Any:
     node = core_guidance_node("LTXVDualCFGGuider")
     patcher, latent = model(), joint()
     conds = conditions()
-    own = {**GUIDANCE, "guided_part": 0.0, "skip_block": {"skip_block": "none"}}
+    own = {**GUIDANCE, "unimodal_end_percent": 0.0, "skip_block": {"skip_block": "none"}}
     guiders = node.execute(patcher, *conds, 3.0, 2.0)[0], Guider.execute(patcher, *conds, **own)[0]
     euler, noise = comfy.samplers.sampler_object("euler"), Noise_RandomNoise(7)
     ours, theirs = (
@@ -1686,7 +1686,7 @@ def wrong_latents_are_refused() -> Any:
     bigger = joint(width=128, height=64)
 
     def of_picture(latent: dict) -> Any:
-        return ReferencePicture.execute(*conds, latent, tiny_vae(), pictures(1))
+        return ReferenceImage.execute(*conds, latent, tiny_vae(), pictures(1))
 
     referring = of_picture(latent)[0:2]
     return [

@@ -21,6 +21,7 @@ from ..config import (
     LATENT_SECONDS,
     SAMPLE_RATE,
     SAMPLES_A_FRAME,
+    SEEDS,
     audio_tokens,
     clip_seconds,
     pixel_frames,
@@ -35,8 +36,6 @@ from .segments import Pacing, Segment, new_frames, words_in_the_past
 from .store import SegmentMetadata, SegmentStore, StoredPicture, StoredSegment
 from .subtitles import subtitles
 
-SEEDS = 2**64
-"""Seeds are below this number."""
 LONGEST_PAUSE_SECONDS = {"within a passage": 0.1, "between lines": 0.3}
 """Silence that may follow a segment's words where the script asks for none; more is cut off, in whole latent frames."""
 

@@ -28,10 +28,10 @@ class Guidance:
 
     video_scale: float = 3.0
     audio_scale: float = 2.0
-    guided_part: float = 0.5
+    unimodal_end_percent: float = 0.5
     """Part of the steps, from the first, that have the unimodal estimate."""
     skip_block: int = AUTO_BLOCK
-    guidance_end: float = 1.0
+    end_percent: float = 1.0
     """Part of the steps, from the first, that have guidance at all."""
 
 
