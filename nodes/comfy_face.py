@@ -27,7 +27,8 @@ from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH
 from .comfy_latent import streams
 from .comfy_model import sizes_of
-from .inputs import check_masks, frame_rate_input
+from .inputs import frame_rate_input
+from .media import check_masks
 
 KEY = "uniavgen_face_mask"
 """Of the wrappers: one for all, so that patches follow each other in the order of the nodes."""

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from comfy_api.latest import io
-from torch import Tensor
 
-from ..uniavgen_core.checks import check_finite, check_picture
 from ..uniavgen_core.config import FRAME_RATE, MAX_PAST_FRAMES, SEEDS
 from ..uniavgen_core.tasks import PAST_FRAMES
 
@@ -71,14 +69,3 @@ def present(name: str, audio: Audio | None) -> Audio:
     if audio is None:
         raise ValueError(f"{name} is missing: connect a sound, or a video that has one.")
     return audio
-
-
-def check_masks(name: str, masks: Tensor) -> Tensor:
-    """Masks (F, H, W) of an input, which may have fewer or more dimensions in front.
-
-    Raises:
-        ValueError: they are empty or hold no numbers; it names the input.
-    """
-    check_picture(name, masks)
-    check_finite(name, masks)
-    return masks.reshape(-1, *masks.shape[-2:])

@@ -36,8 +36,8 @@ from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, TRANSCRIPT
 from .comfy_progress import check_interrupt, warn
 from .conditioning import LANGUAGE_CODES, prompt_language, speech_symbols
 from .fingerprint import fingerprint
-from .inputs import NOT_CONNECTED, check_masks, frame_rate_input, past_frames_input, present
-from .media import check_vae, check_video, footage_of, temporary_file, with_audio
+from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
+from .media import check_masks, check_vae, check_video, footage_of, temporary_file, with_audio
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's temp folder: the finished segments."""

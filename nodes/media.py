@@ -62,6 +62,17 @@ def video_components(name: str, video: Tensor | Input.Video | None, frame_rate: 
     return Types.VideoComponents(images=images, audio=audio, frame_rate=rate)
 
 
+def check_masks(name: str, masks: Tensor) -> Tensor:
+    """Masks (F, H, W) of an input, which may have fewer or more dimensions in front.
+
+    Raises:
+        ValueError: they are empty or hold no numbers; it names the input.
+    """
+    check_picture(name, masks)
+    check_finite(name, masks)
+    return masks.reshape(-1, *masks.shape[-2:])
+
+
 def check_vae(vae: Any) -> None:
     """Refuse another VAE than Wan 2.2's.
 

@@ -8,7 +8,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, Guidance
+from ..uniavgen_core.config import RELEASED_SIZES
+from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, RELEASED_SKIP_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, RELEASED, SCHEDULES, SIMPLE, flow_sigmas
 from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample
 from .inputs import chosen, seed_input
@@ -39,7 +40,7 @@ def guidance_inputs() -> list[io.Input]:
     skip_block = [
         io.DynamicCombo.Option("auto", []),
         io.DynamicCombo.Option("none", []),
-        io.DynamicCombo.Option("block", [io.Int.Input("index", default=11, min=0, max=999)]),
+        io.DynamicCombo.Option("block", [io.Int.Input("index", default=RELEASED_SKIP_BLOCK, min=0, max=999)]),
     ]
     return [
         io.Float.Input(
@@ -82,7 +83,8 @@ def guidance_inputs() -> list[io.Input]:
         io.DynamicCombo.Input(
             "skip_block",
             options=skip_block,
-            tooltip="The block that the negative pass leaves out. auto: block 11 of 30, or its like.",
+            tooltip=f"The block that the negative pass leaves out. auto: block {RELEASED_SKIP_BLOCK} of "
+            f"{RELEASED_SIZES.blocks}, or its like.",
         ),
     ]
 

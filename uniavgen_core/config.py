@@ -151,3 +151,5 @@ RELEASED_SIZES = ModelSizes(
     blocks=30, video_width=3072, video_ffn_width=14336, audio_width=1536, audio_ffn_width=8960, text_width=4096
 )
 """The released model's."""
+MEMORY_WIDTH = 2222
+"""A host that reserves memory for Wan models does so in proportion to their width over this."""

@@ -12,12 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..audio.mel import log_mel
+from ..audio.mel import silence_mel
 from ..audio.voice import loud_db, voiced_span
 from ..config import (
     AUDIO_TOKENS_PER_SECOND,
     FRAME_RATE,
-    HOP_LENGTH,
     LATENT_SECONDS,
     SAMPLE_RATE,
     SAMPLES_A_FRAME,
@@ -316,11 +315,6 @@ def subtitles_of(results: Sequence[SegmentResult]) -> str:
         (one.start + min(one.silence, one.seconds), one.start + one.seconds, one.segment.written or one.segment.words)
         for one in results
     )
-
-
-def silence_mel(tokens: int) -> Tensor:
-    """Natural log-mel (1, 1, tokens, 80) of silence."""
-    return log_mel(torch.zeros(1, max(2, tokens) * HOP_LENGTH))[None, :, :tokens]
 
 
 def _digest(facts: list[object]) -> str:
