@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import node_helpers
@@ -19,7 +18,7 @@ from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
 from ..uniavgen_core.speech.text import LANGUAGES, detect_language
 from .comfy_latent import streams
 from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, SPEECH_SECONDS, TRANSCRIPT
-from .comfy_progress import check_interrupt, show_text
+from .comfy_progress import check_interrupt, show_text, warn
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, present
 from .media import encode_frames
@@ -92,27 +91,23 @@ class Conditioning(io.ComfyNode):
     ) -> io.NodeOutput:
         reader = SpeechReader(read_numbers, check_interrupt)
         values: dict[str, Any] = {LANGUAGE: language, PACE: 1.0, READER: reader}
-        seconds, report = 0.0, list[str]()
+        seconds, notes = 0.0, list[str]()
         if reference_audio is not NOT_CONNECTED:
             voice, heard = _reference_voice(reader, present("reference_audio", reference_audio), reference_transcript)
             values |= voice
-            report += [f"Transcript: {note}" for note in heard.notes()]
-        transcript = values.get(TRANSCRIPT)
+            notes += [f"Transcript: {note}" for note in heard.notes()]
+        said = ""
         if speech.strip():
             spoken = reader.read(speech, LANGUAGE_CODES.get(language))
-            seconds = spoken.seconds(values[PACE])
-            words, no_words = speech_symbols(reader, spoken.text, language, transcript)
-            report = [f"Says, in about {seconds:.1f} s: {spoken.text}", *spoken.notes(), *report]
-        else:
-            code = prompt_language(language, "", transcript)
-            words = no_words = torch.tensor([negative_symbols(code, transcript, reader)])
-        for note in report[1:] if speech.strip() else report:
-            logging.warning("UniAVGen Conditioning: %s", note)
-        if report:
-            show_text("\n".join(report))
+            said, seconds = spoken.text, spoken.seconds(values[PACE])
+            notes = [*spoken.notes(), *notes]
+        symbols, of_negative = speech_symbols(reader, said, language, values.get(TRANSCRIPT))
+        warn("UniAVGen Conditioning", notes)
+        if said:
+            show_text("\n".join([f"Says, in about {seconds:.1f} s: {said}", *notes]))
         return io.NodeOutput(
-            node_helpers.conditioning_set_values(positive, values | {SPEECH: words, SPEECH_SECONDS: seconds}),
-            node_helpers.conditioning_set_values(negative, values | {SPEECH: no_words}),
+            node_helpers.conditioning_set_values(positive, values | {SPEECH: symbols, SPEECH_SECONDS: seconds}),
+            node_helpers.conditioning_set_values(negative, values | {SPEECH: of_negative}),
         )
 
 
@@ -131,9 +126,13 @@ def _reference_voice(reader: SpeechReader, audio: Input.Audio, transcript: str) 
 def speech_symbols(
     reader: SpeechReader, said: str, language: str, transcript: str | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Symbols (1, S) of the positive and of the negative pass, of texts as `Spoken.text` has them."""
+    """Symbols (1, S) of the positive and of the negative pass, of texts as `Spoken.text` has them.
+
+    Where nothing is said, they are the same.
+    """
     code = prompt_language(language, said, transcript)
-    positive, negative = positive_symbols(said, code, transcript, reader), negative_symbols(code, transcript, reader)
+    negative = negative_symbols(code, transcript, reader)
+    positive = positive_symbols(said, code, transcript, reader) if said else negative
     return torch.tensor([positive]), torch.tensor([negative])
 
 

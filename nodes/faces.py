@@ -57,7 +57,7 @@ LOOKS = 8
 folder_paths.add_model_folder_path(INSIGHTFACE, str(Path(folder_paths.models_dir) / INSIGHTFACE))
 
 
-def detector_input() -> io.Combo.Input:
+def _detector_input() -> io.Combo.Input:
     return io.Combo.Input(
         "detector",
         options=list(_detectors()) or [NO_DETECTOR],
@@ -66,12 +66,12 @@ def detector_input() -> io.Combo.Input:
     )
 
 
-def recogniser_choices() -> list[str]:
+def _recogniser_choices() -> list[str]:
     """Recognition models, or what says that there are none."""
     return [name for name in _files(FOLDERS) if is_recogniser(name)] or [NO_RECOGNISER]
 
 
-def load_detector(detector: str) -> FaceDetector:
+def _load_detector(detector: str) -> FaceDetector:
     """The detector of a choice.
 
     Raises:
@@ -89,8 +89,8 @@ def load_detector(detector: str) -> FaceDetector:
     return open_detector(files[detector])
 
 
-def load_recogniser(recogniser: str) -> FaceRecogniser:
-    """The recognition model of a choice; errors as in `load_detector`."""
+def _load_recogniser(recogniser: str) -> FaceRecogniser:
+    """The recognition model of a choice; errors as in `_load_detector`."""
     files = _files(FOLDERS)
     if recogniser not in files:
         raise FileNotFoundError(
@@ -100,7 +100,7 @@ def load_recogniser(recogniser: str) -> FaceRecogniser:
     return FaceRecogniser(files[recogniser])
 
 
-def mesh_file() -> Path | None:
+def _mesh_file() -> Path | None:
     """MediaPipe's face mesh where the user has it."""
     return next((path for name, path in _files(FOLDERS).items() if Path(name).name == MESH), None)
 
@@ -140,7 +140,7 @@ class FaceMask(io.ComfyNode):
                 [
                     io.Combo.Input(
                         "recogniser",
-                        options=recogniser_choices(),
+                        options=_recogniser_choices(),
                         tooltip="A recognition model of insightface, such as w600k_r50.onnx.",
                     ),
                 ],
@@ -156,7 +156,7 @@ class FaceMask(io.ComfyNode):
             search_aliases=["face detection", "face tracking", "insightface", "yunet", "mask face"],
             inputs=[
                 io.Image.Input("images", tooltip="A picture, or the frames of a clip."),
-                detector_input(),
+                _detector_input(),
                 io.Combo.Input(
                     "shape",
                     options=list(SHAPES),
@@ -223,7 +223,7 @@ class FaceMask(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, shape: str, **others: Any) -> str:
         """A hull is another one when the mesh's file has come or gone."""
-        return str(mesh_file()) if shape == HULL else ""
+        return str(_mesh_file()) if shape == HULL else ""
 
     @classmethod
     def execute(
@@ -245,8 +245,8 @@ class FaceMask(io.ComfyNode):
         if face["face"] == PORTRAIT:
             face = face | {"portrait": connected("portrait", portrait, "face 'portrait' needs who is looked for")}
         frames = _frames(images)
-        finder = load_detector(detector)
-        path = mesh_file() if shape == HULL else None
+        finder = _load_detector(detector)
+        path = _mesh_file() if shape == HULL else None
         mesh = None if path is None else FaceMesh(path)
         timing = Timing.of_seconds(longest_gap, smoothing, frame_rate)
         search = Search(_choice(face, frames, finder), timing, detect_every)
@@ -275,7 +275,7 @@ class FacePortrait(io.ComfyNode):
             search_aliases=["crop face", "portrait crop", "framing"],
             inputs=[
                 io.Image.Input("images", tooltip="A picture, or the frames of a clip, which all get the same crop."),
-                detector_input(),
+                _detector_input(),
                 io.Combo.Input(
                     "aspect_ratio",
                     options=[*ASPECTS, AS_IT_IS],
@@ -308,7 +308,7 @@ class FacePortrait(io.ComfyNode):
         **of_other_options: Any,
     ) -> io.NodeOutput:
         frames = _frames(images)
-        finder = load_detector(detector)
+        finder = _load_detector(detector)
         timing = Timing(longest_gap=len(frames), smoothing=0)
         every = -(-len(frames) // LOOKS)
         search = Search(_choice(chosen("face", face), frames, finder), timing, every)
@@ -346,7 +346,7 @@ def _choice(face: dict[str, Any], frames: Tensor, finder: FaceDetector) -> Choic
         return Numbered(face["number"])
     if face["face"] == PORTRAIT:
         check_picture("portrait", face["portrait"])
-        recogniser = load_recogniser(face["recogniser"])
+        recogniser = _load_recogniser(face["recogniser"])
         return like_portrait(to_bytes(to_rgb(face["portrait"][0])), finder, recogniser, frames)
     return every_face if face["face"] == ALL else largest
 

@@ -16,6 +16,7 @@ NOT_CONNECTED = object()
 
 
 def frame_rate_input() -> io.Float.Input:
+    """Of frames that may be connected in the place of a VIDEO."""
     return io.Float.Input(
         "frame_rate",
         default=float(FRAME_RATE),
@@ -27,10 +28,12 @@ def frame_rate_input() -> io.Float.Input:
 
 
 def past_frames_input(tooltip: str) -> io.Int.Input:
+    """Latent frames of a clip's past."""
     return io.Int.Input("past_frames", default=PAST_FRAMES, min=1, max=MAX_PAST_FRAMES, advanced=True, tooltip=tooltip)
 
 
 def seed_input(name: str, default: int = 0, **settings: Any) -> io.Int.Input:
+    """Any seed that torch takes; settings as those of `io.Int.Input`."""
     return io.Int.Input(name, default=default, min=0, max=SEEDS - 1, **settings)
 
 

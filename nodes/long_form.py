@@ -27,14 +27,13 @@ from ..uniavgen_core.media.frames import stacked
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.sound import fit_audio, mono_at_rate
 from ..uniavgen_core.media.track import Track, track_of
-from ..uniavgen_core.speech.prompt import negative_symbols
 from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.tasks import kept_prefix
 from .comfy_guider import SegmentSampler, condition_value
 from .comfy_latent import joint_latent, kept_parts, streams
 from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, TRANSCRIPT
 from .comfy_progress import check_interrupt, warn
-from .conditioning import LANGUAGE_CODES, prompt_language, speech_symbols
+from .conditioning import LANGUAGE_CODES, speech_symbols
 from .fingerprint import fingerprint
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
 from .media import check_masks, check_vae, check_video, footage_of, temporary_file, with_audio
@@ -131,9 +130,6 @@ class ComfyHost:
         return None if speaker is None or self.speakers is None else self.speakers[speaker - 1 : speaker]
 
     def _symbols(self, words: str) -> Tensor:
-        if not words:
-            language = prompt_language(self.language, "", self.transcript)
-            return torch.tensor([negative_symbols(language, self.transcript, self.reader)])
         return speech_symbols(self.reader, words, self.language, self.transcript)[0]
 
     def encode(self, frames: Tensor) -> Tensor:

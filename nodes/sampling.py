@@ -1,4 +1,4 @@
-"""Sampling with modality-aware guidance."""
+"""Sampling with modality-aware guidance: as a node of its own, and as schedule and guider for the core's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..uniavgen_core.config import RELEASED_SIZES
 from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, RELEASED_SKIP_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, RELEASED, SCHEDULES, SIMPLE, flow_sigmas
-from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample
+from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample_latent
 from .inputs import chosen, seed_input
 
 RELEASED_SAMPLER = "euler"
@@ -20,6 +20,7 @@ AUTO = "auto"
 
 
 def schedule_inputs(schedules: Sequence[str], tooltip: str) -> list[io.Input]:
+    """Inputs of a node that makes a schedule, one of these."""
     return [
         io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000),
         io.Float.Input(
@@ -36,6 +37,7 @@ def schedule_inputs(schedules: Sequence[str], tooltip: str) -> list[io.Input]:
 
 
 def guidance_inputs() -> list[io.Input]:
+    """Inputs of a node that guides, which `_guider` reads."""
     default = Guidance()
     skip_block = [
         io.DynamicCombo.Option("auto", []),
@@ -98,8 +100,8 @@ def _guider(
     block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
     names = ("video_scale", "audio_scale", "unimodal_end_percent", "end_percent")
     guidance = Guidance(**{name: settings[name] for name in names}, skip_block=block)
-    directions = settings["audio_to_video"], settings["video_to_audio"]
-    return make_guider(model, positive, negative, guidance, *directions, full_sigmas)
+    switches = settings["audio_to_video"], settings["video_to_audio"]
+    return make_guider(model, positive, negative, guidance, *switches, full_sigmas)
 
 
 class Scheduler(io.ComfyNode):
@@ -202,4 +204,5 @@ class Sampler(io.ComfyNode):
         guider = _guider(model, positive, negative, guidance)
         if scheduler == AUTO:
             scheduler = RELEASED if sampler_name == RELEASED_SAMPLER else SIMPLE
-        return io.NodeOutput(sample(guider, seed, sampler_name, flow_sigmas(steps, shift, scheduler), latent_image))
+        sigmas = flow_sigmas(steps, shift, scheduler)
+        return io.NodeOutput(sample_latent(guider, seed, sampler_name, sigmas, latent_image))
