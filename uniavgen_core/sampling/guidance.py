@@ -44,10 +44,7 @@ class Guidance:
 
 
 def first_steps(steps: int, percent: float) -> int:
-    """How many steps, from the first, end at this percentage (0 to 1) of them.
-
-    first_steps(50, 0.58)  # 29
-    """
+    """How many steps, from the first, end at this percentage of them, 0 to 1: of 50 at 0.58 they are 29."""
     return int(steps * percent + ROUNDING)
 
 
