@@ -26,7 +26,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrapper
 from torch import Tensor
 
 from ..uniavgen_core.backend import torch_operations
-from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes, clip_seconds
+from ..uniavgen_core.config import MEMORY_WIDTH, SPATIAL_COMPRESSION, ModelSizes, clip_seconds
 from ..uniavgen_core.joint_latent import (
     check_finite,
     check_room,
@@ -155,7 +155,7 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     def __init__(self, sizes: ModelSizes):
         super().__init__({"sizes": sizes})
         # ComfyUI's Wan models reserve in proportion to their width.
-        self.memory_usage_factor = sizes.video_width / 2222
+        self.memory_usage_factor = sizes.video_width / MEMORY_WIDTH
 
     def get_model(self, state_dict: dict[str, Tensor], prefix: str = "", device: Any = None) -> UniAVGenModel:
         return UniAVGenModel(self, device)

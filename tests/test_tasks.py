@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from batch_client.jobs import TASK_NAMES
 
 from uniavgen_core.config import audio_tokens, pixel_frames
 from uniavgen_core.joint_latent import tokens_of_frames
@@ -60,3 +63,11 @@ def test_switches_of_each_task(
     kept = kept_prefix(FRAMES, TOKENS, kept_frames, kept_tokens)
     assert task_switches(kept, has_voice, negative=False) == positive
     assert task_switches(kept, has_voice, negative=True) == negative
+
+
+def test_the_batch_client_names_workflows_as_the_tasks_are_called() -> None:
+    """It runs without torch, so that it cannot ask them."""
+    titles = {task.title.replace(" ", "_").replace("-", "_") for task in TASKS.values()}
+    assert set(TASK_NAMES.values()) <= titles
+    workflows = {path.stem for path in (Path(__file__).parent.parent / "workflows" / "api").glob("*.json")}
+    assert titles <= workflows

@@ -142,8 +142,8 @@ class ClipGraph(GraphBuilder):
 
     def add_sampler(self, **changes: Any) -> str:
         """A UniAVGenSampler of two steps; its id."""
-        sources = {"model": [self.tiny, 0], **self.conditions(), "latent": [self.latent, 0]}
-        settings = {"seed": 7, "steps": 2, "shift": 5.0, "schedule": "auto", "sampler_name": "euler"}
+        sources = {"model": [self.tiny, 0], **self.conditions(), "latent_image": [self.latent, 0]}
+        settings = {"seed": 7, "steps": 2, "shift": 5.0, "scheduler": "auto", "sampler_name": "euler"}
         return self.add("UniAVGenSampler", **{**sources, **settings, **GUIDANCE, **changes})
 
     def conditions(self) -> dict[str, Link]:

@@ -63,7 +63,7 @@ load_module("pack", PACK)
 rule = load_module("golden_weights", PACK / "tests" / "golden_weights.py")
 
 from pack.nodes import comfy_latent, comfy_loading, comfy_model  # noqa: E402
-from pack.nodes.conditioning import Conditioning, ReferencePicture  # noqa: E402
+from pack.nodes.conditioning import Conditioning, ReferenceImage  # noqa: E402
 from pack.nodes.sampling import Guider, Sampler, Scheduler  # noqa: E402
 from pack.uniavgen_core.backend import torch_operations  # noqa: E402
 from pack.uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames  # noqa: E402
@@ -139,7 +139,7 @@ def voice() -> dict:
 
 def sample(patcher: Any, latent: dict, steps: int = 4, seed: int = 7, conds=None, **changes: Any) -> list[torch.Tensor]:
     positive, negative = conds or conditions()
-    settings = {"shift": 5.0, "schedule": "auto", "sampler_name": "euler", **GUIDANCE, **changes}
+    settings = {"shift": 5.0, "scheduler": "auto", "sampler_name": "euler", **GUIDANCE, **changes}
     out = Sampler.execute(patcher, positive, negative, latent, seed, steps, **settings)
     return out[0]["samples"].unbind()
 
@@ -414,11 +414,11 @@ def few_steps_of_a_multistep_solver_get_its_schedule() -> Any:
     patcher, latent = model(), joint(frames=2)
 
     def schedule(name: str) -> list[torch.Tensor]:
-        return sample(patcher, latent, 4, sampler_name="dpmpp_2m", schedule=name)
+        return sample(patcher, latent, 4, sampler_name="dpmpp_2m", scheduler=name)
 
     auto, simple, released = map(schedule, ("auto", "simple", "released"))
     assert all(map(torch.equal, auto, simple)) and not torch.equal(auto[0], released[0])
-    euler = [sample(patcher, latent, 4, schedule=name) for name in ("auto", "released")]
+    euler = [sample(patcher, latent, 4, scheduler=name) for name in ("auto", "released")]
     assert all(map(torch.equal, *euler))
     return None
 
@@ -1024,14 +1024,14 @@ def context_windows_run() -> Any:
 
 
 def guided(patcher: Any, mask: torch.Tensor, **changes: Any) -> Any:
-    from pack.nodes.face_guidance import FaceGuidanceNode
+    from pack.nodes.comfy_face import FaceGuidanceNode
 
-    settings = {"frame_rate": 16.0, "how": "replace", "strength": 1.0, "layers": "all"}
+    settings = {"frame_rate": 16.0, "operation": "replace", "strength": 1.0, "layers": "all"}
     return FaceGuidanceNode.execute(patcher, mask, **settings, start_percent=0.0, end_percent=1.0, **changes)[0]
 
 
 def captured(patcher: Any, layers: str = "all", steps: str = "all") -> tuple[Any, Any]:
-    from pack.nodes.face_guidance import FaceMapCapture
+    from pack.nodes.comfy_face import FaceMapCapture
 
     out = FaceMapCapture.execute(patcher, layers, steps)
     return out[0], out[1]
@@ -1075,7 +1075,7 @@ def face_guidance_decides_what_the_layers_use() -> Any:
 
 @check
 def face_guidance_of_no_strength_is_bit_equal() -> Any:
-    from pack.nodes.face_guidance import FaceGuidanceNode
+    from pack.nodes.comfy_face import FaceGuidanceNode
 
     latent, mask = joint(), left_half()
     plain = sample(model(), latent)
@@ -1100,7 +1100,7 @@ def face_guidance_and_maps_go_with_context_windows() -> Any:
 
 @check
 def a_face_map_is_shown_over_the_clip() -> Any:
-    from pack.nodes.face_guidance import FaceMapNode
+    from pack.nodes.comfy_face import FaceMapNode
 
     latent = joint()
     patched, face_map = captured(guided(model(), left_half()), "1", "0, -1")
@@ -1168,10 +1168,10 @@ def each_task_keeps_what_it_is_given() -> Any:
     past = {"task": "continuation", "video": pictures(40), "frame_rate": 25.0}
     generated = joint(frames=6, width=64, height=64)
     tasks = [
-        (past | {"sound": tone(1.6)}, (7, 3, 56)),
-        (past | {"sound": generated}, (7, 3, 56)),
+        (past | {"audio": tone(1.6)}, (7, 3, 56)),
+        (past | {"audio": generated}, (7, 3, 56)),
         ({"task": "dubbing", "video": pictures(31), "frame_rate": 30.0}, (5, 5, 0)),
-        ({"task": "audio_driven", "portrait": pictures(1), "sound": tone(1.0)}, (5, 1, 106)),
+        ({"task": "audio_driven", "portrait": pictures(1), "audio": tone(1.0)}, (5, 1, 106)),
     ]
     for task, (frames, kept_frames, kept_tokens) in tasks:
         latent = latent_of(task)
@@ -1203,11 +1203,11 @@ def several_sounds_are_refused_where_one_has_a_place() -> Any:
     clip, heard = joins(tone(2.5), tone(33 / 16)).result
     assert len(clip) == 64 and heard["waveform"].shape == (1, 1, 64 * 1500)
     return [
-        refused(lambda: latent_of(past | {"sound": several}), "sound holds 2 sounds", "batch_size to 1"),
-        refused(lambda: latent_of(past | {"sound": latents}), "sound holds 2 sounds"),
+        refused(lambda: latent_of(past | {"audio": several}), "audio holds 2 sounds", "batch_size to 1"),
+        refused(lambda: latent_of(past | {"audio": latents}), "audio holds 2 sounds"),
         refused(
-            lambda: latent_of({"task": "audio_driven", "portrait": pictures(1), "sound": several}),
-            "sound holds 2 sounds",
+            lambda: latent_of({"task": "audio_driven", "portrait": pictures(1), "audio": several}),
+            "audio holds 2 sounds",
             "pick one",
         ),
         refused(lambda: joins(several, tone(2)), "past_audio holds 2 sounds"),
@@ -1217,7 +1217,7 @@ def several_sounds_are_refused_where_one_has_a_place() -> Any:
 
 @check
 def a_voice_cannot_follow_a_reference_where_the_sound_is_given() -> Any:
-    audio_driven = {"task": "audio_driven", "portrait": pictures(1), "sound": tone(1.0)}
+    audio_driven = {"task": "audio_driven", "portrait": pictures(1), "audio": tone(1.0)}
     latent = latent_of(audio_driven)
     conds = conditions(voice())
     return [
@@ -1232,14 +1232,14 @@ def what_no_task_can_take_is_refused() -> Any:
     silent = {"waveform": torch.zeros(1, 1, 30_000), "sample_rate": 24_000}
     portrait = pictures(1)
     return [
-        refused(lambda: latent_of(past), "sound is missing"),
-        refused(lambda: latent_of(past | {"sound": silent}), "sound is silent"),
-        refused(lambda: latent_of(past | {"sound": tone(2), "video": pictures(5)}), "past lasts 0.31 seconds"),
-        refused(lambda: latent_of(past | {"sound": tone(2), "past_frames": 7}), "alone lasts"),
+        refused(lambda: latent_of(past), "audio is missing"),
+        refused(lambda: latent_of(past | {"audio": silent}), "audio is silent"),
+        refused(lambda: latent_of(past | {"audio": tone(2), "video": pictures(5)}), "past lasts 0.31 seconds"),
+        refused(lambda: latent_of(past | {"audio": tone(2), "past_frames": 7}), "alone lasts"),
         refused(lambda: latent_of({"task": "dubbing", "video": None, "frame_rate": 16.0}), "video is empty"),
         refused(lambda: latent_of({"task": "dubbing", "video": pictures(50), "frame_rate": 1.0}), "video lasts 50.00"),
-        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "sound": tone(21)}), "sound lasts 21"),
-        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "sound": None}), "sound is missing"),
+        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "audio": tone(21)}), "audio lasts 21"),
+        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "audio": None}), "audio is missing"),
     ]
 
 
@@ -1689,7 +1689,7 @@ def wrong_latents_are_refused() -> Any:
     bigger = joint(width=128, height=64)
 
     def of_picture(latent: dict) -> Any:
-        return ReferencePicture.execute(*conds, latent, tiny_vae(), pictures(1))
+        return ReferenceImage.execute(*conds, latent, tiny_vae(), pictures(1))
 
     referring = of_picture(latent)[0:2]
     return [

@@ -93,3 +93,8 @@ def log_mel(waveform: Tensor) -> Tensor:
     magnitude = torch.view_as_real(spectrum).square().sum(dim=-1).add(POWER_FLOOR).sqrt()
     mel = magnitude.transpose(1, 2) @ mel_filters(rows.device)
     return mel.clamp_min(MEL_FLOOR).log().reshape(*waveform.shape[:-1], -1, MEL_BANDS)
+
+
+def silence_mel(tokens: int) -> Tensor:
+    """Natural log-mel (1, 1, tokens, 80) of silence."""
+    return torch.full((1, 1, tokens, MEL_BANDS), MEL_FLOOR).log()

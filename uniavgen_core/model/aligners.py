@@ -6,7 +6,6 @@ is interpolated at its time. One value of each video token, the face mask, weigh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -179,51 +178,53 @@ def _mix(frames: Tensor, plan: VideoToAudioPlan, tokens: slice) -> Tensor:
     return (left + right).to(frames.dtype)
 
 
-@dataclass(frozen=True)
-class Interaction:
-    """One layer of both aligners.
+def interact(
+    video: Tensor,
+    audio: Tensor,
+    aligners: tuple[AudioToVideoAligner, VideoToAudioAligner],
+    plan: Plan,
+    *,
+    layer: int,
+    time: Tensor,
+    switches: Switches,
+    options: dict[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """Tokens of both branches after one interaction.
 
-        video, audio = Interaction(0, model.a2v_blocks[0], model.v2a_blocks[0])(video, audio, plan, time, …)
+    Both aligners read what the blocks left; only generated frames and tokens take updates.
 
-    Both read what the blocks left; only generated frames and tokens take updates.
+        aligners = model.a2v_blocks[layer], model.v2a_blocks[layer]
+        video, audio = interact(video, audio, aligners, plan, layer=layer, time=time, switches=switches, options={})
+
+    Args:
+        video: tokens (batch, (T + 1) · N, video width), the reference frame first.
+        audio: tokens (batch, R + L, audio width), the reference audio first.
+        layer: the number of the interaction, for patches.
+        time: video time embeddings (batch, 2, video width) of timestep 0 and of the step, float32.
+        options: the host's, for its attention; `patches` of FACE_MASK_PATCH.
     """
+    audio_to_video, video_to_audio = aligners
+    to_video = switches.audio_to_video and len(plan.generated_frames) > 0
+    to_audio = switches.video_to_audio and len(plan.generated_tokens) > 0
+    patches = options.get("patches", {}).get(FACE_MASK_PATCH, [])
+    if not (to_video or to_audio or patches):
+        return video, audio
 
-    layer: int
-    audio_to_video: AudioToVideoAligner
-    video_to_audio: VideoToAudioAligner
+    all_frames = rearrange(video, "b (t n) c -> b t n c", t=plan.latent_frames + 1)
+    frames = all_frames[:, 1:]
+    mask = audio_to_video.mask_head(frames, time, plan.frame_rows)
+    for patch in patches:
+        mask = patch(mask, layer, options)
 
-    def __call__(
-        self, video: Tensor, audio: Tensor, plan: Plan, time: Tensor, *, switches: Switches, options: dict[str, Any]
-    ) -> tuple[Tensor, Tensor]:
-        """Tokens of both branches after the interaction.
-
-        Args:
-            video: tokens (batch, (T + 1) · N, video width), the reference frame first.
-            audio: tokens (batch, R + L, audio width), the reference audio first.
-            time: video time embeddings (batch, 2, video width) of timestep 0 and of the step, float32.
-            options: the host's, for its attention; `patches` of FACE_MASK_PATCH.
-        """
-        to_video = switches.audio_to_video and len(plan.generated_frames) > 0
-        to_audio = switches.video_to_audio and len(plan.generated_tokens) > 0
-        patches = options.get("patches", {}).get(FACE_MASK_PATCH, [])
-        if not (to_video or to_audio or patches):
-            return video, audio
-
-        all_frames = rearrange(video, "b (t n) c -> b t n c", t=plan.latent_frames + 1)
-        frames = all_frames[:, 1:]
-        mask = self.audio_to_video.mask_head(frames, time, plan.frame_rows)
-        for patch in patches:
-            mask = patch(mask, self.layer, options)
-
-        new_video, new_audio = video, audio
-        if to_video:
-            generated, generated_mask = (x.index_select(1, plan.generated_frames) for x in (frames, mask))
-            heard = audio[:, plan.reference_tokens :]
-            update = self.audio_to_video(generated, heard, generated_mask, plan, options=options)
-            new_video = all_frames.index_add(1, plan.generated_frames + 1, update)
-            new_video = rearrange(new_video, "b t n c -> b (t n) c")
-        if to_audio:
-            indices = plan.generated_tokens + plan.reference_tokens
-            update = self.video_to_audio(audio.index_select(1, indices), frames, mask, plan, options=options)
-            new_audio = audio.index_add(1, indices, update)
-        return new_video, new_audio
+    new_video, new_audio = video, audio
+    if to_video:
+        generated, generated_mask = (x.index_select(1, plan.generated_frames) for x in (frames, mask))
+        heard = audio[:, plan.reference_tokens :]
+        update = audio_to_video(generated, heard, generated_mask, plan, options=options)
+        new_video = all_frames.index_add(1, plan.generated_frames + 1, update)
+        new_video = rearrange(new_video, "b t n c -> b (t n) c")
+    if to_audio:
+        indices = plan.generated_tokens + plan.reference_tokens
+        update = video_to_audio(audio.index_select(1, indices), frames, mask, plan, options=options)
+        new_audio = audio.index_add(1, indices, update)
+    return new_video, new_audio

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS, ModelSizes
 from ..tasks import KeptParts, Switches, kept_prefix
-from .aligners import AudioToVideoAligner, Interaction, VideoToAudioAligner
+from .aligners import AudioToVideoAligner, VideoToAudioAligner, interact
 from .blocks import Block, Branch, BranchInputs, Head, Hooks
 from .plan import NOISY, ClipShape, Plans
 from .rope import audio_table
@@ -157,7 +157,11 @@ class JointDiT(nn.Module):
             audio = self.audio_blocks[index](audio, of_audio, hooks.inside(index, Branch.AUDIO))
             if index % 2:
                 return video, audio
-            return self._interaction(index // 2)(video, audio, plan, video_time, switches=switches, options=options)
+            layer = index // 2
+            return interact(
+                video, audio, self._aligners(layer), plan, layer=layer,
+                time=video_time, switches=switches, options=options,
+            )  # fmt: skip
 
         replacements = options.get("patches_replace", {}).get("dit", {})
         for index in range(self.sizes.blocks):
@@ -230,9 +234,9 @@ class JointDiT(nn.Module):
         time = embedding(self.operations.sinusoid(torch.stack((torch.zeros_like(timestep), timestep), dim=1)))
         return time, rearrange(projection(time), "b two (six c) -> b two six c", six=6)
 
-    def _interaction(self, layer: int) -> Interaction:
+    def _aligners(self, layer: int) -> tuple[AudioToVideoAligner, VideoToAudioAligner]:
         to_video, to_audio = self.a2v_blocks[layer], self.v2a_blocks[layer]
-        return Interaction(layer, cast(AudioToVideoAligner, to_video), cast(VideoToAudioAligner, to_audio))
+        return cast(AudioToVideoAligner, to_video), cast(VideoToAudioAligner, to_audio)
 
     def _unpatchify(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """Latent (batch, channels, T, h, w) of patches (batch, T · N, row · column · channel)."""

@@ -19,12 +19,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..config import RELEASED_SIZES
+
 AUTO_BLOCK = -2
 """Ask for the block that the released model leaves out, in proportion to the number of blocks."""
 NO_BLOCK = -1
 """Leave no block out."""
 RELEASED_SKIP_BLOCK = 11
-RELEASED_BLOCKS = 30
 ROUNDING = 1e-9
 """More than what is lost in a product such as 50 · 0.58, which is a little under 29."""
 
@@ -43,10 +44,7 @@ class Guidance:
 
 
 def first_steps(steps: int, percent: float) -> int:
-    """How many steps, from the first, end at this percentage (0 to 1) of them.
-
-    first_steps(50, 0.58)  # 29
-    """
+    """How many steps, from the first, end at this percentage of them, 0 to 1: of 50 at 0.58 they are 29."""
     return int(steps * percent + ROUNDING)
 
 
@@ -69,7 +67,7 @@ def resolve_skip_block(skip_block: int, blocks: int) -> int:
         ValueError: the model has no such block.
     """
     if skip_block == AUTO_BLOCK:
-        return RELEASED_SKIP_BLOCK * blocks // RELEASED_BLOCKS
+        return RELEASED_SKIP_BLOCK * blocks // RELEASED_SIZES.blocks
     if skip_block >= blocks:
         raise ValueError(
             f"Block {skip_block} cannot be skipped: this model has {blocks} blocks, 0 to {blocks - 1}. Choose one of "

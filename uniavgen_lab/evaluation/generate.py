@@ -47,9 +47,8 @@ class Sampling:
         """Scales, guided part and block for the sampler."""
         if self.guidance == "none":
             return Guidance(video_scale=1.0, audio_scale=1.0, skip_block=NO_BLOCK)
-        released = sampling.GUIDANCE.unimodal_end_percent
-        unimodal_end = {"plain": 0.0, "modality_aware": 1.0, "window": released}[self.guidance]
-        return Guidance(self.video_scale, self.audio_scale, unimodal_end, self.skip_block)
+        end = {"plain": 0.0, "modality_aware": 1.0, "window": sampling.GUIDANCE.unimodal_end_percent}[self.guidance]
+        return Guidance(self.video_scale, self.audio_scale, end, self.skip_block)
 
 
 @dataclass(frozen=True)
