@@ -14,7 +14,7 @@ from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_core.tiny.drawing import Painter, draw
 from uniavgen_core.tiny.people import Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.world import FEWEST_WORDS, MOST_WORDS, WORDS, words_of
+from uniavgen_lab.world.sentences import FEWEST_WORDS, MOST_WORDS, WORDS, words_of
 from uniavgen_lab.contact_sheet import rms_envelope
 from uniavgen_lab.evaluation.lip_sync import correlation, mouth_open_area
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from uniavgen_core.config import clip_seconds
-from uniavgen_core.tiny.world import LATENT_FRAMES, WORDS
+from uniavgen_lab.world.sentences import LATENT_FRAMES, WORDS
 from uniavgen_lab import demo
 from uniavgen_lab.video_files import stream_summary
 

@@ -19,7 +19,7 @@ from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_lab import pipeline as sampling
 from uniavgen_lab.evaluation import evaluate
 from uniavgen_lab.evaluation.generate import Generated, Sampling, generate, given_pictures
-from uniavgen_lab.evaluation.measures import Ears, measure_clip, measure_words
+from uniavgen_lab.evaluation.measures import SpeechJudges, measure_clip, measure_words
 from uniavgen_lab.evaluation.predicted_masks import MaskAgreement
 from uniavgen_lab.evaluation.tables import clip_report, summarise, table, write_ceiling
 from uniavgen_lab.pipeline import Request
@@ -86,7 +86,7 @@ def test_mask_agreement_is_the_mean_of_steps_and_interactions():
 
 def test_given_parts_are_no_results(corpus_clips):
     clip, _ = corpus_clips
-    ears = Ears()
+    ears = SpeechJudges()
     frames, tokens = len(clip.frames), len(clip.sound) // HOP_LENGTH
 
     def measured(task: str, given_frames: int, given_tokens: int):
@@ -140,7 +140,7 @@ def test_a_generated_past_keeps_its_loudness(corpus_clips):
 
 def test_measures_of_a_corpus_clip(corpus_clips):
     clip, _ = corpus_clips
-    ears = Ears()
+    ears = SpeechJudges()
     measures = measure_clip(clip.frames, clip.sound, ears, kind=clip.kind, mood=clip.mood)
     assert measures["lip_sync_raw"] > 0.6
     assert measures["lip_sync_margin"] > 0.3
@@ -152,7 +152,7 @@ def test_measures_of_a_corpus_clip(corpus_clips):
 
 def test_repeated_words_are_heard(corpus_clips):
     clip, _ = corpus_clips
-    ears = Ears()
+    ears = SpeechJudges()
     if ears.recogniser is None:
         pytest.skip("the recogniser is not installed")
     once = measure_words(clip.sound, ears, clip.speech)
@@ -164,7 +164,7 @@ def test_words_are_not_measured_without_a_recogniser(monkeypatch: pytest.MonkeyP
     import sys
 
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    ears = Ears()
+    ears = SpeechJudges()
     assert ears.missing is not None and "pip install" in ears.missing
     frames = numpy.zeros((29, 128, 128, 3), dtype=numpy.uint8)
     sound = numpy.zeros(43_440, dtype=numpy.float32)

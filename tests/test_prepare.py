@@ -24,7 +24,7 @@ from uniavgen_core.media.writing import write_video
 from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_lab.training.batches import Batches, BatchSettings
 from uniavgen_lab.training.clip_files import Sentence, UnfitClipError, find_clip_files, read_transcript
-from uniavgen_lab.training.codecs import WanCodec, load_codec
+from uniavgen_lab.training.picture_codecs import WanCodec, load_codec
 from uniavgen_lab.training.frozen_captions import FrozenCaptions
 from uniavgen_lab.training.prepare import Preparation, Summary, prepare
 from uniavgen_lab.training.real_clips import Form, Recording, cut_segment, read_recording

@@ -20,7 +20,7 @@ from uniavgen_core.sampling.euler import Clip, Condition
 from uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
-from uniavgen_core.tiny.world import caption_of_two
+from uniavgen_lab.world.sentences import caption_of_two
 from uniavgen_lab import pipeline
 from uniavgen_lab.core_host import CoreHost
 from uniavgen_lab.evaluation.judges import JUDGES_FILE, load_judges

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from uniavgen_core import files as extras
-from uniavgen_core.tiny.world import WORDS
-from uniavgen_lab.evaluation.words import (
+from uniavgen_lab.world.sentences import WORDS
+from uniavgen_lab.evaluation.word_errors import (
     HOMOPHONES,
     Recogniser,
     WordErrors,

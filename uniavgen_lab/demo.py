@@ -20,11 +20,19 @@ from uniavgen_core.media.writing import write_video
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tiny.bundle import SHORT_SIDE, TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
-from uniavgen_core.tiny.world import FEWEST_WORDS, KINDS, LATENT_FRAMES, MOODS, MOST_WORDS, draw_caption, write_sentence
+from uniavgen_core.tiny.people import KINDS
+from .world.sentences import (
+    FEWEST_WORDS,
+    LATENT_FRAMES,
+    MOODS,
+    MOST_WORDS,
+    draw_caption,
+    write_sentence,
+)
 
 from . import pipeline
 from .contact_sheet import contact_sheet
-from .evaluation.measures import Ears, measure_clip
+from .evaluation.measures import SpeechJudges, measure_clip
 from .evaluation.tables import clip_report
 from .pipeline import STEPS
 from .video_files import stream_summary
@@ -149,7 +157,7 @@ def record(bundle: TinyBundle, request: pipeline.Request) -> Recording:
 def measure(scene: Scene, recording: Recording) -> str:
     """What the clip reaches, beside what clips of the corpus do."""
     frames, portrait = to_bytes(recording.frames), to_bytes(scene.portrait[0])
-    ears = Ears()
+    ears = SpeechJudges()
     measures = measure_clip(frames, recording.sound.numpy(), ears, portrait, scene.speech, scene.kind, scene.mood)
     return clip_report(measures, ears.missing)
 

@@ -27,7 +27,7 @@ from safetensors import safe_open
 from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import MEL_BANDS, clip_seconds
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE, load_tiny
-from uniavgen_core.tiny.world import KINDS
+from uniavgen_core.tiny.people import KINDS
 
 from .contact_sheet import LOUD, SILENT, contact_sheet
 from .evaluation.generate import Generated, Sampling, generate

@@ -39,21 +39,21 @@ def _changes(blocks: Tensor) -> Tensor:
     return _pictures(blocks.unflatten(-1, (TEMPORAL_COMPRESSION, PICTURE_BLOCK)).movedim(-2, 2).flatten(1, 2))
 
 
-def _spatial(inputs: int, outputs: int, operations: Any, place: dict[str, Any], stride: int = 1) -> nn.Module:
+def _spatial(inputs: int, outputs: int, operations: Any, factory_kwargs: dict[str, Any], stride: int = 1) -> nn.Module:
     """A 3 × 3 convolution of each frame by itself."""
-    return operations.Conv3d(inputs, outputs, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), **place)
+    return operations.Conv3d(inputs, outputs, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), **factory_kwargs)
 
 
 class ResidualBlock(nn.Module):
     """Two 3 × 3 convolutions of each frame by itself, added to the input."""
 
-    def __init__(self, channels: int, operations: Any, place: dict[str, Any]):
+    def __init__(self, channels: int, operations: Any, factory_kwargs: dict[str, Any]):
         super().__init__()
         self.layers = nn.Sequential(
             nn.SiLU(),
-            _spatial(channels, channels, operations, place),
+            _spatial(channels, channels, operations, factory_kwargs),
             nn.SiLU(),
-            _spatial(channels, channels, operations, place),
+            _spatial(channels, channels, operations, factory_kwargs),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,17 +63,17 @@ class ResidualBlock(nn.Module):
 class Refiner(nn.Module):
     """What to add to decoded frames: a small U-Net that sees each frame beside the clip's first."""
 
-    def __init__(self, widths: Sequence[int], operations: Any, place: dict[str, Any]):
+    def __init__(self, widths: Sequence[int], operations: Any, factory_kwargs: dict[str, Any]):
         super().__init__()
         fine, coarse = widths
         square = COLOURS * PIXEL_SQUARE**2
-        self.start = _spatial(2 * square, fine, operations, place)
-        self.fine = ResidualBlock(fine, operations, place)
-        self.down = _spatial(fine, coarse, operations, place, stride=2)
-        self.coarse = ResidualBlock(coarse, operations, place)
-        self.up = _spatial(coarse, fine, operations, place)
-        self.last = ResidualBlock(fine, operations, place)
-        self.out = _spatial(fine, square, operations, place)
+        self.start = _spatial(2 * square, fine, operations, factory_kwargs)
+        self.fine = ResidualBlock(fine, operations, factory_kwargs)
+        self.down = _spatial(fine, coarse, operations, factory_kwargs, stride=2)
+        self.coarse = ResidualBlock(coarse, operations, factory_kwargs)
+        self.up = _spatial(coarse, fine, operations, factory_kwargs)
+        self.last = ResidualBlock(fine, operations, factory_kwargs)
+        self.out = _spatial(fine, square, operations, factory_kwargs)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Change of frames; both (batch, 3, F, height, width)."""
@@ -98,12 +98,12 @@ class Codec(nn.Module):
 
     def __init__(self, widths: Sequence[int], operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
-        place = {"device": device, "dtype": dtype}
-        self.encode_picture = operations.Linear(PICTURE_BLOCK, LATENT_CHANNELS, **place)
-        self.encode_change = operations.Linear(CHANGE_BLOCK, LATENT_CHANNELS, **place)
-        self.decode_picture = operations.Linear(LATENT_CHANNELS, PICTURE_BLOCK, **place)
-        self.decode_change = operations.Linear(LATENT_CHANNELS, CHANGE_BLOCK, **place)
-        self.refiner = Refiner(widths, operations, place)
+        factory_kwargs = {"device": device, "dtype": dtype}
+        self.encode_picture = operations.Linear(PICTURE_BLOCK, LATENT_CHANNELS, **factory_kwargs)
+        self.encode_change = operations.Linear(CHANGE_BLOCK, LATENT_CHANNELS, **factory_kwargs)
+        self.decode_picture = operations.Linear(LATENT_CHANNELS, PICTURE_BLOCK, **factory_kwargs)
+        self.decode_change = operations.Linear(LATENT_CHANNELS, CHANGE_BLOCK, **factory_kwargs)
+        self.refiner = Refiner(widths, operations, factory_kwargs)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Latent (batch, 48, T, h, w) of frames (batch, 3, F, 16h, 16w) in -1..1.

@@ -22,7 +22,7 @@ from uniavgen_core.face.masks import draw_faces
 from uniavgen_core.face.models import open_detector
 from uniavgen_core.face.shapes import BOX, ELLIPSE, FULL, Style
 
-from ..evaluation.picture import mask_iou
+from ..evaluation.image_measures import mask_iou
 from ..training.render import token_mask
 from ..world.corpus import SPLITS, CorpusClip, make_clip
 from ..world.synthesiser import Synthesiser

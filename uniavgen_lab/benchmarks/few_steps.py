@@ -56,7 +56,7 @@ class Clips:
         from pack.nodes.comfy_model import host_model
         from pack.uniavgen_core.tiny.bundle import load_tiny
 
-        from uniavgen_lab.evaluation.measures import Ears
+        from uniavgen_lab.evaluation.measures import SpeechJudges
         from uniavgen_lab.world.corpus import SPLITS, make_clip
         from uniavgen_lab.world.synthesiser import Synthesiser
 
@@ -64,7 +64,7 @@ class Clips:
         self.model = host_model(self.bundle.model)
         self.passes = 0
         self.model.model.diffusion_model.blocks[0].register_forward_hook(self._count)
-        self.ears, voice = Ears(), Synthesiser()
+        self.ears, voice = SpeechJudges(), Synthesiser()
         self.clips = [make_clip(seed, voice) for seed in SPLITS["test"][::2][:count]]
         self.inputs = [self._inputs(clip) for clip in self.clips]
 

@@ -31,10 +31,10 @@ from . import real_people as people
 from . import two_people
 from .generate import FORMS, Generated, Sampling, generate, given_pictures
 from .lip_sync import mouth_open_area, shuffled_lip_sync
-from .measures import Ears, Measures, measure_clip, measure_words
-from .picture import identity, mask_iou, psnr
+from .measures import SpeechJudges, Measures, measure_clip, measure_words
+from .image_measures import identity, mask_iou, psnr
 from .tables import CEILING_FILE, measure_in_groups, summarise, table, write_ceiling
-from .words import word_error_rate, word_errors
+from .word_errors import word_error_rate, word_errors
 
 if TYPE_CHECKING:
     from ..world.corpus import CorpusClip
@@ -202,11 +202,11 @@ def _measure_group(settings: Settings, seeds: Sequence[int]) -> list[MeasuredCli
 
     bundle = load_tiny(settings.weights)
     apply_variant(bundle.model, **read_variant(settings.weights))
-    ears, synthesiser = Ears(), Synthesiser()
+    ears, synthesiser = SpeechJudges(), Synthesiser()
     return [_measure(settings, bundle, ears, synthesiser, seed) for seed in seeds]
 
 
-def _measure(settings: Settings, bundle: TinyBundle, ears: Ears, synthesiser: Any, seed: int) -> MeasuredClip:
+def _measure(settings: Settings, bundle: TinyBundle, ears: SpeechJudges, synthesiser: Any, seed: int) -> MeasuredClip:
     from ..training.render import token_mask
     from ..world.corpus import make_clip, partner
 
@@ -247,7 +247,7 @@ def _through_codec(
     return {**measure(frames, sound), "psnr": psnr(frames, clip.frames)}
 
 
-def measure_made(task: str, made: Generated, clip: CorpusClip, ears: Ears) -> Measures:
+def measure_made(task: str, made: Generated, clip: CorpusClip, ears: SpeechJudges) -> Measures:
     """Measures of what was made; those of a part that was given are left out.
 
     Args:
@@ -270,7 +270,7 @@ def measure_made(task: str, made: Generated, clip: CorpusClip, ears: Ears) -> Me
     return measures
 
 
-def _words(made: Generated, clip: CorpusClip, ears: Ears) -> Measures:
+def _words(made: Generated, clip: CorpusClip, ears: SpeechJudges) -> Measures:
     """The recogniser hears a past as well, as a word may begin in it, but its words do not count."""
     measures = measure_words(made.sound, ears, clip.speech)
     if "words" in measures and made.given_tokens:

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from uniavgen_core.audio.mel import log_mel, normalise_mel
 from uniavgen_core.config import MEL_BANDS
-from uniavgen_core.tiny.world import KINDS, MOODS
+from uniavgen_core.tiny.people import KINDS
+from ..world.sentences import MOODS
 
 JUDGES_FILE = Path(__file__).with_name("judges.safetensors")
 WIDTHS = (48, 64, 64)

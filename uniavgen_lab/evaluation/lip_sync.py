@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.tiny.features import MOUTH_INTERIOR
 
-from ..contact_sheet import rms_envelope
+from ..world.animation import rms_envelope
 
 SHIFT_SECONDS = 0.4
 """How far the sound is moved, both ways, to show that the measure hears it."""

@@ -11,13 +11,13 @@ from uniavgen_core.files import NotInstalledError
 
 from .judges import JUDGES_FILE, Judges, load_judges
 from .lip_sync import lip_sync, lip_sync_margin, mouth_open_area
-from .picture import identity, motion
-from .words import Recogniser, word_errors, world_context
+from .image_measures import identity, motion
+from .word_errors import Recogniser, word_errors, world_context
 
 Measures = dict[str, Any]
 
 
-class Ears:
+class SpeechJudges:
     """What hears words, kind and mood: loaded once for many clips.
 
     Where the recogniser is not installed, `missing` says what to install and words are not measured.
@@ -36,7 +36,7 @@ class Ears:
 def measure_clip(
     frames: numpy.ndarray,
     sound: numpy.ndarray,
-    ears: Ears,
+    ears: SpeechJudges,
     portrait: numpy.ndarray | None = None,
     speech: str | None = None,
     kind: str | None = None,
@@ -73,7 +73,7 @@ def measure_clip(
     return measures
 
 
-def measure_words(sound: numpy.ndarray, ears: Ears, speech: str) -> Measures:
+def measure_words(sound: numpy.ndarray, ears: SpeechJudges, speech: str) -> Measures:
     """`heard`, `word_errors` and `words` of a sound (samples) at 24 kHz; nothing where there is no recogniser."""
     if ears.recogniser is None:
         return {}

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT
 
-from .picture import mask_iou
+from .image_measures import mask_iou
 
 
 class MaskAgreement:

@@ -26,8 +26,8 @@ from . import syncnet
 from .lip_sync import lip_sync, lip_sync_margin
 from .measures import Measures
 from .mouth_landmarks import MouthLandmarks
-from .voices import naturalness, speaker_likeness
-from .words import Recogniser, word_errors
+from .voice_measures import naturalness, speaker_likeness
+from .word_errors import Recogniser, word_errors
 
 DETECTORS = ("scrfd*.onnx", "det_*.onnx")
 """Names of insightface's face detectors."""

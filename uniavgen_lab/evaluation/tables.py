@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .lip_sync import share
 from .measures import Measures
-from .words import WordErrors, word_error_rate
+from .word_errors import WordErrors, word_error_rate
 
 CLIPS_A_GROUP = 4
 """Clips that a worker measures before it says so; it loads its models once for them."""

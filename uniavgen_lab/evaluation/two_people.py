@@ -22,9 +22,9 @@ import torch
 from uniavgen_core.face.guidance import FaceGuidance
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.canvas import SIZE
-from uniavgen_core.tiny.world import caption_of_two
+from ..world.sentences import caption_of_two
 
-from ..contact_sheet import rms_envelope
+from ..world.animation import rms_envelope
 from .generate import Sampling, generate
 from .lip_sync import correlation, mouth_open_area
 from .predicted_masks import face_patches

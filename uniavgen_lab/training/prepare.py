@@ -18,7 +18,7 @@ from uniavgen_core.config import clip_seconds
 from uniavgen_core.face.detection import FaceDetector
 
 from .clip_files import ClipFile, UnfitClipError, find_clip_files, read_transcript
-from .codecs import PictureCodec
+from .picture_codecs import PictureCodec
 from .frozen_captions import FrozenCaptions
 from .real_clips import Form, Segment, cut_segment, read_recording
 from .render import CLIPS_A_SHARD, token_mask

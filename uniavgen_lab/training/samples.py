@@ -14,8 +14,8 @@ from uniavgen_core.speech.prompt import negative_symbols, positive_symbols
 from uniavgen_core.tasks import TASKS
 
 from .. import pipeline
-from ..contact_sheet import contact_sheet, write_wav
-from .codecs import load_codec_of
+from ..contact_sheet import contact_sheet
+from .picture_codecs import load_codec_of
 from .learner import Learner
 from .shards import Label, Shards
 from .training_config import TrainConfig

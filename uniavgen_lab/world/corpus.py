@@ -17,10 +17,17 @@ from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_toke
 from uniavgen_core.tiny.drawing import Painter
 from uniavgen_core.tiny.people import Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.world import KINDS, LATENT_FRAMES, MOODS, SIDES, caption_of_two, draw_caption, draw_sentence
+from uniavgen_core.tiny.people import KINDS
+from .sentences import (
+    LATENT_FRAMES,
+    MOODS,
+    SIDES,
+    caption_of_two,
+    draw_caption,
+    draw_sentence,
+)
 
-from ..contact_sheet import rms_envelope
-from .animation import animate
+from .animation import animate, rms_envelope
 from .synthesiser import Phoneme, Speech, Synthesiser, Voice
 
 SPLITS = {

@@ -20,7 +20,7 @@ from safetensors import safe_open
 
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE
 
-from ..training.codecs import load_codec_of
+from ..training.picture_codecs import load_codec_of
 from ..training.commands import write_bundle
 from ..training.training_config import TrainConfig, read_config, with_seed
 from .evaluate import Settings, evaluate, require_extras

@@ -15,7 +15,7 @@ import torchaudio.functional
 
 from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.files import needed
-from uniavgen_core.tiny.world import NUMBERS, draw_sentence
+from ..world.sentences import NUMBERS, draw_sentence
 
 RECOGNISER_RATE = 16_000
 """Samples a second that Whisper takes."""
