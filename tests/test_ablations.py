@@ -18,8 +18,8 @@ from uniavgen_core.config import audio_tokens, pixel_frames
 from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT
 from uniavgen_core.model.plan import ClipShape, latent_frame_of, make_plan
 from uniavgen_core.tiny.bundle import random_state_dict
-from uniavgen_lab.evaluation import ablation_table
 from uniavgen_lab.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, table
+from uniavgen_lab.evaluation import ablation_table
 from uniavgen_lab.training.ablations import FACE_MASKS, INTERACTIONS, apply_variant, read_variant, variant_metadata
 from uniavgen_lab.training.start import build_learner
 from uniavgen_lab.training.training_config import Config, TrainConfig, read_config, with_seed

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from uniavgen_core.config import clip_seconds
-from uniavgen_lab.world.sentences import LATENT_FRAMES, WORDS
 from uniavgen_lab import demo
 from uniavgen_lab.video_files import stream_summary
+from uniavgen_lab.world.sentences import LATENT_FRAMES, WORDS
 
 
 def options(*given: str) -> argparse.Namespace:
@@ -26,7 +26,7 @@ def test_a_clip_its_picture_and_its_measures(tmp_path: Path, capsys: pytest.Capt
     assert demo.run(asked) == 0
     made = stream_summary(clip)
     assert (made.width, made.height, made.frames, made.sample_rate) == (128, 128, 29, 24_000)
-    assert made.picture_seconds == pytest.approx(made.sound_seconds, abs=0.01)
+    assert made.video_seconds == pytest.approx(made.audio_seconds, abs=0.01)
     with Image.open(clip.with_suffix(".png")) as picture:
         assert picture.width == 8 * 128 and picture.height > 128 + 80
     printed = capsys.readouterr().out

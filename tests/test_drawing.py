@@ -12,9 +12,8 @@ from PIL import Image, ImageFilter
 
 from uniavgen_core.tiny.drawing import Painter, draw, draw_portrait
 from uniavgen_core.tiny.features import opened_area
-from uniavgen_core.tiny.people import Person
+from uniavgen_core.tiny.people import KINDS, Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.people import KINDS
 from uniavgen_lab.evaluation.lip_sync import mouth_open_area
 
 AWAY = Pose(head_x=3, head_y=2, head_tilt=4)

@@ -18,7 +18,7 @@ from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_lab import pipeline as sampling
 from uniavgen_lab.evaluation import evaluate
-from uniavgen_lab.evaluation.generate import Generated, Sampling, generate, given_pictures
+from uniavgen_lab.evaluation.generate import Generated, Sampling, generate, source_frames
 from uniavgen_lab.evaluation.measures import SpeechJudges, measure_clip, measure_words
 from uniavgen_lab.evaluation.predicted_masks import MaskAgreement
 from uniavgen_lab.evaluation.tables import clip_report, summarise, table, write_ceiling
@@ -44,14 +44,14 @@ def test_tasks_keep_what_they_are_given(task: str, corpus_clips):
     bundle = build_tiny()
     made = generate(task, bundle, clip, other, Sampling(steps=1))
     assert made.frames.shape == clip.frames.shape
-    assert len(made.sound) == len(clip.sound)
-    frames = torch.from_numpy(given_pictures(task, clip)).float() / 255
+    assert len(made.waveform) == len(clip.waveform)
+    frames = torch.from_numpy(source_frames(task, clip)).float() / 255
     coded = bundle.codec.decode_frames(bundle.codec.encode_frames(frames))[0].mul(255).round().byte().numpy()
     given = {"dubbing": len(frames), "continuation": 9}.get(task, 1)
-    assert made.given_frames == given
+    assert made.kept_frames == given
     # The last bit of a float decides how a byte is rounded.
     assert numpy.abs(made.frames[:given].astype(int) - coded[:given]).max() <= 1
-    assert numpy.array_equal(made.sound, clip.sound) == (task == "audio_driven")
+    assert numpy.array_equal(made.waveform, clip.waveform) == (task == "audio_driven")
     assert 0 <= made.mask_iou <= 1
     assert not bundle.model._forward_pre_hooks
 
@@ -70,7 +70,7 @@ def test_the_portrait_is_at_rest(task: str, corpus_clips):
     torch.testing.assert_close(made.reference_image, first if task == "dubbing" else portrait)
     own_start = task in ("continuation", "dubbing")
     torch.testing.assert_close(made.video[:, :, :1], first if own_start else portrait)
-    assert numpy.array_equal(given_pictures(task, clip)[0], clip.frames[0] if own_start else clip.portrait)
+    assert numpy.array_equal(source_frames(task, clip)[0], clip.frames[0] if own_start else clip.portrait)
 
 
 def test_mask_agreement_is_the_mean_of_steps_and_interactions():
@@ -87,10 +87,10 @@ def test_mask_agreement_is_the_mean_of_steps_and_interactions():
 def test_given_parts_are_no_results(corpus_clips):
     clip, _ = corpus_clips
     ears = SpeechJudges()
-    frames, tokens = len(clip.frames), len(clip.sound) // HOP_LENGTH
+    frames, tokens = len(clip.frames), len(clip.waveform) // HOP_LENGTH
 
-    def measured(task: str, given_frames: int, given_tokens: int):
-        made = Generated(given_pictures(task, clip), clip.sound, 0.5, given_frames, given_tokens)
+    def measured(task: str, kept_frames: int, kept_tokens: int):
+        made = Generated(source_frames(task, clip), clip.waveform, 0.5, kept_frames, kept_tokens)
         return evaluate.measure_made(task, made, clip, ears)
 
     joint = measured("joint", 1, 0)
@@ -102,7 +102,7 @@ def test_given_parts_are_no_results(corpus_clips):
     assert dubbing["timbre"] == joint["timbre"] == 1
 
     continued = measured("continuation", 9, audio_tokens(9))
-    made_part = measure_clip(clip.frames[9:], clip.sound[13_500:], ears, clip.portrait)
+    made_part = measure_clip(clip.frames[9:], clip.waveform[13_500:], ears, clip.portrait)
     for name in ("lip_sync_raw", "identity", "motion"):
         assert continued[name] == made_part[name]
     if ears.recogniser is not None:
@@ -131,7 +131,7 @@ def test_a_generated_past_keeps_its_loudness(corpus_clips):
     from uniavgen_lab.evaluation.generate import _clip
 
     clip, other = corpus_clips
-    own = normalise_mel(log_mel(torch.from_numpy(clip.sound)))
+    own = normalise_mel(log_mel(torch.from_numpy(clip.waveform)))
     continued, driven = (_clip(task, build_tiny(), clip, other) for task in ("continuation", "audio_driven"))
     torch.testing.assert_close(continued.audio[0, 0], own)
     assert (driven.audio[0, 0] - own).median() > 0
@@ -141,12 +141,12 @@ def test_a_generated_past_keeps_its_loudness(corpus_clips):
 def test_measures_of_a_corpus_clip(corpus_clips):
     clip, _ = corpus_clips
     ears = SpeechJudges()
-    measures = measure_clip(clip.frames, clip.sound, ears, kind=clip.kind, mood=clip.mood)
+    measures = measure_clip(clip.frames, clip.waveform, ears, kind=clip.kind, mood=clip.mood)
     assert measures["lip_sync_raw"] > 0.6
     assert measures["lip_sync_margin"] > 0.3
     assert measures["timbre"] == measures["emotion"] == 1
     assert "words" not in measures
-    still = measure_clip(clip.frames[:1].repeat(29, axis=0), clip.sound, ears)
+    still = measure_clip(clip.frames[:1].repeat(29, axis=0), clip.waveform, ears)
     assert still["lip_sync_raw"] == still["motion"] == 0
 
 
@@ -155,8 +155,8 @@ def test_repeated_words_are_heard(corpus_clips):
     ears = SpeechJudges()
     if ears.recogniser is None:
         pytest.skip("the recogniser is not installed")
-    once = measure_words(clip.sound, ears, clip.speech)
-    twice = measure_words(numpy.tile(clip.sound, 2), ears, clip.speech)
+    once = measure_words(clip.waveform, ears, clip.speech)
+    twice = measure_words(numpy.tile(clip.waveform, 2), ears, clip.speech)
     assert twice["word_errors"] >= once["words"] - once["word_errors"]
 
 

@@ -9,9 +9,8 @@ import numpy
 import pytest
 
 from uniavgen_core.tiny.drawing import Painter
-from uniavgen_core.tiny.people import Person
+from uniavgen_core.tiny.people import KINDS, Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.people import KINDS
 from uniavgen_lab.evaluation.image_measures import identity, mask_iou, motion, psnr
 
 

@@ -21,8 +21,8 @@ from uniavgen_core import files as extras
 from uniavgen_core.checkpoint import Checkpoint
 from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.tiny import bundle as tiny_bundle
-from uniavgen_lab.evaluation import evaluate, syncnet, voices, words
-from uniavgen_lab.training import codecs
+from uniavgen_lab.evaluation import evaluate, syncnet, voice_measures, word_errors
+from uniavgen_lab.training import video_codecs
 
 ROOT = Path(__file__).absolute().parent.parent
 NEVER = {"flash-attn", "torchvision", "xformers"}
@@ -79,12 +79,12 @@ def test_messages_name_extras_that_there_are(
     monkeypatch.setattr(extras, "import_module", absent)
     second = numpy.zeros(SAMPLE_RATE, dtype=numpy.float32)
     users: list[Callable[[], Any]] = [
-        words.Recogniser,
+        word_errors.WordRecogniser,
         evaluate.require_extras,
-        partial(voices.naturalness, second),
-        partial(voices.speaker_likeness, second, second),
-        partial(syncnet.face_pictures, numpy.zeros((1, 8, 8, 3), dtype=numpy.uint8), numpy.zeros((1, 4))),
-        partial(codecs.WanCodec, tmp_path),
+        partial(voice_measures.naturalness, second),
+        partial(voice_measures.speaker_likeness, second, second),
+        partial(syncnet.face_crops, numpy.zeros((1, 8, 8, 3), dtype=numpy.uint8), numpy.zeros((1, 4))),
+        partial(video_codecs.WanCodec, tmp_path),
         partial(convert_gguf.GgufFile, Checkpoint(tiny_bundle.WEIGHTS_FILE), [], "q8_0"),
     ]
     named = set()

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from uniavgen_core import files as extras
-from uniavgen_lab.world.sentences import WORDS
 from uniavgen_lab.evaluation.word_errors import (
     HOMOPHONES,
     Recogniser,
@@ -17,6 +16,7 @@ from uniavgen_lab.evaluation.word_errors import (
     word_errors,
 )
 from uniavgen_lab.video_files import read_audio
+from uniavgen_lab.world.sentences import WORDS
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,9 @@ from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
-from uniavgen_lab.world.sentences import MOODS, SIDES, caption_of_two, check_known_words, draw_caption
 from uniavgen_lab import demo
 from uniavgen_lab.evaluation.lip_sync import mouth_open_area
+from uniavgen_lab.world.sentences import MOODS, SIDES, caption_of_two, check_known_words, draw_caption
 
 ROOT = WORKFLOWS.parent
 NOTE = "MarkdownNote"

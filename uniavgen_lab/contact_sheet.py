@@ -10,7 +10,6 @@ from torch import Tensor
 from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.media.images import to_bytes
 
-
 FRAMES = 8
 WAVEFORM_HEIGHT = 64
 SILENT, LOUD = -11.5, 2.0

@@ -27,7 +27,9 @@ class Layer(nn.Module):
         self.out = operations.Linear(width, width, **factory_kwargs)
         self.norm2 = operations.LayerNorm(width, **factory_kwargs)
         self.ffn = nn.Sequential(
-            operations.Linear(width, 4 * width, **factory_kwargs), nn.GELU(), operations.Linear(4 * width, width, **factory_kwargs)
+            operations.Linear(width, 4 * width, **factory_kwargs),
+            nn.GELU(),
+            operations.Linear(4 * width, width, **factory_kwargs),
         )
 
     def forward(self, x: Tensor) -> Tensor:

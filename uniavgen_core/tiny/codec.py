@@ -41,7 +41,9 @@ def _changes(blocks: Tensor) -> Tensor:
 
 def _spatial(inputs: int, outputs: int, operations: Any, factory_kwargs: dict[str, Any], stride: int = 1) -> nn.Module:
     """A 3 × 3 convolution of each frame by itself."""
-    return operations.Conv3d(inputs, outputs, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), **factory_kwargs)
+    return operations.Conv3d(
+        inputs, outputs, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), **factory_kwargs
+    )
 
 
 class ResidualBlock(nn.Module):

@@ -12,7 +12,6 @@ KINDS = ("man", "woman", "child", "grandfather")
 """Kinds of speaker. A kind has looks and a voice of its own."""
 
 
-
 @dataclass(frozen=True)
 class HeadShape:
     """Sizes of a head in pixels of the picture; y grows downwards. The face is centred at x = 64."""

@@ -26,7 +26,7 @@ from ..evaluation.image_measures import mask_iou
 from ..training.render import token_mask
 from ..world.corpus import SPLITS, CorpusClip, make_clip
 from ..world.synthesiser import Synthesiser
-from .face_search import follow_largest, part_found
+from .face_search import follow_largest, fraction_found
 
 SHAPES = (ELLIPSE, BOX)
 
@@ -35,7 +35,7 @@ def measure(clip: CorpusClip, detector: FaceDetector) -> dict[str, dict[str, flo
     """Of each shape: the part of the frames in which the face is found, and the likeness of the masks."""
     frames = torch.from_numpy(clip.frames).float() / FULL
     faces = follow_largest(frames, FRAME_RATE, detector)
-    found = part_found(faces, len(frames))
+    found = fraction_found(faces, len(frames))
     true, true_tokens = clip.face_mask / FULL, token_mask(torch.from_numpy(clip.face_mask)).numpy()
     rows = {}
     for shape in SHAPES:

@@ -64,7 +64,7 @@ def follow_largest(frames: Tensor, rate: float, detector: FaceDetector, every: i
     return find_faces(frames, detector, Search(largest, timing, every), lambda done: None).chosen
 
 
-def part_found(faces: list[Trajectory], frames: int) -> float:
+def fraction_found(faces: list[Trajectory], frames: int) -> float:
     """The part of the frames in which a face is found."""
     return 1 - sum(len(gap) for gap in frames_without(faces, frames)) / frames
 
@@ -81,7 +81,7 @@ def measure(frames: Tensor, rate: float, other: FaceDetector, every: int) -> tup
         "detections": detector.count,
         "frames_per_second": len(frames) / seconds,
         "work_milliseconds_a_frame": 1000 * work / len(frames),
-        "found": part_found(faces, len(frames)),
+        "found": fraction_found(faces, len(frames)),
         "steadiness": float(numpy.mean(steadiness)),
         "least_steadiness": min(steadiness),
     }

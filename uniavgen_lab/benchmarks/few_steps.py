@@ -3,7 +3,7 @@
 Makes clips of the small model's test part anew with ComfyUI's samplers, in joint generation, and measures them by
 guidance, sampler, schedule and steps. That Python also needs the pack's extras `training` and `evaluation`.
 
-Guidance is `full` (a negative pass at every step), `half` (at the first half of the steps), `sound` (a scale of 1 for
+Guidance is `full` (a negative pass at every step), `half` (at the first half of the steps), `waveform` (a scale of 1 for
 the picture) or `off` (no negative pass). The schedule is `released` or `simple`, the pack's own, or one of
 ComfyUI's. `cache`
 is the threshold of EasyCache, 0 without it. Passes are counted as they run.
@@ -139,18 +139,21 @@ class Clips:
         with torch.no_grad():
             video = self.model.model.latent_format.process_in(streams[0].float())
             frames = to_bytes(self.bundle.codec.decode_frames(video)[0])
-            sound = GriffinLim()(streams[1][:, 0].float())[0].numpy()
+            waveform = GriffinLim()(streams[1][:, 0].float())[0].numpy()
         clip = self.clips[place]
-        measures = measure_clip(frames, sound, self.ears, clip.portrait, clip.speech, clip.kind, clip.mood)
+        measures = measure_clip(frames, waveform, self.ears, clip.portrait, clip.speech, clip.kind, clip.mood)
         return measures | {"detail": detail(frames[1:]) / detail(clip.frames[1:])}
 
     def scale(self) -> tuple[float, float]:
         """Lip sync of shuffled pairs, and of the real clips."""
         from uniavgen_lab.evaluation.lip_sync import lip_sync, mouth_open_area, shuffled_lip_sync
 
-        mouths, sounds = [mouth_open_area(clip.frames) for clip in self.clips], [clip.sound for clip in self.clips]
-        ceiling = fmean(lip_sync(mouth, sound) for mouth, sound in zip(mouths, sounds, strict=True))
-        return shuffled_lip_sync(mouths, sounds), ceiling
+        mouths, waveforms = (
+            [mouth_open_area(clip.frames) for clip in self.clips],
+            [clip.waveform for clip in self.clips],
+        )
+        ceiling = fmean(lip_sync(mouth, waveform) for mouth, waveform in zip(mouths, waveforms, strict=True))
+        return shuffled_lip_sync(mouths, waveforms), ceiling
 
     def row(self, guidance: str, sampler: str, schedule: str, shift: float, steps: int, cache: float) -> dict[str, Any]:
         """All clips sampled in one way."""

@@ -50,7 +50,7 @@ def make_clip(seconds: int, steps: int, folder: Path) -> dict[str, float]:
     settings = Settings(pacing, LATENT_FRAMES, PAST_FRAMES, seed=0, seconds=seconds)
     clip = LongClip(CoreHost(load_tiny(), request), SegmentStore(folder), plan, settings)
     clip.write(clip.make(), folder / "clip.mp4")
-    made = stream_summary(folder / "clip.mp4").picture_seconds
+    made = stream_summary(folder / "clip.mp4").video_seconds
     return {"seconds": made, "segments": len(plan), "peak_bytes": peak_bytes()}
 
 

@@ -196,11 +196,11 @@ class _Assembly:
 
     def _reference_audio(self) -> Tensor:
         """The partners' sounds and a silence after them."""
-        sounds = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
+        waveforms = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
         silence = normalise_mel(torch.tensor(MEL_FLOOR).log()).expand(
-            len(self.clips), round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND), sounds.shape[-1]
+            len(self.clips), round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND), waveforms.shape[-1]
         )
-        return torch.cat((sounds, silence), dim=1)
+        return torch.cat((waveforms, silence), dim=1)
 
     def _partner(self, clip: int) -> int:
         partner = self.shards.partner(clip)

@@ -20,8 +20,8 @@ from uniavgen_core.tiny.codec import Codec, change_blocks, picture_blocks
 
 from ..world.corpus import SPLITS, make_clip
 from ..world.synthesiser import Synthesiser
-from .training_run import TrainingRun, learning_rate, means, moving_average
 from .training_config import CodecConfig
+from .training_run import TrainingRun, learning_rate, means, moving_average
 
 WINDOW_FRAMES = 9
 WINDOWS = 1000

@@ -31,12 +31,12 @@ from ..world.corpus import SPLITS
 from .bundle_file import MASK_IOU_METADATA, write_bundle
 from .codec_training import CodecTrainer
 from .frozen_captions import FrozenCaptions
-from .picture_codecs import BUILT_IN, load_codec
 from .prepare import Preparation, prepare
 from .real_clips import SHORTEST_LATENT_FRAMES, Form
 from .render import Rendering, render
 from .trainer import Trainer
 from .training_config import AnyConfig, CodecConfig, TrainConfig, read_config, with_seed
+from .video_codecs import BUILT_IN, load_codec
 
 logger = logging.getLogger(__name__)
 
@@ -122,13 +122,13 @@ def run_prepare(arguments: argparse.Namespace) -> int:
         summary = prepare(preparation)
     logger.info(
         "%d segments (%.1f minutes) are new, %d skipped, %d clips were there already.",
-        summary.segments, summary.seconds / 60, summary.skipped, summary.finished,
+        summary.utterances, summary.seconds / 60, summary.skipped, summary.finished,
     )  # fmt: skip
     return 0
 
 
 def _form(arguments: argparse.Namespace, short_side: int) -> Form:
-    """What the options say of the segments.
+    """What the options say of the utterances.
 
     Raises:
         ValueError: the size or the length cannot be had.

@@ -36,7 +36,9 @@ class FrozenCaptions:
             )
         transformers = needed("transformers", "to read captions", "training")
         self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        self._encoder: Any = transformers.UMT5EncoderModel.from_pretrained(encoder, local_files_only=True).eval().to(device)
+        self._encoder: Any = (
+            transformers.UMT5EncoderModel.from_pretrained(encoder, local_files_only=True).eval().to(device)
+        )
 
     @torch.no_grad()
     def features(self, caption: str) -> Tensor:

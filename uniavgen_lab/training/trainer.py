@@ -23,11 +23,11 @@ from uniavgen_core.tiny.bundle import CAPTION_PREFIX
 from .ablations import variant_metadata
 from .batches import TRAINING_TASKS, Batch, Batches, BatchSettings
 from .learner import Learner
-from .training_run import TrainingRun, accelerate, learning_rate, means, moving_average
 from .samples import write_samples
 from .shards import Shards
 from .start import build_learner
 from .training_config import Stage, TrainConfig
+from .training_run import TrainingRun, accelerate, learning_rate, means, moving_average
 
 VALIDATION_SEED = 1
 PATH_ENTRIES = ("folder", "output", "validation_data", "codec", "model")

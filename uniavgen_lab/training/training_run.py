@@ -18,7 +18,6 @@ from uniavgen_core.files import needed
 
 from .training_config import Config, Schedule
 
-
 CHECKPOINTS_KEPT = 2
 LOG_FILE = "log.jsonl"
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from uniavgen_core.config import FRAME_RATE, SAMPLES_A_FRAME
 from uniavgen_core.tiny.pose import Pose
-from .sentences import MOODS
 
+from .sentences import MOODS
 from .synthesiser import Phoneme
 
 GRID_RATE = 400
