@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from uniavgen_core.long_form.recording import SoundRecording, Window
 from uniavgen_core.media.footage import VideoFile
 from uniavgen_core.media.images import automatic_size
 
-from .long_form_memory import RETURN_AT_ONCE, peak_bytes
+from .processes import in_own_process, peak_bytes
 
 QUICK = ("640x360@30", "1280x720@25", "1920x1080@60")
 SLOW = ("1920x1080@120", "3840x2160@30", "3840x2160@60")
@@ -97,13 +96,6 @@ def _windows(frames: int) -> Iterator[Window]:
         yield Window(start, WINDOW_LATENT_FRAMES)
 
 
-def in_own_process(option: str, value: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "uniavgen_lab.benchmarks.reading_memory", option, value]
-    result = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=os.environ | RETURN_AT_ONCE)
-    row: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
-    return row
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--all", action="store_true", help="larger videos, and an hour of sound, too")
@@ -121,8 +113,10 @@ def main() -> None:
         print(json.dumps(read_form(arguments.form) if arguments.form else read_waveform(arguments.minutes)))
         return
     minutes = LONG_AUDIO_MINUTES if arguments.all else AUDIO_MINUTES
-    rows = {form: in_own_process("--form", form) for form in (*QUICK, *(SLOW if arguments.all else ()))}
-    rows[f"{minutes} min of sound"] = in_own_process("--minutes", str(minutes))
+    rows = {
+        form: in_own_process("reading_memory", "--form", form) for form in (*QUICK, *(SLOW if arguments.all else ()))
+    }
+    rows[f"{minutes} min of sound"] = in_own_process("reading_memory", "--minutes", str(minutes))
     print("given             seconds    read  MB over the start")
     for name, row in rows.items():
         print(f"{name:16}  {row['seconds']:7.2f}  {row['read']:6.0f}  {row['bytes'] / 1e6:17.0f}")

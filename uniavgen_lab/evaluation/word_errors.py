@@ -137,9 +137,9 @@ class WordRecogniser:
         )
 
     def __call__(self, waveform: numpy.ndarray, sample_rate: int = SAMPLE_RATE) -> str:
-        """What is said in a sound (samples)."""
-        waveform = torch.from_numpy(numpy.ascontiguousarray(waveform, dtype=numpy.float32))
-        heard = torchaudio.functional.resample(waveform, sample_rate, RECOGNISER_RATE)
+        """What is said in a waveform (samples)."""
+        samples = torch.from_numpy(numpy.ascontiguousarray(waveform, dtype=numpy.float32))
+        heard = torchaudio.functional.resample(samples, sample_rate, RECOGNISER_RATE)
         segments, _ = self._model.transcribe(
             heard.numpy(),
             language="en",

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from uniavgen_core.media.sound import fit_audio, mono_at_rate
 
 from uniavgen_core.audio.mel import peak_scale
 from uniavgen_core.checks import check_sound
@@ -26,6 +25,7 @@ from uniavgen_core.config import (
 from uniavgen_core.media.footage import VideoFile
 from uniavgen_core.media.frames import stacked
 from uniavgen_core.media.images import automatic_size, crop_and_resize
+from uniavgen_core.media.sound import fit_audio, mono_at_rate
 from uniavgen_core.speech.scripts import check_speech
 from uniavgen_core.speech.text import detect_language
 
