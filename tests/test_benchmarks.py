@@ -10,12 +10,11 @@ from benchmark_figures import benchmark, figures_of, start_benchmark
 from torch import Tensor
 
 from uniavgen_lab.benchmarks import gpu
+from uniavgen_lab.benchmarks.processes import RETURN_AT_ONCE
 
 LENGTHS_SECONDS = (4, 10)
 MORE_BYTES = 8e6
 """The frames of 6 more seconds alone would be 19 MB."""
-RETURN_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-"""What is freed goes back to the system: otherwise peaks of equal runs differ by more."""
 
 
 def test_memory_of_a_long_clip_does_not_grow_with_it() -> None:

@@ -11,11 +11,11 @@ import torch
 
 from uniavgen_core.config import MEL_BANDS, SAMPLE_RATE, audio_tokens, pixel_frames
 from uniavgen_core.tiny.bundle import build_tiny
-from uniavgen_core.tiny.drawing import Painter, draw
+from uniavgen_core.tiny.drawing import Painter
 from uniavgen_core.tiny.people import Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_lab.contact_sheet import rms_envelope
 from uniavgen_lab.evaluation.lip_sync import correlation, mouth_open_area
+from uniavgen_lab.world.animation import rms_envelope
 from uniavgen_lab.world.sentences import FEWEST_WORDS, MOST_WORDS, WORDS, words_of
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader")
@@ -53,7 +53,7 @@ def test_a_person_is_drawn_as_if_anew_in_each_picture(
     monkeypatch.setattr(corpus, "Painter", CountedPainter)
     clip = replace(clips[0])
     first, last = clip.frames[0].copy(), clip.frames[-1].copy()
-    assert numpy.array_equal(clip.portrait, draw(clip.person, Pose())[0])
+    assert numpy.array_equal(clip.portrait, Painter(clip.person).draw(Pose())[0])
     assert painters == [clip.person]
     assert numpy.array_equal(first, clips[0].frames[0]) and numpy.array_equal(last, clips[0].frames[-1])
 

@@ -21,7 +21,7 @@ from uniavgen_lab.evaluation import evaluate
 from uniavgen_lab.evaluation.generate import Generated, Sampling, generate, source_frames
 from uniavgen_lab.evaluation.measures import SpeechJudges, measure_clip, measure_words
 from uniavgen_lab.evaluation.predicted_masks import MaskAgreement
-from uniavgen_lab.evaluation.tables import clip_report, summarise, table, write_ceiling
+from uniavgen_lab.evaluation.tables import clip_report, summarise, text_table, write_ceiling
 from uniavgen_lab.pipeline import Request
 
 
@@ -111,7 +111,7 @@ def test_given_parts_are_no_results(corpus_clips):
 
 def test_guidance_of_the_command():
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
+    evaluate.add_evaluate_arguments(parser)
     defaults = parser.parse_args([])
     assert (defaults.steps, defaults.shift) == (sampling.STEPS, sampling.SHIFT)
     assert Sampling().settings() == sampling.GUIDANCE == Request.guidance
@@ -182,11 +182,11 @@ def test_rows_and_reports(tmp_path: Path):
     assert row["word_error_rate"] == pytest.approx(1 / 8)
     assert row["timbre"] == 0.5
     assert row["psnr"] is None and row["emotion"] is None
-    lines = table({"corpus": row, "joint": row}).splitlines()
+    lines = text_table({"corpus": row, "joint": row}).splitlines()
     assert len({len(line) for line in lines}) == 1
     unknown = summarise(clips, floor=0.9, ceiling=0.9)
     assert unknown["lip_sync"] is None
-    assert table({"joint": unknown}).splitlines()[-1] == unknown["note"]
+    assert text_table({"joint": unknown}).splitlines()[-1] == unknown["note"]
     assert "not above the floor" in unknown["note"]
 
     write_ceiling(tmp_path / "ceiling.json", {"corpus": row, "shuffled": {"lip_sync_raw": 0.1}})
@@ -201,9 +201,9 @@ def test_command_ends_with_a_row_a_task(tmp_path: Path, capsys: pytest.CaptureFi
     weights = tmp_path / "tiny.safetensors"
     save_file(build_tiny().state_dict(), weights, metadata={"mask_iou": "0.75"})
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
+    evaluate.add_evaluate_arguments(parser)
     options = ["--clips", "2", "--steps", "1", "--tasks", "joint", "--weights", str(weights), "--json"]
-    assert evaluate.run(parser.parse_args(options)) == 0
+    assert evaluate.run_evaluate(parser.parse_args(options)) == 0
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(rows) == {"corpus", "codec", "joint", "shuffled"}
     for name in ("lip_sync", "word_error_rate", "timbre", "emotion", "mask_iou", "psnr"):
@@ -216,6 +216,6 @@ def test_command_ends_with_a_row_a_task(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(("option", "problem"), [("--clips=1", "2 or more"), ("--weights=none.safetensors", "absent")])
 def test_what_cannot_be_evaluated_is_named(option: str, problem: str):
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
+    evaluate.add_evaluate_arguments(parser)
     with pytest.raises(ValueError, match=problem):
-        evaluate.run(parser.parse_args([option]))
+        evaluate.run_evaluate(parser.parse_args([option]))
