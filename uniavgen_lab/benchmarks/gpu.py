@@ -1,9 +1,10 @@
 """Speed of a step of the full size on a GPU: python -m uniavgen_lab.benchmarks.gpu
 
 Needs torch, einops and safetensors. Builds the released model's size with random weights on the device and checks a
-small case against float32. Then it prints of both precisions, without and with torch.compile, at 480p and 720p: seconds of a step
-with guidance (a positive pass, and a negative one without interaction and with a block left out; the median), peak
-memory and weights, and operations a second, as counted in arithmetic.py, also as a share of what a large bf16 matrix
+small case against float32. Then it prints of both precisions, without and with torch.compile, at 480p and 720p:
+seconds of a step with guidance (a positive pass, and a negative one without interaction and with a block left out; the
+median), peak memory and weights, and operations a second, as counted in arithmetic.py, also as a share of what a large
+bf16 matrix
 product reaches in the same run. On a processor fp8 is not measured: torch multiplies it there with a kernel that is
 made to be compared with, which can take half a minute a product.
 """
