@@ -13,7 +13,7 @@ from ..uniavgen_core.audio.vocoder import GriffinLim, load_bigvgan
 from ..uniavgen_core.convert_gguf import SUFFIX as GGUF_SUFFIX
 from ..uniavgen_core.tiny.bundle import load_tiny
 from ..uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
-from ..uniavgen_core.tiny.world import KINDS
+from ..uniavgen_core.tiny.people import KINDS
 from .comfy_codecs import AudioCodec, TinyCaptionEncoder, TinyVideoCodec, cpu_device, vae_device
 from .comfy_loading import (
     DEFAULT_DTYPE,

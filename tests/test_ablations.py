@@ -20,8 +20,8 @@ from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import ClipShape, latent_frame_of, make_plan
 from uniavgen_core.tasks import kept_prefix
 from uniavgen_core.tiny.bundle import random_state_dict
-from uniavgen_lab.evaluation import ablation_table
-from uniavgen_lab.evaluation.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, table
+from uniavgen_lab import ablation_table
+from uniavgen_lab.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, ablations_table
 from uniavgen_lab.training.ablations import FACE_MASKS, INTERACTIONS, apply_variant, read_variant, variant_metadata
 from uniavgen_lab.training.start import build_learner
 from uniavgen_lab.training.training_config import Config, TrainConfig, read_config, with_seed
@@ -237,7 +237,7 @@ def test_results_are_found_again(tmp_path: Path) -> None:
 def test_table_has_means_of_seeds_beside_the_papers_numbers() -> None:
     symmetric = ABLATIONS["interaction"][1][1]
     seeds = [{"lip_sync": 0.5, "timbre": 0.9, "emotion": None}, {"lip_sync": 0.6, "timbre": None, "emotion": None}]
-    lines = table(["interaction"], {symmetric: seeds}).splitlines()
+    lines = ablations_table(["interaction"], {symmetric: seeds}).splitlines()
     assert len(lines) == 5
     assert lines[1] == "|" + " --- |" * 8
     assert lines[2] == "| interaction (table 2) | global | – | – | – | 3.46 | 0.667 | 0.459 |"
@@ -247,7 +247,6 @@ def test_table_has_means_of_seeds_beside_the_papers_numbers() -> None:
 def test_command_trains_and_measures_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = pytest.importorskip("uniavgen_lab.training.trainer", reason="needs accelerate and tensorboard")
     write(tmp_path, **{path.stem: path.read_text(encoding="utf-8") for path in CONFIGS.glob("*.yaml")})
     for path in tmp_path.glob("*.yaml"):
         path.write_text(path.read_text(encoding="utf-8").replace("../../../uniavgen-training", "runs"))
@@ -268,15 +267,15 @@ def test_command_trains_and_measures_what_is_missing(
         measured.append(settings.weights.parent.name)
         return {"joint": {"lip_sync": 0.5, "timbre": 1.0, "emotion": 0.25}}
 
-    monkeypatch.setattr(trainer, "Trainer", Trainer)
+    monkeypatch.setattr(ablation_table, "Trainer", Trainer)
     monkeypatch.setattr(ablation_table, "evaluate", evaluate)
     monkeypatch.setattr(ablation_table, "require_extras", lambda: None)
     monkeypatch.setattr(ablation_table, "_bundle", lambda run: run.path(run.output) / "weights.safetensors")
     parser = argparse.ArgumentParser()
-    ablation_table.add_arguments(parser)
+    ablation_table.add_ablations_arguments(parser)
 
     def command(*options: str) -> str:
-        assert ablation_table.run(parser.parse_args(["--configs", str(tmp_path), *options])) == 0
+        assert ablation_table.run_ablations(parser.parse_args(["--configs", str(tmp_path), *options])) == 0
         return capsys.readouterr().out
 
     assert "| global | – |" in command("interaction", "--no-training")

@@ -566,8 +566,8 @@ def test_the_picture_leads_a_longer_old_sound(server: ComfyServer, tmp_path: Pat
     graph.add("SaveVideo", video=[mux, 0], filename_prefix="led", format="auto", format__codec="auto", codec="auto")
     (saved,) = server.output_files(server.run(graph.prompt))
     summary = stream_summary(saved)
-    assert summary.picture_seconds == 2
-    assert summary.sound_seconds == pytest.approx(2, abs=0.05)
+    assert summary.video_seconds == 2
+    assert summary.audio_seconds == pytest.approx(2, abs=0.05)
 
 
 def test_sampler_is_guider_and_scheduler(server: ComfyServer) -> None:

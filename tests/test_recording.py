@@ -35,7 +35,7 @@ from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.media.footage import FramesInMemory
 from uniavgen_core.media.writing import write_video
 from uniavgen_core.tasks import past_tokens
-from uniavgen_lab.video_files import frame_count, read_audio, read_frames, read_video, stream_summary
+from uniavgen_lab.video_files import count_frames, read_audio, read_frames, read_video, stream_summary
 
 HEIGHT, WIDTH = ROWS * SPATIAL_COMPRESSION, COLUMNS * SPATIAL_COMPRESSION
 LONGEST, PAST = 13, 3
@@ -126,7 +126,7 @@ def test_the_recording_itself_is_heard(
     assert (heard_rate, heard.shape[1]) == (written_rate, written_channels)
     summary = stream_summary(tmp_path / "clip.mp4")
     assert summary.frames == math.ceil(5.33 * FRAME_RATE)
-    assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=1e-3)
+    assert summary.audio_seconds == pytest.approx(summary.video_seconds, abs=1e-3)
     if rate == written_rate:
         error = heard[..., : sound.shape[-1]] - sound
         assert float(error.square().mean() / sound.square().mean()) < 1e-3
@@ -264,7 +264,7 @@ def test_a_videos_frames_one_by_one_are_those_of_the_whole(tmp_path: Path) -> No
     file = tmp_path / "clip.mp4"
     write_video(file, numbered(60), 25)
     frames, rate, _ = read_video(file)
-    assert frame_count(file) == (60, rate) == (60, 25)
+    assert count_frames(file) == (60, rate) == (60, 25)
     assert torch.equal(torch.stack([*read_frames(file)]), frames)
 
 
@@ -311,7 +311,7 @@ def test_a_recording_in_which_there_is_nothing_is_refused(tmp_path: Path) -> Non
         SoundRecording(torch.zeros(1, 1, 0), SAMPLE_RATE)
     with pytest.raises(ValueError, match="is not a sound or video file|damaged"):
         (tmp_path / "text.mp4").write_text("no video")
-        frame_count(tmp_path / "text.mp4")
+        count_frames(tmp_path / "text.mp4")
 
 
 class ContinuingHost(CountingHost):

@@ -48,7 +48,7 @@ def test_forward_pass_is_measured() -> None:
 
 def test_a_run_does_once_what_it_can_and_skips_what_is_off() -> None:
     """Four steps of three blocks, one of which the negative pass leaves out; its first two steps are unimodal."""
-    run = benchmark("sampling", "--tiny", "--steps", "1", "--threads", "1")
+    run = benchmark("sampling_step", "--tiny", "--steps", "1", "--threads", "1")
     assert 0 < run["share_outside_blocks"] < 1
     once = {"plans": 2, "captions": 2, "speeches": 2, "passes": 8, "video blocks": 20, "audio blocks": 20}
     joint = once | {"A→V": 12, "V→A": 12, "face masks": 12}

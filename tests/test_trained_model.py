@@ -21,13 +21,13 @@ from uniavgen_core.sampling.euler import Clip, Condition
 from uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
-from uniavgen_core.tiny.world import caption_of_two
 from uniavgen_lab import pipeline
 from uniavgen_lab.core_host import CoreHost
 from uniavgen_lab.evaluation.judges import JUDGES_FILE, load_judges
 from uniavgen_lab.evaluation.lip_sync import mouth_open_area
 from uniavgen_lab.evaluation.predicted_masks import face_patches
 from uniavgen_lab.video_files import read_video
+from uniavgen_lab.world.sentences import caption_of_two
 
 SPEECH = "Hello, three red birds."
 PACE = 11 / 15
@@ -112,7 +112,7 @@ def made(
     bundle: TinyBundle, request: pipeline.Request, clip: Clip, positive: Condition, negative: Condition
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Frames (F, H, W, 3) and sound (samples) of a clip."""
-    video, audio = pipeline.sample(
+    video, audio = pipeline.sample_clip(
         bundle, clip, positive, negative,
         seed=request.seed, steps=request.steps, shift=request.shift, guidance=request.guidance,
     )  # fmt: skip

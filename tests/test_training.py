@@ -14,7 +14,9 @@ from small_model import FRAMES, RUN, TOKENS, write_config, write_shards
 from uniavgen_core.config import MEL_BANDS
 from uniavgen_core.tasks import Switches
 from uniavgen_lab.training.batches import TRAINING_TASKS, Batch, Batches, BatchSettings
+from uniavgen_lab.training.codec_training import CodecTrainer
 from uniavgen_lab.training.shards import Shards
+from uniavgen_lab.training.trainer import Trainer
 from uniavgen_lab.training.training_config import CodecConfig, TrainConfig, read_config
 
 
@@ -30,10 +32,10 @@ def batch_of(shards: Shards, task: str, step: int = 0, text_dropout: float = 0.0
 
 def train(folder: Path, *stops: int | None) -> dict[str, torch.Tensor]:
     """Train in as many runs as there are stops, each in an object of its own; the weights."""
-    trainer = pytest.importorskip("uniavgen_lab.training.trainer", reason="needs accelerate and tensorboard")
+    pytest.importorskip("accelerate", reason="needs accelerate and tensorboard")
     config = read_config(write_config(folder), TrainConfig)
     for stop in stops:
-        trainer.Trainer(config, stop).run()
+        Trainer(config, stop).run()
     return load_file(folder / "run" / "weights.safetensors")
 
 
@@ -154,12 +156,12 @@ log_every: 2
 
 def train_codec(folder: Path, *stops: int | None) -> dict[str, torch.Tensor]:
     """Train a codec on windows of noise in as many runs as there are stops; the weights."""
-    codec_training = pytest.importorskip("uniavgen_lab.training.codec_training", reason="needs accelerate")
+    pytest.importorskip("accelerate", reason="needs accelerate and tensorboard")
     (folder / "codec").mkdir(exist_ok=True)
     windows = numpy.random.default_rng(0).integers(0, 256, (4, 9, 32, 32, 3), dtype=numpy.uint8)
     numpy.save(folder / "codec" / "frames.npy", windows)
     for stop in stops:
-        weights = codec_training.CodecTrainer(read_config(write_config(folder, CODEC), CodecConfig), stop).run()
+        weights = CodecTrainer(read_config(write_config(folder, CODEC), CodecConfig), stop).run()
     return load_file(weights)
 
 

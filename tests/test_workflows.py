@@ -51,9 +51,9 @@ from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
-from uniavgen_core.tiny.world import MOODS, SIDES, caption_of_two, check_words, draw_caption
 from uniavgen_lab import demo
 from uniavgen_lab.evaluation.lip_sync import mouth_open_area
+from uniavgen_lab.world.sentences import MOODS, SIDES, caption_of_two, check_known_words, draw_caption
 
 ROOT = WORKFLOWS.parent
 NOTE = "MarkdownNote"
@@ -234,17 +234,17 @@ def test_the_tiny_ones_keep_to_their_world(name: str) -> None:
     captions = known_captions(prompt) | {""}
     assert {node["inputs"]["text"] for node in nodes_of(prompt, "CLIPTextEncode")} <= captions
     for node in nodes_of(prompt, "PrimitiveStringMultiline"):
-        check_words(node["inputs"]["value"])
+        check_known_words(node["inputs"]["value"])
     for node in nodes_of(prompt, "UniAVGenConditioning"):
         speech = node["inputs"]["speech"]
         if isinstance(speech, str) and speech:
-            check_words(speech)
+            check_known_words(speech)
     for node in nodes_of(prompt, "UniAVGenScript"):
         for line in parse_script(node["inputs"]["script"]):
             assert line.caption in captions
             for passage in line.passages:
                 for sentence in passage.words.split(". "):
-                    check_words(sentence)
+                    check_known_words(sentence)
 
 
 def test_the_tiny_clip_is_as_long_as_its_words() -> None:

@@ -60,7 +60,7 @@ class CoreHost:
             pipeline.condition(self.bundle, caption, symbols)
             for caption, symbols in ((request.caption, spoken), ("", silent))
         )
-        video, audio = pipeline.sample(
+        video, audio = pipeline.sample_clip(
             self.bundle, clip, positive, negative, seed=request.seed,
             steps=self.request.steps, shift=self.request.shift, guidance=self.request.guidance,
         )  # fmt: skip

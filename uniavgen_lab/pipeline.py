@@ -20,8 +20,6 @@ from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import TinyBundle
 
-from . import pipeline as sampling
-
 STEPS = 25
 SHIFT = 2.0
 GUIDANCE = Guidance(video_scale=2.0, audio_scale=2.5, skip_block=NO_BLOCK)
@@ -39,9 +37,9 @@ class Request:
     seconds: float | None = None
     """Length of the clip; None makes it as long as the words take."""
     seed: int = 0
-    steps: int = sampling.STEPS
-    shift: float = sampling.SHIFT
-    guidance: Guidance = sampling.GUIDANCE
+    steps: int = STEPS
+    shift: float = SHIFT
+    guidance: Guidance = GUIDANCE
 
 
 @torch.no_grad()
@@ -93,7 +91,7 @@ def draw_noise(shapes: tuple[Shape, Shape], seed: int) -> tuple[Tensor, Tensor]:
     return torch.randn(shapes[0], generator=generator), torch.randn(shapes[1], generator=generator)
 
 
-def sample(
+def sample_clip(
     bundle: TinyBundle,
     clip: Clip,
     positive: Condition,

@@ -88,31 +88,31 @@ class LiveBytes(TorchDispatchMode):
         self.part = outer
 
 
-def _part_of(place: list[str]) -> str:
+def _part_of(path: list[str]) -> str:
     """Name of a module's part; empty where it is within another part's."""
-    branch = BRANCHES.get(place[0], "")
-    if place[-1] == "mask_head":
+    branch = BRANCHES.get(path[0], "")
+    if path[-1] == "mask_head":
         return "face mask"
-    if branch and place[-1] in LAYERS:
-        return f"{branch}: {LAYERS[place[-1]]}"
-    if branch and len(place) == 2:
+    if branch and path[-1] in LAYERS:
+        return f"{branch}: {LAYERS[path[-1]]}"
+    if branch and len(path) == 2:
         return f"{branch}: all else"
-    return "heads" if place in (["head"], ["head_audio"]) else ""
+    return "heads" if path in (["head"], ["head_audio"]) else ""
 
 
 def peaks(work: Workload) -> dict[str, int]:
     """Bytes beside weights and inputs at the peak of each part of a bf16 forward pass."""
-    sizes, factory_kwargs = work.sizes, {"device": "meta", "dtype": torch.bfloat16}
-    model = JointDiT(sizes, fused_operations, **factory_kwargs)
+    sizes, meta = work.sizes, torch.device("meta")
+    model = JointDiT(sizes, fused_operations, device=meta, dtype=torch.bfloat16)
 
     def empty(*shape: int) -> Tensor:
-        return torch.empty(shape, device="meta", dtype=torch.bfloat16)
+        return torch.empty(shape, device=meta, dtype=torch.bfloat16)
 
     latent_size = (work.latent_rows, work.latent_columns)
     inputs = [
         empty(work.batch, sizes.latent_channels, work.latent_frames, *latent_size),
         empty(work.batch, 1, work.audio_tokens, sizes.mel_bands),
-        torch.empty(work.batch, device="meta"),
+        torch.empty(work.batch, device=meta),
         empty(work.batch, CAPTION_ROWS, sizes.video_width),
         empty(work.batch, work.symbols, sizes.audio_width),
     ]

@@ -12,7 +12,7 @@ from torch import Tensor
 from uniavgen_core.model.aligners import FACE_MASK_PATCH
 from uniavgen_core.model.joint_dit import JointDiT
 
-from .picture import mask_iou
+from .image_measures import mask_iou
 
 
 class MaskAgreement:

@@ -197,9 +197,9 @@ class _Assembly:
 
     def _reference_audio(self) -> Tensor:
         """The partners' sounds and a silence after them."""
-        sounds = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
+        waveforms = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
         silence = normalise_mel(silence_mel(round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND)))[0]
-        return torch.cat((sounds, silence.expand(len(sounds), -1, -1)), dim=1)
+        return torch.cat((waveforms, silence.expand(len(waveforms), -1, -1)), dim=1)
 
     def _partner(self, clip: int) -> int:
         partner = self.shards.partner(clip)

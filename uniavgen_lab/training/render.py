@@ -109,7 +109,7 @@ def _clips(rendering: Rendering, seeds: range) -> Iterator[TrainingClip]:
 @torch.no_grad()
 def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None = None) -> TrainingClip:
     """A corpus clip as the model sees it."""
-    sound = torch.from_numpy(clip.sound)
+    waveform = torch.from_numpy(clip.waveform)
     label = Label(
         latent_frames=clip.latent_frames,
         speech=clip.speech,
@@ -119,7 +119,7 @@ def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None =
         starts_at_rest=clip.starts_at_rest,
         partner=reference,
     )
-    audio, loud_audio = (normalise_mel(log_mel(x)) for x in (sound, peak_scale(sound)))
+    audio, loud_audio = (normalise_mel(log_mel(x)) for x in (waveform, peak_scale(waveform)))
     if codec is None:
         return TrainingClip(label, audio, loud_audio)
     video, portrait = (
