@@ -12,30 +12,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tools.batch_client.table import (
-    CAPTION,
-    FILES,
-    NAME,
-    PICTURE,
-    SCRIPT,
-    SOUND,
-    SPEECH,
-    TEXTS,
-    VIDEO,
-    BadTable,
-    read_table,
-)
-from tools.batch_client.workflow import (
-    SLOTS,
-    Prompt,
-    Slot,
-    WorkflowError,
-    fill,
-    places,
-    read_workflow,
-    set_input,
-    set_seconds,
-)
+from .table import CAPTION, FILES, NAME, PICTURE, SCRIPT, SOUND, SPEECH, TEXTS, VIDEO, BadTable, read_table
+from .workflow import SLOTS, Prompt, Slot, WorkflowError, fill, places, read_workflow, set_input, set_seconds
 
 UPLOADS = "uniavgen_batch"
 """Subfolder of the server's input folder that takes the files of the rows."""
