@@ -173,8 +173,8 @@ def draw() -> str:
                 (x1, y1), (x2, y2) = corner[room], corner[target]
                 parts.append(curve(x1 + BOX[0] / 2, y1 + BOX[1], x2 + BOX[0] / 2, y2 - 2))
     for middle in (1, 2.5):
-        x = 2 * MARGIN + middle * STEP[0] + BOX[0] / 2
-        parts.append(curve(x, top[CORE] - 2 * MARGIN, x, top[CORE] - 2))
+        centre = 2 * MARGIN + middle * STEP[0] + BOX[0] / 2
+        parts.append(curve(centre, top[CORE] - 2 * MARGIN, centre, top[CORE] - 2))
     size = 3 * STEP[0] + BOX[0] + 4 * MARGIN, top[CORE] + TITLE + rows[CORE] * STEP[1] + MARGIN
     return "\n".join([*opening(*size), *parts, *host(corner[SHOP], corner[SEAM]), "</svg>", ""])
 
