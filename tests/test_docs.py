@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tomllib
+from architecture import PICTURE, draw
 from comfy.server import ComfyServer
 
 from uniavgen_core.__main__ import main
@@ -72,6 +73,11 @@ def test_local_links_lead_somewhere(page: Path) -> None:
 
     targets = [target for target in LINK.findall(read(page)) if not target.startswith("https://")]
     assert [target for target in targets if not leads(target)] == []
+
+
+def test_the_picture_of_the_house_shows_its_imports() -> None:
+    """If not, run `python tools/architecture.py`."""
+    assert read(PICTURE) == draw()
 
 
 def test_help_lists_the_small_models_world() -> None:
