@@ -23,7 +23,7 @@ README = ROOT / "README.md"
 HELP = ROOT / "web" / "docs"
 TRANSLATIONS = json.loads((ROOT / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(HELP.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-LINK = re.compile(r"\]\(([^)\s]+)\)")
+LINK = re.compile(r"(?:\]\(|src=\")([^)\s\"]+)")
 CODE_SPAN = re.compile(r"`([^`]+)`")
 CHINESE_CHARACTER = re.compile(r"[\u4e00-\u9fff]")
 I18N_SYNTAX = re.compile(r"[{}@|$]")
