@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import tomllib
-from architecture import PICTURE, draw
+from architecture import PICTURE, draw_house
 from comfy.server import ComfyServer
 
 from uniavgen_core.__main__ import main
@@ -77,7 +77,7 @@ def test_local_links_lead_somewhere(page: Path) -> None:
 
 def test_the_picture_of_the_house_shows_its_imports() -> None:
     """If not, run `python tools/architecture.py`."""
-    assert read(PICTURE) == draw()
+    assert read(PICTURE) == draw_house()
 
 
 def test_help_lists_the_small_models_world() -> None:

@@ -131,7 +131,7 @@ def curve(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<path d="{path}" fill="none" stroke="#444" stroke-width="1.5" marker-end="url(#head)"/>'
 
 
-def draw() -> str:
+def draw_house() -> str:
     """The picture as it should be.
 
     Raises:
@@ -206,7 +206,7 @@ def host(nodes: tuple[int, int], seam: tuple[int, int]) -> list[str]:
 
 def main() -> int:
     try:
-        PICTURE.write_text(draw(), encoding="utf-8")
+        PICTURE.write_text(draw_house(), encoding="utf-8")
     except (CycleError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
