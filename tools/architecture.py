@@ -161,10 +161,7 @@ def draw_house() -> str:
             parts += [
                 _rectangle(left, high, *BOX, "#fff", line),
                 _text(left + 12, high + 22, name if room == SEAM else f"{name}/", 14, 'font-weight="bold"'),
-                *(
-                    _text(left + 12, high + 40 + 15 * i, row)
-                    for i, row in enumerate(textwrap.wrap(_about(room), 37)[:3])
-                ),
+                *(_text(left + 12, high + 40 + 15 * i, row) for i, row in enumerate(rows_of_text)),
             ]
     for room, targets in sorted(arrows.items()):
         for target in sorted(targets - _reached(set().union(*(arrows[target] for target in targets)), arrows)):
