@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tools.batch_client.table import (
+from .table import (
     AUDIO,
     CAPTION,
     FILES,
@@ -25,7 +25,7 @@ from tools.batch_client.table import (
     BadTable,
     read_table,
 )
-from tools.batch_client.workflow import (
+from .workflow import (
     SLOTS,
     Prompt,
     Slot,
