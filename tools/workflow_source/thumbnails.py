@@ -1,0 +1,2 @@
+def make_thumbnails(a, b):
+    pass
