@@ -1,10 +1,10 @@
 """The files in `workflows/`: written from the descriptions in `workflow_source/`.
 
-    python tools/workflows.py            writes all of them
-    python tools/workflows.py --check    only says which are not up to date; exit status 1 where there are any
-    python tools/workflows.py --thumbnails [NAME…]   makes their pictures, in the ComfyUI of COMFYUI_PATH
+    python tools/workflows.py                         writes them
+    python tools/workflows.py --check                 says which are not up to date; exit status 1 where some are
+    python tools/workflows.py --thumbnails [NAME…]    takes their pictures, in the ComfyUI of COMFYUI_PATH
 
-What has changed in a description, or in a node's inputs, is in the files only after this has run.
+To run after each change of a description, and of a node's inputs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests")]
 
 from workflow_source.descriptions import flows  # noqa: E402
+from workflow_source.saved_forms import graph_of, prompt_of  # noqa: E402
 from workflow_source.thumbnails import make_thumbnails  # noqa: E402
 
 WORKFLOWS = ROOT / "workflows"
@@ -29,8 +30,8 @@ def generated_files() -> dict[Path, str]:
     """The text of each file: the graph of each workflow, and its API form."""
     files = {}
     for flow in flows():
-        files[WORKFLOWS / f"{flow.name}.json"] = _as_text(flow.graph())
-        files[WORKFLOWS / "api" / f"{flow.name}.json"] = _as_text(flow.prompt())
+        files[WORKFLOWS / f"{flow.name}.json"] = _as_text(graph_of(flow))
+        files[WORKFLOWS / "api" / f"{flow.name}.json"] = _as_text(prompt_of(flow))
     return files
 
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Writes the files in workflows/ from their descriptions.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is not up to date")
     parser.add_argument(
-        "--thumbnails", nargs="*", metavar="NAME", help="make the pictures of these workflows, or of all"
+        "--thumbnails", nargs="*", metavar="NAME", help="take the pictures of these workflows, or of all"
     )
     chosen = parser.parse_args(arguments)
     if chosen.check:
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"not up to date: {file.relative_to(ROOT)}")
         return 1 if files else 0
     if chosen.thumbnails is not None:
-        make_thumbnails(chosen.thumbnails, WORKFLOWS)
+        make_thumbnails(chosen.thumbnails, ROOT)
         return 0
     for file, text in generated_files().items():
         file.write_text(text, encoding="utf-8")

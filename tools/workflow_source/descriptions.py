@@ -52,20 +52,18 @@ def reference_voice(flow: ModelFlow) -> None:
         flow.decode_picture(first.sampled)
         voice, transcript = flow.decode_sound(first.sampled), first.speech
         flow.group("Portrait, words and voice")
-        captions, portrait = {"positive": flow.caption(), "negative": first.negative}, flow.portrait()
-        words, clip = {"speech": "Goodbye, seven blue cats."}, {"seconds": 2.3}
+        captions, portrait = flow.captions(negative=first.negative), flow.portrait()
+        words, seconds = "Goodbye, seven blue cats.", 2.3
     else:
         flow.group("Portrait, words and voice")
         captions, portrait = flow.captions(), flow.portrait()
-        voice, transcript = (
-            flow.add("LoadAudio", "Reference voice"),
-            "Some call me nature, others call me mother nature.",
-        )
+        voice = flow.add("LoadAudio", "Reference voice")
+        transcript = "Some call me nature, others call me mother nature."
         flow.note("reference")
-        words, clip = {}, {}
+        words, seconds = flow.settings.speech, flow.settings.seconds
     flow.group("Condition")
-    conditioning = flow.conditioning(captions, **words, reference_audio=voice, reference_transcript=transcript)
-    latent = flow.clip_of(conditioning, portrait=portrait, **clip)
+    conditioning = flow.conditioning(captions, speech=words, reference_audio=voice, reference_transcript=transcript)
+    latent = flow.clip_of(conditioning, portrait=portrait, seconds=seconds)
     flow.group("Sample")
     flow.decode_and_save(flow.sample(conditioning, latent, seed=1))
 
@@ -75,19 +73,22 @@ def continuation(flow: ModelFlow) -> None:
     flow.load()
     if flow.tiny:
         first = flow.first_clip()
-        past = {"past": flow.decode_picture(first.sampled), "past_audio": flow.decode_sound(first.sampled)}
+        frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
+        past = {"past": frames, "past_audio": sound}
+        kept: dict[str, Any] = {"video": frames, "sound": first.sampled}
         flow.group("Words")
-        captions = {"positive": flow.caption(), "negative": first.negative}
-        words, clip = "Birds, we see two green fish.", {"seconds": 2.5, "sound": first.sampled}
+        captions = flow.captions(negative=first.negative)
+        words, seconds = "Birds, we see two green fish.", 2.5
     else:
         flow.group("The clip and the words")
         captions = flow.captions()
-        past = {"past": flow.add("LoadVideo", "The clip that goes on")}
+        clip = flow.add("LoadVideo", "The clip that goes on")
+        past, kept = {"past": clip}, {"video": clip}
         flow.note("past")
-        words, clip = "And now the rest of the story.", {"seconds": 5.1}
+        words, seconds = "And now the rest of the story.", 5.1
     flow.group("Condition")
     conditioning = flow.conditioning(captions, speech=words)
-    latent = flow.latent("continuation", conditioning=conditioning["positive"], video=past["past"], **clip)
+    latent = flow.latent("continuation", conditioning=conditioning["positive"], seconds=seconds, **kept)
     flow.group("Sample")
     sampled = flow.sample(conditioning, latent, seed=1)
     flow.group("Decode and save")
@@ -105,7 +106,7 @@ def dubbing(flow: ModelFlow) -> None:
         flow.decode_sound(first.sampled)
         clip = flow.add("CreateVideo", "The clip to dub", images=frames, fps=16)
         flow.group("Words")
-        captions, words = {"positive": flow.caption(), "negative": first.negative}, flow.settings.speech
+        captions, words = flow.captions(negative=first.negative), flow.settings.speech
     else:
         flow.group("The clip and the words")
         captions = flow.captions("A man at a desk talks to the camera in a calm voice.")
@@ -129,7 +130,7 @@ def audio_driven(flow: ModelFlow) -> None:
         flow.decode_picture(first.sampled)
         recording, words = flow.decode_sound(first.sampled), first.speech
         flow.group("Portrait")
-        captions, portrait = {"positive": flow.caption(), "negative": first.negative}, flow.portrait()
+        captions, portrait = flow.captions(negative=first.negative), flow.portrait()
     else:
         flow.group("Portrait and recording")
         captions, portrait = flow.captions(), flow.portrait()
@@ -301,7 +302,7 @@ def chain_upscale(flow: ModelFlow) -> None:
         frames = flow.decode_picture(first.sampled)
         frame_rate = flow.add("PrimitiveFloat", "Frames a second", value=16)
         flow.group("Words")
-        captions = {"positive": flow.caption(), "negative": first.negative}
+        captions = flow.captions(negative=first.negative)
     else:
         flow.group("Portrait and words")
         captions = flow.captions()

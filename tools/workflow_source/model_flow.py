@@ -13,7 +13,7 @@ WITH_SCRIPT = "Conditioning (the script replaces its words)"
 
 
 @dataclass(frozen=True)
-class Settings:
+class ModelSettings:
     """What differs between the two models, wherever a workflow says nothing else.
 
     Attributes:
@@ -36,7 +36,7 @@ class Settings:
     guidance: dict[str, Any]
 
 
-RELEASED = Settings(
+RELEASED = ModelSettings(
     caption="A young woman looks at the camera and speaks in a warm, friendly voice. Soft daylight, plain background.",
     caption_of_two="A woman and a man sit side by side and look at the camera. One of them speaks in a warm, friendly "
     "voice. Soft daylight, plain background.",
@@ -48,7 +48,7 @@ RELEASED = Settings(
     shift=5,
     guidance={"video_scale": 3, "audio_scale": 2},
 )
-SMALL = Settings(
+SMALL = ModelSettings(
     caption="A happy woman looks at the camera and speaks.",
     caption_of_two="A woman and a man, one of them speaks in a happy mood.",
     speech="Hello, three red birds.",
@@ -112,9 +112,9 @@ class ModelFlow(Flow):
         """What is seen and heard, by default one person."""
         return self.add("CLIPTextEncode", title, clip=self.clip, text=self.settings.caption if text is None else text)
 
-    def captions(self, text: str | None = None) -> dict[str, Links]:
-        """The caption and the negative one."""
-        return {"positive": self.caption(text), "negative": self.caption("", "Negative caption")}
+    def captions(self, text: str | None = None, negative: Links | None = None) -> dict[str, Links]:
+        """The caption, and the negative one, which may be there already."""
+        return {"positive": self.caption(text), "negative": negative or self.caption("", "Negative caption")}
 
     def portrait(self) -> Links:
         """A picture of one person."""
@@ -163,7 +163,7 @@ class ModelFlow(Flow):
         """The sound."""
         return self.add("VAEDecodeAudio", "Decode sound", samples=sampled, vae=self.audio_vae)
 
-    def save(self, picture: Links, audio: Any, **inputs: Any) -> None:
+    def save(self, picture: Any, audio: Any, **inputs: Any) -> None:
         """Put picture and sound together in a file."""
         self.save_video(self.add("UniAVGenAVMux", picture=picture, audio=audio, **inputs))
 

@@ -8,8 +8,11 @@ from typing import Any
 
 from node_schemas import Option, Schema, Socket, schemas
 
+NOTE = "MarkdownNote"
 OPTIONAL = "?"
 """Behind the type of an input that may be left open."""
+FRONTEND_ONLY = ("control_after_generate", "audioUI", "upload")
+"""Widgets of which ComfyUI hears nothing."""
 WIDGETS = ("BOOLEAN", "COMBO", "DYNAMICCOMBO", "FLOAT", "INT", "STRING")
 """Types of inputs that have a widget."""
 
@@ -19,6 +22,7 @@ class NodeKind:
     """A class of nodes, as the frontend sees it.
 
     Attributes:
+        id: its name in ComfyUI.
         title: what it is called where it has no title of its own.
         links: type of each input that has no widget, by its name; optional ones come last, with a "?" behind the type.
         outputs: type of each output, by its name.
@@ -27,47 +31,68 @@ class NodeKind:
             {"size": {"custom": {"size.width": 736, "size.height": 992}}}.
     """
 
+    id: str
     title: str
     links: dict[str, str]
     outputs: dict[str, str]
     widgets: dict[str, Any] = field(default_factory=dict)
     options: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
-    def values(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The widgets' values: those given, the others' defaults, and the widgets of the options that they choose."""
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the pack's."""
+        return self.id.startswith("UniAVGen")
+
+    def values(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        """All widgets' values: what is chosen, else the default; those that a choice brings along follow it."""
         values: dict[str, Any] = {}
         for name, default in self.widgets.items():
-            values[name] = given.get(name, default)
+            values[name] = chosen.get(name, default)
             brought = self.options.get(name, {}).get(values[name], {})
-            values |= {inner: given.get(inner, value) for inner, value in brought.items()}
+            values |= {inner: chosen.get(inner, value) for inner, value in brought.items()}
         return values
 
 
-def _core(title: str, links: str, outputs: str, **widgets: Any) -> NodeKind:
+def _core(id: str, title: str, links: str, outputs: str, **widgets: Any) -> NodeKind:
     """A node of ComfyUI's own. Links and outputs are "name:TYPE name:TYPE"; without a name, it is the type's."""
 
     def named(text: str) -> dict[str, str]:
         pairs = (part.rpartition(":") for part in text.split())
         return {name or kind: kind for name, _, kind in pairs}
 
-    return NodeKind(title, named(links), named(outputs), {name.replace("__", "."): widgets[name] for name in widgets})
+    return NodeKind(
+        id, title, named(links), named(outputs), {name.replace("__", "."): widgets[name] for name in widgets}
+    )
 
 
-CORE = {
-    "BatchMasksNode": _core("Batch Masks", "masks.mask0:MASK masks.mask1:MASK? masks.mask2:MASK?", "MASK"),
-    "CLIPLoader": _core("Load CLIP", "", "CLIP", clip_name=None, type="stable_diffusion", device="default"),
-    "CLIPTextEncode": _core("CLIP Text Encode (Prompt)", "clip:CLIP", "CONDITIONING", text=""),
-    "CreateVideo": _core("Create Video", "images:IMAGE audio:AUDIO?", "VIDEO", fps=30, bit_depth=8),
-    "EasyCache": _core(
-        "EasyCache", "model:MODEL", "MODEL", reuse_threshold=0.2, start_percent=0.15, end_percent=0.95, verbose=False
+CORE = (
+    _core(NOTE, "Markdown Note", "", "", text=""),
+    _core("BatchMasksNode", "Batch Masks", "masks.mask0:MASK masks.mask1:MASK? masks.mask2:MASK?", "MASK"),
+    _core("CLIPLoader", "Load CLIP", "", "CLIP", clip_name=None, type="stable_diffusion", device="default"),
+    _core("CLIPTextEncode", "CLIP Text Encode (Prompt)", "clip:CLIP", "CONDITIONING", text=""),
+    _core("CreateVideo", "Create Video", "images:IMAGE audio:AUDIO?", "VIDEO", fps=30, bit_depth=8),
+    _core(
+        "EasyCache",
+        "EasyCache",
+        "model:MODEL",
+        "MODEL",
+        reuse_threshold=0.2,
+        start_percent=0.15,
+        end_percent=0.95,
+        verbose=False,
     ),
-    "EmptyImage": _core("Empty Image", "", "IMAGE", width=512, height=512, batch_size=1, color=0),
-    "FrameInterpolate": _core(
-        "Run Frame Interpolation Model", "interp_model:INTERP_MODEL images:IMAGE", "IMAGE", multiplier=2
+    _core("EmptyImage", "Empty Image", "", "IMAGE", width=512, height=512, batch_size=1, color=0),
+    _core(
+        "FrameInterpolate",
+        "Run Frame Interpolation Model",
+        "interp_model:INTERP_MODEL images:IMAGE",
+        "IMAGE",
+        multiplier=2,
     ),
-    "FrameInterpolationModelLoader": _core("Load Frame Interpolation Model", "", "INTERP_MODEL", model_name=None),
-    "ImageBlend": _core("Blend Images", "image1:IMAGE image2:IMAGE", "IMAGE", blend_factor=0.5, blend_mode="normal"),
-    "ImageCompositeMasked": _core(
+    _core("FrameInterpolationModelLoader", "Load Frame Interpolation Model", "", "INTERP_MODEL", model_name=None),
+    _core("ImageBlend", "Blend Images", "image1:IMAGE image2:IMAGE", "IMAGE", blend_factor=0.5, blend_mode="normal"),
+    _core(
+        "ImageCompositeMasked",
         "Image Composite Masked",
         "destination:IMAGE source:IMAGE mask:MASK?",
         "IMAGE",
@@ -75,8 +100,9 @@ CORE = {
         y=0,
         resize_source=False,
     ),
-    "ImageScaleBy": _core("Upscale Image By", "image:IMAGE", "IMAGE", upscale_method="nearest-exact", scale_by=1),
-    "ImageStitch": _core(
+    _core("ImageScaleBy", "Upscale Image By", "image:IMAGE", "IMAGE", upscale_method="nearest-exact", scale_by=1),
+    _core(
+        "ImageStitch",
         "Stitch Images",
         "image1:IMAGE image2:IMAGE?",
         "IMAGE",
@@ -85,8 +111,9 @@ CORE = {
         spacing_width=0,
         spacing_color="white",
     ),
-    "ImageUpscaleWithModel": _core("Upscale Image (using Model)", "upscale_model:UPSCALE_MODEL image:IMAGE", "IMAGE"),
-    "KSampler": _core(
+    _core("ImageUpscaleWithModel", "Upscale Image (using Model)", "upscale_model:UPSCALE_MODEL image:IMAGE", "IMAGE"),
+    _core(
+        "KSampler",
         "KSampler",
         "model:MODEL positive:CONDITIONING negative:CONDITIONING latent_image:LATENT",
         "LATENT",
@@ -98,19 +125,20 @@ CORE = {
         scheduler="simple",
         denoise=1,
     ),
-    "KSamplerSelect": _core("KSamplerSelect", "", "SAMPLER", sampler_name="euler"),
-    "LoadAudio": _core("Load Audio", "", "AUDIO", audio="", audioUI=None, upload=""),
-    "LoadImage": _core("Load Image", "", "IMAGE MASK", image="", upload="image"),
-    "LoadVideo": _core("Load Video", "", "VIDEO", file="", upload="image"),
-    "MaskComposite": _core("Combine Masks", "destination:MASK source:MASK", "MASK", x=0, y=0, operation="multiply"),
-    "MaskPreview": _core("Preview Mask", "mask:MASK", "mask:MASK"),
-    "ModelSamplingSD3": _core("ModelSamplingSD3", "model:MODEL", "MODEL", shift=3),
-    "PreviewAny": _core("Preview as Text", "source:*", "STRING"),
-    "PreviewImage": _core("Preview Image", "images:IMAGE", "images:IMAGE"),
-    "PrimitiveFloat": _core("Float", "", "FLOAT", value=0),
-    "PrimitiveStringMultiline": _core("Text (Multiline)", "", "STRING", value=""),
-    "RandomNoise": _core("RandomNoise", "", "NOISE", noise_seed=0, control_after_generate="randomize"),
-    "SaveVideo": _core(
+    _core("KSamplerSelect", "KSamplerSelect", "", "SAMPLER", sampler_name="euler"),
+    _core("LoadAudio", "Load Audio", "", "AUDIO", audio="", audioUI=None, upload=""),
+    _core("LoadImage", "Load Image", "", "IMAGE MASK", image="", upload="image"),
+    _core("LoadVideo", "Load Video", "", "VIDEO", file="", upload="image"),
+    _core("MaskComposite", "Combine Masks", "destination:MASK source:MASK", "MASK", x=0, y=0, operation="multiply"),
+    _core("MaskPreview", "Preview Mask", "mask:MASK", "mask:MASK"),
+    _core("ModelSamplingSD3", "ModelSamplingSD3", "model:MODEL", "MODEL", shift=3),
+    _core("PreviewAny", "Preview as Text", "source:*", "STRING"),
+    _core("PreviewImage", "Preview Image", "images:IMAGE", "images:IMAGE"),
+    _core("PrimitiveFloat", "Float", "", "FLOAT", value=0),
+    _core("PrimitiveStringMultiline", "Text (Multiline)", "", "STRING", value=""),
+    _core("RandomNoise", "RandomNoise", "", "NOISE", noise_seed=0, control_after_generate="randomize"),
+    _core(
+        "SaveVideo",
         "Save Video",
         "video:VIDEO",
         "video:VIDEO",
@@ -119,13 +147,14 @@ CORE = {
         format__codec="auto",
         codec="auto",
     ),
-    "SolidMask": _core("Create Solid Mask", "", "MASK", value=1, width=512, height=512),
-    "UNETLoader": _core("Load Diffusion Model", "", "MODEL", unet_name=None, weight_dtype="default"),
-    "UpscaleModelLoader": _core("Load Upscale Model", "", "UPSCALE_MODEL", model_name=None),
-    "VAEDecode": _core("VAE Decode", "samples:LATENT vae:VAE", "IMAGE"),
-    "VAEDecodeAudio": _core("VAE Decode Audio", "samples:LATENT vae:VAE", "AUDIO"),
-    "VAELoader": _core("Load VAE", "", "VAE", vae_name=None),
-    "Wan22ImageToVideoLatent": _core(
+    _core("SolidMask", "Create Solid Mask", "", "MASK", value=1, width=512, height=512),
+    _core("UNETLoader", "Load Diffusion Model", "", "MODEL", unet_name=None, weight_dtype="default"),
+    _core("UpscaleModelLoader", "Load Upscale Model", "", "UPSCALE_MODEL", model_name=None),
+    _core("VAEDecode", "VAE Decode", "samples:LATENT vae:VAE", "IMAGE"),
+    _core("VAEDecodeAudio", "VAE Decode Audio", "samples:LATENT vae:VAE", "AUDIO"),
+    _core("VAELoader", "Load VAE", "", "VAE", vae_name=None),
+    _core(
+        "Wan22ImageToVideoLatent",
         "Wan22ImageToVideoLatent",
         "vae:VAE start_image:IMAGE?",
         "LATENT",
@@ -134,14 +163,14 @@ CORE = {
         length=49,
         batch_size=1,
     ),
-}
+)
 """ComfyUI's nodes that a workflow has. None is the default where only the user's files are offered."""
 
 
 @cache
 def node_kinds() -> dict[str, NodeKind]:
     """All nodes that a workflow may have, by their ids."""
-    return CORE | {name: _own(schema) for name, schema in schemas().items()}
+    return {kind.id: kind for kind in (*CORE, *map(_own, schemas().values()))}
 
 
 def _own(schema: Schema) -> NodeKind:
@@ -163,7 +192,7 @@ def _own(schema: Schema) -> NodeKind:
                 for option in given.settings["options"]
             }
     outputs = {made.settings.get("display_name") or made.type: made.type for made in schema.outputs}
-    return NodeKind(schema.display_name, links, outputs, widgets, options)
+    return NodeKind(schema.node_id, schema.display_name, links, outputs, widgets, options)
 
 
 def _is_optional(given: Socket) -> bool:
@@ -171,8 +200,10 @@ def _is_optional(given: Socket) -> bool:
 
 
 def _default(given: Socket) -> Any:
-    """What a widget shows at first: None where only the user's files are offered."""
+    """What a widget shows at first, a whole number as the frontend writes it; None where only files are offered."""
     first: Any = next(iter(given.settings.get("options", [])), None)
     empty = {"STRING": "", "INT": 0, "FLOAT": 0, "BOOLEAN": False}
     default = given.settings.get("default", empty.get(given.type, first))
-    return default.key if isinstance(default, Option) else default
+    if isinstance(default, Option):
+        return default.key
+    return int(default) if isinstance(default, float) and default.is_integer() else default
