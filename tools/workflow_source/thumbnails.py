@@ -19,6 +19,7 @@ from test_frontends import add_files
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.tiny.drawing import draw_portrait
 
+PACK_FOLDER = "uniavgen"
 SCALE = 0.75
 """Pixels of the screenshot for a unit of the graph."""
 LARGEST = (1024, 700)
@@ -48,20 +49,19 @@ def make_thumbnails(names: Collection[str], pack: Path) -> None:
     install, chromium = find_install(os.environ, pack), find_chromium(os.environ)
     if not install or not chromium:
         raise RuntimeError(f"{HOW_TO_SET}; and CHROMIUM_PATH where chromium is not on the path")
-    with (
-        TemporaryDirectory() as folder,
-        ComfyServer(install, Path(folder), [pack]) as server,
-        launch_chromium(chromium) as browser,
-        open_frontend(browser, server) as frontend,
-    ):
-        add_files(server)
-        portrait = Image.fromarray(to_bytes(draw_portrait()[0])).resize((768, 768))
-        portrait.save(server.base / "input" / "example.png")
-        for name in names or WORKFLOW_NAMES:
-            workflow = ui_workflow(name)
-            frontend.drop_workflow(name, workflow)
-            file = pack / "workflows" / f"{name}.jpg"
-            print(file.relative_to(pack), write_small(photograph(frontend, workflow), file), "bytes")
+    with TemporaryDirectory() as folder:
+        # Its name is shown on the nodes, whatever the checkout is called.
+        link = Path(folder) / PACK_FOLDER
+        link.symlink_to(pack)
+        with ComfyServer(install, Path(folder) / "base", [link]) as server, launch_chromium(chromium) as browser:
+            add_files(server)
+            portrait = Image.fromarray(to_bytes(draw_portrait(kind="woman")[0])).resize((768, 768))
+            portrait.save(server.base / "input" / "example.png")
+            with open_frontend(browser, server) as frontend:
+                for name in names or WORKFLOW_NAMES:
+                    workflow = ui_workflow(name)
+                    frontend.drop_workflow(name, workflow)
+                    write_small(photograph(frontend, workflow), pack / "workflows" / f"{name}.jpg")
 
 
 def photograph(frontend: Frontend, workflow: dict[str, Any]) -> Image.Image:
@@ -80,11 +80,10 @@ def photograph(frontend: Frontend, workflow: dict[str, Any]) -> Image.Image:
     return Image.open(io.BytesIO(taken)).convert("RGB")
 
 
-def write_small(picture: Image.Image, file: Path) -> int:
-    """Write a JPEG that the template browser loads at once; its bytes."""
+def write_small(picture: Image.Image, file: Path) -> None:
+    """Write a JPEG that the template browser loads at once."""
     picture.thumbnail(LARGEST, Image.Resampling.LANCZOS)
     for quality in QUALITIES:
         picture.save(file, quality=quality, optimize=True)
         if file.stat().st_size < BYTES:
-            break
-    return file.stat().st_size
+            return
