@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .node_kinds import FRONTEND_ONLY, NOTE, OPTIONAL, NodeKind, node_kinds
+from .node_kinds import DOWNLOADS, FRONTEND_ONLY, NOTE, OPTIONAL, NodeKind, node_kinds
 
 NOTES = {
     name: (title, text.strip())
@@ -22,11 +22,11 @@ WIDTH = 330
 COLUMN = 410
 """From a column's left to the next one's."""
 GAP = 70
-"""From a node's bottom to the next one's top below its title, which is 30 high. What the renderers draw is up to 30
-higher than `_height` says: the newer one gives an input more, and tells there of a missing file."""
+"""From a node's bottom to the next one's top below its title, which is 30 high. The newer renderer draws some nodes up
+to 24 higher than `_height` says."""
 SLOT, WIDGET, MARGIN = 20, 24, 14
-PACK_NAME = 28
-"""Where the newer renderer shows which pack a node comes from."""
+PACK_NAME, MISSING_FILE = 28, 28
+"""Where the newer renderer shows which pack a node comes from, and that a file is missing."""
 HEIGHTS = {
     "CLIPTextEncode": 120,
     "LoadAudio": 138,
@@ -153,11 +153,12 @@ class Flow:
 
 
 def _height(kind: NodeKind, values: dict[str, Any]) -> int:
-    """Of a node without its title, as the classic renderer draws it."""
+    """Of a node without its title."""
     if kind.id == NOTE:
         # Of a link only the words are seen.
         lines = re.sub(r"\]\(\S+\)", "]", values["text"]).split("\n")
         count = sum(max(1, math.ceil(len(line) / NOTE_CHARACTERS)) for line in lines)
         return min(NOTE_MARGIN + NOTE_LINE * count, NOTE_LIMIT)
     slots = max(len(kind.links), len(kind.outputs))
-    return HEIGHTS.get(kind.id, SLOT * slots + WIDGET * len(values) + MARGIN + PACK_NAME * kind.is_ours)
+    messages = PACK_NAME * kind.is_ours + MISSING_FILE * any(value in DOWNLOADS for value in values.values())
+    return HEIGHTS.get(kind.id, SLOT * slots + WIDGET * len(values) + MARGIN + messages)

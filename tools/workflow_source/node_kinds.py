@@ -1,4 +1,4 @@
-"""What the workflows' nodes take and give: the pack's own by their schemas, ComfyUI's by a table."""
+"""What the workflows' nodes take and give: the pack's own by their schemas, ComfyUI's by a table; and their files."""
 
 from __future__ import annotations
 
@@ -15,6 +15,28 @@ FRONTEND_ONLY = ("control_after_generate", "audioUI", "upload")
 """Widgets of which ComfyUI hears nothing."""
 WIDGETS = ("BOOLEAN", "COMBO", "DYNAMICCOMBO", "FLOAT", "INT", "STRING")
 """Types of inputs that have a widget."""
+
+HUGGING_FACE = "https://huggingface.co"
+WAN_21 = f"{HUGGING_FACE}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
+WAN_22 = f"{HUGGING_FACE}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
+DOWNLOADS = {
+    "umt5_xxl_fp8_e4m3fn_scaled.safetensors": ("text_encoders", f"{WAN_21}/text_encoders"),
+    "wan2.2_vae.safetensors": ("vae", f"{WAN_22}/vae"),
+    "wan2.2_ti2v_5B_fp16.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models"),
+    "rife_v4.26.safetensors": (
+        "frame_interpolation",
+        f"{HUGGING_FACE}/Comfy-Org/frame_interpolation/resolve/main/frame_interpolation",
+    ),
+    "2xNomosUni_compact_multijpg.safetensors": (
+        "upscale_models",
+        f"{HUGGING_FACE}/Phips/2xNomosUni_compact_multijpg/resolve/main",
+    ),
+    "face_detection_yunet_2023mar.onnx": (
+        "detection",
+        f"{HUGGING_FACE}/opencv/face_detection_yunet/resolve/main",
+    ),
+}
+"""Files that the frontend says are missing: the folder in `models/`, and the address that they lie under."""
 
 
 @dataclass(frozen=True)
