@@ -30,7 +30,7 @@ from ..uniavgen_core import checkpoint
 from ..uniavgen_core.audio.mel import denormalise_mel, normalise_mel
 from ..uniavgen_core.backend import torch_operations
 from ..uniavgen_core.checks import check_finite
-from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes, clip_seconds
+from ..uniavgen_core.config import MEMORY_WIDTH, SPATIAL_COMPRESSION, ModelSizes, clip_seconds
 from ..uniavgen_core.joint_latent import check_shapes, tokens_of_frames, whole_masks
 from ..uniavgen_core.model.joint_dit import JointDiT, Switches
 from ..uniavgen_core.model.plan import Plans
@@ -161,7 +161,7 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     def __init__(self, sizes: ModelSizes):
         super().__init__({"sizes": sizes})
         # ComfyUI's Wan models reserve in proportion to their width.
-        self.memory_usage_factor = sizes.video_width / 2222
+        self.memory_usage_factor = sizes.video_width / MEMORY_WIDTH
 
     def get_model(self, state_dict: dict[str, Tensor], prefix: str = "", device: Any = None) -> UniAVGenModel:
         return UniAVGenModel(self, device)

@@ -252,7 +252,7 @@ def audio_driven() -> Prompt:
     """The joint workflow with a given sound."""
     prompt = api_workflow("joint_generation")
     prompt["sound"] = {"class_type": "LoadAudio", "inputs": {"audio": "example.wav"}}
-    node(prompt, "UniAVGenLatent").update({"task": "audio_driven", "sound": ["sound", 0]})
+    node(prompt, "UniAVGenLatent").update({"task": "audio_driven", "audio": ["sound", 0]})
     return prompt
 
 

@@ -37,7 +37,7 @@ def test_memory_of_reading_is_that_of_the_frames_wanted() -> None:
 def test_face_masks_take_fewer_detections_and_hardly_differ(shared_data: Path) -> None:
     pytest.importorskip("insightface", reason="needs insightface")
     clip, detector = shared_data / "grid" / "G_swiz3n.mpg", shared_data / "face" / "scrfd_500m_kps.onnx"
-    figures = benchmark("face_mask", str(clip), "--detector", str(detector), "--frames", "17")
+    figures = benchmark("face_search", str(clip), "--detector", str(detector), "--frames", "17")
     assert figures["every_frame"]["detections"] == figures["frames"] == 17
     assert figures["automatic"]["detections"] <= 9
     assert figures["automatic"]["found"] == 1 and figures["least_alike"] > 0.9

@@ -123,7 +123,7 @@ def test_guidance_of_the_command():
         with pytest.raises(SystemExit):
             parser.parse_args([f"--skip-block={wrong}"])
     scaled = Sampling(guidance="plain", video_scale=1.5, audio_scale=4, skip_block=2)
-    assert scaled.settings() == Guidance(1.5, 4, guided_part=0, skip_block=2)
+    assert scaled.settings() == Guidance(1.5, 4, unimodal_end_percent=0, skip_block=2)
     assert Sampling(guidance="none", video_scale=1.5).settings().video_scale == 1
 
 

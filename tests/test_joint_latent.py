@@ -113,7 +113,7 @@ def test_more_time_than_a_segment_is_an_error(seconds: float) -> None:
         check_seconds(seconds)
 
 
-@pytest.mark.parametrize("name", ["video", "sound"])
+@pytest.mark.parametrize("name", ["video", "audio"])
 def test_what_is_given_and_too_long_has_a_place(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^{name} lasts 30\.00 seconds, .* 20\.06\. Connect it to recording of"):
         check_seconds(30.0, name)

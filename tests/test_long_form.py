@@ -10,8 +10,9 @@ import pytest
 import torch
 from counting_host import TRAILING_TOKENS, CountingHost
 
+from uniavgen_core.audio.mel import silence_mel
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
-from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, silence_mel, subtitles_of
+from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore

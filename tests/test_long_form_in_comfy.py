@@ -276,7 +276,13 @@ def test_a_lines_speaker_is_steered_by_their_mask(server: ComfyServer) -> None:
     script = "A woman and a man. | [speaker 2] Goodbye, one cat."
     guided = two_people(script.replace("[speaker 2] ", ""))
     sampled = guided[id_of(guided, "UniAVGenGuider")]["inputs"]
-    inputs = {"model": sampled["model"], "mask": ["right", 0], "frame_rate": 16.0, "how": "replace", "strength": 1.0}
+    inputs = {
+        "model": sampled["model"],
+        "mask": ["right", 0],
+        "frame_rate": 16.0,
+        "operation": "replace",
+        "strength": 1.0,
+    }
     inputs |= {"layers": "all", "start_percent": 0.0, "end_percent": 1.0}
     guided["guided"] = {"class_type": "UniAVGenFaceGuidance", "inputs": inputs}
     sampled["model"] = ["guided", 0]

@@ -14,7 +14,7 @@ import torch
 from counting_host import COLUMNS, ROWS, CountingHost
 from torch import Tensor
 
-from uniavgen_core.audio.mel import log_mel, peak_scale, to_model_waveform
+from uniavgen_core.audio.mel import log_mel, peak_scale, silence_mel, to_model_waveform
 from uniavgen_core.config import (
     FRAME_RATE,
     HOP_LENGTH,
@@ -27,7 +27,7 @@ from uniavgen_core.config import (
 )
 from uniavgen_core.given import at_model_rate, whole_latents
 from uniavgen_core.long_form.host import SegmentRequest
-from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, silence_mel, subtitles_of
+from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
 from uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRecording, Window
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing

@@ -226,10 +226,10 @@ def test_passes_of_each_task(
 
 def test_guided_part_and_skipped_block_may_be_chosen() -> None:
     model = StubModel()
-    sample(model, make_clip(), steps=3, guidance=Guidance(guided_part=1.0, skip_block=-1))
+    sample(model, make_clip(), steps=3, guidance=Guidance(unimodal_end_percent=1.0, skip_block=-1))
     assert model.switches(NEGATIVE) == [OFF] * 3
     model = StubModel()
-    sample(model, make_clip(), steps=3, guidance=Guidance(guided_part=0.0, skip_block=7))
+    sample(model, make_clip(), steps=3, guidance=Guidance(unimodal_end_percent=0.0, skip_block=7))
     assert model.switches(NEGATIVE) == [Switches(skip_block=7)] * 3
     assert model.switches(POSITIVE) == [ON] * 3
 
@@ -238,7 +238,7 @@ def test_guidance_may_end_before_the_last_step() -> None:
     clip = make_clip()
     noise = make_noise(clip)
     model = StubModel()
-    video, audio = sample(model, clip, steps=5, noise=noise, guidance=Guidance(guidance_end=0.4))
+    video, audio = sample(model, clip, steps=5, noise=noise, guidance=Guidance(end_percent=0.4))
     assert model.switches(POSITIVE) == [ON] * 5
     assert model.switches(NEGATIVE) == [Switches(False, False, 11)] * 2
     # At the velocities of the test above down to where guidance ends, and at 1 from there.
@@ -250,7 +250,7 @@ def test_guidance_may_end_before_the_last_step() -> None:
 @pytest.mark.parametrize(("end", "negatives"), [(0.0, 0), (0.1, 0), (0.9, 2), (1.0, 3)])
 def test_the_end_of_guidance_is_counted_in_whole_steps(end: float, negatives: int) -> None:
     model = StubModel()
-    sample(model, make_clip(), steps=3, guidance=Guidance(guidance_end=end))
+    sample(model, make_clip(), steps=3, guidance=Guidance(end_percent=end))
     assert len(model.switches(NEGATIVE)) == negatives and len(model.switches(POSITIVE)) == 3
 
 

@@ -237,8 +237,8 @@ def test_dubbing_keeps_the_users_own_frames(server: ComfyServer, files: None, sh
 
 def test_dubbing_the_small_models_clip(server: ComfyServer) -> None:
     prompt = edited("tiny_dubbing")
-    source = add_save(prompt, nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["picture"], "dubbed")
-    prompt[source]["inputs"]["video"] = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["picture"]
+    source = add_save(prompt, nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["video"], "dubbed")
+    prompt[source]["inputs"]["video"] = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["video"]
     outputs = run(server, prompt)
     pictures = check_clip(clip_of(server, prompt, {key: value for key, value in outputs.items() if key != source}))
     (before,) = server.output_files({source: outputs[source]})
@@ -249,7 +249,7 @@ def test_dubbing_the_small_models_clip(server: ComfyServer) -> None:
 def test_another_generators_clip_is_dubbed_and_doubled_in_size(server: ComfyServer, files: None, name: str) -> None:
     prompt = edited(name)
     frame_rate = prompt[id_of(prompt, "PrimitiveFloat")]["inputs"]["value"]
-    upscaled = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["picture"]
+    upscaled = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["video"]
     own = prompt[upscaled[0]]["inputs"]["image"]
     for key, images in (("own", own), ("upscaled", upscaled)):
         prompt[key] = {"class_type": "SaveImage", "inputs": {"images": images, "filename_prefix": f"{name}_{key}"}}
@@ -267,10 +267,10 @@ def test_interpolation_doubles_the_frames_and_keeps_the_sound(server: ComfyServe
     prompt = edited(name)
     doubled = id_of(prompt, "UniAVGenAVMux")
     inputs = prompt[doubled]["inputs"]
-    frames = prompt[inputs["picture"][0]]["inputs"]["images"]
+    frames = prompt[inputs["video"][0]]["inputs"]["images"]
     prompt["plain"] = {
         "class_type": "UniAVGenAVMux",
-        "inputs": inputs | {"picture": frames, "frame_rate": FRAME_RATE, "length": "picture"},
+        "inputs": inputs | {"video": frames, "frame_rate": FRAME_RATE, "length": "video"},
     }
     save_parts(prompt, "before", "plain")
     save_parts(prompt, "after", doubled)

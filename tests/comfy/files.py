@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from small_vocoder import build_small_bigvgan
 from torch import Tensor, nn
 
-from tests.comfy.install import ComfyInstall
+from comfy.install import ComfyInstall
 from uniavgen_core.audio.mel import denormalise_mel
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import LATENT_CHANNELS, MEL_BANDS, ModelSizes

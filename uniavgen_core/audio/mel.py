@@ -97,6 +97,11 @@ def log_mel(waveform: Tensor) -> Tensor:
     return mel.clamp_min(MEL_FLOOR).log().reshape(*waveform.shape[:-1], -1, MEL_BANDS)
 
 
+def silence_mel(tokens: int) -> Tensor:
+    """Natural log-mel (1, 1, tokens, 80) of silence."""
+    return torch.full((1, 1, tokens, MEL_BANDS), MEL_FLOOR).log()
+
+
 def normalise_mel(mel: Tensor) -> Tensor:
     """Natural-log mel to the scale on which the model works. Any shape."""
     return (mel - MEL_MEAN) / MEL_DEVIATION

@@ -66,7 +66,7 @@ def sample_euler(
     """
     plans = Plans()
     steps = len(sigmas) - 1
-    unimodal, guided = (first_steps(steps, part) for part in (guidance.guided_part, guidance.guidance_end))
+    unimodal, guided = (first_steps(steps, part) for part in (guidance.unimodal_end_percent, guidance.end_percent))
     skip_block = resolve_skip_block(guidance.skip_block, model.sizes.blocks)
     has_voice = clip.reference_audio is not None
     scales = (guidance.video_scale, guidance.audio_scale)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..config import RELEASED_SIZES
+
 AUTO_BLOCK = -2
 """Ask for the block that the released model leaves out, in proportion to the number of blocks."""
 NO_BLOCK = -1
 """Leave no block out."""
 RELEASED_SKIP_BLOCK = 11
-RELEASED_BLOCKS = 30
 ROUNDING = 1e-9
 """More than what is lost in a product such as 50 · 0.58, which is a little under 29."""
 
@@ -28,10 +29,10 @@ class Guidance:
 
     video_scale: float = 3.0
     audio_scale: float = 2.0
-    guided_part: float = 0.5
+    unimodal_end_percent: float = 0.5
     """Part of the steps, from the first, that have the unimodal estimate."""
     skip_block: int = AUTO_BLOCK
-    guidance_end: float = 1.0
+    end_percent: float = 1.0
     """Part of the steps, from the first, that have guidance at all."""
 
 
@@ -59,7 +60,7 @@ def resolve_skip_block(skip_block: int, blocks: int) -> int:
         ValueError: the model has no such block.
     """
     if skip_block == AUTO_BLOCK:
-        return RELEASED_SKIP_BLOCK * blocks // RELEASED_BLOCKS
+        return RELEASED_SKIP_BLOCK * blocks // RELEASED_SIZES.blocks
     if skip_block >= blocks:
         raise ValueError(
             f"Block {skip_block} cannot be skipped: this model has {blocks} blocks, 0 to {blocks - 1}. Choose one of "

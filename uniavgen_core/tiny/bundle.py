@@ -117,12 +117,13 @@ def build_tiny(seed: int = 0) -> TinyBundle:
 
 def random_state_dict(shapes: Mapping[str, torch.Size], seed: int = 0) -> dict[str, Tensor]:
     """Random weights that keep signals near unit scale; each depends on its name, its shape and the seed alone."""
-    return {name: _random(name, shape, seed) for name, shape in shapes.items()}
+    return {name: random_weight(name, shape, seed) for name, shape in shapes.items()}
 
 
-def _random(name: str, shape: torch.Size, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) ^ seed)
-    noise = torch.randn(shape, generator=generator)
+def random_weight(name: str, shape: torch.Size, seed: int = 0, device: torch.device | str = "cpu") -> Tensor:
+    """One of `random_state_dict`, drawn on the device."""
+    generator = torch.Generator(device).manual_seed(zlib.crc32(name.encode()) ^ seed)
+    noise = torch.randn(shape, generator=generator, device=device)
     if name.endswith("modulation"):
         return 0.2 * noise
     if len(shape) > 1:

@@ -124,8 +124,8 @@ class Clips:
         return Guider.execute(
             model, *self.inputs[place][1:],
             video_scale=1.0 if form == "sound" else GUIDANCE.video_scale, audio_scale=GUIDANCE.audio_scale,
-            guided_part=GUIDANCE.guided_part, skip_block={"skip_block": "none"}, **AUTOMATIC,
-            guidance_end={"half": 0.5, "off": 0.0}.get(form, 1.0),
+            unimodal_end_percent=GUIDANCE.unimodal_end_percent, skip_block={"skip_block": "none"}, **AUTOMATIC,
+            end_percent={"half": 0.5, "off": 0.0}.get(form, 1.0),
         )[0]  # fmt: skip
 
     def measure(self, place: int, streams: Sequence[Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Speed of a step of the full size on a GPU: python -m uniavgen_lab.benchmarks.gpu
 
-Needs torch and nothing else. Builds the released model's size with random weights on the device and checks a small case
+Needs no training extra. Builds the released model's size with random weights on the device and checks a small case
 against float32. Then it prints of both precisions, without and with torch.compile, at 480p and 720p: seconds of a step
 with guidance (a positive pass, and a negative one without interaction and with a block left out; the median), peak
 memory and weights, and operations a second, as counted in arithmetic.py, also as a share of what a large bf16 matrix
@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
@@ -29,6 +27,7 @@ from uniavgen_core.config import CAPTION_ROWS, RELEASED_SIZES, SPATIAL_COMPRESSI
 from uniavgen_core.model.joint_dit import JointDiT, Switches
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, resolve_skip_block
+from uniavgen_core.tiny.bundle import random_weight
 
 from .arithmetic import EMBEDDINGS, SIZES, Workload, operations_by_part
 
@@ -88,17 +87,6 @@ class Float8Operations(torch_operations):
 OPERATIONS = {"float32": torch_operations, "bf16": torch_operations, "fp8": Float8Operations}
 
 
-def random_weight(name: str, shape: torch.Size, device: torch.device) -> Tensor:
-    """A weight in float32 that keeps signals near unit scale, and depends on its name and shape alone."""
-    generator = torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
-    noise = torch.randn(shape, generator=generator, device=device)
-    if name.endswith("modulation"):
-        return 0.2 * noise
-    if len(shape) > 1:
-        return noise / math.sqrt(shape[1:].numel())
-    return 1 + 0.1 * noise if name.endswith(".weight") else 0.1 * noise
-
-
 def build(sizes: ModelSizes, precision: str, device: torch.device, drawn_on: torch.device) -> JointDiT:
     """A model with random weights, made where it runs, tensor by tensor."""
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
@@ -106,7 +94,7 @@ def build(sizes: ModelSizes, precision: str, device: torch.device, drawn_on: tor
     model.eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         module = model.get_submodule(name.rpartition(".")[0])
-        weight = random_weight(name, parameter.shape, drawn_on).to(device)
+        weight = random_weight(name, parameter.shape, device=drawn_on).to(device)
         if isinstance(module, Float8Linear) and name.endswith("weight"):
             module.quantise(weight)
         else:

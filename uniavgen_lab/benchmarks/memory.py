@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from uniavgen_core.backend import torch_operations
-from uniavgen_core.config import CAPTION_ROWS, RELEASED_SIZES, SPATIAL_COMPRESSION
+from uniavgen_core.config import CAPTION_ROWS, MEMORY_WIDTH, RELEASED_SIZES, SPATIAL_COMPRESSION
 from uniavgen_core.model.joint_dit import JointDiT
 
 from .arithmetic import BRANCHES, Workload
@@ -35,8 +35,6 @@ SIZES_PIXELS = ((736, 1280), (480, 832))
 LATENT_FRAMES = (21, 41)
 RESERVED_A_POSITION = 0.01 * 1024**2
 """Bytes that ComfyUI reserves a position of the latent, a byte of its dtype and a unit of memory_usage_factor."""
-FACTOR_WIDTH = 2222
-"""memory_usage_factor is the video branch's width over this."""
 OUTSIDE = "embeddings and sums"
 LAYERS = {"self_attn": "attention", "cross_attn": "attention", "ffn": "FFN"}
 
@@ -131,7 +129,7 @@ def reserved_bytes(work: Workload) -> int:
     video = work.latent_frames * work.latent_rows * work.latent_columns
     audio = work.audio_tokens * work.sizes.mel_bands / work.sizes.latent_channels
     positions = work.batch * (video + audio)
-    factor = work.sizes.video_width / FACTOR_WIDTH
+    factor = work.sizes.video_width / MEMORY_WIDTH
     return round(positions * torch.bfloat16.itemsize * RESERVED_A_POSITION * factor)
 
 

@@ -46,8 +46,8 @@ class Sampling:
         """Scales, guided part and block for the sampler."""
         if self.guidance == "none":
             return Guidance(video_scale=1.0, audio_scale=1.0, skip_block=NO_BLOCK)
-        guided_part = {"plain": 0.0, "modality_aware": 1.0, "window": sampling.GUIDANCE.guided_part}[self.guidance]
-        return Guidance(self.video_scale, self.audio_scale, guided_part, self.skip_block)
+        end = {"plain": 0.0, "modality_aware": 1.0, "window": sampling.GUIDANCE.unimodal_end_percent}[self.guidance]
+        return Guidance(self.video_scale, self.audio_scale, end, self.skip_block)
 
 
 @dataclass(frozen=True)

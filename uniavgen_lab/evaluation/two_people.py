@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy
 import torch
 
-from uniavgen_core.face.guidance import FaceGuidance
+from uniavgen_core.face.steering import FaceGuidance
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.canvas import SIZE
 from uniavgen_core.tiny.world import caption_of_two

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from uniavgen_core.audio.mel import MEL_FLOOR, normalise_mel
+from uniavgen_core.audio.mel import normalise_mel, silence_mel
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND
 from uniavgen_core.sampling.schedule import shift_sigma
 from uniavgen_core.speech.prompt import SILENCE_SECONDS, negative_symbols, positive_symbols
@@ -197,10 +197,8 @@ class _Assembly:
     def _reference_audio(self) -> Tensor:
         """The partners' sounds and a silence after them."""
         sounds = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
-        silence = normalise_mel(torch.tensor(MEL_FLOOR).log()).expand(
-            len(self.clips), round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND), sounds.shape[-1]
-        )
-        return torch.cat((sounds, silence), dim=1)
+        silence = normalise_mel(silence_mel(round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND)))[0]
+        return torch.cat((sounds, silence.expand(len(sounds), -1, -1)), dim=1)
 
     def _partner(self, clip: int) -> int:
         partner = self.shards.partner(clip)
