@@ -39,7 +39,7 @@ def fast(flow: ModelFlow) -> None:
     conditioning, latent = portrait_with_words(flow)
     flow.group("Sample in few passes")
     model = flow.add("EasyCache", model=flow.model)
-    sampled = flow.sample(conditioning, latent, model, steps=25, guidance_end=0.5)
+    sampled = flow.sample(conditioning, latent, model, steps=25, end_percent=0.5)
     flow.note("tiny_few_passes" if flow.tiny else "few_passes")
     flow.decode_and_save(sampled)
 
@@ -75,7 +75,7 @@ def continuation(flow: ModelFlow) -> None:
         first = flow.first_clip()
         frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
         past = {"past": frames, "past_audio": sound}
-        kept: dict[str, Any] = {"video": frames, "sound": first.sampled}
+        kept: dict[str, Any] = {"video": frames, "audio": first.sampled}
         flow.group("Words")
         captions = flow.captions(negative=first.negative)
         words, seconds = "Birds, we see two green fish.", 2.5
@@ -138,11 +138,11 @@ def audio_driven(flow: ModelFlow) -> None:
         flow.note("recording")
     flow.group("Condition")
     conditioning = flow.conditioning(captions, speech=words)
-    latent = flow.latent("audio_driven", portrait=portrait, sound=recording)
+    latent = flow.latent("audio_driven", portrait=portrait, audio=recording)
     flow.group("Sample")
     sampled = flow.sample(conditioning, latent, seed=1)
     flow.group("Decode and save")
-    flow.save(flow.decode_picture(sampled), recording, length="sound")
+    flow.save(flow.decode_picture(sampled), recording, length="audio")
 
 
 def long_form(flow: ModelFlow) -> None:
@@ -291,7 +291,7 @@ def chain_interpolation(flow: ModelFlow) -> None:
     doubled = flow.add("FrameInterpolate", interp_model=interpolator, images=frames)
     flow.note("interpolation")
     flow.group("Join and save")
-    flow.save(doubled, sound, frame_rate=32, length="sound")
+    flow.save(doubled, sound, frame_rate=32, length="audio")
 
 
 def chain_upscale(flow: ModelFlow) -> None:

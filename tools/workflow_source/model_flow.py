@@ -101,12 +101,12 @@ class ModelFlow(Flow):
             self.model, self.clip, self.vae, self.audio_vae = self.add("UniAVGenTinyLoader")
             self.note("small_world", more or self.name, name=self.released_name, files=files)
             return
-        (self.model,) = self.add("UniAVGenModelLoader", model="UniAVGen/")
+        (self.model,) = self.add("UniAVGenModelLoader", model_name="UniAVGen/")
         encoder = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
         (self.clip,) = self.add("CLIPLoader", "Load caption encoder", clip_name=encoder, type="wan")
         self.note("files")
         (self.vae,) = self.add("VAELoader", vae_name="wan2.2_vae.safetensors")
-        (self.audio_vae,) = self.add("UniAVGenAudioCodecLoader", vocoder="code2wav_bigvgan_model/")
+        (self.audio_vae,) = self.add("UniAVGenAudioCodecLoader", vocoder_name="code2wav_bigvgan_model/")
 
     def caption(self, text: str | None = None, title: str = "Caption") -> Links:
         """What is seen and heard, by default one person."""
@@ -152,7 +152,7 @@ class ModelFlow(Flow):
         """All steps at once, by `model` or the loaded one."""
         settings = {"steps": self.settings.steps, "shift": self.settings.shift} | self.settings.guidance
         return self.add(
-            "UniAVGenSampler", model=model or self.model, **conditioning, latent=latent, **settings | inputs
+            "UniAVGenSampler", model=model or self.model, **conditioning, latent_image=latent, **settings | inputs
         )
 
     def decode_picture(self, sampled: Links) -> Links:
@@ -165,7 +165,7 @@ class ModelFlow(Flow):
 
     def save(self, picture: Any, audio: Any, **inputs: Any) -> None:
         """Put picture and sound together in a file."""
-        self.save_video(self.add("UniAVGenAVMux", picture=picture, audio=audio, **inputs))
+        self.save_video(self.add("UniAVGenAVMux", video=picture, audio=audio, **inputs))
 
     def save_video(self, video: Any) -> None:
         """A file of the workflow's name."""
@@ -204,7 +204,7 @@ class ModelFlow(Flow):
         noise = self.add("RandomNoise", control_after_generate="fixed")
         guider = self.add("UniAVGenGuider", model=self.model, **conditioning, **self.settings.guidance)
         sampler = self.add("KSamplerSelect", sampler_name="euler")
-        settings = {"steps": self.settings.steps, "shift": self.settings.shift, "schedule": "released"}
+        settings = {"steps": self.settings.steps, "shift": self.settings.shift, "scheduler": "released"}
         sigmas = self.add("UniAVGenScheduler", **settings)
         self.group("Make and save")
         video, report, subtitles = self.add(
@@ -213,7 +213,7 @@ class ModelFlow(Flow):
             sampler=sampler,
             sigmas=sigmas,
             noise=noise,
-            latent=latent,
+            latent_image=latent,
             vae=self.vae,
             audio_vae=self.audio_vae,
             script=script,
