@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from tests.comfy.graphs import (
+from comfy.graphs import (
     Prompt,
     api_workflow,
     for_this_version,
@@ -20,7 +20,7 @@ from tests.comfy.graphs import (
     nodes_of,
     set_inputs,
 )
-from tests.comfy.server import ComfyServer
+from comfy.server import ComfyServer
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, pixel_frames
 from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.speech.duration import seconds_for_speech
