@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import comfy.samplers
 import folder_paths
 import pytest
 import torch
@@ -26,7 +27,6 @@ from pack.uniavgen_core.sampling.schedule import flow_sigmas
 from pack.uniavgen_core.tasks import kept_prefix
 from safetensors.torch import save_file
 
-import comfy.samplers
 import nodes as comfy_nodes
 
 Clip = list[torch.Tensor]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import comfy.sample
+import comfy.samplers
 import pytest
 import torch
 from clips import (
@@ -21,6 +23,7 @@ from clips import (
     sample_guided,
     state_dict,
 )
+from comfy.nested_tensor import NestedTensor
 from comfy_extras.nodes_custom_sampler import DisableNoise, DualCFGGuider, SplitSigmas
 from pack.nodes import comfy_model
 from pack.nodes.sampling import Scheduler
@@ -33,10 +36,7 @@ from pack.uniavgen_core.sampling.guidance import Guidance
 from pack.uniavgen_core.sampling.schedule import flow_sigmas
 from pack.uniavgen_core.tasks import KeptParts
 
-import comfy.sample
-import comfy.samplers
 import nodes as comfy_nodes
-from comfy.nested_tensor import NestedTensor
 
 
 def core_run(latent: dict, conds: Any, steps: int, guidance: Guidance | None = None) -> list[torch.Tensor]:
