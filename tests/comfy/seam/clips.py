@@ -143,6 +143,23 @@ def ways_to_sample(patcher: Any, conds: tuple[list, list]) -> dict[str, Callable
     }
 
 
+def lora(names: list[str], patcher: Any, form: str) -> dict[str, torch.Tensor]:
+    """Weights of rank four for these layers, in the names of "kohya" or "diffusers"."""
+    weights = patcher.model.diffusion_model.state_dict()
+    out, generator = {}, torch.Generator().manual_seed(5)
+    for name in names:
+        rows, columns = weights[f"{name}.weight"].shape[:2]
+        down, up = torch.randn(4, columns, generator=generator), torch.randn(rows, 4, generator=generator)
+        if form == "kohya":
+            prefix = "lora_unet_" + name.replace(".", "_")
+            out |= {f"{prefix}.lora_down.weight": down, f"{prefix}.lora_up.weight": up}
+            out[f"{prefix}.alpha"] = torch.tensor(4.0)
+        else:
+            prefix = f"diffusion_model.{name}"
+            out |= {f"{prefix}.lora_A.weight": down, f"{prefix}.lora_B.weight": up}
+    return out
+
+
 def windowed(patcher: Any) -> Any:
     """A MODEL that samples five latent frames at a time."""
     from comfy_extras.nodes_context_windows import ContextWindowsManualNode
