@@ -63,7 +63,7 @@ def test_a_file_is_taken_with_what_reads_it(with_reader: None) -> None:
     assert ModelLoader.validate_inputs(gguf_file("q4_1")) is True
 
 
-def test_another_version_of_what_reads_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_of_what_reads_it_is_named(with_reader: None, monkeypatch: pytest.MonkeyPatch) -> None:
     other = type(CLASS, (), {"__module__": "re"})
     monkeypatch.setitem(comfy_nodes.NODE_CLASS_MAPPINGS, CLASS, other)
     with refused("of another version"):
