@@ -43,7 +43,7 @@ def run_seam_tests(
     if run.returncode:
         pytest.fail(f"{name} in ComfyUI's Python:\n{run.stdout[-20_000:]}{run.stderr[-3000:]}", pytrace=False)
     for reason in sorted(set(re.findall(r"^SKIPPED \[\d+\] \S+ (.+)$", run.stdout, re.MULTILINE))):
-        with subtests.test(reason):
+        with subtests.test(name):
             pytest.skip(reason)
 
 
