@@ -14,7 +14,7 @@ import folder_paths
 import pytest
 import torch
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
-from pack.nodes import comfy_latent, comfy_model
+from pack.nodes import comfy_latent, comfy_loading
 from pack.nodes.conditioning import Conditioning
 from pack.nodes.sampling import Guider, Sampler
 from pack.tests.common import relative_error
@@ -37,8 +37,8 @@ SIZES = ModelSizes(
 )  # fmt: skip
 SPEECH = "Hello"
 GUIDANCE = {
-    "video_scale": 3.0, "audio_scale": 2.0, "guided_part": 0.5, "skip_block": {"skip_block": "auto"},
-    "audio_to_video": "auto", "video_to_audio": "auto", "guidance_end": 1.0,
+    "video_scale": 3.0, "audio_scale": 2.0, "unimodal_end_percent": 0.5, "skip_block": {"skip_block": "auto"},
+    "audio_to_video": "auto", "video_to_audio": "auto", "end_percent": 1.0,
 }  # fmt: skip
 EULER = comfy.samplers.sampler_object("euler")
 
@@ -60,7 +60,7 @@ def model_file() -> Path:
 
 
 def model(options: dict[str, Any] | None = None) -> Any:
-    return comfy_model.load_model(str(model_file()), options or {"dtype": torch.float32})
+    return comfy_loading.load_model(str(model_file()), options or {"dtype": torch.float32})
 
 
 def joint(frames: int = 3, width: int = 96, height: int = 64, batch: int = 1, rows: int | None = None) -> dict:
@@ -93,7 +93,7 @@ def reference_voice() -> dict:
 def sample(patcher: Any, latent: dict, steps: int = 4, seed: int = 7, conds: Any = None, **changes: Any) -> Clip:
     """What UniAVGen Sampler makes."""
     positive, negative = conds or conditions()
-    settings = {"shift": 5.0, "schedule": "auto", "sampler_name": "euler", **GUIDANCE, **changes}
+    settings = {"shift": 5.0, "scheduler": "auto", "sampler_name": "euler", **GUIDANCE, **changes}
     out = Sampler.execute(patcher, positive, negative, latent, seed, steps, **settings)
     return out[0]["samples"].unbind()
 
@@ -171,9 +171,9 @@ def windowed(patcher: Any) -> Any:
 
 def with_face_mask(patcher: Any, mask: torch.Tensor) -> Any:
     """A MODEL with UniAVGen Face Guidance."""
-    from pack.nodes.face_guidance import FaceGuidanceNode
+    from pack.nodes.comfy_face import FaceGuidanceNode
 
-    settings = {"frame_rate": 16.0, "how": "replace", "strength": 1.0, "layers": "all"}
+    settings = {"frame_rate": 16.0, "operation": "replace", "strength": 1.0, "layers": "all"}
     return FaceGuidanceNode.execute(patcher, mask, **settings, start_percent=0.0, end_percent=1.0)[0]
 
 

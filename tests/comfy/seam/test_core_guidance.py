@@ -136,7 +136,7 @@ def test_spatio_temporal_guidance_of_a_block_that_is_not_there_is_named(patcher:
 
 def test_a_dual_guider_equals_plain_guidance_of_two_scales(patcher: Any, latent: dict, conds: Any) -> None:
     dual = core_node("LTXVDualCFGGuider").execute(patcher, *conds, 3.0, 2.0)[0]
-    own = guider_of(patcher, conds, guided_part=0.0, skip_block={"skip_block": "none"})
+    own = guider_of(patcher, conds, unimodal_end_percent=0.0, skip_block={"skip_block": "none"})
     ours, theirs = (sample_guided(guider, latent, flow_sigmas(3))["samples"].unbind() for guider in (dual, own))
     assert_close(ours, theirs, 1e-5)
 

@@ -52,7 +52,7 @@ def test_guidance_ends_where_it_is_said(
     patcher: Any, short_latent: dict, sampler: str, steps: int, end: float, negatives: int
 ) -> None:
     seen = watch_switches(patcher)
-    sample(patcher, short_latent, steps, sampler_name=sampler, guidance_end=end)
+    sample(patcher, short_latent, steps, sampler_name=sampler, end_percent=end)
     skipped = [switches.skip_block for _, switches in seen]
     assert (skipped.count(1), skipped.count(POSITIVE)) == (negatives, steps)
 
@@ -60,7 +60,7 @@ def test_guidance_ends_where_it_is_said(
 def test_guidance_ends_within_a_step_of_two_evaluations(patcher: Any, short_latent: dict) -> None:
     seen = watch_switches(patcher)
     heun = comfy.samplers.sampler_object("heun")
-    sample_guided(guider_of(patcher, guidance_end=0.5), short_latent, sigmas_of(patcher, "simple", 4), heun)
+    sample_guided(guider_of(patcher, end_percent=0.5), short_latent, sigmas_of(patcher, "simple", 4), heun)
     skipped = [switches.skip_block for _, switches in seen]
     # Two evaluations a step but for the last; the second of the last guided step is at the next step's noise level.
     assert (skipped.count(1), skipped.count(POSITIVE)) == (3, 7)
@@ -81,7 +81,7 @@ def test_each_step_of_a_partial_schedule_has_one_negative_pass(
     whole = sigmas_of(patcher, "simple", 12)
     sigmas, full = {"denoise": (whole[6:], None), "first": (whole[:7], whole), "second": (whole[6:], whole)}[part]
     seen = watch_switches(patcher)
-    sample_guided(guider_of(patcher, sigmas=full, guidance_end=end), short_latent, sigmas)
+    sample_guided(guider_of(patcher, sigmas=full, end_percent=end), short_latent, sigmas)
     negative = [(sigma, switches.audio_to_video) for sigma, switches in seen if switches.skip_block != POSITIVE]
     assert len(seen) - len(negative) == len(sigmas) - 1
     assert len({sigma for sigma, _ in negative}) == len(negative), "two negative passes in a step"
@@ -95,7 +95,7 @@ def test_patches_of_guidance_go_with_its_end(patcher: Any, short_latent: dict) -
     projected = APG.execute(patcher, 1.0, 0.0, 0.0)[0]
 
     def both(end: float) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        ours, theirs = (sample(which, short_latent, 4, guidance_end=end) for which in (projected, patcher))
+        ours, theirs = (sample(which, short_latent, 4, end_percent=end) for which in (projected, patcher))
         return ours, theirs
 
     assert_equal(*both(0.0))
@@ -104,7 +104,7 @@ def test_patches_of_guidance_go_with_its_end(patcher: Any, short_latent: dict) -
 
 
 def test_a_solver_that_wants_the_negative_estimate_gets_it(patcher: Any, short_latent: dict) -> None:
-    assert_kept(short_latent, sample(patcher, short_latent, 4, sampler_name="euler_cfg_pp", guidance_end=0.5))
+    assert_kept(short_latent, sample(patcher, short_latent, 4, sampler_name="euler_cfg_pp", end_percent=0.5))
 
 
 def test_switches_of_the_task_reach_a_plain_ksampler(patcher: Any, latent: dict, conds: Any) -> None:

@@ -48,10 +48,10 @@ def with_streams_masks(latent: dict, video: torch.Tensor | None = None, audio: t
 @pytest.mark.parametrize(
     ("task", "frames", "kept_frames", "kept_tokens"),
     [
-        (PAST | {"sound": chirp(1.6)}, 7, 3, 56),
-        (PAST | {"sound": joint(frames=6, width=64, height=64)}, 7, 3, 56),
+        (PAST | {"audio": chirp(1.6)}, 7, 3, 56),
+        (PAST | {"audio": joint(frames=6, width=64, height=64)}, 7, 3, 56),
         ({"task": "dubbing", "video": pictures(31), "frame_rate": 30.0}, 5, 5, 0),
-        ({"task": "audio_driven", "portrait": pictures(1), "sound": chirp(1.0)}, 5, 1, 106),
+        ({"task": "audio_driven", "portrait": pictures(1), "audio": chirp(1.0)}, 5, 1, 106),
     ],
     ids=["continuation", "continuation of a LATENT", "dubbing", "audio_driven"],
 )
@@ -62,14 +62,14 @@ def test_each_task_keeps_what_it_is_given(
     video, audio = latent["samples"].unbind()
     assert (video.shape[2], audio.shape[2]) == (frames, audio_tokens(pixel_frames(frames)))
     kept = comfy_latent.kept_parts(latent)
-    assert (sum(kept[0]), sum(kept[1])) == (kept_frames, kept_tokens)
+    assert (sum(kept.video), sum(kept.audio)) == (kept_frames, kept_tokens)
     speech = "Hello." if kept_tokens < 100 else ""
     assert_kept(latent, sample(patcher, latent, 2, conds=conditions(speech=speech)))
 
 
 def test_the_sound_of_a_latent_goes_on_exactly() -> None:
     generated = joint(frames=6, width=64, height=64)
-    kept, given = (made["samples"].unbind()[1] for made in (latent_of(PAST | {"sound": generated}), generated))
+    kept, given = (made["samples"].unbind()[1] for made in (latent_of(PAST | {"audio": generated}), generated))
     assert torch.equal(kept[:, :, :56], given[:, :, -56:])
 
 
@@ -94,7 +94,7 @@ def test_a_mask_of_whole_frames_keeps_them(
     """As ComfyUI resizes them: a picture's MASK of any size, one or one for each latent frame."""
     video, audio = latent["samples"].unbind()
     masked = with_mask(latent, mask)
-    assert comfy_latent.kept_parts(masked) == (tuple(kept), (False,) * audio.shape[2])
+    assert comfy_latent.kept_parts(masked) == KeptParts(tuple(kept), (False,) * audio.shape[2])
     result = sample(patcher, masked, 2, conds=conds)
     assert [torch.equal(result[0][:, :, frame], video[:, :, frame]) for frame in range(3)] == kept
     assert not torch.equal(result[1], audio)

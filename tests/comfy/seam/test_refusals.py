@@ -25,7 +25,7 @@ from pack.nodes.long_form import Join
 SILENCE = {"waveform": torch.zeros(1, 1, 30_000), "sample_rate": 24_000}
 TWO_SOUNDS = {"waveform": chirp(1.6)["waveform"].repeat(2, 1, 1), "sample_rate": 44_100}
 PAST = {"task": "continuation", "video": pictures(40)}
-AUDIO_DRIVEN = {"task": "audio_driven", "portrait": pictures(1), "sound": chirp(1.0)}
+AUDIO_DRIVEN = {"task": "audio_driven", "portrait": pictures(1), "audio": chirp(1.0)}
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,14 @@ def test_a_latent_that_is_no_clip(patcher: Any, latent: dict, conds: Any, make: 
 
 
 def test_a_reference_picture_of_another_size(patcher: Any, latent: dict, conds: Any) -> None:
-    referring = ReferencePicture.execute(*conds, latent, tiny_vae(), pictures(1))[0:2]
+    referring = ReferenceImage.execute(*conds, latent, tiny_vae(), pictures(1))[0:2]
     with refused("96×64", "128×64", "same LATENT"):
         sample(patcher, joint(width=128, height=64), conds=referring)
 
 
 def test_a_reference_picture_for_a_latent_that_is_no_clip(latent: dict, conds: Any) -> None:
     with refused("UniAVGen Latent"):
-        ReferencePicture.execute(*conds, {"samples": latent["samples"].unbind()[0]}, tiny_vae(), pictures(1))
+        ReferenceImage.execute(*conds, {"samples": latent["samples"].unbind()[0]}, tiny_vae(), pictures(1))
 
 
 def voice_of(waveform: Any) -> dict:
@@ -116,18 +116,18 @@ def two_sounds_of_a_latent() -> dict:
 @pytest.mark.parametrize(
     ("task", "parts"),
     [
-        (PAST | {"frame_rate": 25.0, "sound": TWO_SOUNDS}, ["sound holds 2 sounds", "batch_size to 1"]),
-        (PAST | {"frame_rate": 25.0, "sound": two_sounds_of_a_latent()}, ["sound holds 2 sounds"]),
-        (AUDIO_DRIVEN | {"sound": TWO_SOUNDS}, ["sound holds 2 sounds", "pick one"]),
+        (PAST | {"frame_rate": 25.0, "audio": TWO_SOUNDS}, ["audio holds 2 sounds", "batch_size to 1"]),
+        (PAST | {"frame_rate": 25.0, "audio": two_sounds_of_a_latent()}, ["audio holds 2 sounds"]),
+        (AUDIO_DRIVEN | {"audio": TWO_SOUNDS}, ["audio holds 2 sounds", "pick one"]),
         (AUDIO_DRIVEN | {"conditioning": conditions(reference_voice())[0]}, ["disconnect reference_audio"]),
-        (PAST, ["sound is missing"]),
-        (PAST | {"sound": SILENCE}, ["sound is silent"]),
-        (PAST | {"sound": chirp(2), "video": pictures(5)}, ["past lasts 0.31 seconds"]),
-        (PAST | {"sound": chirp(2), "past_frames": 7}, ["alone lasts"]),
+        (PAST, ["audio is missing"]),
+        (PAST | {"audio": SILENCE}, ["audio is silent"]),
+        (PAST | {"audio": chirp(2), "video": pictures(5)}, ["past lasts 0.31 seconds"]),
+        (PAST | {"audio": chirp(2), "past_frames": 7}, ["alone lasts"]),
         ({"task": "dubbing", "video": None, "frame_rate": 16.0}, ["video is empty"]),
         ({"task": "dubbing", "video": pictures(50), "frame_rate": 1.0}, ["video lasts 50.00"]),
-        (AUDIO_DRIVEN | {"sound": chirp(21)}, ["sound lasts 21"]),
-        (AUDIO_DRIVEN | {"sound": None}, ["sound is missing"]),
+        (AUDIO_DRIVEN | {"audio": chirp(21)}, ["audio lasts 21"]),
+        (AUDIO_DRIVEN | {"audio": None}, ["audio is missing"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else value["task"],
 )
@@ -137,7 +137,7 @@ def test_what_no_task_can_take(task: dict, parts: list[str]) -> None:
 
 
 def test_a_reference_voice_where_the_sound_is_given(patcher: Any) -> None:
-    with refused("sound is given", "disconnect reference_audio"):
+    with refused("audio is given", "disconnect reference_audio"):
         sample(patcher, latent_of(AUDIO_DRIVEN), conds=conditions(reference_voice()))
 
 

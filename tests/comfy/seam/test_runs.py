@@ -59,10 +59,15 @@ def core_run(latent: dict, conds: Any, steps: int, guidance: Guidance | None = N
     )
     noise = comfy.sample.prepare_noise(latent["samples"], 7).unbind()
     passes = [
-        Condition(cond[0][0].expand(video.shape[0], -1, -1), cond[0][1][comfy_model.SPEECH].expand(video.shape[0], -1))
+        Condition(cond[0][0].expand(video.shape[0], -1, -1), cond[0][1][comfy_model.SYMBOLS].expand(video.shape[0], -1))
         for cond in conds
     ]
-    samples = clip.put_back(*sample_euler(dit, clip, tuple(noise), flow_sigmas(steps), *passes, guidance or Guidance()))
+    samples = clip.put_back(
+        sample_euler(
+            dit, clip, tuple(noise), flow_sigmas(steps), positive=passes[0], negative=passes[1],
+            guidance=guidance or Guidance(),
+        )
+    )  # fmt: skip
     return [loaded.latent_format.process_out(samples[0]), comfy_model.denormalise_mel(samples[1])]
 
 
@@ -87,8 +92,8 @@ def test_equals_the_core_loop_with_some_sound_kept(patcher: Any, conds: Any) -> 
 
 
 def test_equals_the_core_loop_where_guidance_ends_early(patcher: Any, short_latent: dict, conds: Any) -> None:
-    ours = sample(patcher, short_latent, 5, guidance_end=0.5)
-    assert_close(ours, core_run(short_latent, conds, 5, Guidance(guidance_end=0.5)), 1e-3)
+    ours = sample(patcher, short_latent, 5, end_percent=0.5)
+    assert_close(ours, core_run(short_latent, conds, 5, Guidance(end_percent=0.5)), 1e-3)
 
 
 def test_same_seed_same_clip(patcher: Any, latent: dict) -> None:
@@ -125,7 +130,7 @@ def test_split_schedule_equals_one_run(patcher: Any, latent: dict) -> None:
 
 def test_few_steps_of_a_multistep_solver_get_its_schedule(patcher: Any, short_latent: dict) -> None:
     def schedule(name: str, sampler: str) -> list[torch.Tensor]:
-        return sample(patcher, short_latent, 4, sampler_name=sampler, schedule=name)
+        return sample(patcher, short_latent, 4, sampler_name=sampler, scheduler=name)
 
     auto, simple, released = (schedule(name, "dpmpp_2m") for name in ("auto", "simple", "released"))
     assert_equal(auto, simple)

@@ -35,7 +35,7 @@ def segments(
 
 def words_of_segment(sampler: SegmentSampler) -> tuple[Any, Any]:
     """A caption and the symbols of a speech."""
-    return caption(5)[0][0], sampler.guider.original_conds["positive"][0][comfy_model.SPEECH]
+    return caption(5)[0][0], sampler.guider.original_conds["positive"][0][comfy_model.SYMBOLS]
 
 
 def test_seeds_are_taken_modulo_two_to_the_64(shifted: Any, latent: dict) -> None:
@@ -55,7 +55,7 @@ def test_identity_is_that_of_the_settings(patcher: Any, shifted: Any, latent: di
         segments(ModelSamplingSD3().patch(patcher, 4.0)[0], latent),
         segments(shifted, latent, sampler="ddim"),
         segments(shifted, latent, video_scale=3.5),
-        segments(shifted, latent, guidance_end=0.5),
+        segments(shifted, latent, end_percent=0.5),
         segments(shifted, latent),
     ]
     others[-1].noise.strength = 0.5

@@ -16,7 +16,7 @@ import pytest
 import torch
 from clips import assert_close, assert_equal, assert_kept, lora, model, model_file, sample, state_dict
 from comfy import quant_ops
-from pack.nodes import comfy_model
+from pack.nodes import comfy_loading, comfy_model
 from pack.tests.common import relative_error
 from pack.uniavgen_core import convert
 from safetensors.torch import save_file
@@ -55,7 +55,7 @@ def test_a_wan_text_embedding_lora_is_reported_and_not_applied(patcher: Any, cap
 
 @pytest.mark.parametrize("dtype", ["fp8_e4m3fn", "fp8_e5m2"])
 def test_fp8_weights_run(short_latent: dict, exact: list[torch.Tensor], dtype: str) -> None:
-    samples = sample(model(comfy_model.WEIGHT_DTYPES[dtype]), short_latent, 2)
+    samples = sample(model(comfy_loading.WEIGHT_DTYPES[dtype]), short_latent, 2)
     assert_kept(short_latent, samples)
     assert 1e-6 < relative_error(samples[0], exact[0]) < 0.2
 
@@ -63,7 +63,7 @@ def test_fp8_weights_run(short_latent: dict, exact: list[torch.Tensor], dtype: s
 def test_a_converted_fp8_file_runs(short_latent: dict, exact: list[torch.Tensor], tmp_path: Path) -> None:
     target = tmp_path / "scaled.safetensors"
     convert.convert(model_file(), target, "fp8_e4m3fn", force=True)
-    samples = sample(comfy_model.load_model(str(target)), short_latent, 2)
+    samples = sample(comfy_loading.load_model(str(target)), short_latent, 2)
     assert_kept(short_latent, samples)
     assert 1e-6 < relative_error(samples[0], exact[0]) < 0.08
 
@@ -81,7 +81,7 @@ def test_files_of_comfyuis_quantised_formats_run(
         state[name.removesuffix("weight") + "comfy_quant"] = format
     file = tmp_path / "quantised.safetensors"
     save_file(state, file)
-    samples = sample(comfy_model.load_model(str(file)), short_latent, 2)
+    samples = sample(comfy_loading.load_model(str(file)), short_latent, 2)
     assert_kept(short_latent, samples)
     assert 1e-6 < relative_error(samples[0], exact[0]) < 0.12
 
