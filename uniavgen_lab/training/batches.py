@@ -129,8 +129,8 @@ class Batches(Dataset[Batch]):
         forms = self._clips[task]
         counts = torch.tensor([len(clips) for clips in forms], dtype=torch.float64)
         clips = forms[int(torch.multinomial(counts, 1, generator=generator))]
-        places = torch.randint(len(clips), (self._settings.batch_size,), generator=generator)
-        return clips[places].tolist()
+        indices = torch.randint(len(clips), (self._settings.batch_size,), generator=generator)
+        return clips[indices].tolist()
 
 
 class _Assembly:
@@ -196,11 +196,11 @@ class _Assembly:
 
     def _reference_audio(self) -> Tensor:
         """The partners' sounds and a silence after them."""
-        waveforms = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
+        mels = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
         silence = normalise_mel(torch.tensor(MEL_FLOOR).log()).expand(
-            len(self.clips), round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND), waveforms.shape[-1]
+            len(self.clips), round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND), mels.shape[-1]
         )
-        return torch.cat((waveforms, silence), dim=1)
+        return torch.cat((mels, silence), dim=1)
 
     def _partner(self, clip: int) -> int:
         partner = self.shards.partner(clip)
