@@ -24,7 +24,7 @@ from ..uniavgen_core.face.steering import (
 )
 from ..uniavgen_core.joint_latent import check_shapes
 from ..uniavgen_core.media.images import to_rgb
-from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH
+from ..uniavgen_core.model.aligners import FACE_MASK_PATCH
 from .comfy_latent import streams
 from .comfy_model import sizes_of
 from .inputs import frame_rate_input

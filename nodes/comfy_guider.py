@@ -20,13 +20,13 @@ from torch import Tensor
 from ..uniavgen_core.config import SEEDS
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
 from .comfy_face import guide_faces
-from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH, SPEECH_SECONDS, VIDEO_TO_AUDIO, sizes_of
+from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH_SECONDS, SYMBOLS, VIDEO_TO_AUDIO, sizes_of
 from .comfy_patches import REPORT, PatchReport
 from .fingerprint import fingerprint
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
-REPLACED = ("cross_attn", SPEECH, SPEECH_SECONDS)
+REPLACED = ("cross_attn", SYMBOLS, SPEECH_SECONDS)
 """What a script says in the place of the positive conditioning."""
 RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
 """What a guider holds while it samples."""
@@ -236,7 +236,7 @@ class SegmentSampler:
             for name, given in self.guider.original_conds.items()
         }
         conds["positive"] = [
-            _without(cond, SPEECH_SECONDS) | {"cross_attn": caption, SPEECH: symbols, "uuid": uuid.uuid4()}
+            _without(cond, SPEECH_SECONDS) | {"cross_attn": caption, SYMBOLS: symbols, "uuid": uuid.uuid4()}
             for cond in conds["positive"]
         ]
         guider.original_conds = conds

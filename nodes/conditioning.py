@@ -9,15 +9,15 @@ import torch
 from comfy_api.latest import Input, io
 
 from ..uniavgen_core.audio.voice import voiced_seconds
-from ..uniavgen_core.checks import check_finite, check_picture
+from ..uniavgen_core.checks import check_picture
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
-from ..uniavgen_core.joint_latent import check_shapes
+from ..uniavgen_core.joint_latent import check_finite, check_shapes
 from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
 from ..uniavgen_core.speech.text import LANGUAGES, detect_language
 from .comfy_latent import streams
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, SPEECH_SECONDS, TRANSCRIPT
+from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
 from .comfy_progress import check_interrupt, warn
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, present
@@ -104,8 +104,8 @@ class Conditioning(io.ComfyNode):
         symbols, of_negative = speech_symbols(reader, said, language, values.get(TRANSCRIPT))
         warn("UniAVGen Conditioning", notes, f"Says, in about {seconds:.1f} s: {said}" if said else "")
         return io.NodeOutput(
-            node_helpers.conditioning_set_values(positive, values | {SPEECH: symbols, SPEECH_SECONDS: seconds}),
-            node_helpers.conditioning_set_values(negative, values | {SPEECH: of_negative}),
+            node_helpers.conditioning_set_values(positive, values | {SYMBOLS: symbols, SPEECH_SECONDS: seconds}),
+            node_helpers.conditioning_set_values(negative, values | {SYMBOLS: of_negative}),
         )
 
 

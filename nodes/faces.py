@@ -13,7 +13,7 @@ import numpy
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_finite, check_picture
+from ..uniavgen_core.checks import check_picture
 from ..uniavgen_core.face.choice import Choice, Numbered, every_face, largest, like_portrait
 from ..uniavgen_core.face.detection import FaceDetector
 from ..uniavgen_core.face.masks import (
@@ -38,6 +38,7 @@ from ..uniavgen_core.face.models import (
 from ..uniavgen_core.face.portrait import FACE_FRACTION, portrait_crop, portrait_fault
 from ..uniavgen_core.face.shapes import ELLIPSE, HULL, SHAPES, Style
 from ..uniavgen_core.face.tracks import Timing, Trajectory
+from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.images import to_bytes, to_rgb
 from .comfy_progress import progress_bar, show_text, warn
 from .inputs import NOT_CONNECTED, chosen, connected, frame_rate_input

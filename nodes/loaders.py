@@ -15,9 +15,16 @@ from ..uniavgen_core.tiny.bundle import load_tiny
 from ..uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
 from ..uniavgen_core.tiny.world import KINDS
 from .comfy_codecs import AudioCodec, TinyCaptionEncoder, TinyVideoCodec, cpu_device, vae_device
-from .comfy_gguf import FILES as GGUF_FILES
-from .comfy_gguf import gguf_files, load_gguf, reads_gguf
-from .comfy_model import DEFAULT_DTYPE, WEIGHT_DTYPES, host_model, load_model
+from .comfy_loading import (
+    DEFAULT_DTYPE,
+    GGUF_FILES,
+    WEIGHT_DTYPES,
+    gguf_files,
+    host_model,
+    load_gguf,
+    load_model,
+    reads_gguf,
+)
 from .inputs import seed_input
 
 MODELS, VOCODERS = "diffusion_models", "vocoders"

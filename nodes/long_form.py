@@ -103,8 +103,8 @@ class ComfyHost:
         self.sampler, self.vae, self.audio_vae, self.script = sampler, vae, audio_vae, script
         self.speakers = speakers
         self.video, self.mel = streams(latent)
-        kept_video, kept_audio = kept_parts(latent)
-        self.given_video, self.given_mel = sum(kept_video), sum(kept_audio)
+        kept = kept_parts(latent)
+        self.given_video, self.given_mel = sum(kept.video), sum(kept.audio)
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
         self.reader = condition_value(sampler.guider, READER) or SpeechReader(step=check_interrupt)
@@ -290,9 +290,9 @@ def _check_start(latent: dict[str, Any]) -> None:
     check_shapes([part.shape for part in parts])
     if parts[0].shape[0] > 1:
         raise ValueError(f"The LATENT holds {parts[0].shape[0]} clips: set batch_size to 1 for a long clip.")
-    video, audio = kept_parts(latent)
-    start = kept_prefix(len(video), len(audio), sum(video), sum(audio))
-    if (video, audio) != (start.video, start.audio) or not any(video) or all(video) or all(audio):
+    kept = kept_parts(latent)
+    start = kept_prefix(len(kept.video), len(kept.audio), sum(kept.video), sum(kept.audio))
+    if kept != start or not any(kept.video) or all(kept.video) or all(kept.audio):
         raise ValueError(
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
             "joint or continuation. A video to dub, or a sound to speak, goes to recording."

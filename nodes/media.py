@@ -13,8 +13,9 @@ from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
 from ..uniavgen_core.audio.soundtrack import held_seconds, hold_last, playable, soundtrack
-from ..uniavgen_core.checks import check_finite, check_picture
+from ..uniavgen_core.checks import check_picture
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
+from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.copying import PicturePlan, plan_picture
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.footage import Footage, FramesInMemory, VideoFile

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import audio_tokens, pixel_frames
-from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT
+from uniavgen_core.model.aligners import FACE_MASK_PATCH
+from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import ClipShape, latent_frame_of, make_plan
+from uniavgen_core.tasks import kept_prefix
 from uniavgen_core.tiny.bundle import random_state_dict
 from uniavgen_lab.evaluation import ablation_table
 from uniavgen_lab.evaluation.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, table
@@ -59,13 +61,12 @@ def interact(
         audio_tokens=TOKENS,
         reference_tokens=3,
         symbols=10,
-        kept_video=tuple(frame < kept_frames for frame in range(FRAMES)),
-        kept_audio=tuple(token < kept_tokens for token in range(TOKENS)),
+        kept=kept_prefix(FRAMES, TOKENS, kept_frames, kept_tokens),
         device=torch.device("cpu"),
     )
     plan = make_plan(shape)
-    to_video = model.a2v_blocks[0](video[:, kept_frames:], audio, mask[:, kept_frames:], plan, {})
-    return to_video, model.v2a_blocks[0](audio[:, kept_tokens:], video, mask, plan, {})
+    to_video = model.a2v_blocks[0](video[:, kept_frames:], audio, mask[:, kept_frames:], plan, options={})
+    return to_video, model.v2a_blocks[0](audio[:, kept_tokens:], video, mask, plan, options={})
 
 
 def seen(interaction: str) -> tuple[list[set[int]], list[set[int]]]:
@@ -154,10 +155,12 @@ def test_no_face_mask_is_a_mask_of_ones() -> None:
     generator = torch.Generator().manual_seed(2)
     video = torch.randn(1, 48, FRAMES, 4, 6, generator=generator)
     audio = torch.randn(1, 1, TOKENS, 80, generator=generator)
-    inputs = ([video, audio], torch.tensor([500.0]), torch.zeros(1, 2, 256), torch.zeros(1, 10, 128), video[:, :, :1])
+    inputs = ([video, audio], torch.tensor([500.0]), torch.zeros(1, 2, 256), torch.zeros(1, 10, 128))
+    reference = {"reference_image": video[:, :, :1]}
     ones = {"patches": {FACE_MASK_PATCH: [lambda mask, layer, options: torch.ones_like(mask)]}}
-    predicted, patched = make_model()(*inputs), make_model()(*inputs, options=ones)
-    for ours, theirs, other in zip(make_model(face_mask="none")(*inputs), patched, predicted, strict=True):
+    predicted, patched = make_model()(*inputs, **reference), make_model()(*inputs, **reference, options=ones)
+    without = make_model(face_mask="none")(*inputs, **reference)
+    for ours, theirs, other in zip(without, patched, predicted, strict=True):
         assert torch.equal(ours, theirs)
         assert not torch.allclose(ours, other)
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import HOP_LENGTH, audio_tokens
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
 from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import build_tiny

@@ -28,7 +28,7 @@ def test_counted_operations_are_those_that_a_pass_does() -> None:
         mel = torch.empty(BATCH, 1, work.audio_tokens, sizes.mel_bands)
         caption = model.encode_caption(torch.empty(BATCH, CAPTION_ROWS, sizes.text_width))
         speech = model.encode_speech(torch.zeros(BATCH, work.symbols, dtype=torch.long), torch.float32)
-        model([latent, mel], torch.empty(BATCH), caption, speech, latent[:, :, :1])
+        model([latent, mel], torch.empty(BATCH), caption, speech, reference_image=latent[:, :, :1])
     # Groups of the voice's contexts are padded, and the last frame is projected twice.
     assert counted <= counter.get_total_flops() < 1.03 * counted
 

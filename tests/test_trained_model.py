@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel, to_model_waveform
+from uniavgen_core.audio.mel import log_mel, to_model_waveform
 from uniavgen_core.audio.voice import loud_db, token_level_db
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.face.steering import FaceGuidance, clip_mask
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.long_form.maker import LongClip, Settings
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing, plan_clip

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from small_model import FRAMES, RUN, TOKENS, write_config, write_shards
 
 from uniavgen_core.config import MEL_BANDS
-from uniavgen_core.tasks import Directions
+from uniavgen_core.tasks import Switches
 from uniavgen_lab.training.batches import TRAINING_TASKS, Batch, Batches, BatchSettings
 from uniavgen_lab.training.shards import Shards
 from uniavgen_lab.training.training_config import CodecConfig, TrainConfig, read_config
@@ -177,7 +177,7 @@ def test_a_codec_that_stops_and_resumes_is_that_of_an_unbroken_run(tmp_path: Pat
 def test_a_batch_whose_branches_do_not_see_each_other_leaves_out_half_the_texts(shards: Shards) -> None:
     settings = BatchSettings(4, {"joint": 1.0}, text_dropout=0.0, interaction_dropout=1.0, timestep_shift=1.0)
     batches = [Batches(shards, settings, range(10), seed=0)[step] for step in range(10)]
-    assert all(batch.directions == Directions(False, False) for batch in batches)
+    assert all(batch.switches == Switches(False, False) for batch in batches)
     dropped = sum(caption == "" for batch in batches for caption in batch.captions)
     assert 10 < dropped < 30
 
@@ -185,7 +185,7 @@ def test_a_batch_whose_branches_do_not_see_each_other_leaves_out_half_the_texts(
 def test_with_a_reference_voice_the_negative_pass_sees_the_face_and_is_told_nothing(shards: Shards) -> None:
     settings = BatchSettings(4, {"reference_voice": 1.0}, text_dropout=0.5, interaction_dropout=0.0, timestep_shift=1.0)
     batches = [Batches(shards, settings, range(12), seed=0)[step] for step in range(12)]
-    negative = [batch for batch in batches if batch.directions.video_to_audio]
+    negative = [batch for batch in batches if batch.switches.video_to_audio]
     assert 2 < len(negative) < 10
     assert all(set(batch.captions) == {""} for batch in negative)
     assert any(set(batch.captions) != {""} for batch in batches)

@@ -26,6 +26,7 @@ from safetensors import safe_open
 
 from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import MEL_BANDS, clip_seconds
+from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE, load_tiny
 from uniavgen_core.tiny.world import KINDS
 
@@ -50,11 +51,7 @@ PANELS = {"audio": "sound", "video": "picture", "face_mask": "face mask"}
 ROWS = {
     "corpus": "real clips",
     "codec": "real clips, encoded and decoded",
-    "joint": "joint generation",
-    "reference_voice": "reference voice",
-    "continuation": "continuation",
-    "dubbing": "dubbing",
-    "audio_driven": "audio-driven",
+    **{name: task.title for name, task in TASKS.items()},
     "shuffled": "shuffled pairs",
 }
 GAP = 12

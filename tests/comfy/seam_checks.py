@@ -62,7 +62,7 @@ def load_module(name: str, path: Path) -> ModuleType:
 load_module("pack", PACK)
 rule = load_module("golden_weights", PACK / "tests" / "golden_weights.py")
 
-from pack.nodes import comfy_latent, comfy_model  # noqa: E402
+from pack.nodes import comfy_latent, comfy_loading, comfy_model  # noqa: E402
 from pack.nodes.conditioning import Conditioning, ReferenceImage  # noqa: E402
 from pack.nodes.sampling import Guider, Sampler, Scheduler  # noqa: E402
 from pack.uniavgen_core.backend import torch_operations  # noqa: E402
@@ -108,7 +108,7 @@ def model_file(name: str = "model", **changes: Any) -> Path:
 
 
 def model(options: dict[str, Any] | None = None) -> Any:
-    return comfy_model.load_model(str(model_file()), options or {"dtype": torch.float32})
+    return comfy_loading.load_model(str(model_file()), options or {"dtype": torch.float32})
 
 
 def joint(frames: int = 3, width: int = 96, height: int = 64, batch: int = 1, rows: int | None = None) -> dict:
@@ -184,10 +184,12 @@ def core_run(
     )
     noise = comfy.sample.prepare_noise(latent["samples"], seed).unbind()
     told = [
-        Condition(cond[0][0].expand(video.shape[0], -1, -1), cond[0][1][comfy_model.SPEECH].expand(video.shape[0], -1))
+        Condition(cond[0][0].expand(video.shape[0], -1, -1), cond[0][1][comfy_model.SYMBOLS].expand(video.shape[0], -1))
         for cond in conds
     ]
-    samples = clip.put_back(*sample_euler(dit, clip, tuple(noise), flow_sigmas(steps), *told, guidance))
+    samples = clip.put_back(
+        sample_euler(dit, clip, tuple(noise), flow_sigmas(steps), positive=told[0], negative=told[1], guidance=guidance)
+    )
     return [loaded.latent_format.process_out(samples[0]), comfy_model.denormalise_mel(samples[1])]
 
 
@@ -254,7 +256,7 @@ def segments_are_told_by_what_they_are_sampled_with() -> Any:
 
     first = segments(shifted[3.0])
     before = first.identity()
-    told = caption(5)[0][0], first.guider.original_conds["positive"][0][comfy_model.SPEECH]
+    told = caption(5)[0][0], first.guider.original_conds["positive"][0][comfy_model.SYMBOLS]
     ours, theirs = (first.sample(latent, *told, seed=seed) for seed in (7, 2**64 + 7))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)), "seeds are taken modulo 2^64"
     assert before == first.identity() == segments(shifted[3.0], seed=8).identity()
@@ -646,7 +648,7 @@ def fp8_weights_run() -> Any:
     exact = sample(model(), latent, 2)
     out = {}
     for name in ("fp8_e4m3fn", "fp8_e5m2"):
-        samples = sample(model(comfy_model.WEIGHT_DTYPES[name]), latent, 2)
+        samples = sample(model(comfy_loading.WEIGHT_DTYPES[name]), latent, 2)
         assert_kept(latent, samples)
         out[name] = error(samples[0], exact[0])
         assert 1e-6 < out[name] < 0.2, out
@@ -660,7 +662,7 @@ def converted_fp8_file_runs() -> Any:
     source, target = model_file(), FOLDER / "scaled.safetensors"
     convert.convert(source, target, "fp8_e4m3fn", force=True)
     latent = joint(frames=2)
-    samples = sample(comfy_model.load_model(str(target)), latent, 2)
+    samples = sample(comfy_loading.load_model(str(target)), latent, 2)
     assert_kept(latent, samples)
     difference = error(samples[0], sample(model(), latent, 2)[0])
     assert 1e-6 < difference < 0.08, difference
@@ -688,7 +690,7 @@ def files_of_comfyuis_quantised_formats_run() -> Any:
     latent, out = joint(frames=2), {}
     exact = sample(model(), latent, 2)
     for form in quant_ops.QUANT_ALGOS:
-        samples = sample(comfy_model.load_model(str(quantised_file(form))), latent, 2)
+        samples = sample(comfy_loading.load_model(str(quantised_file(form))), latent, 2)
         assert_kept(latent, samples)
         out[form] = error(samples[0], exact[0])
     assert out and all(1e-6 < difference < 0.12 for difference in out.values()), out
@@ -788,7 +790,7 @@ def a_lora_fits_a_gguf_file() -> Any:
 
 @check
 def what_is_no_gguf_of_this_model_is_named() -> Any:
-    from pack.nodes.comfy_gguf import load_gguf
+    from pack.nodes.comfy_loading import load_gguf
 
     gguf_reader()
     import gguf
@@ -1176,7 +1178,7 @@ def each_task_keeps_what_it_is_given() -> Any:
         video, audio = latent["samples"].unbind()
         assert video.shape[2] == frames and audio.shape[2] == audio_tokens(pixel_frames(frames)), video.shape
         kept = comfy_latent.kept_parts(latent)
-        assert (sum(kept[0]), sum(kept[1])) == (kept_frames, kept_tokens), task["task"]
+        assert (sum(kept.video), sum(kept.audio)) == (kept_frames, kept_tokens), task["task"]
         conds = conditions(speech="Hello." if kept_tokens < 100 else "")
         assert_kept(latent, sample(patcher, latent, 2, conds=conds))
     kept_mel, generated_mel = (made["samples"].unbind()[1] for made in (latent_of(tasks[1][0]), generated))
@@ -1361,7 +1363,8 @@ def masks_of_whole_frames_go_on_working() -> Any:
     }
     for name, (mask, wanted) in masks.items():
         masked = with_mask(latent, mask)
-        assert comfy_latent.kept_parts(masked) == (tuple(not value for value in wanted), (False,) * audio.shape[2])
+        kept = KeptParts(tuple(not value for value in wanted), (False,) * audio.shape[2])
+        assert comfy_latent.kept_parts(masked) == kept
         result = sample(patcher, masked, 2, conds=conds)
         unchanged = [torch.equal(result[0][:, :, frame], video[:, :, frame]) for frame in range(3)]
         assert unchanged == [not value for value in wanted], f"{name}: {unchanged}"
@@ -1666,7 +1669,7 @@ def what_has_no_place_is_named_once_a_run() -> Any:
     guider = Guider.execute(unknown, *conds, **GUIDANCE)[0]
     euler, first_frame = comfy.samplers.sampler_object("euler"), latent["samples"].unbind()[0][:, :, :1]
     segments = SegmentSampler(guider, euler, flow_sigmas(1), Noise_RandomNoise(7), first_frame)
-    told = caption(5)[0][0], conds[0][0][1][comfy_model.SPEECH]
+    told = caption(5)[0][0], conds[0][0][1][comfy_model.SYMBOLS]
     messages = noted(lambda: [segments.sample(latent, *told, seed=seed) for seed in (1, 2)])
     assert len(messages) == 1, "all segments of a long clip are one run"
     assert not noted(lambda: sample(guided(plain, left_half()), latent, 2, conds=conds)), "a patch of our own is named"

@@ -53,7 +53,7 @@ class Clips:
     """Corpus clips with what their samplings share: model, latents, conditioning, and what measures them."""
 
     def __init__(self, count: int) -> None:
-        from pack.nodes.comfy_model import host_model
+        from pack.nodes.comfy_loading import host_model
         from pack.uniavgen_core.tiny.bundle import load_tiny
 
         from uniavgen_lab.evaluation.measures import Ears

@@ -132,7 +132,8 @@ def make_pass(work: Workload, operations: type = torch_operations) -> tuple[Join
     @torch.no_grad()
     def forward() -> list[Tensor]:
         features = model.encode_caption(caption), model.encode_speech(symbols, torch.float32)
-        return model(streams, timestep, *(rows.expand(work.batch, -1, -1) for rows in features), reference)
+        rows = (feature.expand(work.batch, -1, -1) for feature in features)
+        return model(streams, timestep, *rows, reference_image=reference)
 
     return model, forward
 

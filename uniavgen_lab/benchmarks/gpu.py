@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import CAPTION_ROWS, RELEASED_SIZES, SPATIAL_COMPRESSION, TRAINED_LATENT_FRAMES, ModelSizes
-from uniavgen_core.model.joint_dit import JointDiT, Switches
+from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, resolve_skip_block
+from uniavgen_core.tasks import Switches
 from uniavgen_core.tiny.bundle import random_weight
 
 from .arithmetic import EMBEDDINGS, SIZES, Workload, operations_by_part
@@ -123,7 +124,7 @@ def passes(model: JointDiT, work: Workload) -> dict[str, Callable[[], list[Tenso
     caption = model.encode_caption(noise(3, 1, CAPTION_ROWS, sizes.text_width))
     symbols = torch.arange(work.symbols, device=device).remainder(sizes.vocabulary_rows - 1).unsqueeze(0)
     timestep, speech = torch.full((1,), TIMESTEP, device=device), model.encode_speech(symbols, dtype)
-    run = partial(model, streams, timestep, caption, speech, picture(4, 1), plans=Plans())
+    run = partial(model, streams, timestep, caption, speech, reference_image=picture(4, 1), plans=Plans())
     left_out = resolve_skip_block(AUTO_BLOCK, sizes.blocks)
     return {
         "positive": partial(run, switches=Switches()),

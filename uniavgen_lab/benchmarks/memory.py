@@ -102,11 +102,11 @@ def _part_of(place: list[str]) -> str:
 
 def peaks(work: Workload) -> dict[str, int]:
     """Bytes beside weights and inputs at the peak of each part of a bf16 forward pass."""
-    sizes, place = work.sizes, {"device": "meta", "dtype": torch.bfloat16}
-    model = JointDiT(sizes, fused_operations, **place)
+    sizes, factory_kwargs = work.sizes, {"device": "meta", "dtype": torch.bfloat16}
+    model = JointDiT(sizes, fused_operations, **factory_kwargs)
 
     def empty(*shape: int) -> Tensor:
-        return torch.empty(shape, **place)
+        return torch.empty(shape, device="meta", dtype=torch.bfloat16)
 
     latent_size = (work.latent_rows, work.latent_columns)
     inputs = [
@@ -115,12 +115,12 @@ def peaks(work: Workload) -> dict[str, int]:
         torch.empty(work.batch, device="meta"),
         empty(work.batch, CAPTION_ROWS, sizes.video_width),
         empty(work.batch, work.symbols, sizes.audio_width),
-        empty(1, sizes.latent_channels, 1, *latent_size),
     ]
-    counter = LiveBytes([*model.parameters(), *inputs])
+    reference = empty(1, sizes.latent_channels, 1, *latent_size)
+    counter = LiveBytes([*model.parameters(), *inputs, reference])
     counter.watch(model)
     with torch.no_grad(), counter:
-        model(inputs[:2], *inputs[2:])
+        model(inputs[:2], *inputs[2:], reference_image=reference)
     return {part or OUTSIDE: peak for part, peak in counter.peaks.items()}
 
 

@@ -78,8 +78,8 @@ def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Call
         return torch.randn(1, *shape, generator=generator)
 
     def condition(symbols: int) -> Condition:
-        speech = torch.randint(sizes.vocabulary_rows - 1, (1, symbols), generator=generator)
-        return Condition(noise(CAPTION_ROWS, sizes.text_width), speech)
+        spoken = torch.randint(sizes.vocabulary_rows - 1, (1, symbols), generator=generator)
+        return Condition(noise(CAPTION_ROWS, sizes.text_width), spoken)
 
     latent = (sizes.latent_channels, work.latent_frames, work.latent_rows, work.latent_columns)
     mel = (1, work.audio_tokens, sizes.mel_bands)
@@ -90,8 +90,10 @@ def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Call
         reference_image=noise(sizes.latent_channels, 1, work.latent_rows, work.latent_columns),
         reference_audio=noise(REFERENCE_TOKENS, sizes.mel_bands) if task.reference_voice else None,
     )
-    both = condition(work.symbols), condition(NEGATIVE_SYMBOLS)
-    return model, lambda: sample_euler(model, clip, (noise(*latent), noise(*mel)), flow_sigmas(steps), *both)
+    positive, negative = condition(work.symbols), condition(NEGATIVE_SYMBOLS)
+    return model, lambda: sample_euler(
+        model, clip, (noise(*latent), noise(*mel)), flow_sigmas(steps), positive=positive, negative=negative
+    )
 
 
 def count(task_name: str) -> dict[str, int]:

@@ -17,9 +17,10 @@ import numpy
 import torch
 from safetensors import safe_open
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND
 from uniavgen_core.files import needed
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK
 from uniavgen_core.tasks import TASKS
@@ -254,19 +255,19 @@ def measure_made(task: str, made: Generated, clip: CorpusClip, ears: Ears) -> Me
         made: the corpus clip `clip`, made anew in the task.
     """
     frames, sound = made.frames, made.sound
-    if task == "continuation":
+    if TASKS[task].has_past:
         frames, sound = made.after_the_past()
     measures = measure_clip(frames, sound, ears, clip.portrait, kind=clip.kind, mood=clip.mood)
     measures["mask_iou"] = made.mask_iou
-    if task == "audio_driven":
-        del measures["timbre"], measures["emotion"]
-    else:
+    if TASKS[task].generates_audio:
         measures |= _words(made, clip, ears)
-    if task == "dubbing":
-        del measures["identity"], measures["motion"]
     else:
+        del measures["timbre"], measures["emotion"]
+    if TASKS[task].generates_video:
         given = made.given_frames
         measures["psnr"] = psnr(made.frames[:given], given_pictures(task, clip)[:given])
+    else:
+        del measures["identity"], measures["motion"]
     return measures
 
 

@@ -9,13 +9,14 @@ import numpy
 import torch
 from torch import Tensor
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel, peak_scale
+from uniavgen_core.audio.mel import log_mel, peak_scale
 from uniavgen_core.config import SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.sampling.euler import Clip
 from uniavgen_core.sampling.guidance import NO_BLOCK, Guidance
 from uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
-from uniavgen_core.tasks import TASKS, Given
+from uniavgen_core.tasks import TASKS, Extent
 from uniavgen_core.tiny.bundle import TinyBundle
 
 from .. import pipeline as sampling
@@ -101,7 +102,7 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
 
 def given_pictures(task: str, corpus_clip: CorpusClip) -> numpy.ndarray:
     """Frames (F, H, W, 3) of bytes whose first ones a task is given: the clip's own, or the portrait as the first."""
-    if TASKS[task].video is not Given.FIRST_FRAME:
+    if TASKS[task].video is not Extent.FIRST_FRAME:
         return corpus_clip.frames
     return numpy.concatenate((corpus_clip.portrait[None], corpus_clip.frames[1:]))
 
@@ -111,7 +112,7 @@ def _clip(name: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Corpu
     video = _encode(bundle, given_pictures(name, corpus_clip))
     sound = torch.from_numpy(corpus_clip.sound).unsqueeze(0)
     # Sound that is given has its peak scaled; a past keeps its own loudness.
-    audio = normalise_mel(log_mel(peak_scale(sound) if task.audio is Given.ALL else sound))
+    audio = normalise_mel(log_mel(peak_scale(sound) if task.audio is Extent.ALL else sound))
     reference = None
     if task.reference_voice:
         voice = torch.from_numpy(partner.sound).view(1, 1, -1)
@@ -121,7 +122,7 @@ def _clip(name: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Corpu
         audio=audio.unsqueeze(1),
         kept=task.kept(video.shape[2], audio.shape[1]),
         # Who dubs a video has no portrait but its first frame.
-        reference_image=video[:, :, :1] if task.video is Given.ALL else _encode(bundle, corpus_clip.portrait[None]),
+        reference_image=video[:, :, :1] if task.video is Extent.ALL else _encode(bundle, corpus_clip.portrait[None]),
         reference_audio=reference,
     )
 

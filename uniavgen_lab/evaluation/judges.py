@@ -13,8 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import MEL_BANDS
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.tiny.world import KINDS, MOODS
 
 JUDGES_FILE = Path(__file__).with_name("judges.safetensors")

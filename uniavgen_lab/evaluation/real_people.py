@@ -19,9 +19,10 @@ from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.face.detection import Face, fill_gaps
 from uniavgen_core.face.models import open_detector
 from uniavgen_core.files import NotInstalledError
+from uniavgen_core.media.container import Source
 from uniavgen_core.media.images import to_bytes
 
-from ..video_files import Source, read_audio, read_video
+from ..video_files import read_audio, read_video
 from . import syncnet
 from .lip_sync import lip_sync, lip_sync_margin
 from .measures import Measures

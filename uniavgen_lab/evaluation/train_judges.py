@@ -22,8 +22,9 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from uniavgen_core.audio.mel import MEL_DEVIATION, log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.audio.vocoder import GriffinLim
+from uniavgen_core.joint_latent import MEL_DEVIATION, normalise_mel
 
 from .judges import JUDGES_FILE, NAMES, Judge, Judges, save_judges
 

@@ -13,9 +13,10 @@ import torch
 from safetensors import safe_open
 from tqdm import tqdm
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import clip_seconds
 from uniavgen_core.face.detection import FaceDetector
+from uniavgen_core.joint_latent import normalise_mel
 
 from .clip_files import ClipFile, UnfitClipError, find_clip_files, read_transcript
 from .codecs import PictureCodec

@@ -14,9 +14,10 @@ from safetensors import safe_open
 from torch import Tensor
 from tqdm import tqdm
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel, peak_scale
+from uniavgen_core.audio.mel import log_mel, peak_scale
 from uniavgen_core.config import SIZE_MULTIPLE
 from uniavgen_core.face.map import tokens_of_mask
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.tiny.codec import Codec
 
 from ..world.corpus import CorpusClip, beside_a_listener, make_clip, partner

@@ -62,8 +62,10 @@ def _sample(learner: Learner, shards: Shards, clip: int) -> list[Tensor]:
     )
     video_noise, audio_noise = pipeline.draw_noise((streams.video.shape, streams.audio.shape), seed=0)
     noise = video_noise.to(learner.device), audio_noise.to(learner.device)
-    sampled = sample_euler(learner.model, streams, noise, flow_sigmas().to(learner.device), positive, negative)
-    return streams.put_back(*sampled)
+    sampled = sample_euler(
+        learner.model, streams, noise, flow_sigmas().to(learner.device), positive=positive, negative=negative
+    )
+    return streams.put_back(sampled)
 
 
 def _name(label: Label) -> str:

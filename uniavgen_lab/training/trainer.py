@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from uniavgen_core.tasks import Given
+from uniavgen_core.tasks import Extent
 from uniavgen_core.tiny.bundle import CAPTION_PREFIX
 
 from .ablations import variant_metadata
@@ -191,7 +191,7 @@ class Trainer(Run):
 
     def _batch_settings(self, stage: Stage) -> BatchSettings:
         config = self.config
-        audio_alone = all(TRAINING_TASKS[task].video is Given.NOTHING for task in stage.tasks)
+        audio_alone = all(TRAINING_TASKS[task].video is Extent.NOTHING for task in stage.tasks)
         return BatchSettings(
             batch_size=stage.batch_size,
             tasks=stage.tasks,
