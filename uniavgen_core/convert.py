@@ -1,6 +1,6 @@
 """Conversion of a checkpoint, one file or shards, to one file of another precision.
 
-The output is written tensor by tensor, so that the memory taken is that of the largest tensor.
+The output is written tensor by tensor, so that it takes the memory of the largest tensor.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from . import convert_gguf, convert_safetensors
 from .checkpoint import FLOAT8_DTYPES, Checkpoint, CheckpointError, check_names, is_side_tensor
 from .convert_gguf import GgufFile
 from .convert_safetensors import SafetensorsFile
+from .files import whole_file
 from .recognition import expected_tensors, recognise
 
 logger = logging.getLogger(__name__)
@@ -55,24 +55,16 @@ def convert(source: Path, destination: Path, precision: str, force: bool = False
     else:
         output = SafetensorsFile(checkpoint, precision)
     _check_space(destination, output.nbytes)
-    partial = destination.with_name(destination.name + ".part")
     try:
-        _write(output, partial, checkpoint)
-        os.replace(partial, destination)
-    finally:
-        partial.unlink(missing_ok=True)
-    return destination.stat().st_size
-
-
-def _write(output: GgufFile | SafetensorsFile, path: Path, checkpoint: Checkpoint) -> None:
-    try:
-        output.write(path, _finite_tensors(checkpoint, output.names))
+        with whole_file(destination) as unfinished:
+            output.write(unfinished, _finite_tensors(checkpoint, output.names))
     except OSError as error:
         # numpy's tofile, which writes GGUF, gives no number.
         if error.errno not in (errno.ENOSPC, None):
             raise
         size = f"{output.nbytes / 1e9:.1f} GB"
-        raise OSError(f"The disk is full, {path.stem} was not written: make room for {size}.") from error
+        raise OSError(f"The disk is full, {destination.name} was not written: make room for {size}.") from error
+    return destination.stat().st_size
 
 
 def _finite_tensors(checkpoint: Checkpoint, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from operator import attrgetter
@@ -21,6 +19,7 @@ from av import Packet, VideoStream
 from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
+from ..files import whole_file
 from .container import Check, Source, never_stop, opened, picture_stream
 from .copying import PicturePlan, add_copy, copied_packets, plan_picture, timed_frames
 from .encoding import FileFrames, PictureEncoder, add_picture, add_sound, even_size, pixel_frames_as_yuv, sound_packets
@@ -31,18 +30,6 @@ MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
 
 
 FRAMES_BETWEEN_PROGRESS = 16
-
-
-@contextmanager
-def _whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path beside the target that becomes the target when the block ends well, and goes away when it does not."""
-    path = Path(target)
-    part = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _create(path: Path) -> OutputContainer:
@@ -84,7 +71,7 @@ def write_video(
     if first is None:
         raise ValueError("There are no frames to write.")
     size = even_size(first.shape[1], first.shape[0])
-    with _whole_file(path) as part, _create(part) as output:
+    with whole_file(path) as unfinished, _create(unfinished) as output:
         stream = add_picture(output, size, Fraction(frame_rate))
         pictures = pixel_frames_as_yuv(chain([first], remaining), size)
         packets = [_told(PictureEncoder(stream, pictures, held=held).packets(), progress)]
@@ -122,7 +109,7 @@ def replace_audio(
         ValueError: the source is damaged or has no picture, or is too small or too large for a video.
     """
     plan = plan or plan_picture(source, check)
-    with _whole_file(target_path) as part, opened(source) as container, _create(part) as output:
+    with whole_file(target_path) as unfinished, opened(source) as container, _create(unfinished) as output:
         if plan.packets:
             picture = copied_packets(container, output, plan, check)
         else:
@@ -182,7 +169,7 @@ def join_videos(
         FileNotFoundError: there is no such source.
         ValueError: a source is damaged or has no picture.
     """
-    with _whole_file(target_path) as part, opened(sources[0]) as first, _create(part) as output:
+    with whole_file(target_path) as unfinished, opened(sources[0]) as first, _create(unfinished) as output:
         copy = add_copy(output, picture_stream(first))
         stream = add_sound(output, channels, sample_rate)
         _mux(output, _joined_packets(sources, copy), sound_packets(stream, sound, sample_rate))

@@ -104,7 +104,7 @@ class SpeechReader:
 
         Raises:
             ValueError: there are no words, some of a script that the model does not speak, or a bad reading.
-            ImportError: a package that Chinese needs is not installed.
+            NotInstalledError: a package that Chinese needs is not installed.
         """
         language = language or detect_language(text)
         check_language(language)
@@ -124,7 +124,7 @@ class SpeechReader:
 
         Raises:
             ValueError: a reading is none.
-            ImportError: a package that Chinese needs is not installed.
+            NotInstalledError: a package that Chinese needs is not installed.
         """
         return self._units(self._usual_parts(text, language)[0], language, {})
 
@@ -137,7 +137,7 @@ class SpeechReader:
 
         Raises:
             ValueError: another language.
-            ImportError: a package that Chinese needs is not installed.
+            NotInstalledError: a package that Chinese needs is not installed.
         """
         plain, given = _split_readings(text)
         if language == "zh":

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.config import CAPTION_ROWS
+from uniavgen_core.files import needed
 
 ENCODER_FOLDER, TOKENIZER_FOLDER = "text_encoder", "tokenizer"
 """Names of the parts' folders in that of a whole diffusers model."""
@@ -33,10 +34,10 @@ class FrozenCaptions:
                 "weights and tokenizer."
             )
         # Imported here because it takes seconds.
-        from transformers import AutoTokenizer, UMT5EncoderModel
-
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        self._encoder: Any = UMT5EncoderModel.from_pretrained(encoder, local_files_only=True).eval().to(device)
+        transformers = needed("transformers", "to encode captions", package="transformers")
+        self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+        encoder_model = transformers.UMT5EncoderModel.from_pretrained(encoder, local_files_only=True)
+        self._encoder: Any = encoder_model.eval().to(device)
 
     @torch.no_grad()
     def features(self, caption: str) -> Tensor:
