@@ -9,12 +9,11 @@ import node_helpers
 import torch
 from comfy_api.latest import Input, io
 
-from ..uniavgen_core.audio.voice import voiced_seconds
+from ..uniavgen_core.audio.voice import reference_mel, voiced_seconds
 from ..uniavgen_core.checks import check_finite, check_picture
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_shapes
 from ..uniavgen_core.speech.duration import reference_pace
-from ..uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
 from .comfy_latent import streams
 from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, SPEECH_SECONDS, TRANSCRIPT
@@ -97,7 +96,7 @@ class Conditioning(io.ComfyNode):
             report = [f"Says, in about {seconds:.1f} s: {spoken.text}", *spoken.notes(), *report]
         else:
             code = prompt_language(language, "", transcript)
-            told = untold = torch.tensor([negative_symbols(code, transcript, reader)])
+            told = untold = torch.tensor([reader.negative_symbols(code, transcript)])
         for note in report[1:] if speech.strip() else report:
             logging.warning("UniAVGen Conditioning: %s", note)
         if report:
@@ -125,8 +124,8 @@ def speech_symbols(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Symbols (1, S) of the positive and of the negative pass, of texts as `Spoken.text` has them."""
     code = prompt_language(language, said, transcript)
-    told = torch.tensor([positive_symbols(said, code, transcript, reader)])
-    return told, torch.tensor([negative_symbols(code, transcript, reader)])
+    told = torch.tensor([reader.positive_symbols(said, code, transcript)])
+    return told, torch.tensor([reader.negative_symbols(code, transcript)])
 
 
 class ReferencePicture(io.ComfyNode):

@@ -28,7 +28,6 @@ from ..uniavgen_core.media.frames import stacked
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.sound import fit_audio, mono_at_rate
 from ..uniavgen_core.media.track import Track, track_of
-from ..uniavgen_core.speech.prompt import negative_symbols
 from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.tasks import PAST_FRAMES, kept_prefix
 from .comfy_guider import SegmentSampler, condition_value
@@ -137,7 +136,7 @@ class ComfyHost:
     def _symbols(self, words: str) -> Tensor:
         if not words:
             language = prompt_language(self.language, "", self.transcript)
-            return torch.tensor([negative_symbols(language, self.transcript, self.reader)])
+            return torch.tensor([self.reader.negative_symbols(language, self.transcript)])
         return speech_symbols(self.reader, words, self.language, self.transcript)[0]
 
     def encode(self, frames: Tensor) -> Tensor:

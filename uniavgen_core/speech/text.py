@@ -55,15 +55,13 @@ class Lexicon:
         return "" if found < 0 else self._dictionary[found + 1 :].split("\n", 1)[0].split(" ")[-1]
 
 
-def tokens(
-    text: str, language: str, lexicon: Lexicon | None = None, readings: Mapping[int, list[str]] | None = None
-) -> list[str]:
+def tokens(text: str, language: str, lexicon: Lexicon, readings: Mapping[int, list[str]] | None = None) -> list[str]:
     """Split speech text into the model's symbols, as the released model's text was.
 
     Args:
         text: what is said; may be empty.
         language: "en" or "zh".
-        lexicon: the run's; None makes one.
+        lexicon: the run's.
         readings: symbols that stand for the characters at these indices of a Chinese text, in place of their own.
 
     Raises:
@@ -73,14 +71,11 @@ def tokens(
     check_language(language)
     if language == "en":
         return list(text)
-    return _chinese_tokens(text, lexicon or Lexicon(), readings or {})
+    return _chinese_tokens(text, lexicon, readings or {})
 
 
-def symbols(
-    text: str, language: str, lexicon: Lexicon | None = None, readings: Mapping[int, list[str]] | None = None
-) -> list[int]:
+def symbols(text: str, language: str, lexicon: Lexicon, readings: Mapping[int, list[str]] | None = None) -> list[int]:
     """Indices of `tokens` in the vocabulary; what it lacks becomes 0. Arguments and errors as there."""
-    lexicon = lexicon or Lexicon()
     return [lexicon.indices.get(token, UNKNOWN_SYMBOL) for token in tokens(text, language, lexicon, readings)]
 
 
