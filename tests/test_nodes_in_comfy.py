@@ -25,7 +25,7 @@ from torch import Tensor
 
 from uniavgen_core.config import LATENT_CHANNELS, clip_seconds
 from uniavgen_core.convert import convert
-from uniavgen_core.media.writing import write_video
+from uniavgen_core.media.muxing import write_video
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MODEL_SIZES
 from uniavgen_core.tiny.drawing import draw_portrait

@@ -179,7 +179,7 @@ def load_into(
     """
     expected = model.state_dict()
     check_names(checkpoint.meta, expected, checkpoint.path.name)
-    check_shapes(checkpoint.meta, expected, checkpoint.path.name)
+    check_tensor_shapes(checkpoint.meta, expected, checkpoint.path.name)
     tensors = read_scaled_fp8(checkpoint, dtype)
     state = {name: tensor.to(device) for name, tensor in tensors if name in expected}
     model.load_state_dict(with_optional(state), assign=True)
@@ -230,7 +230,7 @@ def check_names(found: Collection[str], expected: Collection[str], source: str =
         logger.warning("%s holds %d tensors that are not used: %s", source, len(unknown), name_list(unknown))
 
 
-def check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str = "The file") -> None:
+def check_tensor_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str = "The file") -> None:
     """Compare the shapes that a file's tensors have with those that the model wants; packed weights are passed over.
 
     Raises:

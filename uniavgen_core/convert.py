@@ -5,9 +5,7 @@ The output is written tensor by tensor, so that it takes the memory of the large
 
 from __future__ import annotations
 
-import argparse
 import errno
-import logging
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -21,8 +19,6 @@ from .convert_gguf import GgufFile
 from .convert_safetensors import SafetensorsFile
 from .files import whole_file
 from .recognition import expected_tensors, recognise
-
-logger = logging.getLogger(__name__)
 
 PRECISIONS = (*convert_safetensors.PRECISIONS, *convert_gguf.FORMS)
 """What the command line calls the precisions."""
@@ -84,21 +80,6 @@ def _finite_tensors(checkpoint: Checkpoint, names: Collection[str]) -> Iterator[
                     f"{checkpoint.path}: {name} holds values that are not numbers: download it again."
                 )
             yield name, tensor
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the `convert` command."""
-    parser.add_argument("source", type=Path, help="safetensors file, or folder of shards with their index")
-    parser.add_argument("destination", type=Path, help="the .safetensors file to write, or .gguf")
-    parser.add_argument("--dtype", choices=PRECISIONS, default="bf16", help="precision of the weights; q…: GGUF")
-    parser.add_argument("--force", action="store_true", help="overwrite the destination")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Run the `convert` command. Returns the exit status."""
-    size = convert(arguments.source, arguments.destination, arguments.dtype, arguments.force)
-    logger.info("%s: %.2f GB", arguments.destination, size / 1e9)
-    return 0
 
 
 def _check_source(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from torch import Tensor
 
 from .backend import torch_operations
-from .checkpoint import CheckpointError, check_names, check_shapes, name_list
+from .checkpoint import CheckpointError, check_names, check_tensor_shapes, name_list
 from .config import HEAD_WIDTH, ModelSizes
 from .model.joint_dit import JointDiT
 
@@ -127,7 +127,7 @@ def empty_model(meta: Mapping[str, Tensor], source: str = "The file") -> JointDi
     model = JointDiT(recognise(meta, source), torch_operations, device="meta")
     expected = model.state_dict()
     check_names(meta, expected, source)
-    check_shapes(meta, expected, source)
+    check_tensor_shapes(meta, expected, source)
     return model
 
 

@@ -53,9 +53,9 @@ class Vocoder(nn.Module):
 
     def forward(self, log_mel: Tensor) -> Tensor:
         """(B, frames, 80) natural-log mel to (B, frames * 240) samples, on the device of the mel."""
-        return torch.cat([self.sound_of_clip(clip) for clip in log_mel.split(1)])
+        return torch.cat([self.waveform_of_clip(clip) for clip in log_mel.split(1)])
 
-    def sound_of_clip(self, log_mel: Tensor) -> Tensor:
+    def waveform_of_clip(self, log_mel: Tensor) -> Tensor:
         """(1, frames, 80) natural-log mel to (1, frames * 240) samples."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class GriffinLim(Vocoder):
         self.register_buffer("inverse_filters", torch.linalg.pinv(mel_filters().double()).float())
         self.register_buffer("window", torch.hann_window(FFT_LENGTH))
 
-    def sound_of_clip(self, log_mel: Tensor) -> Tensor:
+    def waveform_of_clip(self, log_mel: Tensor) -> Tensor:
         magnitude = (log_mel.float().exp() @ self.inverse_filters.float()).clamp_min(0).transpose(1, 2)
         # The inverse STFT is centred: its frame i lies on sample 240 i, ours half a hop later. So with silent frames
         # before it, the sound begins half a hop before its first frame.
@@ -108,7 +108,7 @@ class BigVGAN(Vocoder):
         super().__init__()
         self.model = model
 
-    def sound_of_clip(self, log_mel: Tensor) -> Tensor:
+    def waveform_of_clip(self, log_mel: Tensor) -> Tensor:
         waveform = self.model(log_mel.transpose(1, 2).to(self.model.get_parameter(FIRST_WEIGHT).dtype))
         # The model squeezes a batch of one away and moves its result to the CPU.
         return waveform.reshape(1, -1).to(log_mel.device, torch.float32)

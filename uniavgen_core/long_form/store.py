@@ -14,7 +14,7 @@ from torch import Tensor
 from ..config import FRAME_RATE
 from ..files import whole_file
 from ..media.images import to_bytes
-from ..media.writing import write_video
+from ..media.muxing import write_video
 from .seams import Colours
 
 METADATA = "segment"
