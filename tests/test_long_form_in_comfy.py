@@ -17,7 +17,7 @@ from comfy.prompt_errors import PromptFailed, PromptInterrupted
 from comfy.server import ComfyServer
 
 from uniavgen_core.config import FRAME_RATE
-from uniavgen_core.media.writing import write_video
+from uniavgen_core.media.muxing import write_video
 from uniavgen_lab.video_files import read_audio, stream_summary
 
 PACK = Path(__file__).absolute().parent.parent

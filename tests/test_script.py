@@ -25,7 +25,7 @@ from uniavgen_core.long_form.segments import (
 )
 from uniavgen_core.long_form.subtitles import subtitles
 from uniavgen_core.speech.reader import SpeechReader
-from uniavgen_core.speech.writing import Unit
+from uniavgen_core.speech.rules import Unit
 
 PARAGRAPH = (
     "The old house stood empty for years, and nobody went near it. Then one spring the birds came back: three of them "

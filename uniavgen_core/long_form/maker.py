@@ -26,8 +26,8 @@ from ..config import (
     pixel_frames,
 )
 from ..joint_latent import last_tokens
-from ..media.sound import fit_audio
-from ..media.writing import join_videos
+from ..media.muxing import join_videos
+from ..media.waveforms import fit_audio
 from .host import Host, SegmentRequest
 from .recording import Part, Recording, Window
 from .seams import Colours, correct_loudness, correct_picture, crossfade, voice_db

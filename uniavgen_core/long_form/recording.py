@@ -20,12 +20,12 @@ from torch import Tensor
 from ..audio.mel import PEAK
 from ..checks import check_one_sound, check_sound
 from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, latent_frames, pixel_frames
-from ..given import CONTEXT_TOKENS, mel_window
 from ..media.encoding import aac_form
-from ..media.footage import Footage
 from ..media.frames import to_float
-from ..media.sound import SoundAtRate, peak_of
-from ..media.track import Track
+from ..media.track import AudioTrack
+from ..media.video import Video
+from ..media.waveforms import ResampledWaveform, peak_of
+from ..model_rates import CONTEXT_TOKENS, mel_window
 from .script import Line
 from .segments import Pacing, Segment, plan_clip, plan_wordless
 
@@ -79,7 +79,7 @@ class Recording:
         """What is given of a window. Windows are asked for in their order."""
         return Part()
 
-    def track(self) -> Track | None:
+    def track(self) -> AudioTrack | None:
         """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
 
@@ -95,7 +95,7 @@ class VideoRecording(Recording):
         width, height: of the clip, to which the frames are cropped.
     """
 
-    def __init__(self, footage: Footage, width: int, height: int):
+    def __init__(self, footage: Video, width: int, height: int):
         super().__init__(footage.frames / FRAME_RATE)
         self.unread = _taken(footage, width, height)
         self.held: deque[Tensor] = deque()
@@ -124,9 +124,9 @@ class VideoRecording(Recording):
         self.held.clear()
 
 
-def _taken(footage: Footage, width: int, height: int) -> Generator[Tensor, None, None]:
+def _taken(footage: Video, width: int, height: int) -> Generator[Tensor, None, None]:
     """A video's frames, which its file is open for until they are closed."""
-    yield from footage.pictures(width, height)
+    yield from footage.images(width, height)
 
 
 class SoundRecording(Recording):
@@ -146,7 +146,7 @@ class SoundRecording(Recording):
         self.frames = math.ceil(Fraction(waveform.shape[-1] * FRAME_RATE, sample_rate))
         super().__init__(self.frames / FRAME_RATE)
         self.waveform, self.sample_rate = waveform, sample_rate
-        self.sound = SoundAtRate(waveform, sample_rate, SAMPLE_RATE)
+        self.sound = ResampledWaveform(waveform, sample_rate, SAMPLE_RATE)
         # Of the whole, so that all segments have one gain.
         self.gain = PEAK / peak_of(self.sound.pieces())
 
@@ -176,11 +176,11 @@ class SoundRecording(Recording):
         sound = self.sound.stretch(first, start + (tokens + CONTEXT_TOKENS) * HOP_LENGTH) * self.gain
         return Part(mel=mel_window(sound, start - first, tokens))
 
-    def track(self) -> Track:
+    def track(self) -> AudioTrack:
         channels, rate = aac_form(self.waveform.shape[1], self.sample_rate)
-        sound = SoundAtRate(self.waveform, self.sample_rate, rate, channels)
+        sound = ResampledWaveform(self.waveform, self.sample_rate, rate, channels)
         samples = math.ceil(Fraction(self.frames * rate, FRAME_RATE))
-        return Track(rate, channels, samples, sound.pieces(samples))
+        return AudioTrack(rate, channels, samples, sound.pieces(samples))
 
     def _loudness(self, frame: int) -> float:
         """Power of the sound around the start of a frame."""

@@ -15,8 +15,8 @@ from ..joint_latent import HURRY
 from ..speech.duration import CHARACTERS_PER_SECOND, PACE_LIMIT, speech_seconds
 from ..speech.english_words import ABBREVIATIONS, BEFORE_NUMBERS, TITLES
 from ..speech.reader import SpeechReader, Spoken, read_of, said_of, written_of
+from ..speech.rules import Unit
 from ..speech.text import MARK, detect_language
-from ..speech.writing import Unit
 from .script import Line, Passage, check_passages, read_lines
 
 SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)》]*\s*$")

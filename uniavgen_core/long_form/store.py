@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import FRAME_RATE
+from ..files import whole_file
 from ..media.images import to_bytes
-from ..media.writing import write_video
+from ..media.muxing import write_video
 from .seams import Colours
 
 METADATA = "segment"
@@ -99,16 +98,12 @@ class SegmentStore:
             write_video(self.video(key), added, FRAME_RATE)
             tensors["past"] = torch.from_numpy(to_bytes(segment.picture.past))
             tensors["mean"], tensors["deviation"] = segment.picture.colours.mean, segment.picture.colours.deviation
-        part = self.folder / f".{uuid.uuid4().hex}"
-        try:
+        with whole_file(self._tensors(key)) as unfinished:
             save_file(
                 {name: tensor.contiguous() for name, tensor in tensors.items()},
-                part,
+                unfinished,
                 {METADATA: json.dumps(vars(segment.metadata))},
             )
-            os.replace(part, self._tensors(key))
-        finally:
-            part.unlink(missing_ok=True)
 
     def _tensors(self, key: str) -> Path:
         return self.folder / f"{key}.safetensors"
