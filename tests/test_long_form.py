@@ -11,10 +11,13 @@ import torch
 from counting_host import TRAILING_TOKENS, CountingHost
 
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
-from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, silence_mel, subtitles_of
+from uniavgen_core.long_form.maker import FinishedSegment, LongClip
+from uniavgen_core.long_form.pacing import Pacing
+from uniavgen_core.long_form.planning import LongFormSettings, plan_clip
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.long_form.segments import Pacing, plan_clip
-from uniavgen_core.long_form.store import SegmentStore
+from uniavgen_core.long_form.step import silence_mel
+from uniavgen_core.long_form.store import SegmentStore, StoredSegment
+from uniavgen_core.long_form.timeline import report, subtitles_of
 from uniavgen_core.tasks import past_tokens
 from uniavgen_lab.video_files import read_video, stream_summary
 
@@ -26,8 +29,15 @@ SCRIPT = (
 
 
 def long_clip(host: CountingHost, folder: Path, script: str = SCRIPT, seconds: float | None = None) -> LongClip:
-    pacing, plan = plan_clip(parse_script(script), Pacing(), LONGEST, PAST, seconds=seconds)
-    return LongClip(host, SegmentStore(folder), plan, Settings(pacing, LONGEST, PAST, seed=5, seconds=seconds))
+    settings = LongFormSettings(Pacing(), LONGEST, PAST, seed=5, seconds=seconds)
+    return LongClip(host, SegmentStore(folder), *plan_clip(parse_script(script), settings))
+
+
+def stored(clip: LongClip, segment: FinishedSegment) -> StoredSegment:
+    """A segment as it is kept."""
+    found = clip.store.read(segment.key)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -45,9 +55,9 @@ def test_each_segment_keeps_the_end_of_the_one_before(host: CountingHost, tmp_pa
         assert after.latent_frames <= LONGEST
         assert before.latent_frames <= LONGEST
     for one, order in zip(made[1:], host.orders[1:], strict=True):
-        end = clip.store.read(made[made.index(one) - 1].key)
+        end = stored(clip, made[made.index(one) - 1])
         torch.testing.assert_close(order.mel[0, 0, : past_tokens(PAST)], end.past_mel)
-        torch.testing.assert_close(order.video, host.encode(end.picture.past))
+        torch.testing.assert_close(order.video, host.encode(end.past_images))
 
 
 def test_seeds_count_on_and_a_line_may_set_its_own(host: CountingHost, tmp_path: Path) -> None:
@@ -67,8 +77,8 @@ def test_words_heard_in_the_past_come_before_the_new_ones(host: CountingHost, tm
 
 def test_a_pause_is_silence_behind_the_past(host: CountingHost, tmp_path: Path) -> None:
     made = long_clip(host, tmp_path).make()
-    (place,) = (place for place, one in enumerate(made) if one.segment.pause_seconds)
-    silent = host.orders[place].mel[0, 0, past_tokens(PAST) :]
+    (index,) = (index for index, one in enumerate(made) if one.planned.pause_seconds)
+    silent = host.orders[index].mel[0, 0, past_tokens(PAST) :]
     # The host falls silent a tenth of a second before a segment's end.
     assert len(silent) == 50 - TRAILING_TOKENS
     torch.testing.assert_close(silent, silence_mel(len(silent))[0, 0])
@@ -80,7 +90,7 @@ def test_silence_that_nobody_asked_for_is_cut_off(tmp_path: Path) -> None:
     (made,) = clip.make()
     asked = pixel_frames(host.orders[0].latent_frames) / FRAME_RATE
     assert made.seconds == pytest.approx(asked - 0.5)
-    assert clip.store.read(made.key).metadata.latent_frames == host.orders[0].latent_frames - 2
+    assert stored(clip, made).latent_frames == host.orders[0].latent_frames - 2
 
 
 def test_nobody_speaks_in_a_segment_of_silence(host: CountingHost, tmp_path: Path) -> None:
@@ -114,7 +124,7 @@ def test_a_length_that_is_asked_for_is_right_to_one_frame(host: CountingHost, tm
     assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=1e-3)
 
 
-def keys(made: list[SegmentResult]) -> list[str]:
+def keys(made: list[FinishedSegment]) -> list[str]:
     return [one.key for one in made]
 
 
@@ -132,8 +142,8 @@ def test_a_run_that_was_cancelled_goes_on(host: CountingHost, tmp_path: Path) ->
     class Cancelled(BaseException):
         pass
 
-    def cancel(place: int) -> None:
-        if place == 1:
+    def cancel(index: int) -> None:
+        if index == 1:
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -147,7 +157,7 @@ def test_a_changed_line_redoes_it_and_those_after_it(host: CountingHost, tmp_pat
     first = long_clip(host, tmp_path).make()
     changed = long_clip(host, tmp_path, SCRIPT.replace("| Ten", "| [seed 9] Ten")).make()
     kept = [one.was_kept for one in changed]
-    assert kept == [one.segment.line.number == 1 for one in changed]
+    assert kept == [one.planned.line.number == 1 for one in changed]
     assert True in kept
     assert keys(changed)[-1] != keys(first)[-1]
 
@@ -167,13 +177,13 @@ def test_report_and_subtitles_say_what_is_said_when(host: CountingHost, tmp_path
     text = subtitles_of(made)
     assert text.startswith("1\n00:00:00,000 --> ")
     assert " ".join(line for line in text.splitlines() if line and line[0].isalpha()) == " ".join(
-        one.segment.words for one in made
+        one.planned.words for one in made
     )
 
 
-def silent_runs(clip: LongClip, made: list[SegmentResult]) -> list[float]:
+def silent_runs(clip: LongClip, made: list[FinishedSegment]) -> list[float]:
     """Lengths in seconds of the silences between what is said."""
-    sound = torch.cat([piece[0] for piece in clip.sound(made)])
+    sound = torch.cat([piece[0] for piece in clip.waveform(made)])
     loud = sound[: len(sound) // HOP_LENGTH * HOP_LENGTH].view(-1, HOP_LENGTH).abs().amax(dim=1) > 1e-3
     edges = loud.int().diff().nonzero().flatten().tolist()
     starts_loud = bool(loud[0])
@@ -211,6 +221,6 @@ def test_any_script_gives_a_clip_of_the_length_that_is_asked_for(tmp_path: Path,
         return
     made = clip.make()
     assert sum(one.seconds for one in made) == pytest.approx(seconds, abs=1 / FRAME_RATE)
-    assert sum(len(piece[0]) for piece in clip.sound(made)) == round(sum(one.seconds for one in made) * SAMPLE_RATE)
+    assert sum(len(piece[0]) for piece in clip.waveform(made)) == round(sum(one.seconds for one in made) * SAMPLE_RATE)
     times = re.findall(r"(\d\d:\d\d:\d\d,\d\d\d)", subtitles_of(made))
     assert times == sorted(times)
