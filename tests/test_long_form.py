@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
 import torch
 from counting_host import TRAILING_TOKENS, CountingHost
+from safetensors.torch import save_file
 
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
 from uniavgen_core.long_form.maker import FinishedSegment, LongClip
@@ -165,6 +168,63 @@ def test_a_changed_line_redoes_it_and_those_after_it(host: CountingHost, tmp_pat
 def test_another_host_starts_anew(host: CountingHost, tmp_path: Path) -> None:
     long_clip(host, tmp_path).make()
     assert not any(one.was_kept for one in long_clip(CountingHost("another"), tmp_path).make())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda tensors, video: tensors.write_bytes(tensors.read_bytes()[:-100]),
+        lambda tensors, video: tensors.write_bytes(b""),
+        lambda tensors, video: save_file({"past_mel": torch.zeros(1, 80)}, tensors, {"segment": '{"of": "old"}'}),
+        lambda tensors, video: save_file({"past_mel": torch.zeros(1, 80)}, tensors),
+        lambda tensors, video: video.write_bytes(video.read_bytes()[:-100]),
+        lambda tensors, video: video.unlink(),
+    ],
+)
+def test_a_damaged_segment_is_made_again(
+    host: CountingHost, tmp_path: Path, damage: Callable[[Path, Path], object]
+) -> None:
+    first = long_clip(host, tmp_path)
+    made = first.make()
+    damage(tmp_path / f"{made[1].key}.safetensors", first.store.video(made[1].key))
+    clip = long_clip(host, tmp_path)
+    again = clip.make()
+    assert [one.was_kept for one in again] == [index != 1 for index in range(len(made))]
+    assert host.orders[-1].words == host.orders[1].words
+    clip.write(again, tmp_path / "clip.mp4")
+
+
+def test_what_was_not_used_for_longest_makes_room(tmp_path: Path) -> None:
+    def make(script: str, most_bytes: int | None = None) -> list[FinishedSegment]:
+        clip = long_clip(CountingHost(), tmp_path, f"A woman. | {script}")
+        clip.store.most_bytes = most_bytes
+        made = clip.make()
+        for path in clip.store.folder.iterdir():
+            # Time that a clock can tell.
+            os.utime(path, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns - 10**9))
+        return made
+
+    first, second = make("One."), make("Two.")
+    (tmp_path / f".{'0' * 32}.mp4").write_bytes(b"left by a crash")
+    (tmp_path / "a_users_own.mp4").write_bytes(b"")
+    assert make("One.")[0].was_kept
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    third = make("Three.", most_bytes=size)
+    left = {path.stem for path in tmp_path.iterdir()}
+    assert left == {first[0].key, third[0].key, "a_users_own"}, "what was used last stays"
+    long = make("One two three four five six seven eight nine ten eleven twelve.", most_bytes=1)
+    left = {path.stem for path in tmp_path.iterdir()}
+    assert left == {*keys(long), "a_users_own"}, "a clip that is being made stays whole"
+    assert second[0].key not in left
+
+
+def test_an_emptied_store_leaves_what_is_not_its_own(host: CountingHost, tmp_path: Path) -> None:
+    clip = long_clip(host, tmp_path)
+    clip.make()
+    (tmp_path / "notes.txt").write_text("mine")
+    clip.store.empty()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    SegmentStore(tmp_path / "not there").empty()
 
 
 def test_report_and_subtitles_say_what_is_said_when(host: CountingHost, tmp_path: Path) -> None:
