@@ -13,8 +13,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
-from tests.comfy.prompt_errors import PromptRejected
-from tests.comfy.server import ComfyServer
+from .prompt_errors import PromptRejected
+from .server import ComfyServer
 
 HARMLESS = ("Failed to load resource", "Missing Link ID when unpacking")
 """What the frontend writes as an error though it is none: there is no user.css, a subgraph had a widget of its own."""
