@@ -239,36 +239,6 @@ def guider_equals_sampler() -> Any:
 
 
 @check
-def segments_are_told_by_what_they_are_sampled_with() -> Any:
-    from comfy_extras.nodes_model_advanced import ModelSamplingSD3
-    from pack.nodes.comfy_guider import SegmentSampler
-
-    plain, latent = model(), joint()
-    shifted = {shift: ModelSamplingSD3().patch(plain, shift)[0] for shift in (3.0, 4.0)}
-
-    def segments(patcher: Any, seed: int = 7, sampler: str = "euler", speech: str = SPEECH, **changes: Any) -> Any:
-        guider = Guider.execute(patcher, *conditions(speech=speech), **{**GUIDANCE, **changes})[0]
-        first_frame = latent["samples"].unbind()[0][:, :, :1]
-        sampler_object = comfy.samplers.sampler_object(sampler)
-        return SegmentSampler(guider, sampler_object, flow_sigmas(2), Noise_RandomNoise(seed), first_frame)
-
-    first = segments(shifted[3.0])
-    before = first.identity()
-    told = caption(5)[0][0], first.guider.original_conds["positive"][0][comfy_model.SPEECH]
-    ours, theirs = (first.sample(latent, *told, seed=seed) for seed in (7, 2**64 + 7))
-    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)), "seeds are taken modulo 2^64"
-    assert before == first.identity() == segments(shifted[3.0], seed=8).identity()
-    assert before == segments(shifted[3.0], speech="Other words.").identity(), "the script has the words"
-    others = [
-        segments(plain), segments(shifted[4.0]), segments(shifted[3.0], sampler="ddim"),
-        segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0], guidance_end=0.5), segments(shifted[3.0]),
-    ]  # fmt: skip
-    others[-1].noise.strength = 0.5
-    assert len({before, *(other.identity() for other in others)}) == 7
-    return None
-
-
-@check
 def every_sampler_brings_the_kept_part_back() -> Any:
     patcher, latent = model(), joint(frames=2)
     names = [name for name in comfy.samplers.SAMPLER_NAMES if "_gpu" not in name]
@@ -1630,7 +1600,7 @@ def what_has_no_place_is_named_once_a_run() -> Any:
     from comfy_extras.nodes_rope import ScaleROPE
     from comfy_extras.nodes_slg import SkipLayerGuidanceDiT
     from comfy_extras.nodes_tomesd import TomePatchModel
-    from pack.nodes.comfy_guider import SegmentSampler
+    from pack.nodes.comfy_long_form import SegmentSampler
 
     latent, plain = joint(frames=2), model()
     conds = conditions()
