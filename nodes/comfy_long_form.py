@@ -86,10 +86,10 @@ class SegmentSampler:
 
         Args:
             latent: joint LATENT with its masks.
-            caption: rows (1, rows, width) in the place of the guider's own.
-            symbols: (1, S) in the place of the guider's own.
+            caption: rows (1, rows, width) instead of the guider's own.
+            symbols: (1, S) instead of the guider's own.
             seed: below 2^64.
-            face_mask: (1, height, width) of who speaks, in the place of the model's own.
+            face_mask: (1, height, width) of who speaks, instead of the model's own.
         """
         guider, noise = self._saying(caption, symbols), copy.copy(self.noise)
         if face_mask is not None:

@@ -243,8 +243,8 @@ def test_report_and_subtitles_say_what_is_said_when(host: CountingHost, tmp_path
 
 def silent_runs(clip: LongClip, made: list[FinishedSegment]) -> list[float]:
     """Lengths in seconds of the silences between what is said."""
-    sound = torch.cat([piece[0] for piece in clip.waveform(made)])
-    loud = sound[: len(sound) // HOP_LENGTH * HOP_LENGTH].view(-1, HOP_LENGTH).abs().amax(dim=1) > 1e-3
+    waveform = torch.cat([piece[0] for piece in clip.waveform(made)])
+    loud = waveform[: len(waveform) // HOP_LENGTH * HOP_LENGTH].view(-1, HOP_LENGTH).abs().amax(dim=1) > 1e-3
     edges = loud.int().diff().nonzero().flatten().tolist()
     starts_loud = bool(loud[0])
     gaps = list(zip(edges[not starts_loud :: 2], edges[1 + (not starts_loud) :: 2], strict=False))

@@ -62,7 +62,7 @@ class _Times:
     """When each of several units is said.
 
     Args:
-        units: in order; space behind them is told from them.
+        units: in order; space behind them is known from them.
         language: "en" or "zh".
     """
 

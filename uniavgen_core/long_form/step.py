@@ -88,7 +88,7 @@ class SegmentStep:
         given = self.settings.given_frames
         if segment.latent_frames is not None:
             return given + segment.latent_frames
-        # A portrait is shown while the words begin, a past that is heard is not.
+        # A portrait is shown while the words begin, a past with its sound is not.
         frames = given + frames_for(segment.seconds - (0 if len(start.past_mel) else clip_seconds(given)))
         return min(self.settings.longest, max(frames, given + 1, self.settings.past_frames))
 
@@ -114,7 +114,7 @@ class SegmentStep:
             latent_frames: of its window.
             given: frames and mel of a recording's, as of `SourceRecording.given`.
         """
-        request = self.request(segment, before, latent_frames, given)
+        request, (given_images, given_mel) = self.request(segment, before, latent_frames, given), given
         video, mel = self.host.sample(request)
         # Where nobody speaks, loud is what was loud before.
         loud = loud_db(mel[0, 0]) if segment.words or before.loud_db is None else before.loud_db
@@ -123,9 +123,9 @@ class SegmentStep:
         # What a recording gives is shown and heard as it is in the recording.
         past_images, colours, images = None, None, torch.zeros(0)
         log, waveform, levels = mel[0, 0], torch.zeros(0), dict[str, float]()
-        if given[0] is None:
+        if given_images is None:
             past_images, colours, images = self._picture(video, before)
-        if given[1] is None:
+        if given_mel is None:
             log, waveform, levels = self._voice(segment, before, request, mel, frames)
         added, voiced = self._added(segment, before, frames), voiced_span(log, loud)
         stored = StoredSegment(
@@ -153,9 +153,10 @@ class SegmentStep:
         given: tuple[Tensor | None, Tensor | None],
     ) -> SegmentRequest:
         """What is sampled. Its given sound ends with silence: as much as is wanted, or all where nobody speaks."""
-        images = before.past_images if given[0] is None else given[0]
+        given_images, given_mel = given
+        images = before.past_images if given_images is None else given_images
         video = self.host.start()[0] if images is None else self.host.encode(images)
-        mel = before.past_mel[None, None] if given[1] is None else given[1]
+        mel = before.past_mel[None, None] if given_mel is None else given_mel
         room = audio_tokens(pixel_frames(latent_frames)) - mel.shape[2]
         wanted = round(_silence(segment, before) * AUDIO_TOKENS_PER_SECOND) if segment.words else room
         silent = silence_mel(min(room, wanted))
