@@ -16,7 +16,6 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import latent_preview
-import torch
 from torch import Tensor
 
 from ..uniavgen_core.config import SAMPLE_RATE, SPATIAL_COMPRESSION
@@ -24,16 +23,14 @@ from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
 from ..uniavgen_core.long_form.pacing import Pacing
 from ..uniavgen_core.long_form.script import Line
 from ..uniavgen_core.long_form.step import SegmentRequest
-from ..uniavgen_core.speech.prompt import negative_symbols
 from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.tasks import kept_prefix
 from .comfy_face import guide_faces
 from .comfy_latent import joint_latent, kept_parts, streams
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_IMAGE, SPEECH, SPEECH_SECONDS, TRANSCRIPT
+from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
 from .comfy_patches import REPORT, PatchReport
 from .comfy_progress import check_interrupt
-from .conditioning import speech_symbols
-from .inputs import CODES, prompt_language
+from .conditioning import LANGUAGE_CODES, speech_symbols
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ class SegmentSampler:
         }
         conds["positive"] = [
             {name: value for name, value in cond.items() if name != SPEECH_SECONDS}
-            | {"cross_attn": caption, SPEECH: symbols, "uuid": uuid.uuid4()}
+            | {"cross_attn": caption, SYMBOLS: symbols, "uuid": uuid.uuid4()}
             for cond in conds["positive"]
         ]
         guider.original_conds = conds
@@ -147,8 +144,8 @@ class ComfyHost:
         self.sampler, self.vae, self.audio_vae, self.script = sampler, vae, audio_vae, script
         self.speakers, self.key = speakers, key
         self.video, self.mel = streams(latent)
-        kept_video, kept_audio = kept_parts(latent)
-        self.given_frames, self.given_tokens = sum(kept_video), sum(kept_audio)
+        kept = kept_parts(latent)
+        self.given_frames, self.given_tokens = sum(kept.video), sum(kept.audio)
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
         self.reader = condition_value(sampler.guider, READER) or SpeechReader(step=check_interrupt)
@@ -158,7 +155,7 @@ class ComfyHost:
     def pacing(self, pace: float) -> Pacing:
         """How words take time, against the usual pace or the reference voice's."""
         own = condition_value(self.sampler.guider, PACE) or 1.0
-        return Pacing(CODES.get(self.language), pace * own, reader=self.reader)
+        return Pacing(LANGUAGE_CODES.get(self.language), pace * own, reader=self.reader)
 
     def start(self) -> tuple[Tensor, Tensor]:
         return self.video[:, :, : self.given_frames].cpu(), self.mel[:, :, : self.given_tokens].cpu()
@@ -178,9 +175,6 @@ class ComfyHost:
         return None if speaker is None or self.speakers is None else self.speakers[speaker - 1 : speaker]
 
     def _symbols(self, words: str) -> Tensor:
-        if not words:
-            language = prompt_language(self.language, "", self.transcript)
-            return torch.tensor([negative_symbols(language, self.transcript, self.reader)])
         return speech_symbols(self.reader, words, self.language, self.transcript)[0]
 
     def encode(self, frames: Tensor) -> Tensor:
@@ -203,9 +197,9 @@ def check_start(latent: dict[str, Any]) -> None:
     check_shapes([stream.shape for stream in both])
     if both[0].shape[0] > 1:
         raise ValueError(f"The LATENT holds {both[0].shape[0]} clips: set batch_size to 1 for a long clip.")
-    video, audio = kept_parts(latent)
-    start = kept_prefix(len(video), len(audio), sum(video), sum(audio))
-    if (video, audio) != (start.video, start.audio) or not any(video) or all(video) or all(audio):
+    kept = kept_parts(latent)
+    start = kept_prefix(len(kept.video), len(kept.audio), sum(kept.video), sum(kept.audio))
+    if kept != start or not any(kept.video) or all(kept.video) or all(kept.audio):
         raise ValueError(
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
             "joint or continuation. A video to dub, or a sound to speak, goes to recording."

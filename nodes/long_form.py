@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -27,7 +26,6 @@ from ..uniavgen_core.media.frames import stacked
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.sound import fit_audio, mono_at_rate
 from ..uniavgen_core.media.track import Track, track_of
-from ..uniavgen_core.tasks import PAST_FRAMES
 from .comfy_latent import streams
 from .comfy_long_form import (
     ComfyHost,
@@ -40,10 +38,10 @@ from .comfy_long_form import (
     files_named,
 )
 from .comfy_model import REFERENCE_AUDIO
-from .comfy_progress import show_text
+from .comfy_progress import warn
 from .graph_key import graph_key
-from .inputs import NOT_CONNECTED, present, sound
-from .media import check_masks, check_vae, check_video, footage_of, frame_rate_input, temporary_file, with_sound
+from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
+from .media import check_masks, check_vae, check_video, footage_of, temporary_file, with_audio
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's output folder: the finished segments."""
@@ -81,10 +79,7 @@ class Script(io.ComfyNode):
     @classmethod
     def execute(cls, clip: Any, script: str) -> io.NodeOutput:
         lines, hints = parse_script(script), script_hints(script)
-        for hint in hints:
-            logging.warning("UniAVGen Script: %s", hint)
-        if hints:
-            show_text("\n".join(hints))
+        warn("UniAVGen Script", hints)
         return io.NodeOutput(EncodedScript(lines, clip))
 
 
@@ -109,7 +104,7 @@ class LongForm(io.ComfyNode):
                     "that a rerun finds what is finished.",
                 ),
                 io.Latent.Input(
-                    "latent",
+                    "latent_image",
                     tooltip="From UniAVGen Latent, task joint or continuation: how the clip starts. No segment gets "
                     "longer than it.",
                 ),
@@ -132,14 +127,7 @@ class LongForm(io.ComfyNode):
                     step=0.05,
                     tooltip="How fast people speak, against the usual rate, or against the reference voice's.",
                 ),
-                io.Int.Input(
-                    "past_frames",
-                    default=PAST_FRAMES,
-                    min=1,
-                    max=20,
-                    advanced=True,
-                    tooltip="Latent frames that each segment keeps of the one before: 3 are 0.56 seconds.",
-                ),
+                past_frames_input("Latent frames that each segment keeps of the one before: 3 are 0.56 seconds."),
                 io.MultiType.Input(
                     "recording",
                     [io.Audio, io.Video],
@@ -178,7 +166,7 @@ class LongForm(io.ComfyNode):
         sampler: Any,
         sigmas: Tensor,
         noise: Any,
-        latent: dict[str, Any],
+        latent_image: dict[str, Any],
         vae: Any,
         audio_vae: Any,
         script: EncodedScript,
@@ -189,14 +177,14 @@ class LongForm(io.ComfyNode):
         speakers: Tensor | None = None,
         keep: bool = True,
     ) -> io.NodeOutput:
-        check_start(latent)
+        check_start(latent_image)
         speakers = None if speakers is None else check_masks("speakers", speakers)
         check_speakers(script.lines, speakers)
         check_vae(vae)
         check_audio_vae(audio_vae)
         key = graph_key(cls.hidden, files_named)
-        segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent)[0][:1, :, :1])
-        host = ComfyHost(segments, latent, vae, audio_vae, script, speakers, key)
+        segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent_image)[0][:1, :, :1])
+        host = ComfyHost(segments, latent_image, vae, audio_vae, script, speakers, key)
         along = _recording(recording, host, seconds)
         length = along.seconds or seconds or None
         pacing = host.pacing(pace)
@@ -241,7 +229,7 @@ def _recording(recording: Any, host: ComfyHost, seconds: float) -> SourceRecordi
     if isinstance(recording, Input.Video):
         check_video("recording", recording)
         return VideoRecording(footage_of("recording", recording, FRAME_RATE), *host.size)
-    audio = sound("recording", recording)
+    audio = present("recording", recording)
     if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
         raise ValueError(
             "The recording is a sound, so no voice is generated that could follow the reference: disconnect "
@@ -254,7 +242,7 @@ def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any) -> I
     """The finished clip: a recorded picture with the sound that is made, or the picture that is made."""
     if isinstance(recording, Input.Video):
         waveform = torch.cat([*clip.waveform(made)], dim=-1).unsqueeze(0)
-        return with_sound("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
+        return with_audio("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
     path = temporary_file(".mp4")
     clip.write(made, path)
     return InputImpl.VideoFromFile(str(path))
@@ -266,10 +254,8 @@ def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool) ->
     notes = [f"Line {number}: {note}" for number, spoken in passages for note in spoken.notes()]
     drawn_out = drawl_note(lines, plan)
     notes += [drawn_out] if drawn_out else []
-    for note in notes:
-        logging.warning("UniAVGen Long Form: %s", note)
     kept = f"Finished segments are kept in output/{FOLDER}." if keep else "No segments are kept."
-    show_text("\n".join([*notes, kept]))
+    warn("UniAVGen Long Form", notes, kept)
     return notes
 
 
@@ -289,9 +275,7 @@ class Join(io.ComfyNode):
                 frame_rate_input(),
                 io.Image.Input("images", tooltip="The continuation, from VAE Decode: the kept past and what follows."),
                 io.Audio.Input("audio", tooltip="Its sound, from VAE Decode Audio."),
-                io.Int.Input(
-                    "past_frames", default=PAST_FRAMES, min=1, max=20, tooltip="As in UniAVGen Latent.", advanced=True
-                ),
+                past_frames_input("As in UniAVGen Latent."),
             ],
             outputs=[io.Image.Output(), io.Audio.Output()],
         )
@@ -318,7 +302,7 @@ class Join(io.ComfyNode):
 
 
 def _track(name: str, audio: Input.Audio | None) -> Track:
-    given = sound(name, audio)
+    given = present(name, audio)
     check_one_sound(name, given["waveform"])
     return track_of(given["waveform"].cpu(), given["sample_rate"])
 

@@ -24,7 +24,7 @@ from uniavgen_core.media import track as track_module
 from uniavgen_core.media import writing
 from uniavgen_core.media.footage import VideoFile
 from uniavgen_core.media.sound import PIECE_SAMPLES
-from uniavgen_lab.video_files import frame_count, read_audio, read_frames, read_video, stream_summary
+from uniavgen_lab.video_files import count_frames, read_audio, read_frames, read_video, stream_summary
 
 RATE = 24_000
 SIDE = 64
@@ -187,7 +187,7 @@ def test_what_comes_before_the_first_whole_frame_does_not_count(
     assert float(video.seconds) == pytest.approx(50 / 25, abs=0.01)
     assert "cut.ts does not start with a whole frame: its first 0.4" in caplog.text
     assert at_16(video) == [(30 + tick) % LEVELS for tick in expected_at_16([*range(50)], 25, 2)]
-    assert frame_count(video.source)[0] == len([*read_frames(video.source)]) == 50
+    assert count_frames(video.source)[0] == len([*read_frames(video.source)]) == 50
 
 
 def test_a_warning_comes_once_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -320,7 +320,7 @@ def test_damaged_packets_of_the_picture_are_left_out(tmp_path: Path, caplog: pyt
     seen = at_16(VideoFile(file))
     assert len(seen) == 48
     assert seen[:15] == at_16(VideoFile(source))[:15] and seen[-25:] == at_16(VideoFile(source))[-25:]
-    assert frame_count(file)[0] == 90
+    assert count_frames(file)[0] == 90
 
 
 def test_a_picture_that_cannot_be_decoded_at_all_is_refused_by_name(tmp_path: Path) -> None:
@@ -441,8 +441,8 @@ def test_a_cover_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="covered.m4a has no picture"):
         VideoFile(tmp_path / "covered.m4a")
     summary = stream_summary(tmp_path / "covered.m4a")
-    assert (summary.picture_codec, summary.frames) == (None, 0)
-    assert summary.sound_codec == "aac" and summary.sound_seconds == pytest.approx(1, abs=0.05)
+    assert (summary.video_codec, summary.frames) == (None, 0)
+    assert summary.audio_codec == "aac" and summary.audio_seconds == pytest.approx(1, abs=0.05)
 
 
 # What is shown

@@ -14,7 +14,7 @@ import torch
 from counting_host import COLUMNS, ROWS, CountingHost
 from torch import Tensor
 
-from uniavgen_core.audio.mel import log_mel, peak_scale, to_model_waveform
+from uniavgen_core.audio.mel import log_mel, peak_scale, silence_mel, to_model_waveform
 from uniavgen_core.config import (
     FRAME_RATE,
     HOP_LENGTH,
@@ -31,13 +31,13 @@ from uniavgen_core.long_form.pacing import Pacing
 from uniavgen_core.long_form.planning import LongFormSettings
 from uniavgen_core.long_form.recording import AudioRecording, SourceRecording, VideoRecording
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.long_form.step import SegmentRequest, silence_mel
+from uniavgen_core.long_form.step import SegmentRequest
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.long_form.timeline import report, subtitles_of
 from uniavgen_core.media.footage import FramesInMemory, VideoFile
 from uniavgen_core.media.writing import write_video
 from uniavgen_core.tasks import past_tokens
-from uniavgen_lab.video_files import frame_count, read_audio, read_frames, read_video, stream_summary
+from uniavgen_lab.video_files import count_frames, read_audio, read_frames, read_video, stream_summary
 
 HEIGHT, WIDTH = ROWS * SPATIAL_COMPRESSION, COLUMNS * SPATIAL_COMPRESSION
 LONGEST, PAST = 13, 3
@@ -136,7 +136,7 @@ def test_the_recording_itself_is_heard(
     assert (heard_rate, heard.shape[1]) == (written_rate, written_channels)
     summary = stream_summary(tmp_path / "clip.mp4")
     assert summary.frames == math.ceil(5.33 * FRAME_RATE)
-    assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=1e-3)
+    assert summary.audio_seconds == pytest.approx(summary.video_seconds, abs=1e-3)
     if rate == written_rate:
         error = heard[..., : sound.shape[-1]] - sound
         assert float(error.square().mean() / sound.square().mean()) < 1e-3
@@ -285,7 +285,7 @@ def test_a_videos_frames_one_by_one_are_those_of_the_whole(tmp_path: Path) -> No
     file = tmp_path / "clip.mp4"
     write_video(file, numbered(60), 25)
     frames, rate, _ = read_video(file)
-    assert frame_count(file) == (60, rate) == (60, 25)
+    assert count_frames(file) == (60, rate) == (60, 25)
     assert torch.equal(torch.stack([*read_frames(file)]), frames)
 
 
@@ -334,7 +334,7 @@ def test_a_recording_in_which_there_is_nothing_is_refused(tmp_path: Path) -> Non
         AudioRecording(torch.zeros(1, 1, 0), SAMPLE_RATE)
     with pytest.raises(ValueError, match="is not a sound or video file|damaged"):
         (tmp_path / "text.mp4").write_text("no video")
-        frame_count(tmp_path / "text.mp4")
+        count_frames(tmp_path / "text.mp4")
 
 
 class ContinuingHost(CountingHost):

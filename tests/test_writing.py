@@ -173,7 +173,7 @@ def test_a_new_sound_for_what_people_bring(tmp_path: Path, case: Case) -> None:
     assert float(plan.seconds) == pytest.approx(seconds, abs=A_FRAME)
     assert plan.count == FRAMES
     if plan.why_encoded != "times of frames are missing":
-        assert abs(float(plan.seconds) - reading.picture_seconds(source)) < A_FRAME
+        assert abs(float(plan.seconds) - reading.video_seconds(source)) < A_FRAME
     sound = clicks(float(plan.seconds), RATE)
     writing.replace_audio(source, target, sound, RATE, plan)
     check_plays(target, seconds)
@@ -554,7 +554,7 @@ def test_the_frame_on_the_screen_where_a_file_is_trimmed_is_shown(tmp_path: Path
         brightness = [FIRST_BRIGHTNESS + BRIGHTER * number for number in wanted]
         assert [frame.mean() for frame in frames] == pytest.approx(brightness, abs=2)
         assert shown_at == pytest.approx(times, abs=2e-3)
-        assert reading.picture_seconds(tmp_path / "new.mp4") == pytest.approx(float(plan.seconds), abs=A_FRAME)
+        assert reading.video_seconds(tmp_path / "new.mp4") == pytest.approx(float(plan.seconds), abs=A_FRAME)
     with pytest.raises(ValueError, match="second 99 on: the video lasts"):
         whole.part(99, 0)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from itertools import pairwise, takewhile
 
-from ..config import FRAME_RATE, LATENT_SECONDS, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
-from ..speech.duration import HURRY, PACE_LIMIT
+from ..config import FRAME_RATE, LATENT_SECONDS, SEEDS, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
+from ..joint_latent import HURRY
+from ..speech.duration import PACE_LIMIT
 from ..speech.reader import said_of, written_of
 from .pacing import ROUNDING, Pacing, cut_words
 from .script import Line, Passage, check_passages, read_lines
@@ -20,8 +21,6 @@ DRAWL = PACE_LIMIT
 """Words are drawn out to this many times their time at most; what is left of a clip's is silent."""
 LONGEST_SILENCE_SECONDS = {"within a passage": 0.1, "between lines": 0.3}
 """Silence that may follow a segment's words where the script asks for none; more is cut off, in whole latent frames."""
-SEEDS = 2**64
-"""Seeds are below this number."""
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..audio.mel import log_mel
+from ..audio.mel import silence_mel
 from ..audio.voice import loud_db, voiced_span
 from ..config import (
     AUDIO_TOKENS_PER_SECOND,
     FRAME_RATE,
-    HOP_LENGTH,
     LATENT_SECONDS,
     SAMPLES_A_FRAME,
     audio_tokens,
@@ -214,8 +213,3 @@ class SegmentStep:
 def _silence(segment: PlannedSegment, before: StoredSegment) -> float:
     """Seconds that the silence before a segment's words still lacks."""
     return max(0.0, segment.pause_seconds - before.trailing)
-
-
-def silence_mel(tokens: int) -> Tensor:
-    """Natural log-mel (1, 1, tokens, 80) of silence."""
-    return log_mel(torch.zeros(1, max(2, tokens) * HOP_LENGTH))[None, :, :tokens]

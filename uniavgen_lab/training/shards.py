@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 SUFFIX = ".safetensors"
-PARTS = ("audio", "loud_audio", "video", "portrait", "face_mask", "caption")
+TENSORS = ("audio", "loud_audio", "video", "portrait", "face_mask", "caption")
 EMPTY_CAPTION = "empty_caption"
 
 
@@ -39,7 +39,7 @@ class Label:
     starts_at_rest: bool = True
     """Whether the first frame is the portrait."""
     partner: int | None = None
-    """Place in the shard of a clip of the same voice, which can be its reference."""
+    """Index in the shard of a clip of the same voice, which can be its reference."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def write_shard(
     labels = []
     for index, clip in enumerate(clips):
         labels.append(asdict(clip.label))
-        parts = {name: getattr(clip, name) for name in PARTS}
+        parts = {name: getattr(clip, name) for name in TENSORS}
         tensors |= {f"{index}.{name}": x.half().contiguous() for name, x in parts.items() if x is not None}
     unfinished = path.with_suffix(".part")
     save_file(tensors, unfinished, metadata={**(metadata or {}), "clips": json.dumps(labels)})

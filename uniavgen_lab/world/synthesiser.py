@@ -20,6 +20,7 @@ import torch
 import torchaudio.transforms
 
 from uniavgen_core.config import SAMPLE_RATE
+from uniavgen_core.files import needed
 
 ESPEAK_RATE = 22_050
 """Samples a second of espeak's own sound."""
@@ -210,18 +211,12 @@ class Synthesiser:
     Use one a process, in one thread, with no other user of espeak's library in the process.
 
     Raises:
-        ImportError: espeakng_loader, which brings the library and its data, is not installed.
+        NotInstalledError: espeakng_loader, which brings the library and its data, is not installed.
         OSError: the system is neither Linux nor macOS.
     """
 
     def __init__(self) -> None:
-        try:
-            import espeakng_loader
-        except ImportError as error:
-            raise ImportError(
-                "The corpus needs espeak-ng to speak: run pip install espeakng-loader, or pip install "
-                "'.[training]' in the pack's folder."
-            ) from error
+        espeakng_loader = needed("espeakng_loader", "to make the corpus speak", "training")
         if os.name != "posix":
             raise OSError("The corpus's voices are made on Linux or macOS only: on Windows use WSL.")
         self._library_path = espeakng_loader.get_library_path()
