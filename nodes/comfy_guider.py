@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import uuid
 from collections.abc import Callable
 from typing import Any
 
-import comfy.model_management
-import comfy.model_patcher
 import comfy.samplers
 import comfy.utils
-import latent_preview
 import torch
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
-from ..uniavgen_core.config import SEEDS
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
-from .comfy_face import guide_faces
-from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH_SECONDS, SYMBOLS, VIDEO_TO_AUDIO, sizes_of
-from .comfy_patches import REPORT, PatchReport
-from .fingerprint import fingerprint
+from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO, sizes_of
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
-REPLACED = ("cross_attn", SYMBOLS, SPEECH_SECONDS)
-"""What a script says in the place of the positive conditioning."""
-RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
-"""What a guider holds while it samples."""
 ROUNDING = 1e-6
 """More than the fraction of a noise level that is lost in float32."""
 CFGFunction = Callable[[dict[str, Any]], Tensor]
@@ -162,93 +150,3 @@ def sample_latent(guider: ModalityAwareGuider, seed: int, sampler_name: str, sig
     """One sampling run, as SamplerCustomAdvanced does it."""
     sampler = comfy.samplers.sampler_object(sampler_name)
     return SamplerCustomAdvanced.execute(Noise_RandomNoise(seed), guider, sampler, sigmas, latent)[0]
-
-
-def condition_value(guider: Any, name: str) -> Any:
-    """A value of a guider's positive conditioning, or None."""
-    conds = guider.original_conds.get("positive") or [{}]
-    return conds[0].get(name)
-
-
-class SegmentSampler:
-    """Samples the segments of a long clip with one guider, and shows one progress bar over all of them.
-
-    Args:
-        first_frame: latent (1, 48, 1, h, w) of the clip's: who speaks in all segments, where no picture says it.
-    """
-
-    def __init__(self, guider: Any, sampler: Any, sigmas: Tensor, noise: Any, first_frame: Tensor):
-        self.guider, self.sampler, self.sigmas, self.noise = guider, sampler, sigmas, noise
-        self.first_frame = first_frame
-        self.steps = sigmas.shape[-1] - 1
-        self.report = PatchReport()
-        self.callback: Callable[..., None] | None = None
-        self.segments = self.done = 0
-
-    def start_progress(self, segments: int) -> None:
-        """Show no segment of so many as done."""
-        self.segments, self.done = segments, 0
-        self.callback = latent_preview.prepare_callback(self.guider.model_patcher, segments * self.steps)
-
-    def finished(self, place: int) -> None:
-        """A segment is done, whether sampled now or kept."""
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        self.done = place + 1
-
-    def identity(self) -> str:
-        """A digest of what the segments are sampled with, but for caption, words and seeds."""
-        conds = {
-            name: [_without(cond, "uuid", *(REPLACED if name == "positive" else ())) for cond in given]
-            for name, given in self.guider.original_conds.items()
-        }
-        settings = _without(vars(self.guider), "original_conds", *RUNNING)
-        noise = type(self.noise), _without(vars(self.noise), "seed")
-        return fingerprint(type(self.guider), settings, conds, self.sampler, self.sigmas, noise)
-
-    def sample(
-        self, latent: dict, caption: Tensor, symbols: Tensor, seed: int, face_mask: Tensor | None = None
-    ) -> list[Tensor]:
-        """Both streams of a segment.
-
-        Args:
-            latent: joint LATENT with its masks.
-            caption: rows (1, rows, width) in the place of the guider's own.
-            symbols: (1, S) in the place of the guider's own.
-            seed: taken modulo 2^64, the most that torch takes.
-            face_mask: (1, height, width) of who speaks, in the place of the model's own.
-        """
-        guider, noise = self._told(caption, symbols), copy.copy(self.noise)
-        if face_mask is not None:
-            guider.model_patcher = guide_faces(guider.model_patcher, face_mask)
-        noise.seed = seed = seed % SEEDS
-        samples = guider.sample(
-            noise.generate_noise(latent), latent["samples"], self.sampler, self.sigmas,
-            denoise_mask=latent["noise_mask"], callback=self._progress,
-            disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED, seed=seed,
-        )  # fmt: skip
-        return samples.to(comfy.model_management.intermediate_device()).unbind()
-
-    def _told(self, caption: Tensor, symbols: Tensor) -> Any:
-        """A copy of the guider whose positive pass is told something else."""
-        guider = copy.copy(self.guider)
-        conds = {
-            name: [{REFERENCE_IMAGE: self.first_frame} | cond for cond in given]
-            for name, given in self.guider.original_conds.items()
-        }
-        conds["positive"] = [
-            _without(cond, SPEECH_SECONDS) | {"cross_attn": caption, SYMBOLS: symbols, "uuid": uuid.uuid4()}
-            for cond in conds["positive"]
-        ]
-        guider.original_conds = conds
-        # One report for all segments, so that a long clip says once what has no place in the model.
-        guider.model_options = comfy.model_patcher.create_model_options_clone(self.guider.model_options)
-        guider.model_options.setdefault("transformer_options", {})[REPORT] = self.report
-        return guider
-
-    def _progress(self, step: int, denoised: Any, x: Any, steps: int) -> None:
-        if self.callback is not None:
-            self.callback(self.done * self.steps + step, denoised, x, self.segments * self.steps)
-
-
-def _without(values: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in names}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing, nullcontext
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,44 +14,39 @@ from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound
-from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, SPATIAL_COMPRESSION, pixel_frames
-from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
-from ..uniavgen_core.long_form.host import SegmentRequest
-from ..uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
-from ..uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRecording
+from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
+from ..uniavgen_core.long_form.maker import FinishedSegment, LongClip
+from ..uniavgen_core.long_form.planning import LongFormSettings, PlannedSegment, drawl_note
+from ..uniavgen_core.long_form.recording import AudioRecording, SourceRecording, VideoRecording
 from ..uniavgen_core.long_form.script import Line, parse_script, read_lines, script_hints
 from ..uniavgen_core.long_form.seams import join_clips
-from ..uniavgen_core.long_form.segments import Pacing, Segment, drawl_note
 from ..uniavgen_core.long_form.store import SegmentStore
+from ..uniavgen_core.long_form.timeline import report, subtitles_of
 from ..uniavgen_core.media.frames import stacked
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack, track_of
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
-from ..uniavgen_core.speech.reader import SpeechReader
-from ..uniavgen_core.tasks import kept_prefix
-from .comfy_guider import SegmentSampler, condition_value
-from .comfy_latent import joint_latent, kept_parts, streams
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, TRANSCRIPT
-from .comfy_progress import check_interrupt, warn
-from .conditioning import LANGUAGE_CODES, speech_symbols
-from .fingerprint import fingerprint
+from .comfy_latent import streams
+from .comfy_long_form import (
+    ComfyHost,
+    EncodedScript,
+    SegmentSampler,
+    check_audio_vae,
+    check_speakers,
+    check_start,
+    condition_value,
+    files_named,
+)
+from .comfy_model import REFERENCE_AUDIO
+from .comfy_progress import warn
+from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
 from .media import check_masks, check_vae, check_video, footage_of, temporary_file, with_audio
 
 FOLDER = "uniavgen_long_form"
-"""In ComfyUI's temp folder: the finished segments."""
-
-
-@dataclass(frozen=True)
-class EncodedScript:
-    """The lines of a script, and what encodes their captions."""
-
-    lines: tuple[Line, ...]
-    clip: Any
-
-    def caption(self, text: str) -> Tensor:
-        """Caption rows (1, rows, width)."""
-        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))[0][0]
+"""In ComfyUI's output folder: the finished segments."""
+KEPT_BYTES = 10 * 10**9
+"""What they may take of the disk: about 500 segments of the released size, more than half an hour."""
 
 
 SCRIPT = io.Custom("UNIAVGEN_SCRIPT")
@@ -86,60 +81,6 @@ class Script(io.ComfyNode):
         lines, hints = parse_script(script), script_hints(script)
         warn("UniAVGen Script", hints)
         return io.NodeOutput(EncodedScript(lines, clip))
-
-
-class ComfyHost:
-    """Samples, encodes and decodes segments with what the node is given."""
-
-    def __init__(
-        self,
-        sampler: SegmentSampler,
-        latent: dict[str, Any],
-        vae: Any,
-        audio_vae: Any,
-        script: EncodedScript,
-        speakers: Tensor | None,
-    ):
-        self.sampler, self.vae, self.audio_vae, self.script = sampler, vae, audio_vae, script
-        self.speakers = speakers
-        self.video, self.mel = streams(latent)
-        kept = kept_parts(latent)
-        self.given_video, self.given_mel = sum(kept.video), sum(kept.audio)
-        self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
-        self.transcript = condition_value(sampler.guider, TRANSCRIPT)
-        self.reader = condition_value(sampler.guider, READER) or SpeechReader(step=check_interrupt)
-        self.longest = self.video.shape[2]
-        self.size = self.video.shape[-1] * SPATIAL_COMPRESSION, self.video.shape[-2] * SPATIAL_COMPRESSION
-
-    def start(self) -> tuple[Tensor, Tensor]:
-        return self.video[:, :, : self.given_video].cpu(), self.mel[:, :, : self.given_mel].cpu()
-
-    def identity(self) -> str:
-        given = (self.sampler.identity(), self.start(), self.vae, self.audio_vae, self.script.clip)
-        return fingerprint(given, self.video.shape, self.language, self.speakers)
-
-    def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
-        shapes = stream_shapes(request.latent_frames, *self.size)
-        kept = kept_prefix(request.latent_frames, shapes[1][2], request.video.shape[2], request.mel.shape[2])
-        latent = joint_latent(shapes, kept, request.video, request.mel)
-        caption, symbols = self.script.caption(request.caption), self._symbols(request.words)
-        video, mel = self.sampler.sample(latent, caption, symbols, request.seed, self._face_of(request.speaker))
-        return video.cpu(), mel.cpu()
-
-    def _face_of(self, speaker: int | None) -> Tensor | None:
-        return None if speaker is None or self.speakers is None else self.speakers[speaker - 1 : speaker]
-
-    def _symbols(self, words: str) -> Tensor:
-        return speech_symbols(self.reader, words, self.language, self.transcript)[0]
-
-    def encode(self, frames: Tensor) -> Tensor:
-        return self.vae.encode(frames)
-
-    def decode_picture(self, video: Tensor) -> Tensor:
-        return self.vae.decode(video)[0].cpu()
-
-    def decode_sound(self, mel: Tensor) -> Tensor:
-        return self.audio_vae.decode(mel)[0].mean(dim=-1).cpu()
 
 
 class LongForm(io.ComfyNode):
@@ -200,7 +141,17 @@ class LongForm(io.ComfyNode):
                     tooltip="One mask for each person's face, as a batch: [speaker 1] in a line of the script says "
                     "that the first of them speaks it.",
                 ),
+                io.Boolean.Input(
+                    "keep",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip=f"Finished segments stay in output/{FOLDER}, at most {KEPT_BYTES // 10**9} GB of them, for "
+                    "the next run. Off: none stays, and those that are there are deleted.",
+                ),
             ],
+            # What the segments are made of is read off the graph.
+            hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
             outputs=[
                 io.Video.Output(),
                 io.String.Output(display_name="report"),
@@ -224,116 +175,87 @@ class LongForm(io.ComfyNode):
         past_frames: int,
         recording: Any = NOT_CONNECTED,
         speakers: Tensor | None = None,
+        keep: bool = True,
     ) -> io.NodeOutput:
-        _check_start(latent_image)
+        check_start(latent_image)
         speakers = None if speakers is None else check_masks("speakers", speakers)
-        _check_speakers(script.lines, speakers)
+        check_speakers(script.lines, speakers)
         check_vae(vae)
-        _check_audio_vae(audio_vae)
+        check_audio_vae(audio_vae)
+        key = graph_key(cls.hidden, files_named)
         segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent_image)[0][:1, :, :1])
-        host = ComfyHost(segments, latent_image, vae, audio_vae, script, speakers)
-        along = Recording(seconds or None)
-        if recording is not NOT_CONNECTED:
-            along = _recording(recording, host, seconds)
-        pacing = Pacing(
-            LANGUAGE_CODES.get(host.language), pace * (condition_value(guider, PACE) or 1.0), reader=host.reader
-        )
+        host = ComfyHost(segments, latent_image, vae, audio_vae, script, speakers, key)
+        along = _recording(recording, host, seconds)
+        length = along.seconds or seconds or None
+        pacing = host.pacing(pace)
+        settings = LongFormSettings(pacing, host.longest, past_frames, host.given_frames, noise.seed, length)
         lines = read_lines(script.lines, pacing.read)
-        pacing, plan = along.plan(lines, pacing, host.longest, past_frames, host.given_video)
-        notes = _notes(lines, plan)
-        settings = Settings(pacing, host.longest, past_frames, noise.seed, along.seconds)
-        store = SegmentStore(Path(folder_paths.get_temp_directory()) / FOLDER)
-        clip = LongClip(host, store, plan, settings, along)
+        settings, plan = along.plan(lines, settings)
+        notes = _notes(lines, plan, keep)
         segments.start_progress(len(plan))
-        with closing(along):
-            made = clip.make(segments.finished)
-        return io.NodeOutput(_video(clip, made, recording), "\n".join([report(made), *notes]), subtitles_of(made))
+        with _store(keep) as store:
+            clip = LongClip(host, store, settings, plan, along)
+            with closing(along):
+                made = clip.make(segments.finished)
+            video = _video(clip, made, recording)
+        return io.NodeOutput(video, "\n".join([report(made), *notes]), subtitles_of(made))
 
 
-def _recording(given: Input.Audio | Input.Video | None, host: ComfyHost, seconds: float) -> Recording:
+@contextmanager
+def _store(keep: bool) -> Iterator[SegmentStore]:
+    """Where segments are kept; a folder for this run alone where they are not, and the other one is emptied."""
+    kept = SegmentStore(Path(folder_paths.get_output_directory()) / FOLDER, KEPT_BYTES)
+    if keep:
+        yield kept
+        return
+    kept.empty()
+    folder = temporary_file("")
+    try:
+        yield SegmentStore(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _recording(recording: Any, host: ComfyHost, seconds: float) -> SourceRecording:
     """What the clip works along.
 
     Raises:
         ValueError: there is no sound or picture in it, its picture cannot be written, or the length is set otherwise.
     """
+    if recording is NOT_CONNECTED:
+        return SourceRecording()
     if seconds:
         raise ValueError(f"seconds is {seconds:g}, but the recording sets the length: set it to 0.")
-    if isinstance(given, Input.Video):
-        check_video("recording", given)
-        return VideoRecording(footage_of("recording", given, FRAME_RATE), *host.size)
-    audio = present("recording", given)
+    if isinstance(recording, Input.Video):
+        check_video("recording", recording)
+        return VideoRecording(footage_of("recording", recording, FRAME_RATE), *host.size)
+    audio = present("recording", recording)
     if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
         raise ValueError(
             "The recording is a sound, so no voice is generated that could follow the reference: disconnect "
             "reference_audio from UniAVGen Conditioning."
         )
-    return SoundRecording(audio["waveform"].cpu(), audio["sample_rate"])
+    return AudioRecording(audio["waveform"].cpu(), audio["sample_rate"])
 
 
-def _video(clip: LongClip, made: Sequence[SegmentResult], recording: Any) -> Input.Video:
+def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any) -> Input.Video:
     """The finished clip: a recorded picture with the sound that is made, or the picture that is made."""
     if isinstance(recording, Input.Video):
-        waveform = torch.cat([*clip.sound(made)], dim=-1).unsqueeze(0)
+        waveform = torch.cat([*clip.waveform(made)], dim=-1).unsqueeze(0)
         return with_audio("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
     path = temporary_file(".mp4")
     clip.write(made, path)
     return InputImpl.VideoFromFile(str(path))
 
 
-def _check_start(latent: dict[str, Any]) -> None:
-    """Refuse a LATENT that no clip can start with.
-
-    Raises:
-        ValueError: it is no joint latent, of several clips, or leaves nothing to generate.
-    """
-    parts = streams(latent)
-    check_shapes([part.shape for part in parts])
-    if parts[0].shape[0] > 1:
-        raise ValueError(f"The LATENT holds {parts[0].shape[0]} clips: set batch_size to 1 for a long clip.")
-    kept = kept_parts(latent)
-    start = kept_prefix(len(kept.video), len(kept.audio), sum(kept.video), sum(kept.audio))
-    if kept != start or not any(kept.video) or all(kept.video) or all(kept.audio):
-        raise ValueError(
-            "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
-            "joint or continuation. A video to dub, or a sound to speak, goes to recording."
-        )
-
-
-def _check_speakers(lines: Sequence[Line], speakers: Tensor | None) -> None:
-    """Refuse a script that lets somebody speak of whom there is no mask.
-
-    Raises:
-        ValueError: it names the script's line.
-    """
-    known = 0 if speakers is None else len(speakers)
-    for line in lines:
-        if line.speaker is not None and line.speaker > known:
-            raise ValueError(
-                f"Line {line.number} of the script has [speaker {line.speaker}], but speakers holds {known} masks: "
-                "connect one mask for each person, as a batch."
-            )
-
-
-def _check_audio_vae(audio_vae: Any) -> None:
-    """Refuse a VAE that is not for sound, before anything is sampled.
-
-    Raises:
-        ValueError: it says what to connect.
-    """
-    if getattr(audio_vae, "audio_sample_rate_output", None) != SAMPLE_RATE:
-        raise ValueError(
-            f"audio_vae does not make sound at {SAMPLE_RATE} Hz: connect the VAE of UniAVGen Audio Codec Loader to it, "
-            "and the Wan 2.2 VAE to vae."
-        )
-
-
-def _notes(lines: Sequence[Line], plan: Sequence[Segment]) -> list[str]:
-    """What the user should know of how the script was taken, shown on the node and in the console, too."""
+def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool) -> list[str]:
+    """What to know of how the script was taken. The node shows it, and where segments are; so does the console."""
     passages = [(line.number, passage.spoken) for line in lines for passage in line.passages if passage.spoken]
     notes = [f"Line {number}: {note}" for number, spoken in passages for note in spoken.notes()]
     drawn_out = drawl_note(lines, plan)
     notes += [drawn_out] if drawn_out else []
-    warn("UniAVGen Long Form", notes)
+    kept = f"Finished segments are kept in output/{FOLDER}." if keep else "No segments are kept."
+    warn("UniAVGen Long Form", notes, kept)
     return notes
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from uniavgen_core.audio.mel import silence_mel
 from uniavgen_core.config import HOP_LENGTH, audio_tokens, pixel_frames
-from uniavgen_core.long_form.host import SegmentRequest
+from uniavgen_core.long_form.step import SegmentRequest
 
 ROWS, COLUMNS = 2, 4
 LOUD, TRAILING_TOKENS = -3.0, 10
@@ -43,11 +43,11 @@ class CountingHost:
         latents = frames[::4, ::16, ::16, VALUE].movedim(-1, 0).unsqueeze(0)
         return latents.expand(-1, 48, -1, -1, -1)
 
-    def decode_picture(self, video: Tensor) -> Tensor:
+    def decode_video(self, video: Tensor) -> Tensor:
         frames = video[0, 0].repeat_interleave(16, 1).repeat_interleave(16, 2).unsqueeze(-1).expand(-1, -1, -1, 3)
         return torch.cat((frames[:1], frames[1:].repeat_interleave(4, 0)))
 
-    def decode_sound(self, mel: Tensor) -> Tensor:
+    def decode_audio(self, mel: Tensor) -> Tensor:
         level = mel[0, 0].exp().mean(dim=-1)
         wave = torch.tensor([1.0, -1.0]).repeat(HOP_LENGTH // 2)
         return (level.unsqueeze(-1) * wave).flatten()

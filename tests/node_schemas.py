@@ -143,6 +143,7 @@ class _Io:
     Schema = Schema
     ComfyNode = type("ComfyNode", (), {})
     NodeOutput = type("NodeOutput", (), {})
+    Hidden = _Anything("Hidden", (), {})
 
     def __getattr__(self, name: str) -> Any:
         return self.Custom(name.upper())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from comfy.graphs import Link, Prompt, api_workflow, id_of, ids_of, set_inputs
 from comfy.install import ComfyInstall
 from comfy.prompt_errors import PromptFailed, PromptInterrupted
 from comfy.server import ComfyServer
+from safetensors.torch import save_file
 
 from uniavgen_core.config import FRAME_RATE
 from uniavgen_core.media.muxing import write_video
@@ -62,13 +64,89 @@ def test_progress_runs_over_all_segments_and_a_cancelled_clip_goes_on(server: Co
             server.result(prompt_id)
         whole = {data["max"] for data in events.of_type("progress")}
     again = segments(server, prompt)
-    kept = [was_kept for _, was_kept in again]
-    assert kept[:2] == [True, True]
-    assert not kept[-1]
+    were_kept = [was_kept for _, was_kept in again]
+    assert were_kept[:2] == [True, True]
+    assert not were_kept[-1]
     assert whole == {len(again) * steps}
 
     changed = segments(server, long_prompt(SCRIPT.replace("| Goodbye", "| [seed 9] Goodbye"), steps))
     assert [was_kept for _, was_kept in changed] == [line == 1 for line, _ in changed]
+
+
+KEPT_FOLDER = Path("output") / "uniavgen_long_form"
+
+
+def kept(server: ComfyServer, prompt: Prompt) -> set[bool]:
+    """Whether segments of a run were kept: all, none, or some."""
+    # Words that the script replaces: they make no other clip, but ComfyUI does not take the last one's from its cache.
+    set_inputs(prompt, "UniAVGenConditioning", speech=f"Run {uuid.uuid4().hex}.")
+    return {was_kept for _, was_kept in segments(server, prompt)}
+
+
+def renumbered(prompt: Prompt) -> Prompt:
+    """The prompt with other numbers and titles, and in another order."""
+
+    def moved(value: Any) -> Any:
+        return [f"9{value[0]}", value[1]] if isinstance(value, list) else value
+
+    return {
+        f"9{number}": {
+            "class_type": node["class_type"],
+            "inputs": {name: moved(value) for name, value in reversed(node["inputs"].items())},
+            "_meta": {"title": f"My {number}"},
+        }
+        for number, node in reversed(prompt.items())
+    }
+
+
+def with_lora(file: Path, number: float) -> Prompt:
+    """The long clip through a LoRA of these weights."""
+    layer, ends = "diffusion_model.blocks.0.self_attn.q", {"A": (4, 256), "B": (256, 4)}
+    save_file({f"{layer}.lora_{end}.weight": torch.full(shape, number) for end, shape in ends.items()}, file)
+    prompt = long_prompt()
+    guider = prompt[id_of(prompt, "UniAVGenGuider")]["inputs"]
+    inputs = {"model": guider["model"], "lora_name": file.name, "strength_model": 1.0}
+    prompt["lora"] = {"class_type": "LoraLoaderModelOnly", "inputs": inputs}
+    guider["model"] = ["lora", 0]
+    return prompt
+
+
+def test_segments_live_through_all_that_does_not_change_them(server: ComfyServer, comfy_install: ComfyInstall) -> None:
+    prompt = long_prompt()
+    segments(server, prompt)
+    assert kept(server, prompt) == {True}
+    server.request("/free", {"unload_models": True, "free_memory": True})
+    assert kept(server, prompt) == {True}
+    assert kept(server, renumbered(prompt)) == {True}
+    with ComfyServer(comfy_install, server.base) as restarted:
+        assert kept(restarted, prompt) == {True}
+    assert [*(server.base / KEPT_FOLDER).glob("*.safetensors")]
+
+
+def test_what_segments_are_made_with_redoes_all(server: ComfyServer, tmp_path: Path) -> None:
+    segments(server, long_prompt())
+    seeded, shifted, guided = long_prompt(), long_prompt(), long_prompt()
+    set_inputs(seeded, "RandomNoise", noise_seed=3)
+    set_inputs(shifted, "UniAVGenScheduler", shift=4.0)
+    set_inputs(guided, "UniAVGenGuider", video_scale=2.5)
+    for prompt in (seeded, shifted, guided, long_prompt(steps=STEPS + 1)):
+        assert kept(server, prompt) == {False}
+        assert kept(server, renumbered(prompt)) == {True}
+    server.add_model("loras", tmp_path / "voice.safetensors")
+    for number in (0.1, 0.2):
+        prompt = with_lora(tmp_path / "voice.safetensors", number)
+        assert kept(server, prompt) == {False}
+        assert kept(server, renumbered(prompt)) == {True}
+
+
+def test_nothing_is_kept_where_that_is_not_wanted(server: ComfyServer) -> None:
+    folder = server.base / KEPT_FOLDER
+    segments(server, long_prompt())
+    assert [*folder.iterdir()]
+    assert kept(server, long_prompt(keep=False)) == {False}
+    assert not [*folder.iterdir()], "what was kept is deleted"
+    assert not [path for path in (server.base / "temp").rglob("*.safetensors")]
+    assert kept(server, long_prompt()) == {False}
 
 
 def refused(server: ComfyServer, prompt: Prompt, *parts: str) -> None:
@@ -167,8 +245,8 @@ def test_a_sound_is_spoken_from_start_to_end(server: ComfyServer, driving: str, 
     given[:, -SOUND_RATE:] *= 0.9
     changed = sound_file(server, tmp_path / "changed.wav", given)
     _, report = made(server, along("LoadAudio", "A happy woman talks. |", audio=changed))
-    kept = ["  kept  " in row for row in report.splitlines()]
-    assert kept[:2] == [True, True] and not kept[-1], "only what follows the change is made again"
+    were_kept = ["  kept  " in row for row in report.splitlines()]
+    assert were_kept[:2] == [True, True] and not were_kept[-1], "only what follows the change is made again"
 
 
 def test_a_video_gets_a_voice_and_keeps_its_picture(server: ComfyServer, silent_film: Path) -> None:

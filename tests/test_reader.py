@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from uniavgen_core.long_form.segments import ends_sentence
+from uniavgen_core.long_form.pacing import ends_sentence
 from uniavgen_core.speech.duration import seconds_for_speech, speech_seconds
 from uniavgen_core.speech.reader import SpeechReader, Spoken
 

@@ -25,12 +25,14 @@ from uniavgen_core.config import (
     latent_frames,
     pixel_frames,
 )
-from uniavgen_core.long_form.host import SegmentRequest
-from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
-from uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRecording, Window
+from uniavgen_core.long_form.maker import FinishedSegment, LongClip
+from uniavgen_core.long_form.pacing import Pacing
+from uniavgen_core.long_form.planning import LongFormSettings
+from uniavgen_core.long_form.recording import AudioRecording, SourceRecording, VideoRecording
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.long_form.segments import Pacing
+from uniavgen_core.long_form.step import SegmentRequest
 from uniavgen_core.long_form.store import SegmentStore
+from uniavgen_core.long_form.timeline import report, subtitles_of
 from uniavgen_core.media.frames import to_float
 from uniavgen_core.media.muxing import write_video
 from uniavgen_core.media.video import VideoFile, VideoInMemory
@@ -61,22 +63,30 @@ def video(frames: Tensor, rate: Fraction | float = FRAME_RATE) -> VideoRecording
     return VideoRecording(VideoInMemory(frames, rate), WIDTH, HEIGHT)
 
 
-def long_clip(host: CountingHost, folder: Path, recording: Recording, script: str = CAPTION) -> LongClip:
-    pacing, plan = recording.plan(parse_script(script), Pacing(), LONGEST, PAST)
-    settings = Settings(pacing, LONGEST, PAST, seed=5, seconds=recording.seconds)
-    return LongClip(host, SegmentStore(folder), plan, settings, recording)
+def settings_along(recording: SourceRecording, given_frames: int = 1, longest: int = LONGEST) -> LongFormSettings:
+    return LongFormSettings(Pacing(), longest, PAST, given_frames, seed=5, seconds=recording.seconds)
+
+
+def long_clip(host: CountingHost, folder: Path, recording: SourceRecording, script: str = CAPTION) -> LongClip:
+    given_frames = host.start()[0].shape[2]
+    plan = recording.plan(parse_script(script), settings_along(recording, given_frames))
+    return LongClip(host, SegmentStore(folder), *plan, recording)
+
+
+def of_file(file: Path) -> VideoRecording:
+    return VideoRecording(VideoFile(str(file)), WIDTH, HEIGHT)
 
 
 def starts(host: CountingHost) -> list[int]:
     """The pixel frame of the clip that each request starts with."""
-    places, end = [0], 0
+    frames, end = [0], 0
     for order in host.orders[:-1]:
         end += order.latent_frames - (PAST if end else 0)
-        places.append(pixel_frames(end) - pixel_frames(PAST))
-    return places
+        frames.append(pixel_frames(end) - pixel_frames(PAST))
+    return frames
 
 
-def frames_of(made: list[SegmentResult]) -> int:
+def frames_of(made: list[FinishedSegment]) -> int:
     return round(sum(one.seconds for one in made) * FRAME_RATE)
 
 
@@ -90,7 +100,7 @@ def test_each_segment_is_given_its_part_of_the_whole_sounds_mel(host: CountingHo
     random = Random(seed)
     rate = random.choice([16_000, SAMPLE_RATE, 44_100])
     sound = speech(random.uniform(0.05, 14), rate, channels=2)
-    made = long_clip(host, tmp_path, SoundRecording(sound, rate)).make()
+    made = long_clip(host, tmp_path, AudioRecording(sound, rate)).make()
     assert frames_of(made) == math.ceil(Fraction(sound.shape[-1] * FRAME_RATE, rate))
     samples = peak_scale(to_model_waveform(sound, rate))
     whole = log_mel(torch.nn.functional.pad(samples, (0, 5 * SAMPLE_RATE)))
@@ -104,13 +114,13 @@ def test_each_segment_is_given_its_part_of_the_whole_sounds_mel(host: CountingHo
 
 
 def test_the_picture_goes_on_from_its_own_past(host: CountingHost, tmp_path: Path) -> None:
-    clip = long_clip(host, tmp_path, SoundRecording(speech(9), SAMPLE_RATE))
+    clip = long_clip(host, tmp_path, AudioRecording(speech(9), SAMPLE_RATE))
     made = clip.make()
     for one, order in zip(made, host.orders[1:], strict=False):
         end = clip.store.read(one.key)
-        assert end.picture is not None
-        assert len(end.sound) == 0, "the recording itself is heard"
-        torch.testing.assert_close(order.video, host.encode(end.picture.past))
+        assert end is not None and end.past_images is not None
+        assert len(end.waveform) == 0, "the recording itself is heard"
+        torch.testing.assert_close(order.video, host.encode(end.past_images))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +131,7 @@ def test_the_recording_itself_is_heard(
     host: CountingHost, tmp_path: Path, rate: int, channels: int, written_rate: int, written_channels: int
 ) -> None:
     sound = speech(5.33, rate, channels)
-    clip = long_clip(host, tmp_path / "kept", SoundRecording(sound, rate))
+    clip = long_clip(host, tmp_path / "kept", AudioRecording(sound, rate))
     clip.write(clip.make(), tmp_path / "clip.mp4")
     heard, heard_rate = read_audio(tmp_path / "clip.mp4")
     assert (heard_rate, heard.shape[1]) == (written_rate, written_channels)
@@ -134,17 +144,17 @@ def test_the_recording_itself_is_heard(
 
 
 def test_words_along_a_sound_are_spread_over_it(host: CountingHost, tmp_path: Path) -> None:
-    sound = SoundRecording(speech(8.2), SAMPLE_RATE)
+    sound = AudioRecording(speech(8.2), SAMPLE_RATE)
     made = long_clip(host, tmp_path, sound, WORDS + "\nA man. | Twelve thirteen.").make()
     assert frames_of(made) == math.ceil(8.2 * FRAME_RATE)
-    assert " ".join(one.segment.words for one in made).endswith("ten eleven. Twelve thirteen.")
+    assert " ".join(one.planned.words for one in made).endswith("ten eleven. Twelve thirteen.")
     assert host.orders[-1].caption == "A man."
     assert all(order.mel.shape[2] == audio_tokens(pixel_frames(order.latent_frames)) for order in host.orders)
     assert "Twelve thirteen." in subtitles_of(made)
 
 
 def test_without_words_nothing_is_said_to_be_said(host: CountingHost, tmp_path: Path) -> None:
-    made = long_clip(host, tmp_path, SoundRecording(speech(4), SAMPLE_RATE), "A woman. | [seed 9]").make()
+    made = long_clip(host, tmp_path, AudioRecording(speech(4), SAMPLE_RATE), "A woman. | [seed 9]").make()
     assert subtitles_of(made) == ""
     assert all(row.endswith("(no words)") for row in report(made).splitlines())
     assert [order.seed for order in host.orders] == [9, 10]
@@ -152,11 +162,11 @@ def test_without_words_nothing_is_said_to_be_said(host: CountingHost, tmp_path: 
 
 def test_a_sound_that_changes_late_redoes_what_follows(host: CountingHost, tmp_path: Path) -> None:
     first = speech(12)
-    made = long_clip(host, tmp_path, SoundRecording(first, SAMPLE_RATE)).make()
-    assert all(one.was_kept for one in long_clip(host, tmp_path, SoundRecording(first, SAMPLE_RATE)).make())
+    made = long_clip(host, tmp_path, AudioRecording(first, SAMPLE_RATE)).make()
+    assert all(one.was_kept for one in long_clip(host, tmp_path, AudioRecording(first, SAMPLE_RATE)).make())
     changed = first.clone()
     changed[..., round(8.5 * SAMPLE_RATE) :] *= 0.9
-    again = long_clip(host, tmp_path, SoundRecording(changed, SAMPLE_RATE)).make()
+    again = long_clip(host, tmp_path, AudioRecording(changed, SAMPLE_RATE)).make()
     kept = [one.was_kept for one in again]
     assert kept == [one.start + one.seconds < 8.5 for one in made]
     assert True in kept and False in kept
@@ -171,7 +181,7 @@ def test_each_segment_is_given_its_part_of_the_video(host: CountingHost, tmp_pat
     made = clip.make()
     whole = at_model_rate(frames, rate)
     assert frames_of(made) == len(whole) == round(len(frames) * FRAME_RATE / rate)
-    assert sum(piece.shape[1] for piece in clip.sound(made)) == len(whole) * SAMPLES_A_FRAME
+    assert sum(piece.shape[1] for piece in clip.waveform(made)) == len(whole) * SAMPLES_A_FRAME
     whole = whole_latents(whole)
     for start, order in zip(starts(host), host.orders, strict=True):
         given = whole[start : start + pixel_frames(order.latent_frames)]
@@ -185,7 +195,7 @@ def test_the_voice_goes_on_from_its_own_past(host: CountingHost, tmp_path: Path)
     made = clip.make()
     for one, order in zip(made, host.orders[1:], strict=False):
         end = clip.store.read(one.key)
-        assert end.picture is None, "the recording itself is shown"
+        assert end is not None and end.past_images is None, "the recording itself is shown"
         assert not clip.store.video(one.key).exists()
         torch.testing.assert_close(order.mel[0, 0, : past_tokens(PAST)], end.past_mel)
     (pause,) = (order for order in host.orders if order.silence)
@@ -195,15 +205,15 @@ def test_the_voice_goes_on_from_its_own_past(host: CountingHost, tmp_path: Path)
 
 def test_nothing_is_decoded_that_is_recorded(tmp_path: Path) -> None:
     class BlindHost(CountingHost):
-        def decode_picture(self, video: Tensor) -> Tensor:
+        def decode_video(self, video: Tensor) -> Tensor:
             raise AssertionError
 
     class DeafHost(CountingHost):
-        def decode_sound(self, mel: Tensor) -> Tensor:
+        def decode_audio(self, mel: Tensor) -> Tensor:
             raise AssertionError
 
     assert long_clip(BlindHost(), tmp_path, video(numbered(80)), WORDS).make()
-    assert long_clip(DeafHost(), tmp_path, SoundRecording(speech(4), SAMPLE_RATE)).make()
+    assert long_clip(DeafHost(), tmp_path, AudioRecording(speech(4), SAMPLE_RATE)).make()
 
 
 def test_a_video_that_changes_late_redoes_what_follows(host: CountingHost, tmp_path: Path) -> None:
@@ -223,7 +233,7 @@ def test_frames_are_taken_as_they_are_needed(tmp_path: Path) -> None:
 
     class Watching(CountingHost):
         def sample(self, order: SegmentRequest) -> tuple[Tensor, Tensor]:
-            places.append(len(taken))
+            counts.append(len(taken))
             return super().sample(order)
 
     class Counting(VideoInMemory):
@@ -232,10 +242,10 @@ def test_frames_are_taken_as_they_are_needed(tmp_path: Path) -> None:
                 taken.append(index)
                 yield frame
 
-    host, places = Watching(), list[int]()
+    host, counts = Watching(), list[int]()
     long_clip(host, tmp_path, VideoRecording(Counting(numbered(400), 32), WIDTH, HEIGHT), WORDS).make()
-    for start, order, place in zip(starts(host), host.orders, places, strict=True):
-        assert place <= start + pixel_frames(order.latent_frames)
+    for start, order, count in zip(starts(host), host.orders, counts, strict=True):
+        assert count <= start + pixel_frames(order.latent_frames)
 
 
 def test_a_video_is_let_go_of_when_its_clip_is_made_or_fails() -> None:
@@ -252,13 +262,24 @@ def test_a_video_is_let_go_of_when_its_clip_is_made_or_fails() -> None:
     footage = Watched(numbered(400), 32)
     recording = VideoRecording(footage, WIDTH, HEIGHT)
     with pytest.raises(KeyboardInterrupt), closing(recording):
-        recording.part(Window(0, 3))
+        recording.given(0, 3)
         assert footage.is_open
         raise KeyboardInterrupt
     assert not footage.is_open
-    with closing(VideoRecording(footage, WIDTH, HEIGHT)), closing(SoundRecording(speech(1), SAMPLE_RATE)) as sound:
+    with closing(VideoRecording(footage, WIDTH, HEIGHT)), closing(AudioRecording(speech(1), SAMPLE_RATE)) as sound:
         pass
     assert not footage.is_open and sound.track() is not None
+
+
+def test_what_is_given_does_not_depend_on_the_order_of_asking(tmp_path: Path) -> None:
+    file = tmp_path / "clip.mp4"
+    write_video(file, numbered(60), 25)
+    windows = [(20, 4), (0, 3), (8, 3), (24, 4), (2, 3)]
+    for recordings in ([video(numbered(60), 25) for _ in range(2)], [of_file(file) for _ in range(2)]):
+        in_order, asked = recordings
+        wanted = {window: in_order.given(*window)[0] for window in sorted(windows)}
+        for window in windows:
+            torch.testing.assert_close(asked.given(*window)[0], wanted[window], atol=0, rtol=0)
 
 
 def test_a_videos_frames_one_by_one_are_those_of_the_whole(tmp_path: Path) -> None:
@@ -289,28 +310,30 @@ def test_a_video_of_another_size_is_cropped(host: CountingHost, tmp_path: Path) 
 )
 def test_a_script_that_does_not_fit_a_video_is_refused(script: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        video(numbered(64)).plan(parse_script(script), Pacing(), LONGEST, PAST)
+        recording = video(numbered(64))
+        recording.plan(parse_script(script), settings_along(recording))
 
 
 def test_a_script_that_does_not_fit_a_sound_is_refused() -> None:
-    sound = SoundRecording(speech(4), SAMPLE_RATE)
+    sound = AudioRecording(speech(4), SAMPLE_RATE)
+    settings = settings_along(sound)
     with pytest.raises(ValueError, match="The script has 2 lines and no words"):
-        sound.plan(parse_script("A woman. |\nA man. |"), Pacing(), LONGEST, PAST)
+        sound.plan(parse_script("A woman. |\nA man. |"), settings)
     with pytest.raises(ValueError, match="Line 2 of the script says nothing"):
-        sound.plan(parse_script("A woman. | One.\nA man. |"), Pacing(), LONGEST, PAST)
+        sound.plan(parse_script("A woman. | One.\nA man. |"), settings)
     with pytest.raises(ValueError, match="The script wants about"):
-        sound.plan(parse_script("A woman. | " + "word " * 60), Pacing(), LONGEST, PAST)
+        sound.plan(parse_script("A woman. | " + "word " * 60), settings)
     with pytest.raises(ValueError, match=r"lasts 0\.56 seconds, and its kept past"):
-        sound.plan(parse_script(CAPTION), Pacing(), PAST, PAST)
+        sound.plan(parse_script(CAPTION), settings_along(sound, longest=PAST))
 
 
 def test_a_recording_in_which_there_is_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="recording is silent"):
-        SoundRecording(torch.zeros(1, 1, SAMPLE_RATE), SAMPLE_RATE)
+        AudioRecording(torch.zeros(1, 1, SAMPLE_RATE), SAMPLE_RATE)
     with pytest.raises(ValueError, match="recording holds 2 sounds"):
-        SoundRecording(speech(1).expand(2, -1, -1), SAMPLE_RATE)
+        AudioRecording(speech(1).expand(2, -1, -1), SAMPLE_RATE)
     with pytest.raises(ValueError, match="recording is empty"):
-        SoundRecording(torch.zeros(1, 1, 0), SAMPLE_RATE)
+        AudioRecording(torch.zeros(1, 1, 0), SAMPLE_RATE)
     with pytest.raises(ValueError, match="is not a sound or video file|damaged"):
         (tmp_path / "text.mp4").write_text("no video")
         VideoFile(tmp_path / "text.mp4")
@@ -325,11 +348,9 @@ class ContinuingHost(CountingHost):
 
 def test_a_recording_takes_the_place_of_its_stream_at_a_clips_end(tmp_path: Path) -> None:
     frames = numbered(100)
-    for recording, script in ((video(frames), WORDS), (SoundRecording(speech(6.25), SAMPLE_RATE), CAPTION)):
+    for recording, script in ((video(frames), WORDS), (AudioRecording(speech(6.25), SAMPLE_RATE), CAPTION)):
         host = ContinuingHost()
-        pacing, plan = recording.plan(parse_script(script), Pacing(), LONGEST, PAST, given_frames=PAST)
-        settings = Settings(pacing, LONGEST, PAST, seed=5, seconds=recording.seconds)
-        made = LongClip(host, SegmentStore(tmp_path), plan, settings, recording).make()
+        made = long_clip(host, tmp_path, recording, script).make()
         assert frames_of(made) == 100
         first = host.orders[0]
         tokens = audio_tokens(pixel_frames(first.latent_frames))

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from uniavgen_core.config import LATENT_SECONDS, clip_seconds
-from uniavgen_core.long_form.script import Passage, parse_script, script_hints
-from uniavgen_core.long_form.segments import (
+from uniavgen_core.long_form.pacing import Pacing, ends_sentence, words_in_the_past
+from uniavgen_core.long_form.planning import (
     DRAWL,
-    Pacing,
-    Segment,
+    LongFormSettings,
     drawl_note,
-    ends_sentence,
-    new_frames,
+    frames_for,
     paced_to,
     plan_clip,
     plan_segments,
     plan_wordless,
-    words_in_the_past,
 )
-from uniavgen_core.long_form.subtitles import subtitles
+from uniavgen_core.long_form.script import Passage, parse_script, script_hints
+from uniavgen_core.long_form.timeline import subtitles
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.speech.rules import Unit
 
@@ -33,6 +32,7 @@ PARAGRAPH = (
 )
 FRAMES, PAST = 21, 3
 ROOM = (FRAMES - PAST) * LATENT_SECONDS
+SETTINGS = LongFormSettings(Pacing(), FRAMES, PAST)
 
 
 def test_lines_have_captions_passages_and_seeds() -> None:
@@ -110,18 +110,18 @@ def test_a_reading_does_not_part_a_line() -> None:
 def test_words_that_cannot_be_said_are_refused_with_their_line() -> None:
     lines = parse_script("A woman. | Hello.\n\nПривет, мир.")
     with pytest.raises(ValueError, match=r"^Line 3 of the script: The model cannot say “Привет, мир\.”"):
-        plan_clip(lines, Pacing(), FRAMES, PAST)
+        plan_clip(lines, SETTINGS)
 
 
 def test_segments_say_what_is_read_and_show_what_is_written() -> None:
-    _, plan = plan_clip(parse_script("a | Ask [Nguyen|win] at 3:05 pm. It costs $5."), Pacing(), FRAMES, PAST)
+    _, plan = plan_clip(parse_script("a | Ask [Nguyen|win] at 3:05 pm. It costs $5."), SETTINGS)
     assert " ".join(segment.words for segment in plan) == "Ask win at three oh five P M. It costs five dollars."
     assert " ".join(segment.written for segment in plan) == "Ask Nguyen at 3:05 pm. It costs $5."
 
 
 def test_a_long_number_is_spread_over_segments() -> None:
     digits = "12345678901234567890"
-    _, plan = plan_clip(parse_script(f"a | {digits} {digits}"), Pacing(), FRAMES, PAST)
+    _, plan = plan_clip(parse_script(f"a | {digits} {digits}"), SETTINGS)
     assert len(plan) > 2 and max(segment.seconds for segment in plan) <= ROOM + PAST * LATENT_SECONDS
     assert len(" ".join(segment.words for segment in plan).split()) == 40
     assert " ".join(filter(None, (segment.written for segment in plan))) == f"{digits} {digits}"
@@ -154,8 +154,8 @@ def test_sentences_end_where_they_do(text: str, ends: list[str], read_numbers: b
 @pytest.mark.parametrize("seconds", [30.0, 300.0])
 def test_few_words_for_a_long_clip_are_drawn_out_and_the_rest_is_silent(text: str, seconds: float) -> None:
     lines = parse_script(f"a | {text}")
-    pacing, plan = plan_clip(lines, Pacing(), FRAMES, PAST, seconds=seconds)
-    assert 1 < pacing.stretch <= DRAWL
+    settings, plan = plan_clip(lines, replace(SETTINGS, seconds=seconds))
+    assert 1 < settings.pacing.stretch <= DRAWL
     assert not plan[-1].words and plan[0].words
     frames = sum(segment.latent_frames or 0 for segment in plan)
     assert frames * LATENT_SECONDS == pytest.approx(seconds, abs=LATENT_SECONDS)
@@ -165,7 +165,7 @@ def test_few_words_for_a_long_clip_are_drawn_out_and_the_rest_is_silent(text: st
 def test_a_clip_that_its_words_fill_is_told_nothing() -> None:
     lines = parse_script(f"a | {PARAGRAPH}")
     for seconds in (None, 20.0):
-        assert drawl_note(lines, plan_clip(lines, Pacing(), FRAMES, PAST, seconds=seconds)[1]) is None
+        assert drawl_note(lines, plan_clip(lines, replace(SETTINGS, seconds=seconds))[1]) is None
 
 
 def test_a_long_script_asks_for_each_word_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_a_long_script_asks_for_each_word_about_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Pacing, "unit_seconds", unit_seconds)
     words = 2_000
     text = "word " * (words - 1) + "word."
-    _, plan = plan_clip(parse_script(f"a | {text}"), Pacing(), FRAMES, PAST, seconds=words / 3 * 1.2)
+    _, plan = plan_clip(parse_script(f"a | {text}"), replace(SETTINGS, seconds=words / 3 * 1.2))
     assert " ".join(segment.words for segment in plan) == text
     assert sum(measured) <= 6 * words
 
@@ -192,7 +192,7 @@ def test_a_passage_is_cut_into_as_few_pieces_as_do(seed: int) -> None:
         "".join(random.choices("bdgklmnprst", k=random.randint(3, 40))) + random.choice(["", "", ",", "."])
         for _ in range(80)
     ]
-    _, plan = plan_clip(parse_script("x | " + " ".join(words)), Pacing(), FRAMES, PAST)
+    _, plan = plan_clip(parse_script("x | " + " ".join(words)), SETTINGS)
     assert " ".join(segment.words for segment in plan) == " ".join(words)
     assert all(segment.seconds <= ROOM + 1e-6 for segment in plan[1:])
     pieces, taken = 1, 0.0
@@ -214,7 +214,9 @@ def test_a_script_can_be_stopped_while_it_is_planned() -> None:
             raise Stopped
 
     with pytest.raises(Stopped):
-        plan_clip(parse_script(f"a | {PARAGRAPH}"), Pacing(reader=SpeechReader(step=step)), FRAMES, PAST)
+        plan_clip(
+            parse_script(f"a | {PARAGRAPH}"), LongFormSettings(Pacing(reader=SpeechReader(step=step)), FRAMES, PAST)
+        )
 
 
 @pytest.mark.parametrize("text", ["a |", "b | One.\na | [seed 1]"])
@@ -222,11 +224,11 @@ def test_a_caption_alone_says_nothing_without_a_recording(text: str) -> None:
     lines = parse_script(text)
     assert (lines[-1].caption, lines[-1].passages, lines[-1].speech) == ("a", (), "")
     with pytest.raises(ValueError, match=f"Line {len(lines)} of the script says nothing: write `caption"):
-        plan_clip(lines, Pacing(), FRAMES, PAST)
+        plan_clip(lines, SETTINGS)
 
 
 def test_a_paragraph_is_spread_over_segments_of_about_one_length() -> None:
-    plan = plan_segments(parse_script(f"A woman. | {PARAGRAPH}"), Pacing(), FRAMES, PAST)
+    plan = plan_segments(parse_script(f"A woman. | {PARAGRAPH}"), SETTINGS)
     assert " ".join(segment.words for segment in plan) == PARAGRAPH
     seconds = [segment.seconds for segment in plan]
     assert max(seconds) <= ROOM
@@ -236,7 +238,7 @@ def test_a_paragraph_is_spread_over_segments_of_about_one_length() -> None:
 
 def test_chinese_is_cut_between_words() -> None:
     text = "今天天气很好，我们一起去公园散步，然后去喝咖啡，最后回家看电影。你觉得怎么样？"
-    plan = plan_segments(parse_script(f"A woman. | {text}"), Pacing(), FRAMES, PAST)
+    plan = plan_segments(parse_script(f"A woman. | {text}"), SETTINGS)
     assert "".join(segment.words for segment in plan) == text
     assert len(plan) == 2
     assert all(segment.words[-1] in "，。？" for segment in plan)
@@ -244,7 +246,7 @@ def test_chinese_is_cut_between_words() -> None:
 
 
 def test_a_pause_parts_a_line_and_a_long_one_is_a_segment_of_its_own() -> None:
-    plan = plan_segments(parse_script("a | One. [pause 0.5] Two. [pause 10] [pause 1]"), Pacing(), FRAMES, PAST)
+    plan = plan_segments(parse_script("a | One. [pause 0.5] Two. [pause 10] [pause 1]"), SETTINGS)
     assert [(segment.words, segment.pause_seconds) for segment in plan] == [
         ("One.", 0.0),
         ("Two.", 0.5),
@@ -257,22 +259,22 @@ def test_a_pause_parts_a_line_and_a_long_one_is_a_segment_of_its_own() -> None:
 
 def test_a_word_longer_than_a_segment_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Line 1 of the script: “a{100}” alone takes 6\.7 seconds"):
-        plan_segments(parse_script("x | " + "a" * 100), Pacing(), FRAMES, PAST)
+        plan_segments(parse_script("x | " + "a" * 100), SETTINGS)
     with pytest.raises(ValueError, match=r"lasts 0\.56 seconds, and its kept past 0\.56 of them"):
-        plan_segments(parse_script("x | a"), Pacing(), PAST, PAST)
+        plan_segments(parse_script("x | a"), LongFormSettings(Pacing(), PAST, PAST))
 
 
 def test_a_reading_is_not_cut_inside() -> None:
     with pytest.raises(ValueError, match="“啊{40}” alone takes"):
-        plan_segments(parse_script(f"x | [{'啊' * 40}|{' '.join(['a1'] * 40)}]"), Pacing(), FRAMES, PAST)
-    plan = plan_segments(parse_script(f"x | {'[啊啊|a1 a1]' * 40}"), Pacing(), FRAMES, PAST)
+        plan_segments(parse_script(f"x | [{'啊' * 40}|{' '.join(['a1'] * 40)}]"), SETTINGS)
+    plan = plan_segments(parse_script(f"x | {'[啊啊|a1 a1]' * 40}"), SETTINGS)
     assert "".join(segment.words for segment in plan) == "[啊啊|a1 a1]" * 40
 
 
 def test_a_length_that_is_asked_for_stretches_the_words_alone() -> None:
     lines = parse_script(f"a | {PARAGRAPH} [pause 2] End.")
     pacing = paced_to(lines, Pacing(), 30.0)
-    plan = plan_segments(lines, pacing, FRAMES, PAST)
+    plan = plan_segments(lines, LongFormSettings(pacing, FRAMES, PAST))
     assert sum(segment.seconds for segment in plan) == pytest.approx(30.0, abs=1.0)
     assert max(segment.seconds for segment in plan) <= ROOM
     with pytest.raises(ValueError, match="wants about 17.0 seconds, 2.0 of them pauses"):
@@ -282,7 +284,7 @@ def test_a_length_that_is_asked_for_stretches_the_words_alone() -> None:
 
 
 def test_whole_latent_frames_cover_the_time() -> None:
-    assert [new_frames(seconds) for seconds in (0.0, 0.1, 0.25, 0.26, 1.0)] == [1, 1, 1, 2, 4]
+    assert [frames_for(seconds) for seconds in (0.0, 0.1, 0.25, 0.26, 1.0)] == [1, 1, 1, 2, 4]
 
 
 def test_words_of_the_past_are_those_said_at_its_end() -> None:
@@ -301,7 +303,7 @@ def test_a_sound_is_cut_into_few_pieces_where_it_is_quiet(seed: int) -> None:
     longest, given, length = past + random.randint(1, 18), random.randint(1, past), random.randint(1, 200)
     loudness = [random.random() for _ in range(length)]
     (line,) = parse_script("A woman. |")
-    plan = plan_wordless(line, loudness, longest, past, given)
+    plan = plan_wordless(line, loudness, LongFormSettings(Pacing(), longest, past, given))
     new = [segment.latent_frames or 0 for segment in plan]
     assert sum(new) == length
     assert 1 <= new[0] <= longest - given and all(1 <= frames <= longest - past for frames in new[1:])
@@ -313,9 +315,12 @@ def test_a_cut_falls_on_the_quiet_moment_near_it() -> None:
     loudness = [1.0] * 40
     loudness[17] = 0.1
     (line,) = parse_script("A woman. |")
-    assert [segment.latent_frames for segment in plan_wordless(line, loudness, 30, PAST)] == [18, 22]
+    assert [segment.latent_frames for segment in plan_wordless(line, loudness, replace(SETTINGS, longest=30))] == [
+        18,
+        22,
+    ]
     with pytest.raises(ValueError, match=r"lasts 0\.56 seconds, and its kept past"):
-        plan_wordless(line, loudness, PAST, PAST)
+        plan_wordless(line, loudness, replace(SETTINGS, longest=PAST))
 
 
 def test_subtitles() -> None:
@@ -325,13 +330,13 @@ def test_subtitles() -> None:
 
 
 def test_a_segment_says_how_long_it_is() -> None:
-    (segment,) = plan_segments(parse_script("a | Hello."), Pacing(pace=0.5), FRAMES, PAST)
-    assert segment == Segment(segment.line, "Hello.", 0.0, 0.8)
+    (segment,) = plan_segments(parse_script("a | Hello."), LongFormSettings(Pacing(pace=0.5), FRAMES, PAST))
+    assert (segment.words, segment.pause_seconds, segment.seconds) == ("Hello.", 0.0, 0.8)
     assert segment.seconds < clip_seconds(FRAMES)
 
 
 def test_the_first_segment_has_room_for_all_its_frames() -> None:
     words = "a" * 70
-    assert len(plan_segments(parse_script(f"x | {words}"), Pacing(), FRAMES, PAST)) == 1
+    assert len(plan_segments(parse_script(f"x | {words}"), SETTINGS)) == 1
     with pytest.raises(ValueError, match="room for 4.5"):
-        plan_segments(parse_script(f"x | {words}"), Pacing(), FRAMES, PAST, given_frames=PAST)
+        plan_segments(parse_script(f"x | {words}"), replace(SETTINGS, given_frames=PAST))

@@ -11,9 +11,9 @@ from uniavgen_core.audio.voice import loud_db, voiced_span
 from uniavgen_core.config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE, SAMPLES_A_FRAME
 from uniavgen_core.long_form.seams import (
     FADE_FRAMES,
-    Colours,
+    colours_of,
+    correct_frames,
     correct_loudness,
-    correct_picture,
     crossfade,
     fade_from_past,
     join_clips,
@@ -39,14 +39,14 @@ def mel(level: float, tokens: int) -> torch.Tensor:
 def test_what_the_codec_did_to_the_past_is_undone() -> None:
     past, codec = pictures(9), lambda frames: frames * 0.95 + 0.02
     new = pictures(24)
-    corrected = correct_picture(codec(new), codec(past), past, Colours.of(past))
+    corrected = correct_frames(codec(new), codec(past), past, colours_of(past))
     torch.testing.assert_close(corrected, new, atol=2e-3, rtol=0)
 
 
 def test_drift_is_taken_back_from_nothing_at_the_seam_to_all_at_the_end() -> None:
     first, past = pictures(33), pictures(9) + 0.04
     drifted = pictures(24) + 0.04
-    corrected = correct_picture(drifted, past, past, Colours.of(first))
+    corrected = correct_frames(drifted, past, past, colours_of(first))
     difference = (corrected - first[:24]).mean(dim=(1, 2, 3))
     assert difference[0] == pytest.approx(0.04, abs=0.003), "no jump at the seam"
     assert difference[-1] == pytest.approx(0, abs=0.003)
@@ -56,8 +56,8 @@ def test_drift_is_taken_back_from_nothing_at_the_seam_to_all_at_the_end() -> Non
 def walk(frames: int) -> torch.Tensor:
     """A bright square that moves on by two pixels a frame, in front of the patches."""
     scene = pictures(frames)
-    for place, frame in enumerate(scene):
-        frame[8:20, 2 * place : 2 * place + 8] = 0.9
+    for index, frame in enumerate(scene):
+        frame[8:20, 2 * index : 2 * index + 8] = 0.9
     return scene
 
 
@@ -103,7 +103,7 @@ def test_a_fade_takes_as_few_frames_as_there_are(kept: int, new: int) -> None:
 
 def test_another_scene_is_not_forced_into_the_first_ones_colours() -> None:
     night = pictures(24) * 0.2
-    corrected = correct_picture(night, night[:9], night[:9], Colours.of(pictures(33)))
+    corrected = correct_frames(night, night[:9], night[:9], colours_of(pictures(33)))
     assert corrected[-1].mean() < night.mean() + 0.1
 
 
@@ -164,8 +164,8 @@ OVERLAP = SHARED * SAMPLES_A_FRAME
 def moving(frames: int, start: int = 0) -> torch.Tensor:
     """Frames of one scene in which a bright column goes round: each frame differs from those beside it."""
     clip = pictures(frames)
-    for place, frame in enumerate(clip):
-        frame[:, (start + place) % 32] += 0.2
+    for index, frame in enumerate(clip):
+        frame[:, (start + index) % 32] += 0.2
     return clip
 
 

@@ -13,9 +13,10 @@ from uniavgen_core.audio.voice import loud_db, reference_mel, token_level_db
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.face.steering import FaceGuidance, clip_mask
 from uniavgen_core.joint_latent import normalise_mel
-from uniavgen_core.long_form.maker import LongClip, Settings
+from uniavgen_core.long_form.maker import LongClip
+from uniavgen_core.long_form.pacing import Pacing
+from uniavgen_core.long_form.planning import LongFormSettings, plan_clip
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.sampling.euler import Clip, Condition
 from uniavgen_core.speech.reader import SpeechReader
@@ -52,11 +53,11 @@ def longest_pause(waveform: torch.Tensor, sample_rate: int) -> float:
 
 @pytest.mark.parametrize("pause", [0.5, 1.0])
 def test_a_pause_in_a_script_is_as_long_as_it_says(bundle: TinyBundle, tmp_path: Path, pause: float) -> None:
-    request = pipeline.Request(draw_portrait(), "", "", 128, 128, seed=0, steps=STEPS)
+    host = CoreHost(bundle, draw_portrait(), 128, 128, steps=STEPS)
     speech = f"Hello, three red birds. [pause {pause}] We see one blue cat."
     lines = parse_script(f"A happy woman looks at the camera and speaks. | {speech}")
-    pacing, plan = plan_clip(lines, Pacing(pace=PACE), 12, 3)
-    clip = LongClip(CoreHost(bundle, request), SegmentStore(tmp_path), plan, Settings(pacing, 12, 3, seed=1))
+    settings = LongFormSettings(Pacing(pace=PACE), 12, 3, seed=1)
+    clip = LongClip(host, SegmentStore(tmp_path), *plan_clip(lines, settings))
     clip.write(clip.make(), tmp_path / "clip.mp4")
     _, _, sound = read_video(tmp_path / "clip.mp4")
     assert sound is not None

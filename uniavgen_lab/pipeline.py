@@ -55,7 +55,7 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
         seconds = clip_seconds(latent_frames_for_seconds(spoken.seconds()))
     frames = check_seconds(seconds)
     check_room(spoken.seconds(), seconds)
-    portrait = encode_portrait(bundle, request)
+    portrait = encode_portrait(bundle, request.portrait, request.width, request.height)
     shapes = stream_shapes(frames, request.width, request.height)
     clip = Clip(
         video=portrait.expand(shapes[0]),
@@ -68,14 +68,14 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
 
 
 @torch.no_grad()
-def encode_portrait(bundle: TinyBundle, request: Request) -> Tensor:
-    """Latent (1, 48, 1, h, w) of the portrait, cropped to the size.
+def encode_portrait(bundle: TinyBundle, portrait: Tensor, width: int, height: int) -> Tensor:
+    """Latent (1, 48, 1, h, w) of a portrait (1, H, W, channels) of values 0..1, cropped to the size.
 
     Raises:
         ValueError: the size cannot be had.
     """
-    check_size(request.width, request.height)
-    return bundle.codec.encode_frames(crop_and_resize(to_rgb(request.portrait), request.width, request.height))
+    check_size(width, height)
+    return bundle.codec.encode_frames(crop_and_resize(to_rgb(portrait), width, height))
 
 
 def condition(bundle: TinyBundle, caption: str, symbols: list[int]) -> Condition:

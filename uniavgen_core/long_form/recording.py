@@ -6,11 +6,9 @@ segment as always.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 
@@ -26,68 +24,50 @@ from ..media.track import AudioTrack
 from ..media.video import Video
 from ..media.waveforms import ResampledWaveform, peak_of
 from ..model_rates import CONTEXT_TOKENS, mel_window
+from .planning import LongFormSettings, PlannedSegment, plan_clip, plan_wordless
 from .script import Line
-from .segments import Pacing, Segment, plan_clip, plan_wordless
 
 NAME = "recording"
 """The user's input."""
 QUIET_SAMPLES = SAMPLE_RATE // 10
-"""How quiet a place is, is measured of so many samples around it."""
+"""How quiet a moment is, is measured of so many samples around it."""
 
 
-@dataclass(frozen=True)
-class Window:
-    """A segment's part of the clip, the kept past included."""
+class SourceRecording:
+    """What a clip works along. This one gives nothing: picture and sound are both generated."""
 
-    start: int
-    """Frame of the clip, at 16 a second, that it starts with."""
-    latent_frames: int
+    seconds: float | None = None
+    """Length of the clip; None leaves it open."""
 
+    def plan(self, lines: Sequence[Line], settings: LongFormSettings) -> tuple[LongFormSettings, list[PlannedSegment]]:
+        """As `plan_clip`, along the recording.
 
-@dataclass(frozen=True)
-class Part:
-    """What a recording gives of a segment, all of the window or nothing of each stream."""
+        Args:
+            settings: with the recording's length, where it has one.
+        """
+        return plan_clip(lines, settings)
 
-    pictures: Tensor | None = None
-    """Frames (4(T-1)+1, H, W, 3)."""
-    mel: Tensor | None = None
-    """Natural log-mel (1, 1, L, 80)."""
+    def given(self, start: int, latent_frames: int) -> tuple[Tensor | None, Tensor | None]:
+        """What is given of a segment: all of a stream or nothing of it.
 
-    def digest(self) -> str:
-        """A text that tells parts apart."""
-        given = [part.contiguous().numpy().data for part in (self.pictures, self.mel) if part is not None]
-        return " ".join(hashlib.sha256(part).hexdigest() for part in given)
+        Args:
+            start: frame of the clip, at 16 a second, with which the segment begins, its kept past included.
+            latent_frames: T, with the kept past.
 
-
-class Recording:
-    """Gives nothing: picture and sound are both generated.
-
-    Args:
-        seconds: length of the clip; None makes it as long as its words.
-    """
-
-    def __init__(self, seconds: float | None = None):
-        self.seconds = seconds
-
-    def plan(
-        self, lines: Sequence[Line], pacing: Pacing, longest: int, past_frames: int, given_frames: int = 1
-    ) -> tuple[Pacing, list[Segment]]:
-        """As `plan_clip`, with the recording's length."""
-        return plan_clip(lines, pacing, longest, past_frames, given_frames, self.seconds)
-
-    def part(self, window: Window) -> Part:
-        """What is given of a window. Windows are asked for in their order."""
-        return Part()
+        Returns:
+            Frames (4(T-1)+1, H, W, 3), and natural log-mel (1, 1, L, 80).
+        """
+        return None, None
 
     def track(self) -> AudioTrack | None:
         """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
 
     def close(self) -> None:
-        """Let go of the recording's file. No part can be asked for any more; the track can."""
+        """Let go of the recording's file. Nothing can be asked for any more but the track."""
 
 
-class VideoRecording(Recording):
+class VideoRecording(SourceRecording):
     """The picture is given.
 
     Args:
@@ -96,40 +76,42 @@ class VideoRecording(Recording):
     """
 
     def __init__(self, footage: Video, width: int, height: int):
-        super().__init__(footage.frames / FRAME_RATE)
-        self.unread = _taken(footage, width, height)
+        self.seconds = footage.frames / FRAME_RATE
+        self.footage, self.size = footage, (width, height)
+        self.unread = _taken(footage, width, height, 0)
         self.held: deque[Tensor] = deque()
         self.start = 0
 
-    def plan(
-        self, lines: Sequence[Line], pacing: Pacing, longest: int, past_frames: int, given_frames: int = 1
-    ) -> tuple[Pacing, list[Segment]]:
+    def plan(self, lines: Sequence[Line], settings: LongFormSettings) -> tuple[LongFormSettings, list[PlannedSegment]]:
         if not any(line.speech for line in lines):
             raise ValueError("The script says nothing: write what the voice says in the video.")
-        return super().plan(lines, pacing, longest, past_frames, given_frames)
+        return plan_clip(lines, settings)
 
-    def part(self, window: Window) -> Part:
-        wanted = pixel_frames(window.latent_frames)
-        for _ in range(window.start - self.start + wanted - len(self.held)):
+    def given(self, start: int, latent_frames: int) -> tuple[Tensor | None, Tensor | None]:
+        if start < self.start:
+            self.close()
+            self.unread, self.start = _taken(self.footage, *self.size, start), start
+        wanted = pixel_frames(latent_frames)
+        for _ in range(start - self.start + wanted - len(self.held)):
             # A damaged file may have fewer frames than it promises: the last one stays.
             frame = next(self.unread, None)
             self.held.append(self.held[-1] if frame is None else frame.cpu())
-        for _ in range(window.start - self.start):
+        for _ in range(start - self.start):
             self.held.popleft()
-        self.start = window.start
-        return Part(pictures=torch.stack([to_float(frame) for frame in islice(self.held, wanted)]))
+        self.start = start
+        return torch.stack([to_float(frame) for frame in islice(self.held, wanted)]), None
 
     def close(self) -> None:
         self.unread.close()
         self.held.clear()
 
 
-def _taken(footage: Video, width: int, height: int) -> Generator[Tensor, None, None]:
-    """A video's frames, which its file is open for until they are closed."""
-    yield from footage.images(width, height)
+def _taken(footage: Video, width: int, height: int, first: int) -> Generator[Tensor, None, None]:
+    """A video's frames from one on, which its file is open for until they are closed."""
+    yield from footage.images(width, height, first)
 
 
-class SoundRecording(Recording):
+class AudioRecording(SourceRecording):
     """The sound is given.
 
     Args:
@@ -144,19 +126,17 @@ class SoundRecording(Recording):
         check_one_sound(NAME, waveform)
         check_sound(NAME, waveform)
         self.frames = math.ceil(Fraction(waveform.shape[-1] * FRAME_RATE, sample_rate))
-        super().__init__(self.frames / FRAME_RATE)
+        self.seconds = self.frames / FRAME_RATE
         self.waveform, self.sample_rate = waveform, sample_rate
-        self.sound = ResampledWaveform(waveform, sample_rate, SAMPLE_RATE)
+        self.resampled = ResampledWaveform(waveform, sample_rate, SAMPLE_RATE)
         # Of the whole, so that all segments have one gain.
-        self.gain = PEAK / peak_of(self.sound.pieces())
+        self.gain = PEAK / peak_of(self.resampled.pieces())
 
-    def plan(
-        self, lines: Sequence[Line], pacing: Pacing, longest: int, past_frames: int, given_frames: int = 1
-    ) -> tuple[Pacing, list[Segment]]:
+    def plan(self, lines: Sequence[Line], settings: LongFormSettings) -> tuple[LongFormSettings, list[PlannedSegment]]:
         """Spread words as `plan_clip` does; where the script is one line without words, cut where it is quiet."""
         if any(line.speech for line in lines):
             # They are what is heard, and how slowly is not for us to say.
-            return plan_clip(lines, pacing, longest, past_frames, given_frames, self.seconds, drawl=math.inf)
+            return plan_clip(lines, settings, drawl=math.inf)
         if any(line.passages for line in lines):
             raise ValueError(f"The script has pauses and no words: along a {NAME} that is a sound, its own count.")
         if len(lines) > 1:
@@ -165,25 +145,26 @@ class SoundRecording(Recording):
                 f"the whole {NAME}."
             )
         # A short sound's only segment must have a whole past, too; what is beyond the sound is cut off.
-        new = max(1, past_frames - given_frames, latent_frames(self.frames) - given_frames)
-        loudness = [self._loudness(pixel_frames(given_frames + index)) for index in range(1, new + 1)]
-        return pacing, plan_wordless(lines[0], loudness, longest, past_frames, given_frames)
+        given = settings.given_frames
+        new = max(1, settings.past_frames - given, latent_frames(self.frames) - given)
+        loudness = [self._loudness(pixel_frames(given + index)) for index in range(1, new + 1)]
+        return settings, plan_wordless(lines[0], loudness, settings)
 
-    def part(self, window: Window) -> Part:
-        start, tokens = window.start * SAMPLES_A_FRAME, audio_tokens(pixel_frames(window.latent_frames))
-        first = start - min(CONTEXT_TOKENS * HOP_LENGTH, start)
+    def given(self, start: int, latent_frames: int) -> tuple[Tensor | None, Tensor | None]:
+        sample, tokens = start * SAMPLES_A_FRAME, audio_tokens(pixel_frames(latent_frames))
+        first = sample - min(CONTEXT_TOKENS * HOP_LENGTH, sample)
         # What follows the recording is silence.
-        sound = self.sound.stretch(first, start + (tokens + CONTEXT_TOKENS) * HOP_LENGTH) * self.gain
-        return Part(mel=mel_window(sound, start - first, tokens))
+        waveform = self.resampled.stretch(first, sample + (tokens + CONTEXT_TOKENS) * HOP_LENGTH) * self.gain
+        return None, mel_window(waveform, sample - first, tokens)
 
     def track(self) -> AudioTrack:
         channels, rate = aac_form(self.waveform.shape[1], self.sample_rate)
-        sound = ResampledWaveform(self.waveform, self.sample_rate, rate, channels)
+        resampled = ResampledWaveform(self.waveform, self.sample_rate, rate, channels)
         samples = math.ceil(Fraction(self.frames * rate, FRAME_RATE))
-        return AudioTrack(rate, channels, samples, sound.pieces(samples))
+        return AudioTrack(rate, channels, samples, resampled.pieces(samples))
 
     def _loudness(self, frame: int) -> float:
         """Power of the sound around the start of a frame."""
         middle = frame * SAMPLES_A_FRAME
-        near = self.sound.stretch(middle - QUIET_SAMPLES // 2, middle + QUIET_SAMPLES // 2)
+        near = self.resampled.stretch(middle - QUIET_SAMPLES // 2, middle + QUIET_SAMPLES // 2)
         return float(near.square().sum()) * self.gain**2

@@ -183,11 +183,11 @@ def _passages(number: int, speech: str) -> tuple[tuple[Passage, ...], dict[str, 
 
 def _marked(speech: str) -> Iterator[tuple[str, str, str]]:
     """Words, and the mark behind them with its value; the last words have none."""
-    place = 0
+    end = 0
     for mark in MARK.finditer(speech):
-        yield " ".join(speech[place : mark.start()].split()), mark[1].lower(), mark[2].strip()
-        place = mark.end()
-    yield " ".join(speech[place:].split()), "", ""
+        yield " ".join(speech[end : mark.start()].split()), mark[1].lower(), mark[2].strip()
+        end = mark.end()
+    yield " ".join(speech[end:].split()), "", ""
 
 
 def _pause(number: int, value: str) -> float:

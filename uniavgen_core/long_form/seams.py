@@ -10,7 +10,6 @@ the overlap is quietest.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -38,42 +37,36 @@ LEVEL_BLOCK = SAMPLE_RATE // 50
 """Samples of which a level is measured: 20 ms."""
 
 
-@dataclass(frozen=True)
-class Colours:
-    """Mean and standard deviation of each colour channel, both (3,), of frames with values 0..1."""
-
-    mean: Tensor
-    deviation: Tensor
-
-    @classmethod
-    def of(cls, frames: Tensor) -> Colours:
-        """The colours of frames (F, H, W, 3)."""
-        values = frames.flatten(0, -2)
-        return cls(values.mean(dim=0), values.std(dim=0, correction=0))
-
-    def change_to(self, wanted: Colours) -> tuple[Tensor, Tensor]:
-        """Contrast and brightness (3,) each that bring these colours to the wanted ones, within limits."""
-        contrast = wanted.deviation / self.deviation.clamp_min(LEAST_DEVIATION)
-        contrast = contrast.clamp(1 / CONTRAST_LIMIT, CONTRAST_LIMIT)
-        moved = (wanted.mean - self.mean).clamp(-BRIGHTNESS_LIMIT, BRIGHTNESS_LIMIT)
-        return contrast, self.mean + moved - contrast * self.mean
+def colours_of(frames: Tensor) -> Tensor:
+    """Mean and standard deviation of each colour channel (2, 3) of frames (F, H, W, 3) of values 0..1."""
+    values = frames.flatten(0, -2)
+    return torch.stack((values.mean(dim=0), values.std(dim=0, correction=0)))
 
 
-def correct_picture(frames: Tensor, kept: Tensor, past: Tensor, first: Colours) -> Tensor:
+def _change_of(colours: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Contrast and brightness (3,) each that bring colours (2, 3) to the wanted ones, within limits."""
+    mean, deviation = colours
+    contrast = wanted[1] / deviation.clamp_min(LEAST_DEVIATION)
+    contrast = contrast.clamp(1 / CONTRAST_LIMIT, CONTRAST_LIMIT)
+    moved = (wanted[0] - mean).clamp(-BRIGHTNESS_LIMIT, BRIGHTNESS_LIMIT)
+    return contrast, mean + moved - contrast * mean
+
+
+def correct_frames(frames: Tensor, kept: Tensor, past: Tensor, first: Tensor) -> Tensor:
     """The new frames (F, H, W, 3) of a segment, as they go on from those before.
 
     Args:
         frames: as decoded, without the kept ones.
         kept: the kept frames as decoded.
         past: the kept frames as they were.
-        first: the colours of the first segment.
+        first: the colours (2, 3) of the first segment.
     """
-    contrast, brightness = Colours.of(kept).change_to(Colours.of(past))
+    contrast, brightness = _change_of(colours_of(kept), colours_of(past))
     frames, kept = (decoded * contrast + brightness for decoded in (frames, kept))
     frames = fade_from_past(frames, kept, past)
-    contrast, brightness = Colours.of(frames[-len(past) :]).change_to(first)
-    share = torch.linspace(0, 1, len(frames) + 1, device=frames.device)[1:].view(-1, 1, 1, 1)
-    return (frames * (1 + share * (contrast - 1)) + share * brightness).clamp(0, 1)
+    contrast, brightness = _change_of(colours_of(frames[-len(past) :]), first)
+    fraction = torch.linspace(0, 1, len(frames) + 1, device=frames.device)[1:].view(-1, 1, 1, 1)
+    return (frames * (1 + fraction * (contrast - 1)) + fraction * brightness).clamp(0, 1)
 
 
 def fade_from_past(frames: Tensor, kept: Tensor, past: Tensor) -> Tensor:
@@ -114,8 +107,8 @@ def voice_db(mel: Tensor) -> float:
     return float(level[level > loud_db(mel) - VOICE_FLOOR_DB].mean())
 
 
-def correct_loudness(mel: Tensor, sound: Tensor, wanted_db: float, start_token: int) -> tuple[Tensor, Tensor]:
-    """Mel (L, 80) and sound (samples) of a segment whose voice comes to a level, slowly from the seam on.
+def correct_loudness(mel: Tensor, waveform: Tensor, wanted_db: float, start_token: int) -> tuple[Tensor, Tensor]:
+    """Mel (L, 80) and waveform (samples) of a segment whose voice comes to a level, slowly from the seam on.
 
     A level that is far off is a change that is meant, and stays.
 
@@ -125,11 +118,11 @@ def correct_loudness(mel: Tensor, sound: Tensor, wanted_db: float, start_token: 
     """
     change = wanted_db - voice_db(mel[start_token:])
     if abs(change) > LOUDNESS_LIMIT_DB:
-        return mel, sound
+        return mel, waveform
     ramp = torch.linspace(0, 1, len(mel) - start_token + 1)[1:] * change * math.log(10) / 20
     logarithm = functional.pad(ramp, (start_token, 0))
-    gain = functional.interpolate(logarithm.exp()[None, None], size=len(sound), mode="linear")[0, 0]
-    return mel + logarithm.unsqueeze(-1), sound * gain
+    gain = functional.interpolate(logarithm.exp()[None, None], size=len(waveform), mode="linear")[0, 0]
+    return mel + logarithm.unsqueeze(-1), waveform * gain
 
 
 def crossfade(before: Tensor, after: Tensor, sample_rate: int) -> Tensor:
@@ -150,12 +143,14 @@ def crossfade(before: Tensor, after: Tensor, sample_rate: int) -> Tensor:
     return torch.cat((before[:start], mixed, after[start + length :]))
 
 
-def join_clips(past: Tensor, past_sound: Tensor, frames: Tensor, sound: Tensor, shared: int) -> tuple[Tensor, Tensor]:
+def join_clips(
+    past: Tensor, past_waveform: Tensor, frames: Tensor, waveform: Tensor, shared: int
+) -> tuple[Tensor, Tensor]:
     """A clip and its continuation as one, with what they share shown once.
 
     Args:
         past, frames: frames (F, H, W, 3) at 16 a second.
-        past_sound, sound: samples at 24 kHz, as long as the frames.
+        past_waveform, waveform: samples at 24 kHz, as long as the frames.
         shared: frames at the end of the past with which the continuation begins.
 
     Returns:
@@ -170,15 +165,15 @@ def join_clips(past: Tensor, past_sound: Tensor, frames: Tensor, sound: Tensor, 
             "past_frames as in UniAVGen Latent."
         )
     # Not the whole past: its earlier scenes say nothing about how the continuation should look.
-    recent = Colours.of(past[-max(shared, len(frames) - shared) :])
-    added = correct_picture(frames[shared:], frames[:shared], past[-shared:], recent)
+    recent = colours_of(past[-max(shared, len(frames) - shared) :])
+    added = correct_frames(frames[shared:], frames[:shared], past[-shared:], recent)
     overlap = shared * SAMPLES_A_FRAME
-    sound = sound * join_gain(past_sound, sound, overlap)
-    seam = crossfade(past_sound[-overlap:], sound[:overlap], SAMPLE_RATE)
-    return torch.cat((past, added)), torch.cat((past_sound[:-overlap], seam, sound[overlap:]))
+    waveform = waveform * join_gain(past_waveform, waveform, overlap)
+    seam = crossfade(past_waveform[-overlap:], waveform[:overlap], SAMPLE_RATE)
+    return torch.cat((past, added)), torch.cat((past_waveform[:-overlap], seam, waveform[overlap:]))
 
 
-def join_gain(past: Tensor, sound: Tensor, shared: int) -> float:
+def join_gain(past: Tensor, waveform: Tensor, shared: int) -> float:
     """Factor that brings a continuation's sound to the loudness of its past, 1 where nothing tells it.
 
     It is measured in what they share, where the past is loud: near silence, noise would decide. The model's sound is at
@@ -186,18 +181,18 @@ def join_gain(past: Tensor, sound: Tensor, shared: int) -> float:
     more than that is undone, and only as far as both voices differ: a change of mood may be meant.
 
     Args:
-        past: the past's sound (samples).
-        sound: the continuation's (samples).
+        past: the past's waveform (samples).
+        waveform: the continuation's (samples).
         shared: samples at the end of the past with which the continuation begins.
     """
-    whole, before, after = (_levels(part) for part in (past, past[-shared:], sound[:shared]))
+    whole, before, after = (_levels(part) for part in (past, past[-shared:], waveform[:shared]))
     full_scale = min(1.0, float(past.abs().max()))
     loud = before > _floor(whole)
     if loud.any():
         wanted, level = _rms(before[loud]), _rms(after[loud])
         softest, loudest = full_scale / JOIN_GAIN_LIMIT, JOIN_GAIN_LIMIT
     else:
-        wanted, level = (_rms(levels[levels > _floor(levels)]) for levels in (whole, _levels(sound[shared:])))
+        wanted, level = (_rms(levels[levels > _floor(levels)]) for levels in (whole, _levels(waveform[shared:])))
         softest, loudest = full_scale, 1.0
     # Of no voice at all, the level is not a number.
     if not (wanted > 0 and level >= SILENT_RMS):
@@ -205,9 +200,9 @@ def join_gain(past: Tensor, sound: Tensor, shared: int) -> float:
     return min(max(float(wanted / level), softest), loudest)
 
 
-def _levels(sound: Tensor) -> Tensor:
-    """Level of each block of a sound (samples)."""
-    return _rms(sound.unfold(0, LEVEL_BLOCK, LEVEL_BLOCK))
+def _levels(waveform: Tensor) -> Tensor:
+    """Level of each block of a waveform (samples)."""
+    return _rms(waveform.unfold(0, LEVEL_BLOCK, LEVEL_BLOCK))
 
 
 def _floor(levels: Tensor) -> float:
@@ -215,6 +210,6 @@ def _floor(levels: Tensor) -> float:
     return max(SILENT_RMS, float(levels.max()) * 10 ** (-VOICE_FLOOR_DB / 20))
 
 
-def _rms(sound: Tensor) -> Tensor:
+def _rms(waveform: Tensor) -> Tensor:
     """Root mean square over the last dimension."""
-    return sound.square().mean(dim=-1).sqrt()
+    return waveform.square().mean(dim=-1).sqrt()

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import torch
 
-from uniavgen_core.long_form.maker import LongClip, Settings
+from uniavgen_core.long_form.maker import LongClip
+from uniavgen_core.long_form.pacing import Pacing
+from uniavgen_core.long_form.planning import LongFormSettings, plan_clip
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
 
-from .. import pipeline
 from ..core_host import CoreHost
 from ..video_files import stream_summary
 from .processes import in_own_process, peak_bytes
@@ -37,12 +37,11 @@ LATENT_FRAMES = 11
 def make_long_clip(seconds: int, steps: int, folder: Path) -> dict[str, float]:
     """Make one clip; its length, segments, and the most bytes that this process held."""
     torch.set_num_threads(1)
-    request = pipeline.Request(draw_portrait(PORTRAIT_SEED, "woman"), "", "", SIDE_PIXELS, SIDE_PIXELS, steps=steps)
+    host = CoreHost(load_tiny(), draw_portrait(PORTRAIT_SEED, "woman"), SIDE_PIXELS, SIDE_PIXELS, steps=steps)
     sentences = max(1, seconds * CHARACTERS_A_SECOND // len(SENTENCE))
     lines = parse_script("A happy woman talks. | " + " ".join([SENTENCE] * sentences))
-    pacing, plan = plan_clip(lines, Pacing(), LATENT_FRAMES, PAST_FRAMES, seconds=seconds)
-    settings = Settings(pacing, LATENT_FRAMES, PAST_FRAMES, seed=0, seconds=seconds)
-    clip = LongClip(CoreHost(load_tiny(), request), SegmentStore(folder), plan, settings)
+    settings, plan = plan_clip(lines, LongFormSettings(Pacing(), LATENT_FRAMES, PAST_FRAMES, seconds=seconds))
+    clip = LongClip(host, SegmentStore(folder), settings, plan)
     clip.write(clip.make(), folder / "clip.mp4")
     made = stream_summary(folder / "clip.mp4").video_seconds
     return {"seconds": made, "segments": len(plan), "peak_bytes": peak_bytes()}

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE
-from uniavgen_core.long_form.recording import SoundRecording, Window
+from uniavgen_core.long_form.recording import AudioRecording
 from uniavgen_core.media.images import automatic_size
 from uniavgen_core.media.video import VideoFile
 from uniavgen_core.model_rates import dubbed_images
@@ -82,18 +82,18 @@ def read_waveform(minutes: int) -> dict[str, float]:
     """Work along a sound as Long Form does: segments, and bytes over the start and the sound itself."""
     generator = torch.Generator().manual_seed(0)
     waveform = torch.empty(1, AUDIO_CHANNELS, minutes * 60 * AUDIO_RATE).uniform_(-0.1, 0.1, generator=generator)
-    SoundRecording(waveform[..., :AUDIO_RATE], AUDIO_RATE).part(Window(0, 2))
+    AudioRecording(waveform[..., :AUDIO_RATE], AUDIO_RATE).given(0, 2)
     start = peak_bytes()
-    recording = SoundRecording(waveform, AUDIO_RATE)
-    segments = sum(recording.part(window).mel is not None for window in _windows(recording.frames))
+    recording = AudioRecording(waveform, AUDIO_RATE)
+    segments = sum(recording.given(*window)[1] is not None for window in _windows(recording.frames))
     track = recording.track()
     heard = sum(piece.shape[-1] for piece in track.pieces) / track.sample_rate
     return {"read": segments, "bytes": peak_bytes() - start, "seconds": heard, "rate": SAMPLE_RATE}
 
 
-def _windows(frames: int) -> Iterator[Window]:
+def _windows(frames: int) -> Iterator[tuple[int, int]]:
     for start in range(0, frames, 4 * (WINDOW_LATENT_FRAMES - 1)):
-        yield Window(start, WINDOW_LATENT_FRAMES)
+        yield start, WINDOW_LATENT_FRAMES
 
 
 def main() -> None:
