@@ -149,7 +149,8 @@ class _Io:
         return self.Custom(name.upper())
 
     def Custom(self, type: str) -> Any:
-        return SimpleNamespace(type=type, Input=partial(_input, type), Output=partial(_output, type), Option=Option)
+        held = {"type": type, "Input": partial(_input, type), "Output": partial(_output, type), "Option": Option}
+        return _Anything(type, (), held)
 
 
 def _input(type: str, name: str, types: list[Any] | None = None, **settings: Any) -> Socket:

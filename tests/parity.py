@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from common import relative_error
 from golden_weights import weights_by_rule
 from safetensors import safe_open
 from torch import Tensor
@@ -115,13 +116,6 @@ def _model(config: dict[str, Any]) -> JointDiT:
     if ModelSizes.from_state_dict(model.state_dict()) != sizes:
         raise ValueError(f"The sizes read off the tensors are not the file's: {sizes}")
     return model.eval()
-
-
-def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    """‖ours - theirs‖ / ‖theirs‖ in float64; infinite where the shapes differ."""
-    if ours.shape != theirs.shape:
-        return float("inf")
-    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
 
 
 def compare_forward(reference: Reference, name: str, case: dict[str, Any]) -> Iterator[Result]:

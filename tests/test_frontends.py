@@ -12,11 +12,12 @@ import av
 import pytest
 from comfy.browser import NODES_2, PERSIST, Frontend, open_frontend
 from comfy.editing import PASTED, Box, Editor, close_tabs, differences, renamed
-from comfy.files import small_sizes, write_joint_model, write_vocoder
+from comfy.files import write_joint_model, write_vocoder
 from comfy.graphs import WORKFLOW_NAMES, Prompt, api_workflow, for_this_version, ids_of, ui_workflow, without_meta
 from comfy.install import ComfyInstall, newest_frontend
 from comfy.server import ComfyServer
 from playwright.sync_api import Browser
+from small_model import small_sizes
 
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
 
@@ -95,7 +96,9 @@ def add_files(server: ComfyServer) -> None:
     """Whatever a workflow names, so that nothing is red: files that nothing reads may be empty."""
     server.add_input(server.install.path / "input" / "example.png")
     folder = server.base / "files"
-    server.add_model("diffusion_models", write_joint_model(folder / "UniAVGen", small_sizes(CAPTION_WIDTH)))
+    server.add_model(
+        "diffusion_models", write_joint_model(folder / "UniAVGen", small_sizes(blocks=4, text_width=CAPTION_WIDTH))
+    )
     server.add_model("vocoders", write_vocoder(folder / "code2wav_bigvgan_model"))
     for name in WORKFLOW_NAMES:
         for node in ui_workflow(name)["nodes"]:

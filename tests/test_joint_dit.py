@@ -9,6 +9,7 @@ from typing import Any
 import naive_interaction
 import pytest
 import torch
+from common import relative_error
 from golden_weights import weights_by_rule
 from small_model import small_sizes
 from torch import Tensor, nn
@@ -38,11 +39,6 @@ KEEPS: dict[str, Callable[[int], bool]] = {
 }
 LIMIT = 2e-6
 """Relative error of float32 sums of some hundred terms, whose rounding depends on the order that a processor takes."""
-
-
-def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    assert ours.shape == theirs.shape
-    return float((ours.double() - theirs.double()).norm() / theirs.double().norm())
 
 
 def by_rule(module: nn.Module) -> Any:

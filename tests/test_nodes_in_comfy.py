@@ -14,13 +14,15 @@ import pytest
 import soundfile
 import torch
 import torchaudio
-from comfy.files import joint_weights, picture_packets, small_sizes, write_joint_model, write_shards, write_video_vae
+from comfy.files import joint_weights, picture_packets, write_joint_model, write_shards, write_video_vae
 from comfy.graphs import GUIDANCE, ClipGraph, GraphBuilder, Link
 from comfy.install import ComfyInstall
 from comfy.prompt_errors import PromptFailed, PromptInterrupted, PromptRejected
 from comfy.server import ComfyServer
+from common import relative_error
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from small_model import small_sizes
 from torch import Tensor
 
 from uniavgen_core.config import LATENT_CHANNELS, clip_seconds
@@ -68,7 +70,7 @@ def server(comfy_install: ComfyInstall, tmp_path_factory: pytest.TempPathFactory
 def models(server: ComfyServer, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Good and bad files in models/diffusion_models."""
     folder = tmp_path_factory.mktemp("models")
-    sizes = replace(small_sizes(CAPTION_WIDTH), blocks=2)
+    sizes = small_sizes(text_width=CAPTION_WIDTH)
     weights = joint_weights(sizes)
     shards = {name: write_shards(folder / name, weights, shards=2) for name in ("good", "truncated", "missing_shard")}
     first, second = sorted(shards["truncated"].glob("*.safetensors"))
@@ -133,10 +135,6 @@ def run_streams(server: ComfyServer, graph: ClipGraph, latent: str) -> list[Tens
     outputs = server.run(graph.prompt)
     files = [server.output_files({saver: outputs[saver]})[0] for saver in savers]
     return [load_file(file)["latent_tensor"] for file in files]
-
-
-def error(ours: Tensor, theirs: Tensor) -> float:
-    return float((ours - theirs).norm() / theirs.norm())
 
 
 def test_all_nodes_are_there(server: ComfyServer) -> None:
@@ -456,8 +454,8 @@ def test_portraits_that_just_work(
     expected = first_frame(server, load(same))
     other = first_frame(server, load("flipped.png"))
     # ComfyUI reads grey pictures with its video library, whose grey is a little other than that of the same colours.
-    assert error(first_frame(server, portrait), expected) < 0.02
-    assert error(other, expected) > 0.05
+    assert relative_error(first_frame(server, portrait), expected) < 0.02
+    assert relative_error(other, expected) > 0.05
 
 
 @pytest.fixture(scope="module")
@@ -483,11 +481,11 @@ def test_voices_that_just_work(server: ComfyServer, voices: None) -> None:
         return run_streams(server, graph, graph.add_sampler(steps=1))[1]
 
     mono = spoken("mono.wav")
-    other = error(spoken("backwards.wav"), mono)
+    other = relative_error(spoken("backwards.wav"), mono)
     assert torch.equal(spoken("stereo.wav"), mono)
-    assert error(spoken("96_khz.wav"), mono) < other / 4
+    assert relative_error(spoken("96_khz.wav"), mono) < other / 4
     # Its noise floor is another one, so that it need not be as near.
-    assert error(spoken("8_bit.flac"), mono) < 0.8 * other
+    assert relative_error(spoken("8_bit.flac"), mono) < 0.8 * other
 
 
 def folder_content(server: ComfyServer) -> set[Path]:
@@ -617,8 +615,10 @@ def test_guidance_nodes_of_core(
     plain = ClipGraph()
     without = run_streams(server, plain, plain.add_sampler())
     for ours, theirs in zip(with_guidance(nothing), without, strict=True):
-        assert error(ours, theirs) < 1e-5
-    assert min(error(ours, theirs) for ours, theirs in zip(with_guidance(something), without, strict=True)) > 1e-3
+        assert relative_error(ours, theirs) < 1e-5
+    assert (
+        min(relative_error(ours, theirs) for ours, theirs in zip(with_guidance(something), without, strict=True)) > 1e-3
+    )
     if "blocks" in nothing:
         assert server.log().count("block 29 of stg_self_attn_blocks") == 1
 
@@ -639,7 +639,7 @@ def test_lora_of_wan_changes_the_clip(server: ComfyServer, tmp_path: Path) -> No
     plain = ClipGraph()
     without = run_streams(server, plain, plain.add_sampler())
     assert all(map(torch.equal, with_strength(0.0), without))
-    assert error(with_strength(1.0)[0], without[0]) > 1e-3
+    assert relative_error(with_strength(1.0)[0], without[0]) > 1e-3
     assert "lora key not loaded" not in server.log()
 
 
@@ -652,4 +652,4 @@ def test_model_files_in_every_form(server: ComfyServer, models: None) -> None:
     shards = with_model("good/")
     assert all(map(torch.equal, with_model("one_file.safetensors"), shards))
     for rounded, exact in zip(with_model("fp8.safetensors"), shards, strict=True):
-        assert 1e-5 < error(rounded, exact) < 0.3
+        assert 1e-5 < relative_error(rounded, exact) < 0.3

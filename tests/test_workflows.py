@@ -15,7 +15,6 @@ import torch
 from comfy.browser import Frontend, open_frontend
 from comfy.files import (
     picture_packets,
-    small_sizes,
     write_interpolator,
     write_joint_model,
     write_upscaler,
@@ -64,6 +63,7 @@ from comfy.workflow_runs import (
 from PIL import Image
 from playwright.sync_api import Browser
 from safetensors.torch import save_file
+from small_model import small_sizes
 
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE, pixel_frames
 from uniavgen_core.joint_latent import check_seconds
@@ -93,10 +93,12 @@ def files(server: ComfyServer, video_vae: Path, shared_data: Path, tmp_path_fact
     """What the workflows ask for: weights of small size in the real formats, random ones or zeros, and real media."""
     folder = tmp_path_factory.mktemp("files")
     # The captions come from the tiny bundle's encoder, so the model reads its width.
-    server.add_model("diffusion_models", write_joint_model(folder / "UniAVGen", small_sizes(CAPTION_WIDTH)))
+    server.add_model(
+        "diffusion_models", write_joint_model(folder / "UniAVGen", small_sizes(blocks=4, text_width=CAPTION_WIDTH))
+    )
     server.add_model("vocoders", write_vocoder(folder / "code2wav_bigvgan_model"))
     server.add_model("vae", video_vae, VIDEO_VAE)
-    other = write_video_model(folder / OTHER_GENERATOR, small_sizes(CAPTION_WIDTH))
+    other = write_video_model(folder / OTHER_GENERATOR, small_sizes(blocks=4, text_width=CAPTION_WIDTH))
     server.add_model("diffusion_models", other)
     server.add_model("upscale_models", write_upscaler(folder / UPSCALER))
     server.add_model("frame_interpolation", write_interpolator(folder / INTERPOLATOR))

@@ -26,18 +26,6 @@ VOCODER_LOUDNESS = 0.1
 """Deviation of the vocoder's sound, where full scale is 1."""
 
 
-def small_sizes(text_width: int) -> ModelSizes:
-    """Sizes of a model of four blocks that takes the released model's latents, and captions of this width."""
-    return ModelSizes(
-        blocks=4,
-        video_width=256,
-        video_ffn_width=512,
-        audio_width=128,
-        audio_ffn_width=256,
-        text_width=text_width,
-    )
-
-
 def write_joint_model(folder: Path, sizes: ModelSizes, shards: int = 2) -> Path:
     """The joint model as the release has it, a folder of shards with an index; returns the folder."""
     return write_shards(folder, joint_weights(sizes), shards)
