@@ -66,28 +66,28 @@ class AudioCodec(HostedModule):
     audio_sample_rate = audio_sample_rate_output = SAMPLE_RATE
     latent_channels = 1
 
-    def encode(self, sound: Tensor) -> Tensor:
-        """Log-mel (batch, 1, tokens, 80) of sound (batch, samples, channels)."""
-        return log_mel(to_mono(sound.movedim(-1, 1), SAMPLE_RATE)).unsqueeze(1).to(self.output_device)
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Log-mel (batch, 1, tokens, 80) of a waveform (batch, samples, channels)."""
+        return log_mel(to_mono(waveform.movedim(-1, 1), SAMPLE_RATE)).unsqueeze(1).to(self.output_device)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Sound (batch, samples, 1) of log-mel (batch, 1, tokens, 80)."""
+        """Waveform (batch, samples, 1) of log-mel (batch, 1, tokens, 80)."""
         mel = _mel_of(latent)
         return self.run(self.first_stage_model, mel, mel.shape[:2].numel() * BYTES_A_MEL_FRAME).unsqueeze(-1)
 
     def decode_tiled(self, latent: Tensor, tile_x: int = 512, tile_y: int = 512, overlap: int = 64) -> Tensor:
         """As `decode`, a number of mel frames at a time."""
 
-        def decode_part(mel: Tensor) -> Tensor:
-            part = mel.transpose(1, 2)
-            return self.run(self.first_stage_model, part, part.shape[1] * BYTES_A_MEL_FRAME).unsqueeze(1)
+        def decode_tile(tile: Tensor) -> Tensor:
+            rows = tile.transpose(1, 2)
+            return self.run(self.first_stage_model, rows, rows.shape[1] * BYTES_A_MEL_FRAME).unsqueeze(1)
 
         mel = _mel_of(latent).transpose(1, 2)
-        sound = comfy.utils.tiled_scale_multidim(
-            mel, decode_part, tile=(tile_x,), overlap=overlap, upscale_amount=HOP_LENGTH, out_channels=1,
+        waveform = comfy.utils.tiled_scale_multidim(
+            mel, decode_tile, tile=(tile_x,), overlap=overlap, upscale_amount=HOP_LENGTH, out_channels=1,
             output_device=self.output_device,
         )  # fmt: skip
-        return sound.transpose(1, 2)
+        return waveform.transpose(1, 2)
 
 
 def _mel_of(latent: Any) -> Tensor:

@@ -17,21 +17,21 @@ import torch
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
+from ..uniavgen_core.config import SEEDS
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
 from .comfy_face import guide_faces
-from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH, SPEECH_SECONDS, VIDEO_TO_AUDIO, sizes_of
+from .comfy_model import AUDIO_TO_VIDEO, REFERENCE_IMAGE, SKIP_BLOCK, SPEECH_SECONDS, SYMBOLS, VIDEO_TO_AUDIO, sizes_of
 from .comfy_patches import REPORT, PatchReport
 from .fingerprint import fingerprint
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
-REPLACED = ("cross_attn", SPEECH, SPEECH_SECONDS)
+REPLACED = ("cross_attn", SYMBOLS, SPEECH_SECONDS)
 """What a script says in the place of the positive conditioning."""
 RUNNING = ("conds", "end_sigma", "inner_model", "loaded_models", "shapes")
 """What a guider holds while it samples."""
-SEEDS = 2**64
 ROUNDING = 1e-6
-"""More than the part of a noise level that is lost in float32."""
+"""More than the fraction of a noise level that is lost in float32."""
 CFGFunction = Callable[[dict[str, Any]], Tensor]
 
 
@@ -55,8 +55,8 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
 
     def _windowed(self, negative: list[dict[str, Any]], sigmas: Tensor) -> list[dict[str, Any]]:
-        """Each negative cond twice: unimodal in the first part of the steps, as it is in the later ones."""
-        edge = self._sigma_after(self.guidance.guided_part, sigmas)
+        """Each negative cond twice: unimodal in the first steps, as it is in the later ones."""
+        edge = self._sigma_after(self.guidance.unimodal_end_percent, sigmas)
         if edge is None:
             return negative
         unimodal = {AUDIO_TO_VIDEO: False, VIDEO_TO_AUDIO: False}
@@ -68,26 +68,26 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
             *(self._bounded(cond, float(first), 0.0) for cond in negative),
         ]
 
-    def _sigma_after(self, part: float, sigmas: Tensor) -> float | None:
-        """The noise level where a part of the steps ends, from the full schedule where it is known.
+    def _sigma_after(self, end_percent: float, sigmas: Tensor) -> float | None:
+        """The noise level where a window of the steps ends, from the full schedule where it is known.
 
         A step that begins there is a later one.
         """
         sampling = self.inner_model.model_sampling
         if self.full_sigmas is None and (sigmas[0] < sampling.sigma_max or sigmas[-1] > 0):
-            return float(sampling.percent_to_sigma(part)) * (1 + ROUNDING) if part else None
+            return float(sampling.percent_to_sigma(end_percent)) * (1 + ROUNDING) if end_percent else None
         full = sigmas if self.full_sigmas is None else self.full_sigmas
-        return sigma_after(full.tolist(), part)
+        return sigma_after(full.tolist(), end_percent)
 
     def _end_sigma(self, sigmas: Tensor) -> float:
         """The noise level below which there is no guidance."""
-        if self.guidance.guidance_end >= 1:
+        if self.guidance.end_percent >= 1:
             return 0.0
-        end = self._sigma_after(self.guidance.guidance_end, sigmas)
+        end = self._sigma_after(self.guidance.end_percent, sigmas)
         return math.inf if end is None else end
 
     def _bounded(self, cond: dict[str, Any], start: float, end: float) -> dict[str, Any]:
-        """The cond between two noise levels, and within the part of the schedule that a user gave it."""
+        """The cond between two noise levels, and within the window that a user gave it."""
         cond = dict(cond, uuid=uuid.uuid4())
         sampling = self.inner_model.model_sampling
         own_start = sampling.percent_to_sigma(cond.pop("start_percent", 0.0))
@@ -126,10 +126,10 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         keys = ("cond", "uncond", "input", "cond_denoised", "uncond_denoised")
 
         def guide_streams(args: dict[str, Any]) -> Tensor:
-            parts = {key: comfy.utils.unpack_latents(args[key], self.shapes) for key in keys}
+            streams = {key: comfy.utils.unpack_latents(args[key], self.shapes) for key in keys}
             guided = []
-            for stream, scale in enumerate(scales):
-                own = dict(args, cond_scale=scale, **{key: parts[key][stream] for key in keys})
+            for index, scale in enumerate(scales):
+                own = dict(args, cond_scale=scale, **{key: streams[key][index] for key in keys})
                 guided.append(user_function(own) if user_function else guide(own["cond"], own["uncond"], scale))
             return comfy.utils.pack_latents(guided)[0]
 
@@ -158,7 +158,7 @@ def make_guider(
     return guider
 
 
-def sample(guider: ModalityAwareGuider, seed: int, sampler_name: str, sigmas: Tensor, latent: dict) -> dict:
+def sample_latent(guider: ModalityAwareGuider, seed: int, sampler_name: str, sigmas: Tensor, latent: dict) -> dict:
     """One sampling run, as SamplerCustomAdvanced does it."""
     sampler = comfy.samplers.sampler_object(sampler_name)
     return SamplerCustomAdvanced.execute(Noise_RandomNoise(seed), guider, sampler, sigmas, latent)[0]
@@ -236,7 +236,7 @@ class SegmentSampler:
             for name, given in self.guider.original_conds.items()
         }
         conds["positive"] = [
-            _without(cond, SPEECH_SECONDS) | {"cross_attn": caption, SPEECH: symbols, "uuid": uuid.uuid4()}
+            _without(cond, SPEECH_SECONDS) | {"cross_attn": caption, SYMBOLS: symbols, "uuid": uuid.uuid4()}
             for cond in conds["positive"]
         ]
         guider.original_conds = conds

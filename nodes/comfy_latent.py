@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import comfy.model_management
@@ -11,8 +10,8 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ..uniavgen_core.joint_latent import Shape, stream_masks, whole_masks
-from ..uniavgen_core.tasks import KeptParts
+from ..uniavgen_core.joint_latent import Shape, kept_of, stream_masks, whole_masks
+from ..uniavgen_core.tasks import KeptParts, kept_prefix
 
 
 def joint_latent(
@@ -37,32 +36,19 @@ def streams(latent: dict[str, Any]) -> list[Tensor]:
     return samples.unbind() if samples.is_nested else [samples]
 
 
-def kept_parts(latent: dict[str, Any]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
+def kept_parts(latent: dict[str, Any]) -> KeptParts:
     """Which frames and tokens the mask of a joint LATENT keeps when it is sampled.
 
     Raises:
         ValueError: the mask is of an area, soft, or another one in each clip.
     """
     mask = latent.get("noise_mask")
-    shapes = [part.shape for part in streams(latent)]
+    shapes = [stream.shape for stream in streams(latent)]
     if mask is None:
-        return kept_by(None, shapes)
+        return kept_prefix(shapes[0][2], shapes[1][2])
     # As ComfyUI samples: a mask that is not nested is the picture's, and what has no mask is generated.
     given = mask.unbind() if mask.is_nested else [mask]
     wanted = [(shape[0], 1, *shape[2:]) for shape in shapes]
-    masks = [comfy.utils.reshape_mask(part, shape) for part, shape in zip(given, wanted, strict=False)]
+    masks = [comfy.utils.reshape_mask(of_stream, shape) for of_stream, shape in zip(given, wanted, strict=False)]
     masks += [torch.ones(shape) for shape in wanted[len(masks) :]]
-    video, audio = whole_masks(masks)
-    return _kept(video), _kept(audio)
-
-
-def kept_by(mask: Tensor | None, shapes: Sequence[Sequence[int]]) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-    """Which frames and tokens the mask keeps: those where it is 0 everywhere, over the whole batch."""
-    if mask is None:
-        return (False,) * shapes[0][2], (False,) * shapes[1][2]
-    video, audio = comfy.utils.unpack_latents(mask, shapes)
-    return _kept(video), _kept(audio)
-
-
-def _kept(mask: Tensor) -> tuple[bool, ...]:
-    return tuple((mask.movedim(2, 0).flatten(1).amax(dim=1) == 0).tolist())
+    return kept_of(whole_masks(masks))

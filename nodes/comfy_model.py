@@ -5,9 +5,9 @@ Every import of `comfy` is here and in the other files of this folder whose name
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -16,7 +16,6 @@ import comfy.latent_formats
 import comfy.ldm.flux.math
 import comfy.model_base
 import comfy.model_management
-import comfy.model_patcher
 import comfy.nested_tensor
 import comfy.ops
 import comfy.supported_models_base
@@ -26,25 +25,29 @@ from comfy.ldm.modules.attention import optimized_attention
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 from torch import Tensor
 
-from ..uniavgen_core import checkpoint
-from ..uniavgen_core.audio.mel import denormalise_mel, normalise_mel
 from ..uniavgen_core.backend import torch_operations
-from ..uniavgen_core.checks import check_finite
-from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes, clip_seconds
-from ..uniavgen_core.joint_latent import check_shapes, tokens_of_frames, whole_masks
-from ..uniavgen_core.model.joint_dit import JointDiT, Switches
+from ..uniavgen_core.config import MEMORY_WIDTH, SPATIAL_COMPRESSION, ModelSizes, clip_seconds
+from ..uniavgen_core.joint_latent import (
+    check_finite,
+    check_room,
+    check_shapes,
+    denormalise_mel,
+    kept_of,
+    normalise_mel,
+    tokens_of_frames,
+    whole_masks,
+)
+from ..uniavgen_core.model.joint_dit import JointDiT
 from ..uniavgen_core.model.plan import Plans
-from ..uniavgen_core.recognition import empty_model
+from ..uniavgen_core.sampling.guidance import NO_BLOCK
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
-from ..uniavgen_core.speech.duration import check_room
-from ..uniavgen_core.tasks import directions
-from .comfy_latent import kept_by
+from ..uniavgen_core.tasks import KeptParts, Switches, kept_prefix, put_back, task_switches
 from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, usable_options, warn_of_unread
 
 PLANS = "uniavgen_plans"
 """The run's plans in `transformer_options`."""
 
-SPEECH = "uniavgen_speech"
+SYMBOLS = "uniavgen_symbols"
 """Conditioning value: speech symbols (1, S), int64."""
 REFERENCE_IMAGE = "uniavgen_reference_image"
 """Conditioning value: picture latent (1, 48, 1, h, w), as the VAE gives it; without it, the clip's first frame."""
@@ -65,15 +68,6 @@ SKIP_BLOCK = "uniavgen_skip_block"
 AUDIO_TO_VIDEO = "uniavgen_audio_to_video"
 VIDEO_TO_AUDIO = "uniavgen_video_to_audio"
 """Conditioning values: True or False overrides what the task says."""
-
-DEFAULT_DTYPE = "default"
-"""Weights stay in the data type of the file."""
-WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
-    DEFAULT_DTYPE: {},
-    "fp8_e4m3fn": {"dtype": torch.float8_e4m3fn},
-    "fp8_e4m3fn_fast": {"dtype": torch.float8_e4m3fn, "fp8_optimizations": True},
-    "fp8_e5m2": {"dtype": torch.float8_e5m2},
-}
 
 
 def comfy_operations(operations: Any) -> type:
@@ -161,7 +155,7 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     def __init__(self, sizes: ModelSizes):
         super().__init__({"sizes": sizes})
         # ComfyUI's Wan models reserve in proportion to their width.
-        self.memory_usage_factor = sizes.video_width / 2222
+        self.memory_usage_factor = sizes.video_width / MEMORY_WIDTH
 
     def get_model(self, state_dict: dict[str, Tensor], prefix: str = "", device: Any = None) -> UniAVGenModel:
         return UniAVGenModel(self, device)
@@ -201,21 +195,20 @@ class UniAVGenModel(comfy.model_base.BaseModel):
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         shapes = kwargs["latent_shapes"]
-        kept_video, kept_audio = kept_by(kwargs.get("denoise_mask"), shapes)
+        kept = _kept(kwargs.get("denoise_mask"), shapes)
         reference_audio = kwargs.get(REFERENCE_AUDIO)
         out = self._text_conds(kwargs)
         out["reference_image"] = comfy.conds.CONDRegular(self._reference_image(kwargs, shapes[0]))
         if reference_audio is not None:
             out["reference_audio"] = comfy.conds.CONDRegular(normalise_mel(reference_audio))
-        out["switches"] = comfy.conds.CONDConstant(_switches(kwargs, kept_video, kept_audio))
-        out["kept_video"] = comfy.conds.CONDConstant(kept_video)
-        out["kept_audio"] = comfy.conds.CONDConstant(kept_audio)
+        out["switches"] = comfy.conds.CONDConstant(_switches(kwargs, kept))
+        out["kept"] = comfy.conds.CONDConstant(kept)
         out["latent_shapes"] = comfy.conds.CONDConstant(shapes)
         return out
 
     def _text_conds(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """Features of caption and speech, once a run."""
-        caption, symbols = kwargs["cross_attn"], kwargs.get(SPEECH)
+        caption, symbols = kwargs["cross_attn"], kwargs.get(SYMBOLS)
         if symbols is None:
             raise ValueError(
                 "The conditioning holds no speech: put the node 'UniAVGen Conditioning' between the captions and the "
@@ -228,9 +221,11 @@ class UniAVGenModel(comfy.model_base.BaseModel):
                 f"the one that it was trained with (for the released model: umT5-XXL in CLIPLoader, type 'wan')."
             )
         device, dtype = kwargs["device"], self.get_dtype_inference()
-        caption = self.diffusion_model.encode_caption(caption.to(device, dtype))
-        speech = self.diffusion_model.encode_speech(symbols.to(device), dtype)
-        return {"c_crossattn": comfy.conds.CONDRegular(caption), "speech": comfy.conds.CONDRegular(speech)}
+        features = {
+            "c_crossattn": self.diffusion_model.encode_caption(caption.to(device, dtype)),
+            "speech_features": self.diffusion_model.encode_speech(symbols.to(device), dtype),
+        }
+        return {name: comfy.conds.CONDRegular(rows) for name, rows in features.items()}
 
     def _reference_image(self, kwargs: dict[str, Any], video_shape: Sequence[int]) -> Tensor:
         image = kwargs[REFERENCE_IMAGE]
@@ -255,12 +250,25 @@ class UniAVGenModel(comfy.model_base.BaseModel):
     def resize_cond_for_context_window(
         self, cond_key: str, cond_value: Any, window: Any, x_in: Tensor, device: Any, retain_index_list: Any = ()
     ) -> Any:
-        if cond_key not in ("kept_video", "kept_audio"):
+        if cond_key != "kept":
             return cond_value
-        stream = window if cond_key == "kept_video" else window.modality_windows[1]
-        places = torch.arange(len(cond_value.cond)).view(1, 1, -1)
-        indices = stream.get_tensor(places, dim=2).flatten().tolist()
-        return cond_value._copy_with(tuple(cond_value.cond[index] for index in indices))
+        kept = cond_value.cond
+        return cond_value._copy_with(
+            KeptParts(_in_window(kept.video, window), _in_window(kept.audio, window.modality_windows[1]))
+        )
+
+
+def _in_window(kept: tuple[bool, ...], window: Any) -> tuple[bool, ...]:
+    """What is kept of the frames or tokens that a context window takes."""
+    indices = window.get_tensor(torch.arange(len(kept)).view(1, 1, -1), dim=2).flatten().tolist()
+    return tuple(kept[index] for index in indices)
+
+
+def _kept(mask: Tensor | None, shapes: Sequence[Sequence[int]]) -> KeptParts:
+    """What the packed noise mask of a run keeps."""
+    if mask is None:
+        return kept_prefix(shapes[0][2], shapes[1][2])
+    return kept_of(comfy.utils.unpack_latents(mask, shapes))
 
 
 def _picture_stream(model: weakref.ref[UniAVGenModel]) -> Callable[[Tensor], Tensor]:
@@ -280,18 +288,18 @@ def _pixels(latent_shape: Sequence[int]) -> str:
     return f"{width}×{height} pixels"
 
 
-def _switches(kwargs: dict[str, Any], kept_video: tuple[bool, ...], kept_audio: tuple[bool, ...]) -> Switches:
+def _switches(kwargs: dict[str, Any], kept: KeptParts) -> Switches:
     """What the task says of this pass, unless the conditioning overrides it."""
     has_voice = kwargs.get(REFERENCE_AUDIO) is not None
-    task = directions(kept_video, kept_audio, has_voice, kwargs["prompt_type"] == "negative")
-    return Switches(
+    task = task_switches(kept, has_voice, kwargs["prompt_type"] == "negative", kwargs.get(SKIP_BLOCK, NO_BLOCK))
+    return replace(
+        task,
         audio_to_video=kwargs.get(AUDIO_TO_VIDEO, task.audio_to_video),
         video_to_audio=kwargs.get(VIDEO_TO_AUDIO, task.video_to_audio),
-        skip_block=kwargs.get(SKIP_BLOCK, -1),
     )
 
 
-def _sampling_run(
+def around_run(
     executor: Any,
     noise: Tensor,
     latent_image: Tensor,
@@ -309,34 +317,33 @@ def _sampling_run(
     if denoise_mask is not None:
         masks = whole_masks(comfy.utils.unpack_latents(denoise_mask, shapes))
         denoise_mask = comfy.utils.pack_latents(masks)[0]
-    _complete_conds(guider.conds, latent_image, denoise_mask, shapes)
+    kept = _kept(denoise_mask, shapes)
+    _complete_conds(guider.conds, latent_image, kept, shapes)
     guider.model_patcher.model.latent_shapes = shapes
     options = guider.model_options.setdefault("transformer_options", {})
     options[PLANS] = Plans()
     warn_of_unread(options.setdefault(REPORT, PatchReport()), guider.conds)
     samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
-    if denoise_mask is None:
-        return samples
-    return torch.where(denoise_mask.to(samples.device) == 0, latent_image.to(samples), samples)
+    given, generated = (comfy.utils.unpack_latents(x, shapes) for x in (latent_image.to(samples), samples))
+    return comfy.utils.pack_latents(put_back(kept, given, generated))[0]
 
 
 def _complete_conds(
-    conds: dict[str, list[dict[str, Any]]], latent_image: Tensor, mask: Tensor | None, shapes: Sequence[Sequence[int]]
+    conds: dict[str, list[dict[str, Any]]], latent_image: Tensor, kept: KeptParts, shapes: Sequence[Sequence[int]]
 ) -> None:
     """Check the words against the clip, and let its first frame say who speaks where no picture does.
 
     Raises:
         ValueError: the words do not fit the clip, or what is given of it.
     """
-    sound_is_given = all(kept_by(mask, shapes)[1])
     for cond in conds.get("positive", []):
-        check_words(cond, clip_seconds(shapes[0][2]), sound_is_given)
+        check_speech_fits(cond, clip_seconds(shapes[0][2]), all(kept.audio))
     first_frame = comfy.utils.unpack_latents(latent_image, shapes)[0][:1, :, :1]
     for cond in chain.from_iterable(conds.values()):
         cond.setdefault(REFERENCE_IMAGE, first_frame)
 
 
-def check_words(values: dict[str, Any], seconds: float, sound_is_given: bool) -> None:
+def check_speech_fits(values: dict[str, Any], seconds: float, audio_is_kept: bool) -> None:
     """Refuse conditioning values whose words do not fit a clip of so many seconds.
 
     Raises:
@@ -344,84 +351,14 @@ def check_words(values: dict[str, Any], seconds: float, sound_is_given: bool) ->
     """
     if SPEECH_SECONDS not in values:
         return
-    if sound_is_given and values.get(REFERENCE_AUDIO) is not None:
+    if audio_is_kept and values.get(REFERENCE_AUDIO) is not None:
         raise ValueError(
             "This LATENT's sound is given, so no voice is generated that could follow the reference: disconnect "
             "reference_audio from UniAVGen Conditioning."
         )
-    if not sound_is_given and not values[SPEECH_SECONDS]:
+    if not audio_is_kept and not values[SPEECH_SECONDS]:
         raise ValueError("The speech is empty: write what the person says into UniAVGen Conditioning.")
     check_room(values[SPEECH_SECONDS], seconds, values[PACE])
-
-
-def load_model(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False) -> Any:
-    """Load a joint model from a file or a folder of shards as a ModelPatcher, as ComfyUI loads its own.
-
-    Raises:
-        ValueError, FileNotFoundError: the file is missing, damaged or of another model.
-    """
-    source = checkpoint.Checkpoint(path)
-    model = empty_model(source.meta, source.path.name)
-    return make_patcher(
-        model.sizes,
-        _read(source, model.state_dict()),
-        source.metadata,
-        model_options or {},
-        disable_dynamic,
-        (load_model, (path, model_options)),
-    )
-
-
-def _read(source: checkpoint.Checkpoint, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The model's tensors, file by file in the way that ComfyUI reads its own."""
-    state: dict[str, Tensor] = {}
-    for file in source.files:
-        tensors = comfy.utils.load_torch_file(str(file))
-        for stored, name in source.names_in(file).items():
-            if name in expected or checkpoint.is_side_tensor(name):
-                state[name] = tensors[stored]
-    return checkpoint.with_optional(state)
-
-
-def make_patcher(
-    sizes: ModelSizes,
-    state: dict[str, Tensor],
-    metadata: dict[str, str] | None,
-    model_options: dict[str, Any],
-    disable_dynamic: bool,
-    factory: tuple[Any, tuple[Any, ...]],
-) -> Any:
-    """A ModelPatcher of these weights; `factory` makes it again where ComfyUI needs a fresh one.
-
-    Of `model_options`, `dtype`, `fp8_optimizations` and `custom_operations` count, as in ComfyUI's own loaders.
-    """
-    state, _ = comfy.utils.convert_old_quants(state, "", metadata=metadata)
-    config = UniAVGenConfig(sizes)
-    config.quant_config = comfy.utils.detect_layer_quantization(state, "")
-    config.custom_operations = model_options.get("custom_operations")
-    load_device = comfy.model_management.get_torch_device()
-    offload_device = comfy.model_management.unet_offload_device()
-    dtype = model_options.get("dtype") or comfy.model_management.unet_dtype(
-        model_params=comfy.utils.calculate_parameters(state),
-        supported_dtypes=config.supported_inference_dtypes,
-        weight_dtype=None if config.quant_config or config.custom_operations else comfy.utils.weight_dtype(state),
-    )
-    manual_cast_dtype = comfy.model_management.unet_manual_cast(
-        None if config.quant_config else dtype, load_device, config.supported_inference_dtypes
-    )
-    config.set_inference_dtype(dtype, manual_cast_dtype)
-    config.optimizations["fp8"] = model_options.get("fp8_optimizations", False)
-
-    model = config.get_model(state)
-    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
-    patcher = patcher_class(model, load_device=load_device, offload_device=offload_device)
-    if not comfy.model_management.is_device_cpu(offload_device):
-        model.to(offload_device)
-    model.load_model_weights(state, "", assign=patcher.is_dynamic())
-    patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "uniavgen", _sampling_run)
-    patcher.cached_patcher_init = factory
-    logging.info("UniAVGen: %d blocks, %d and %d wide", sizes.blocks, sizes.video_width, sizes.audio_width)
-    return patcher
 
 
 def sizes_of(model: Any) -> ModelSizes:
@@ -433,8 +370,3 @@ def sizes_of(model: Any) -> ModelSizes:
     if not isinstance(model.model, UniAVGenModel):
         raise ValueError("This MODEL is not UniAVGen: connect the one of 'UniAVGen Model Loader'.")
     return model.model.diffusion_model.sizes
-
-
-def host_model(model: JointDiT, disable_dynamic: bool = False) -> Any:
-    """A ModelPatcher of a model that the core has made."""
-    return make_patcher(model.sizes, dict(model.state_dict()), None, {}, disable_dynamic, (host_model, (model,)))

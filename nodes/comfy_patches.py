@@ -15,8 +15,9 @@ from typing import Any
 from torch import Tensor
 
 from ..uniavgen_core.config import HEAD_WIDTH, ModelSizes
+from ..uniavgen_core.model.aligners import FACE_MASK_PATCH
 from ..uniavgen_core.model.blocks import Attend, BlockHooks, Branch, Hooks
-from ..uniavgen_core.model.joint_dit import FACE_MASK_PATCH, Switches
+from ..uniavgen_core.tasks import Switches
 
 REPORT = "uniavgen_patches"
 """The run's `PatchReport` in `transformer_options`."""

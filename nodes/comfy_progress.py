@@ -1,12 +1,18 @@
-"""What a node shows while it works: a progress bar, and text."""
+"""What a node tells its user while it runs: how far it is, what it would warn of, and text on the node itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 
 import comfy.model_management
 import comfy.utils
 from comfy_execution.utils import get_executing_context
+
+
+def check_interrupt() -> None:
+    """Raise ComfyUI's interrupt where the user has cancelled."""
+    comfy.model_management.throw_exception_if_processing_interrupted()
 
 
 def progress_bar(total: int) -> Callable[[int], None]:
@@ -20,9 +26,12 @@ def progress_bar(total: int) -> Callable[[int], None]:
     return show
 
 
-def check_interrupt() -> None:
-    """Raise ComfyUI's interrupt where the user has cancelled."""
-    comfy.model_management.throw_exception_if_processing_interrupted()
+def warn(source: str, notes: Sequence[str]) -> None:
+    """Show notes on the node that runs, and in the console, where each says its source."""
+    for note in notes:
+        logging.warning("%s: %s", source, note)
+    if notes:
+        show_text("\n".join(notes))
 
 
 def show_text(text: str) -> None:

@@ -1,8 +1,7 @@
-"""What the model is told besides the caption: the words, the voice, and who speaks."""
+"""What the model is given beside the caption: the words, the voice, and who speaks."""
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import node_helpers
@@ -10,17 +9,21 @@ import torch
 from comfy_api.latest import Input, io
 
 from ..uniavgen_core.audio.voice import reference_mel, voiced_seconds
-from ..uniavgen_core.checks import check_finite, check_picture
+from ..uniavgen_core.checks import check_picture
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
-from ..uniavgen_core.joint_latent import check_shapes
+from ..uniavgen_core.joint_latent import check_finite, check_shapes
 from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
+from ..uniavgen_core.speech.text import LANGUAGES, detect_language
 from .comfy_latent import streams
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH, SPEECH_SECONDS, TRANSCRIPT
-from .comfy_progress import check_interrupt, show_text
+from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
+from .comfy_progress import check_interrupt, show_text, warn
 from .faces import warn_of_portrait
-from .inputs import CODES, NOT_CONNECTED, language_input, prompt_language, sound
+from .inputs import NOT_CONNECTED, present
 from .media import encode_frames
+
+LANGUAGE_CODES = {name: code for code, name in LANGUAGES.items()}
+"""The core's codes of the languages that a user chooses by name."""
 
 
 class Conditioning(io.ComfyNode):
@@ -48,7 +51,11 @@ class Conditioning(io.ComfyNode):
                     "given sound: what is said in it, as far as you know. [Nguyen|win] and [银行|yin2 hang2] say how a "
                     "word is read.",
                 ),
-                language_input(),
+                io.Combo.Input(
+                    "language",
+                    options=["auto", *LANGUAGE_CODES],
+                    tooltip="auto: Chinese where the words hold a Chinese character, else English.",
+                ),
                 io.String.Input(
                     "reference_transcript",
                     default="",
@@ -83,27 +90,23 @@ class Conditioning(io.ComfyNode):
     ) -> io.NodeOutput:
         reader = SpeechReader(read_numbers, check_interrupt)
         values: dict[str, Any] = {LANGUAGE: language, PACE: 1.0, READER: reader}
-        seconds, report = 0.0, list[str]()
+        seconds, notes = 0.0, list[str]()
         if reference_audio is not NOT_CONNECTED:
-            voice, heard = _reference_voice(reader, sound("reference_audio", reference_audio), reference_transcript)
+            voice, heard = _reference_voice(reader, present("reference_audio", reference_audio), reference_transcript)
             values |= voice
-            report += [f"Transcript: {note}" for note in heard.notes()]
-        transcript = values.get(TRANSCRIPT)
+            notes += [f"Transcript: {note}" for note in heard.notes()]
+        said = ""
         if speech.strip():
-            spoken = reader.read(speech, CODES.get(language))
-            seconds = spoken.seconds(values[PACE])
-            told, untold = speech_symbols(reader, spoken.text, language, transcript)
-            report = [f"Says, in about {seconds:.1f} s: {spoken.text}", *spoken.notes(), *report]
-        else:
-            code = prompt_language(language, "", transcript)
-            told = untold = torch.tensor([reader.negative_symbols(code, transcript)])
-        for note in report[1:] if speech.strip() else report:
-            logging.warning("UniAVGen Conditioning: %s", note)
-        if report:
-            show_text("\n".join(report))
+            spoken = reader.read(speech, LANGUAGE_CODES.get(language))
+            said, seconds = spoken.text, spoken.seconds(values[PACE])
+            notes = [*spoken.notes(), *notes]
+        symbols, of_negative = speech_symbols(reader, said, language, values.get(TRANSCRIPT))
+        warn("UniAVGen Conditioning", notes)
+        if said:
+            show_text("\n".join([f"Says, in about {seconds:.1f} s: {said}", *notes]))
         return io.NodeOutput(
-            node_helpers.conditioning_set_values(positive, values | {SPEECH: told, SPEECH_SECONDS: seconds}),
-            node_helpers.conditioning_set_values(negative, values | {SPEECH: untold}),
+            node_helpers.conditioning_set_values(positive, values | {SYMBOLS: symbols, SPEECH_SECONDS: seconds}),
+            node_helpers.conditioning_set_values(negative, values | {SYMBOLS: of_negative}),
         )
 
 
@@ -122,13 +125,27 @@ def _reference_voice(reader: SpeechReader, audio: Input.Audio, transcript: str) 
 def speech_symbols(
     reader: SpeechReader, said: str, language: str, transcript: str | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Symbols (1, S) of the positive and of the negative pass, of texts as `Spoken.text` has them."""
+    """Symbols (1, S) of the positive and of the negative pass, of texts as `Spoken.text` has them.
+
+    Where nothing is said, they are the same.
+    """
     code = prompt_language(language, said, transcript)
-    told = torch.tensor([reader.positive_symbols(said, code, transcript)])
-    return told, torch.tensor([reader.negative_symbols(code, transcript)])
+    negative = reader.negative_symbols(code, transcript)
+    positive = reader.positive_symbols(said, code, transcript) if said else negative
+    return torch.tensor([positive]), torch.tensor([negative])
 
 
-class ReferencePicture(io.ComfyNode):
+def prompt_language(language: str, speech: str, transcript: str | None) -> str:
+    """The core's code of the text that is made of a reference voice's transcript and the speech.
+
+    Chinese text may hold English words, but not the other way round.
+    """
+    if detect_language(transcript or "") == "zh":
+        return "zh"
+    return LANGUAGE_CODES.get(language) or detect_language(speech)
+
+
+class ReferenceImage(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -157,12 +174,12 @@ class ReferencePicture(io.ComfyNode):
     def execute(
         cls, positive: list, negative: list, latent: dict[str, Any], vae: Any, image: torch.Tensor
     ) -> io.NodeOutput:
-        streams_of_latent = streams(latent)
-        check_shapes([stream.shape for stream in streams_of_latent])
+        parts = streams(latent)
+        check_shapes([part.shape for part in parts])
         check_picture("image", image)
         check_finite("image", image)
         warn_of_portrait("image", image)
-        height, width = (size * SPATIAL_COMPRESSION for size in streams_of_latent[0].shape[-2:])
+        height, width = (size * SPATIAL_COMPRESSION for size in parts[0].shape[-2:])
         values = {REFERENCE_IMAGE: encode_frames(vae, image[:1], width, height)}
         return io.NodeOutput(
             node_helpers.conditioning_set_values(positive, values),

@@ -1,4 +1,4 @@
-"""Faces: as masks, and as portraits."""
+"""Faces of pictures and clips, found with detectors of the user's: as masks, and as portraits."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_finite, check_picture
-from ..uniavgen_core.face.choice import Choice, MostAlike, Numbered, every_face, largest
+from ..uniavgen_core.checks import check_picture
+from ..uniavgen_core.face.choice import Choice, Numbered, every_face, largest, like_portrait
 from ..uniavgen_core.face.detection import FaceDetector
 from ..uniavgen_core.face.masks import (
     LONGEST_GAP_SECONDS,
@@ -29,30 +29,36 @@ from ..uniavgen_core.face.masks import (
 from ..uniavgen_core.face.models import (
     MESH,
     FaceMesh,
-    Recogniser,
+    FaceRecogniser,
     is_detector,
     is_recogniser,
     may_be_detector,
     open_detector,
 )
-from ..uniavgen_core.face.portrait import FACE_PART, portrait_crop, portrait_fault
+from ..uniavgen_core.face.portrait import FACE_FRACTION, portrait_crop, portrait_fault
 from ..uniavgen_core.face.shapes import ELLIPSE, HULL, SHAPES, Style
 from ..uniavgen_core.face.tracks import Timing, Trajectory
+from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.images import to_bytes, to_rgb
-from .comfy_progress import progress_bar, show_text
-from .inputs import NOT_CONNECTED, chosen, connected
-from .media import frame_rate_input
+from .comfy_progress import progress_bar, show_text, warn
+from .inputs import NOT_CONNECTED, chosen, connected, frame_rate_input
 
 INSIGHTFACE = "insightface"
 FOLDERS = (INSIGHTFACE, "detection")
 """Kinds of model folders: the one that other packs use, and ComfyUI's own for detectors."""
 NO_DETECTOR = "no face detector in models/insightface"
 NO_RECOGNISER = "no recognition model in models/insightface"
+LARGEST, NUMBER, ALL, PORTRAIT = "largest", "number", "all", "portrait"
+PER_CENT = 100
+AS_IT_IS = "as it is"
+ASPECTS = {"portrait (3:4)": 3 / 4, "square": 1.0, "landscape (4:3)": 4 / 3, "wide (16:9)": 16 / 9}
+LOOKS = 8
+"""Frames of a clip that are looked at for where its portrait lies."""
 
 folder_paths.add_model_folder_path(INSIGHTFACE, str(Path(folder_paths.models_dir) / INSIGHTFACE))
 
 
-def detector_input() -> io.Combo.Input:
+def _detector_input() -> io.Combo.Input:
     return io.Combo.Input(
         "detector",
         options=list(_detectors()) or [NO_DETECTOR],
@@ -61,12 +67,12 @@ def detector_input() -> io.Combo.Input:
     )
 
 
-def recogniser_choices() -> list[str]:
+def _recogniser_choices() -> list[str]:
     """Recognition models, or what says that there are none."""
     return [name for name in _files(FOLDERS) if is_recogniser(name)] or [NO_RECOGNISER]
 
 
-def load_detector(detector: str) -> FaceDetector:
+def _load_detector(detector: str) -> FaceDetector:
     """The detector of a choice.
 
     Raises:
@@ -84,50 +90,20 @@ def load_detector(detector: str) -> FaceDetector:
     return open_detector(files[detector])
 
 
-def load_recogniser(recogniser: str) -> Recogniser:
-    """The recognition model of a choice; errors as in `load_detector`."""
+def _load_recogniser(recogniser: str) -> FaceRecogniser:
+    """The recognition model of a choice; errors as in `_load_detector`."""
     files = _files(FOLDERS)
     if recogniser not in files:
         raise FileNotFoundError(
             "There is no recognition model: put w600k_r50.onnx or another one of insightface's packs into "
             "models/insightface and press R, or choose the face by size or number."
         )
-    return Recogniser(files[recogniser])
+    return FaceRecogniser(files[recogniser])
 
 
-def mesh_file() -> Path | None:
+def _mesh_file() -> Path | None:
     """MediaPipe's face mesh where the user has it."""
     return next((path for name, path in _files(FOLDERS).items() if Path(name).name == MESH), None)
-
-
-def load_mesh() -> FaceMesh | None:
-    """MediaPipe's face mesh where the user has it."""
-    path = mesh_file()
-    return None if path is None else FaceMesh(path)
-
-
-def warn_of_portrait(name: str, picture: Tensor) -> None:
-    """Say so, in the log and on the node, where a portrait shows no face or a small one.
-
-    Without a detector nothing is said, and whatever is wrong with one stops nothing.
-
-    Args:
-        name: of the portrait's input.
-        picture: (n, height, width, channels) of values 0..1; the first one is looked at.
-    """
-    known = [path for file, path in _files(FOLDERS).items() if is_detector(file)]
-    # The smallest one is the quickest to load.
-    for path in sorted(known, key=lambda path: path.stat().st_size):
-        try:
-            fault = portrait_fault(name, picture[:1], open_detector(path))
-        # A check that only advises must not stop a clip, whatever a library or a file does.
-        except Exception as error:
-            logging.info("UniAVGen: %s was not checked for a face with %s: %s", name, path.name, error)
-            continue
-        if fault is not None:
-            logging.warning("UniAVGen: %s", fault)
-            show_text(fault)
-        return
 
 
 def _detectors() -> dict[str, Path]:
@@ -153,14 +129,6 @@ def _files(kinds: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
-LARGEST, NUMBER, ALL, PORTRAIT = "largest", "number", "all", "portrait"
-PER_CENT = 100
-AS_IT_IS = "as it is"
-ASPECTS = {"portrait (3:4)": 3 / 4, "square": 1.0, "landscape (4:3)": 4 / 3, "wide (16:9)": 16 / 9}
-LOOKS = 8
-"""Frames of a clip that are looked at for where its portrait lies."""
-
-
 class FaceMask(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -173,7 +141,7 @@ class FaceMask(io.ComfyNode):
                 [
                     io.Combo.Input(
                         "recogniser",
-                        options=recogniser_choices(),
+                        options=_recogniser_choices(),
                         tooltip="A recognition model of insightface, such as w600k_r50.onnx.",
                     ),
                 ],
@@ -189,7 +157,7 @@ class FaceMask(io.ComfyNode):
             search_aliases=["face detection", "face tracking", "insightface", "yunet", "mask face"],
             inputs=[
                 io.Image.Input("images", tooltip="A picture, or the frames of a clip."),
-                detector_input(),
+                _detector_input(),
                 io.Combo.Input(
                     "shape",
                     options=list(SHAPES),
@@ -220,7 +188,7 @@ class FaceMask(io.ComfyNode):
                     min=0,
                     max=1000,
                     advanced=True,
-                    tooltip="Look for faces in each so-manieth frame. 0: in as few as their motion allows.",
+                    tooltip="Frames from one look for faces to the next. 0: as few looks as their motion allows.",
                 ),
                 io.Float.Input(
                     "longest_gap",
@@ -256,7 +224,7 @@ class FaceMask(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, shape: str, **others: Any) -> str:
         """A hull is another one when the mesh's file has come or gone."""
-        return str(mesh_file()) if shape == HULL else ""
+        return str(_mesh_file()) if shape == HULL else ""
 
     @classmethod
     def execute(
@@ -278,8 +246,9 @@ class FaceMask(io.ComfyNode):
         if face["face"] == PORTRAIT:
             face = face | {"portrait": connected("portrait", portrait, "face 'portrait' needs who is looked for")}
         frames = _frames(images)
-        finder = load_detector(detector)
-        mesh = load_mesh() if shape == HULL else None
+        finder = _load_detector(detector)
+        path = _mesh_file() if shape == HULL else None
+        mesh = None if path is None else FaceMesh(path)
         timing = Timing.of_seconds(longest_gap, smoothing, frame_rate)
         search = Search(_choice(face, frames, finder), timing, detect_every)
         stages = _stages(2 if mesh is None else 3, len(frames))
@@ -307,13 +276,15 @@ class FacePortrait(io.ComfyNode):
             search_aliases=["crop face", "portrait crop", "framing"],
             inputs=[
                 io.Image.Input("images", tooltip="A picture, or the frames of a clip, which all get the same crop."),
-                detector_input(),
+                _detector_input(),
                 io.Combo.Input(
-                    "aspect", options=[*ASPECTS, AS_IT_IS], tooltip="Form of the portrait. as it is: the picture's own."
+                    "aspect_ratio",
+                    options=[*ASPECTS, AS_IT_IS],
+                    tooltip="Form of the portrait. as it is: the picture's own.",
                 ),
                 io.Float.Input(
                     "face_height",
-                    default=FACE_PART * PER_CENT,
+                    default=FACE_FRACTION * PER_CENT,
                     min=8.0,
                     max=90.0,
                     step=1.0,
@@ -332,23 +303,23 @@ class FacePortrait(io.ComfyNode):
         cls,
         images: Tensor,
         detector: str,
-        aspect: str,
+        aspect_ratio: str,
         face_height: float,
         face: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:
         frames = _frames(images)
-        finder = load_detector(detector)
+        finder = _load_detector(detector)
         timing = Timing(longest_gap=len(frames), smoothing=0)
         every = -(-len(frames) // LOOKS)
         search = Search(_choice(chosen("face", face), frames, finder), timing, every)
         found = _found(frames, finder, search, progress_bar(len(frames)))
         box = numpy.median(numpy.concatenate([face.boxes[face.visible] for face in found]), axis=0)
         height, width = frames.shape[1:3]
-        crop = portrait_crop((width, height), box, ASPECTS.get(aspect, width / height), face_height / PER_CENT)
+        crop = portrait_crop((width, height), box, ASPECTS.get(aspect_ratio, width / height), face_height / PER_CENT)
         cut = images[:, crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
-        part = (box[3] - box[1]) / crop.height
-        report = f"The face takes {part:.0%} of the height of {crop.width} × {crop.height} pixels."
+        fraction = (box[3] - box[1]) / crop.height
+        report = f"The face takes {fraction:.0%} of the height of {crop.width} × {crop.height} pixels."
         show_text(report)
         return io.NodeOutput(cut.contiguous(), report)
 
@@ -375,18 +346,10 @@ def _choice(face: dict[str, Any], frames: Tensor, finder: FaceDetector) -> Choic
     if face["face"] == NUMBER:
         return Numbered(face["number"])
     if face["face"] == PORTRAIT:
-        return _like_portrait(face, frames, finder)
+        check_picture("portrait", face["portrait"])
+        recogniser = _load_recogniser(face["recogniser"])
+        return like_portrait(to_bytes(to_rgb(face["portrait"][0])), finder, recogniser, frames)
     return every_face if face["face"] == ALL else largest
-
-
-def _like_portrait(face: dict[str, Any], frames: Tensor, finder: FaceDetector) -> Choice:
-    check_picture("portrait", face["portrait"])
-    recogniser = load_recogniser(face["recogniser"])
-    picture = to_bytes(to_rgb(face["portrait"][0]))
-    wanted = finder.largest_face(picture)
-    if wanted is None:
-        raise ValueError("No face is found in portrait: give a picture that shows the person's face from the front.")
-    return MostAlike(recogniser, recogniser.features(picture, wanted), frames)
 
 
 def _stages(count: int, frames: int) -> Iterator[Progress]:
@@ -417,3 +380,26 @@ def _found(frames: Tensor, finder: FaceDetector, search: Search, show: Progress)
             f"a number up to {found.most}, another portrait, or 'largest'."
         )
     return found.chosen
+
+
+def warn_of_portrait(name: str, image: Tensor) -> None:
+    """Say so, in the log and on the node, where a portrait shows no face or a small one.
+
+    Without a detector nothing is said, and whatever is wrong with one stops nothing.
+
+    Args:
+        name: of the portrait's input.
+        image: (n, height, width, channels) of values 0..1; the first one is looked at.
+    """
+    known = [path for file, path in _files(FOLDERS).items() if is_detector(file)]
+    # The smallest one is the quickest to load.
+    for path in sorted(known, key=lambda path: path.stat().st_size):
+        try:
+            fault = portrait_fault(name, image[:1], open_detector(path))
+        # A check that only advises must not stop a clip, whatever a library or a file does.
+        except Exception as error:
+            logging.info("UniAVGen: %s was not checked for a face with %s: %s", name, path.name, error)
+            continue
+        if fault is not None:
+            warn("UniAVGen", [fault])
+        return

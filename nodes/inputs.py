@@ -1,4 +1,4 @@
-"""Inputs that may be left open, and options of dynamic combos."""
+"""What several nodes ask for in the same words, and checks of what is connected."""
 
 from __future__ import annotations
 
@@ -6,12 +6,35 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
-from ..uniavgen_core.speech.text import LANGUAGES, detect_language
+from ..uniavgen_core.config import FRAME_RATE, MAX_PAST_FRAMES, SEEDS
+from ..uniavgen_core.tasks import PAST_FRAMES
 
-Sound = TypeVar("Sound")
+Audio = TypeVar("Audio")
 
 NOT_CONNECTED = object()
 """An input that a connected node may leave empty is told from one that is not there."""
+
+
+def frame_rate_input() -> io.Float.Input:
+    """Of frames that may be connected in the place of a VIDEO."""
+    return io.Float.Input(
+        "frame_rate",
+        default=float(FRAME_RATE),
+        min=1.0,
+        max=240.0,
+        step=0.01,
+        tooltip=f"Frames a second of the frames; UniAVGen makes {FRAME_RATE}. A VIDEO keeps its own.",
+    )
+
+
+def past_frames_input(tooltip: str) -> io.Int.Input:
+    """Latent frames of a clip's past."""
+    return io.Int.Input("past_frames", default=PAST_FRAMES, min=1, max=MAX_PAST_FRAMES, advanced=True, tooltip=tooltip)
+
+
+def seed_input(name: str, default: int = 0, **settings: Any) -> io.Int.Input:
+    """Any seed that torch takes; settings as those of `io.Int.Input`."""
+    return io.Int.Input(name, default=default, min=0, max=SEEDS - 1, **settings)
 
 
 def connected(name: str, value: Any, need: str) -> Any:
@@ -40,41 +63,12 @@ def chosen(name: str, option: dict[str, Any] | None) -> dict[str, Any]:
     return option
 
 
-def sound(name: str, audio: dict[str, Any] | None) -> dict[str, Any]:
-    """An AUDIO that is there.
+def present(name: str, audio: Audio | None) -> Audio:
+    """An AUDIO, in any form, that is there.
 
     Raises:
-        ValueError: there is no sound; the message names the input.
+        ValueError: there is none; the message names the input.
     """
-    return present(name, audio)
-
-
-def present(name: str, audio: Sound | None) -> Sound:
-    """As `sound`, of a sound in any form."""
     if audio is None:
         raise ValueError(f"{name} is missing: connect a sound, or a video that has one.")
     return audio
-
-
-CODES = {name: code for code, name in LANGUAGES.items()}
-
-
-def language_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "language",
-        options=["auto", *CODES],
-        tooltip="auto: Chinese where the words hold a Chinese character, else English.",
-    )
-
-
-def resolve_language(language: str, text: str) -> str:
-    """The core's code of the language."""
-    return CODES[language] if language in CODES else detect_language(text)
-
-
-def prompt_language(language: str, speech: str, transcript: str | None) -> str:
-    """The core's code of the text that is made of a reference voice's transcript and the speech.
-
-    Chinese text may hold English words, but not the other way round.
-    """
-    return "zh" if detect_language(transcript or "") == "zh" else resolve_language(language, speech)

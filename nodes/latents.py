@@ -14,7 +14,6 @@ from ..uniavgen_core.config import (
     MAX_LATENT_FRAMES,
     SHORT_SIDE,
     SIZE_MULTIPLE,
-    TRAINED_LATENT_FRAMES,
     audio_tokens,
     clip_seconds,
     latent_frames,
@@ -26,12 +25,12 @@ from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel
-from ..uniavgen_core.tasks import PAST_FRAMES, TASKS
+from ..uniavgen_core.tasks import TASKS, Extent
 from .comfy_latent import joint_latent, streams
-from .comfy_model import SPEECH_SECONDS, check_words
+from .comfy_model import SPEECH_SECONDS, check_speech_fits
 from .faces import warn_of_portrait
-from .inputs import NOT_CONNECTED, chosen, connected, present, sound
-from .media import check_vae, encode_frames, footage_of, frame_rate_input
+from .inputs import NOT_CONNECTED, chosen, connected, frame_rate_input, past_frames_input, present
+from .media import check_vae, encode_frames, footage_of
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Given:
 
     portrait: Any
     video: Any
-    sound: Any
+    audio: Any
     conditioning: list | None
     seconds: float
     frame_rate: float
@@ -57,8 +56,8 @@ class Given:
     size: dict[str, Any]
 
 
-def _joint(given: Given) -> Source:
-    return Source(_portrait(given, "joint"), check_seconds(_seconds(given)))
+def _portrait_alone(given: Given, task: str) -> Source:
+    return Source(_portrait(given, task), check_seconds(_seconds(given)))
 
 
 def _portrait(given: Given, task: str) -> Tensor:
@@ -68,53 +67,56 @@ def _portrait(given: Given, task: str) -> Tensor:
     return portrait[:1]
 
 
-def _continuation(given: Given) -> Source:
-    video = connected("video", given.video, "task 'continuation' needs the clip that goes on")
+def _past(given: Given, task: str) -> Source:
+    video = connected("video", given.video, f"task '{task}' needs the clip that goes on")
     footage, past = footage_of("video", video, given.frame_rate), given.past_frames
     length = check_past(check_seconds(_seconds(given)), past)
     pictures = past_images(footage, past, *_size(given.size, *footage.size))
-    return Source(pictures, length, _past_mel(given.sound, footage, past))
+    return Source(pictures, length, _past_mel(given.audio, footage, past))
 
 
 def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
     """The past's sound: of the LATENT that it was generated as, of an AUDIO, or the VIDEO's own."""
     if given is NOT_CONNECTED or given is None:
         with footage.track() as track:
-            return past_mel(present("sound", track), footage.frames, past)
+            return past_mel(present("audio", track), footage.frames, past)
     if "samples" in given:
         stream_parts = streams(given)
         check_shapes([stream.shape for stream in stream_parts])
-        check_one_sound("sound", stream_parts[1])
+        check_one_sound("audio", stream_parts[1])
         return last_tokens(stream_parts[1], past)
-    check_one_sound("sound", given["waveform"])
+    check_one_sound("audio", given["waveform"])
     return past_mel(track_of(given["waveform"], given["sample_rate"]), footage.frames, past)
 
 
-def _dubbing(given: Given) -> Source:
-    video = connected("video", given.video, "task 'dubbing' needs the clip that gets a voice")
+def _whole_video(given: Given, task: str) -> Source:
+    video = connected("video", given.video, f"task '{task}' needs the clip that gets a voice")
     footage = footage_of("video", video, given.frame_rate)
     check_seconds(float(footage.seconds), "video")
     pictures = dubbed_images(footage, *_size(given.size, *footage.size))
     return Source(pictures, latent_frames(len(pictures)))
 
 
-def _audio_driven(given: Given) -> Source:
-    portrait = _portrait(given, "audio_driven")
-    audio = sound("sound", connected("sound", given.sound, "task 'audio_driven' needs the recording that is spoken"))
+def _portrait_and_audio(given: Given, task: str) -> Source:
+    portrait = _portrait(given, task)
+    audio = present("audio", connected("audio", given.audio, f"task '{task}' needs the recording that is spoken"))
     if "samples" in audio:
-        raise ValueError("sound is a LATENT: task 'audio_driven' takes the recording as AUDIO.")
-    check_sound("sound", audio["waveform"])
-    length = check_seconds(audio["waveform"].shape[-1] / audio["sample_rate"], "sound")
+        raise ValueError(f"audio is a LATENT: task '{task}' takes the recording as AUDIO.")
+    check_sound("audio", audio["waveform"])
+    length = check_seconds(audio["waveform"].shape[-1] / audio["sample_rate"], "audio")
     mel = driving_mel(audio["waveform"], audio["sample_rate"], audio_tokens(pixel_frames(length)))
     return Source(portrait, length, mel)
 
 
-SOURCES: dict[str, Callable[[Given], Source]] = {
-    "joint": _joint,
-    "continuation": _continuation,
-    "dubbing": _dubbing,
-    "audio_driven": _audio_driven,
+SOURCES: dict[tuple[Extent, Extent], Callable[[Given, str], Source]] = {
+    (Extent.FIRST_FRAME, Extent.NOTHING): _portrait_alone,
+    (Extent.PAST, Extent.PAST): _past,
+    (Extent.ALL, Extent.NOTHING): _whole_video,
+    (Extent.FIRST_FRAME, Extent.ALL): _portrait_and_audio,
 }
+"""Where that comes from which a task keeps of video and audio."""
+LATENT_TASKS = [name for name, task in TASKS.items() if not task.reference_voice]
+"""A reference voice comes with the conditioning: to the latent it is the same task as without."""
 
 
 def _size(size: dict[str, Any], width: int, height: int) -> tuple[int, int]:
@@ -200,7 +202,7 @@ class Latent(io.ComfyNode):
                     "a voice.",
                 ),
                 io.MultiType.Input(
-                    "sound",
+                    "audio",
                     [io.Audio, io.Latent],
                     optional=True,
                     tooltip="For audio_driven: the recording that the person speaks; it sets the length. For "
@@ -209,7 +211,7 @@ class Latent(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "task",
-                    options=list(SOURCES),
+                    options=LATENT_TASKS,
                     tooltip="joint: picture and voice from a portrait. continuation: a clip goes on. dubbing: a voice "
                     "for a video. audio_driven: a picture that speaks a recording.",
                 ),
@@ -223,14 +225,9 @@ class Latent(io.ComfyNode):
                     "quarter of a second). 0: as long as the words take. The released model was trained on 5.0625.",
                 ),
                 frame_rate_input(),
-                io.Int.Input(
-                    "past_frames",
-                    default=PAST_FRAMES,
-                    min=1,
-                    max=TRAINED_LATENT_FRAMES - 1,
-                    advanced=True,
-                    tooltip="For continuation: latent frames of the past that are kept, with their sound. 3 are 9 "
-                    "frames, 0.56 seconds.",
+                past_frames_input(
+                    "For continuation: latent frames of the past that are kept, with their sound. 3 are 9 frames, 0.56 "
+                    "seconds."
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, advanced=True, tooltip="Clips made at once."),
                 io.DynamicCombo.Input(
@@ -255,18 +252,19 @@ class Latent(io.ComfyNode):
         conditioning: list | None = None,
         portrait: Any = NOT_CONNECTED,
         video: Any = NOT_CONNECTED,
-        sound: Any = NOT_CONNECTED,
+        audio: Any = NOT_CONNECTED,
         size: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:
         check_vae(vae)
         size = chosen("size", size)
-        source = SOURCES[task](Given(portrait, video, sound, conditioning, seconds, frame_rate, past_frames, size))
+        given = Given(portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size)
+        source = SOURCES[TASKS[task].video, TASKS[task].audio](given, task)
         width, height = _size(size, source.pictures.shape[2], source.pictures.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
         kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.pictures)))
         if conditioning is not None:
             for _, values in conditioning:
-                check_words(values, clip_seconds(source.latent_frames), all(kept.audio))
+                check_speech_fits(values, clip_seconds(source.latent_frames), all(kept.audio))
         latents = encode_frames(vae, source.pictures, width, height)
         return io.NodeOutput(joint_latent(shapes, kept, latents, source.mel))

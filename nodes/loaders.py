@@ -1,4 +1,4 @@
-"""Loaders of the joint model, of the vocoder and of the built-in small model."""
+"""Loaders: of the user's joint model and vocoder, and of the small model that comes with the pack."""
 
 from __future__ import annotations
 
@@ -13,53 +13,39 @@ from ..uniavgen_core.audio.vocoder import GriffinLim, load_bigvgan
 from ..uniavgen_core.convert_gguf import SUFFIX as GGUF_SUFFIX
 from ..uniavgen_core.tiny.bundle import load_tiny
 from ..uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
-from ..uniavgen_core.tiny.world import KINDS
+from ..uniavgen_core.tiny.people import KINDS
 from .comfy_codecs import AudioCodec, TinyCaptionEncoder, TinyVideoCodec, cpu_device, vae_device
-from .comfy_gguf import FILES as GGUF_FILES
-from .comfy_gguf import gguf_files, load_gguf, reads_gguf
-from .comfy_model import DEFAULT_DTYPE, WEIGHT_DTYPES, host_model, load_model
+from .comfy_loading import (
+    DEFAULT_DTYPE,
+    GGUF_FILES,
+    WEIGHT_DTYPES,
+    gguf_files,
+    host_model,
+    load_gguf,
+    load_model,
+    reads_gguf,
+)
+from .inputs import seed_input
 
-
-class TinyPortrait(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="UniAVGenTinyPortrait",
-            display_name="UniAVGen Tiny Portrait",
-            category="image",
-            description="Draws a person of the small model's world, at rest, 128 × 128 pixels: a portrait that the "
-            "small model understands.",
-            search_aliases=["uniavgen drawn person", "test portrait"],
-            inputs=[
-                io.Combo.Input(
-                    "kind",
-                    options=list(KINDS),
-                    default="woman",
-                    tooltip="Who it is. The small model gives each kind a voice of its own.",
-                ),
-                io.Int.Input(
-                    "person",
-                    default=PORTRAIT_SEED,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    tooltip="A number for each person: skin, hair, glasses, clothes and background follow from it.",
-                ),
-            ],
-            outputs=[io.Image.Output()],
-        )
-
-    @classmethod
-    def execute(cls, kind: str, person: int) -> io.NodeOutput:
-        return io.NodeOutput(draw_portrait(person, kind))
-
-
-VOCODERS = "vocoders"
+MODELS, VOCODERS = "diffusion_models", "vocoders"
+"""Kinds of model folders."""
 VOCODER_FOLDER = "code2wav_bigvgan_model"
 GRIFFIN_LIM = "Griffin-Lim (needs no file)"
 NO_MODEL = "no model in models/diffusion_models"
 SHARD = re.compile(r"-\d{5}-of-\d{5}\.safetensors$")
 
 folder_paths.add_model_folder_path(VOCODERS, str(Path(folder_paths.models_dir) / VOCODERS))
+
+
+def model_choices() -> dict[str, tuple[str, str]]:
+    """Files and folders of shards under models/diffusion_models."""
+    gguf = {name: (GGUF_FILES, name) for name in gguf_files()}
+    return _choices(MODELS, lambda name: not _is_vocoder(name)) | gguf
+
+
+def vocoder_choices() -> dict[str, tuple[str, str]]:
+    """Folders and files under models/vocoders, and the vocoder's folder beside a model."""
+    return _choices(VOCODERS, lambda name: True) | _choices(MODELS, _is_vocoder)
 
 
 def _is_vocoder(name: str) -> bool:
@@ -92,17 +78,6 @@ def _path(choices: dict[str, tuple[str, str]], choice: str) -> Path | None:
     return Path(path).parent if choice.endswith("/") else Path(path)
 
 
-def model_choices() -> dict[str, tuple[str, str]]:
-    """Files and folders of shards under models/diffusion_models."""
-    gguf = {name: (GGUF_FILES, name) for name in gguf_files()}
-    return _choices("diffusion_models", lambda name: not _is_vocoder(name)) | gguf
-
-
-def vocoder_choices() -> dict[str, tuple[str, str]]:
-    """Folders and files under models/vocoders, and the vocoder's folder beside a model."""
-    return _choices(VOCODERS, lambda name: True) | _choices("diffusion_models", _is_vocoder)
-
-
 def _no_model(model: str) -> str:
     if model.lower().endswith(GGUF_SUFFIX) and not reads_gguf():
         return f"'{model}' is read by the pack ComfyUI-GGUF: install it and restart ComfyUI."
@@ -132,7 +107,7 @@ class ModelLoader(io.ComfyNode):
             search_aliases=["uniavgen", "load uniavgen", "talking video model"],
             inputs=[
                 io.Combo.Input(
-                    "model",
+                    "model_name",
                     options=list(model_choices()) or [NO_MODEL],
                     tooltip="A file, or a folder of shards (it ends in a slash).",
                 ),
@@ -147,20 +122,20 @@ class ModelLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, model: str) -> bool | str:
-        return model in model_choices() or _no_model(model)
+    def validate_inputs(cls, model_name: str) -> bool | str:
+        return model_name in model_choices() or _no_model(model_name)
 
     @classmethod
-    def execute(cls, model: str, weight_dtype: str) -> io.NodeOutput:
+    def execute(cls, model_name: str, weight_dtype: str) -> io.NodeOutput:
         choices = model_choices()
-        path = _path(choices, model)
+        path = _path(choices, model_name)
         if path is None:
-            raise FileNotFoundError(_no_model(model))
-        if choices[model][0] != GGUF_FILES:
+            raise FileNotFoundError(_no_model(model_name))
+        if choices[model_name][0] != GGUF_FILES:
             return io.NodeOutput(load_model(str(path), WEIGHT_DTYPES[weight_dtype]))
         if weight_dtype != DEFAULT_DTYPE:
             raise ValueError(
-                f"'{model}' is a GGUF file, whose weights stay as they are: set weight_dtype to '{DEFAULT_DTYPE}'."
+                f"'{model_name}' is a GGUF file, whose weights stay as they are: set weight_dtype to '{DEFAULT_DTYPE}'."
             )
         return io.NodeOutput(load_gguf(str(path)))
 
@@ -177,7 +152,7 @@ class AudioCodecLoader(io.ComfyNode):
             search_aliases=["vocoder", "bigvgan", "audio vae", "mel"],
             inputs=[
                 io.Combo.Input(
-                    "vocoder",
+                    "vocoder_name",
                     options=[GRIFFIN_LIM, *vocoder_choices()],
                     tooltip=f"A BigVGAN from models/vocoders: the released folder {VOCODER_FOLDER}, or one file.",
                 ),
@@ -186,16 +161,16 @@ class AudioCodecLoader(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, vocoder: str) -> bool | str:
-        return vocoder == GRIFFIN_LIM or vocoder in vocoder_choices() or _no_vocoder(vocoder)
+    def validate_inputs(cls, vocoder_name: str) -> bool | str:
+        return vocoder_name == GRIFFIN_LIM or vocoder_name in vocoder_choices() or _no_vocoder(vocoder_name)
 
     @classmethod
-    def execute(cls, vocoder: str) -> io.NodeOutput:
-        if vocoder == GRIFFIN_LIM:
+    def execute(cls, vocoder_name: str) -> io.NodeOutput:
+        if vocoder_name == GRIFFIN_LIM:
             return io.NodeOutput(AudioCodec(GriffinLim(), cpu_device()))
-        path = _path(vocoder_choices(), vocoder)
+        path = _path(vocoder_choices(), vocoder_name)
         if path is None:
-            raise FileNotFoundError(_no_vocoder(vocoder))
+            raise FileNotFoundError(_no_vocoder(vocoder_name))
         return io.NodeOutput(AudioCodec(load_bigvgan(path), vae_device()))
 
 
@@ -227,3 +202,34 @@ class TinyLoader(io.ComfyNode):
             TinyVideoCodec(bundle.codec),
             AudioCodec(GriffinLim(), cpu_device()),
         )
+
+
+class TinyPortrait(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenTinyPortrait",
+            display_name="UniAVGen Tiny Portrait",
+            category="image",
+            description="Draws a person of the small model's world, at rest, 128 × 128 pixels: a portrait that the "
+            "small model understands.",
+            search_aliases=["uniavgen drawn person", "test portrait"],
+            inputs=[
+                io.Combo.Input(
+                    "kind",
+                    options=list(KINDS),
+                    default="woman",
+                    tooltip="Who it is. The small model gives each kind a voice of its own.",
+                ),
+                seed_input(
+                    "person",
+                    PORTRAIT_SEED,
+                    tooltip="A number for each person: skin, hair, glasses, clothes and background follow from it.",
+                ),
+            ],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, kind: str, person: int) -> io.NodeOutput:
+        return io.NodeOutput(draw_portrait(person, kind))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -29,15 +28,15 @@ from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack, track_of
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
 from ..uniavgen_core.speech.reader import SpeechReader
-from ..uniavgen_core.tasks import PAST_FRAMES, kept_prefix
+from ..uniavgen_core.tasks import kept_prefix
 from .comfy_guider import SegmentSampler, condition_value
 from .comfy_latent import joint_latent, kept_parts, streams
 from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, TRANSCRIPT
-from .comfy_progress import check_interrupt, show_text
-from .conditioning import speech_symbols
+from .comfy_progress import check_interrupt, warn
+from .conditioning import LANGUAGE_CODES, speech_symbols
 from .fingerprint import fingerprint
-from .inputs import CODES, NOT_CONNECTED, present, prompt_language, sound
-from .media import check_masks, check_vae, check_video, footage_of, frame_rate_input, temporary_file, with_sound
+from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
+from .media import check_masks, check_vae, check_video, footage_of, temporary_file, with_audio
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's temp folder: the finished segments."""
@@ -85,10 +84,7 @@ class Script(io.ComfyNode):
     @classmethod
     def execute(cls, clip: Any, script: str) -> io.NodeOutput:
         lines, hints = parse_script(script), script_hints(script)
-        for hint in hints:
-            logging.warning("UniAVGen Script: %s", hint)
-        if hints:
-            show_text("\n".join(hints))
+        warn("UniAVGen Script", hints)
         return io.NodeOutput(EncodedScript(lines, clip))
 
 
@@ -107,8 +103,8 @@ class ComfyHost:
         self.sampler, self.vae, self.audio_vae, self.script = sampler, vae, audio_vae, script
         self.speakers = speakers
         self.video, self.mel = streams(latent)
-        kept_video, kept_audio = kept_parts(latent)
-        self.given_video, self.given_mel = sum(kept_video), sum(kept_audio)
+        kept = kept_parts(latent)
+        self.given_video, self.given_mel = sum(kept.video), sum(kept.audio)
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
         self.reader = condition_value(sampler.guider, READER) or SpeechReader(step=check_interrupt)
@@ -134,9 +130,6 @@ class ComfyHost:
         return None if speaker is None or self.speakers is None else self.speakers[speaker - 1 : speaker]
 
     def _symbols(self, words: str) -> Tensor:
-        if not words:
-            language = prompt_language(self.language, "", self.transcript)
-            return torch.tensor([self.reader.negative_symbols(language, self.transcript)])
         return speech_symbols(self.reader, words, self.language, self.transcript)[0]
 
     def encode(self, frames: Tensor) -> Tensor:
@@ -170,7 +163,7 @@ class LongForm(io.ComfyNode):
                     "that a rerun finds what is finished.",
                 ),
                 io.Latent.Input(
-                    "latent",
+                    "latent_image",
                     tooltip="From UniAVGen Latent, task joint or continuation: how the clip starts. No segment gets "
                     "longer than it.",
                 ),
@@ -193,14 +186,7 @@ class LongForm(io.ComfyNode):
                     step=0.05,
                     tooltip="How fast people speak, against the usual rate, or against the reference voice's.",
                 ),
-                io.Int.Input(
-                    "past_frames",
-                    default=PAST_FRAMES,
-                    min=1,
-                    max=20,
-                    advanced=True,
-                    tooltip="Latent frames that each segment keeps of the one before: 3 are 0.56 seconds.",
-                ),
+                past_frames_input("Latent frames that each segment keeps of the one before: 3 are 0.56 seconds."),
                 io.MultiType.Input(
                     "recording",
                     [io.Audio, io.Video],
@@ -229,7 +215,7 @@ class LongForm(io.ComfyNode):
         sampler: Any,
         sigmas: Tensor,
         noise: Any,
-        latent: dict[str, Any],
+        latent_image: dict[str, Any],
         vae: Any,
         audio_vae: Any,
         script: EncodedScript,
@@ -239,17 +225,19 @@ class LongForm(io.ComfyNode):
         recording: Any = NOT_CONNECTED,
         speakers: Tensor | None = None,
     ) -> io.NodeOutput:
-        _check_start(latent)
+        _check_start(latent_image)
         speakers = None if speakers is None else check_masks("speakers", speakers)
         _check_speakers(script.lines, speakers)
         check_vae(vae)
         _check_audio_vae(audio_vae)
-        segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent)[0][:1, :, :1])
-        host = ComfyHost(segments, latent, vae, audio_vae, script, speakers)
+        segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent_image)[0][:1, :, :1])
+        host = ComfyHost(segments, latent_image, vae, audio_vae, script, speakers)
         along = Recording(seconds or None)
         if recording is not NOT_CONNECTED:
             along = _recording(recording, host, seconds)
-        pacing = Pacing(CODES.get(host.language), pace * (condition_value(guider, PACE) or 1.0), reader=host.reader)
+        pacing = Pacing(
+            LANGUAGE_CODES.get(host.language), pace * (condition_value(guider, PACE) or 1.0), reader=host.reader
+        )
         lines = read_lines(script.lines, pacing.read)
         pacing, plan = along.plan(lines, pacing, host.longest, past_frames, host.given_video)
         notes = _notes(lines, plan)
@@ -273,7 +261,7 @@ def _recording(given: Input.Audio | Input.Video | None, host: ComfyHost, seconds
     if isinstance(given, Input.Video):
         check_video("recording", given)
         return VideoRecording(footage_of("recording", given, FRAME_RATE), *host.size)
-    audio = sound("recording", given)
+    audio = present("recording", given)
     if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
         raise ValueError(
             "The recording is a sound, so no voice is generated that could follow the reference: disconnect "
@@ -286,7 +274,7 @@ def _video(clip: LongClip, made: Sequence[SegmentResult], recording: Any) -> Inp
     """The finished clip: a recorded picture with the sound that is made, or the picture that is made."""
     if isinstance(recording, Input.Video):
         waveform = torch.cat([*clip.sound(made)], dim=-1).unsqueeze(0)
-        return with_sound("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
+        return with_audio("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
     path = temporary_file(".mp4")
     clip.write(made, path)
     return InputImpl.VideoFromFile(str(path))
@@ -302,9 +290,9 @@ def _check_start(latent: dict[str, Any]) -> None:
     check_shapes([part.shape for part in parts])
     if parts[0].shape[0] > 1:
         raise ValueError(f"The LATENT holds {parts[0].shape[0]} clips: set batch_size to 1 for a long clip.")
-    video, audio = kept_parts(latent)
-    start = kept_prefix(len(video), len(audio), sum(video), sum(audio))
-    if (video, audio) != (start.video, start.audio) or not any(video) or all(video) or all(audio):
+    kept = kept_parts(latent)
+    start = kept_prefix(len(kept.video), len(kept.audio), sum(kept.video), sum(kept.audio))
+    if kept != start or not any(kept.video) or all(kept.video) or all(kept.audio):
         raise ValueError(
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
             "joint or continuation. A video to dub, or a sound to speak, goes to recording."
@@ -345,10 +333,7 @@ def _notes(lines: Sequence[Line], plan: Sequence[Segment]) -> list[str]:
     notes = [f"Line {number}: {note}" for number, spoken in passages for note in spoken.notes()]
     drawn_out = drawl_note(lines, plan)
     notes += [drawn_out] if drawn_out else []
-    for note in notes:
-        logging.warning("UniAVGen Long Form: %s", note)
-    if notes:
-        show_text("\n".join(notes))
+    warn("UniAVGen Long Form", notes)
     return notes
 
 
@@ -368,9 +353,7 @@ class Join(io.ComfyNode):
                 frame_rate_input(),
                 io.Image.Input("images", tooltip="The continuation, from VAE Decode: the kept past and what follows."),
                 io.Audio.Input("audio", tooltip="Its sound, from VAE Decode Audio."),
-                io.Int.Input(
-                    "past_frames", default=PAST_FRAMES, min=1, max=20, tooltip="As in UniAVGen Latent.", advanced=True
-                ),
+                past_frames_input("As in UniAVGen Latent."),
             ],
             outputs=[io.Image.Output(), io.Audio.Output()],
         )
@@ -397,7 +380,7 @@ class Join(io.ComfyNode):
 
 
 def _track(name: str, audio: Input.Audio | None) -> AudioTrack:
-    given = sound(name, audio)
+    given = present(name, audio)
     check_one_sound(name, given["waveform"])
     return track_of(given["waveform"].cpu(), given["sample_rate"])
 

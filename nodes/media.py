@@ -1,4 +1,4 @@
-"""Picture and sound into one video."""
+"""Videos: what comes in, read by its times, encoded for the model, and given another sound."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import folder_paths
 from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_finite, check_picture
+from ..uniavgen_core.checks import check_picture
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
+from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.copying import CopyPlan, plan_copy
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
@@ -21,49 +22,43 @@ from ..uniavgen_core.media.muxing import replace_audio, write_video
 from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable, soundtrack
 from ..uniavgen_core.media.video import Video, VideoFile, VideoInMemory
 from .comfy_progress import check_interrupt, progress_bar, show_text
-from .inputs import chosen, sound
+from .inputs import chosen, frame_rate_input, present
+
+logger = logging.getLogger(__name__)
+
+VIDEO, AUDIO = LENGTHS = ("video", "audio")
+"""Which of the two keeps its length."""
 
 
-def frame_rate_input() -> io.Float.Input:
-    return io.Float.Input(
-        "frame_rate",
-        default=float(FRAME_RATE),
-        min=1.0,
-        max=240.0,
-        step=0.01,
-        tooltip="Frames a second of the frames; UniAVGen makes 16. A VIDEO keeps its own.",
-    )
-
-
-def footage_of(name: str, picture: Tensor | Input.Video | None, frame_rate: float) -> Video:
+def footage_of(name: str, video: Tensor | Input.Video | None, frame_rate: float) -> Video:
     """An IMAGE or VIDEO by its times. The frames of a file are decoded as they are asked for.
 
     Raises:
         ValueError: there are no frames, they hold no numbers, or the file cannot be read; the message names the input.
     """
-    if isinstance(picture, InputImpl.VideoFromFile):
+    if isinstance(video, InputImpl.VideoFromFile):
         try:
-            start, seconds = picture.get_active_trim_window()
-            return VideoFile(picture.get_stream_source(), start, seconds, check_interrupt)
+            start, seconds = video.get_active_trim_window()
+            return VideoFile(video.get_stream_source(), start, seconds, check_interrupt)
         except (FileNotFoundError, ValueError) as error:
             raise ValueError(f"{name}: {error}") from error
     rate, audio = Fraction(frame_rate).limit_denominator(1001), None
-    if picture is not None and not isinstance(picture, Tensor):
-        parts = picture.get_components()
-        picture, rate, audio = parts.images, Fraction(parts.frame_rate), parts.audio
-    check_picture(name, picture)
-    frames = cast(Tensor, picture)
+    if video is not None and not isinstance(video, Tensor):
+        components = video.get_components()
+        video, rate, audio = components.images, Fraction(components.frame_rate), components.audio
+    check_picture(name, video)
+    frames = cast(Tensor, video)
     check_finite(name, frames)
     return VideoInMemory(frames, rate, None if audio is None else (audio["waveform"], audio["sample_rate"]))
 
 
-def video_parts(name: str, picture: Tensor | Input.Video | None, frame_rate: float) -> Types.VideoComponents:
+def video_components(name: str, video: Tensor | Input.Video | None, frame_rate: float) -> Types.VideoComponents:
     """All frames, their rate and, of a VIDEO, the sound. Uneven frames of a file come at its average rate.
 
     Raises:
         ValueError: there are no frames, they hold no numbers, or the file cannot be read; the message names the input.
     """
-    images, rate, sound = footage_of(name, picture, frame_rate).parts()
+    images, rate, sound = footage_of(name, video, frame_rate).parts()
     audio = None if sound is None else {"waveform": sound[0], "sample_rate": sound[1]}
     return Types.VideoComponents(images=images, audio=audio, frame_rate=rate)
 
@@ -103,41 +98,35 @@ def encode_frames(vae: Any, frames: Tensor, width: int, height: int) -> Tensor:
     return vae.encode(crop_and_resize(to_rgb(frames), width, height))
 
 
-logger = logging.getLogger(__name__)
-
-PICTURE, SOUND = LENGTHS = ("picture", "sound")
-"""Which of the two keeps its length."""
-
-
-def with_sound(
+def with_audio(
     name: str,
-    picture: Tensor | Input.Video,
+    video: Tensor | Input.Video,
     audio: Input.Audio,
     frame_rate: float = FRAME_RATE,
     lufs: float | None = None,
     fade: float = 0.0,
-    length: str = PICTURE,
+    length: str = VIDEO,
 ) -> Input.Video:
     """Frames or a VIDEO with this sound.
 
-    With length `picture` the sound is cut, or padded with silence; with `sound` the picture is cut, or its last frame
+    With length `video` the sound is cut, or padded with silence; with `audio` the picture is cut, or its last frame
     held. Of a file the picture packets are copied where they can be and where all of it is shown; else the picture is
     encoded anew, frame by frame.
 
     Args:
-        name: the picture's input.
+        name: the video's input.
         frame_rate: of frames.
         lufs, fade: as `target_lufs` and `fade_seconds` of `soundtrack`.
 
     Raises:
-        ValueError: there is no picture, or it cannot be written; with length `sound`, the sound is empty, too long, or
+        ValueError: there is no picture, or it cannot be written; with length `audio`, the sound is empty, too long, or
             there are several.
     """
     audio = _playable(audio)
-    seconds = held_seconds(audio["waveform"], audio["sample_rate"]) if length == SOUND else None
-    if isinstance(picture, InputImpl.VideoFromFile):
-        return _file_with_sound(name, picture, audio, seconds, lufs, fade)
-    return _frames_with_sound(name, picture, audio, frame_rate, seconds, lufs, fade)
+    seconds = held_seconds(audio["waveform"], audio["sample_rate"]) if length == AUDIO else None
+    if isinstance(video, InputImpl.VideoFromFile):
+        return _file_with_audio(name, video, audio, seconds, lufs, fade)
+    return _frames_with_audio(name, video, audio, frame_rate, seconds, lufs, fade)
 
 
 def check_video(name: str, video: Input.Video) -> None:
@@ -149,7 +138,7 @@ def check_video(name: str, video: Input.Video) -> None:
     if isinstance(video, InputImpl.VideoFromFile):
         _plan(name, video)
     else:
-        images = video_parts(name, video, FRAME_RATE).images
+        images = video_components(name, video, FRAME_RATE).images
         even_size(images.shape[2], images.shape[1])
 
 
@@ -180,7 +169,7 @@ def _plan(name: str, video: InputImpl.VideoFromFile) -> CopyPlan:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _file_with_sound(
+def _file_with_audio(
     name: str,
     video: InputImpl.VideoFromFile,
     audio: Input.Audio,
@@ -200,19 +189,19 @@ def _file_with_sound(
     return InputImpl.VideoFromFile(str(path))
 
 
-def _frames_with_sound(
+def _frames_with_audio(
     name: str,
-    picture: Tensor | Input.Video,
+    video: Tensor | Input.Video,
     audio: Input.Audio,
     frame_rate: float,
     seconds: Fraction | None,
     lufs: float | None,
     fade: float,
 ) -> Input.Video:
-    parts = video_parts(name, picture, frame_rate)
-    rate, sample_rate = Fraction(parts.frame_rate), audio["sample_rate"]
-    width, height = even_size(parts.images.shape[2], parts.images.shape[1])
-    images, held = parts.images[:, :height, :width], 0
+    components = video_components(name, video, frame_rate)
+    rate, sample_rate = Fraction(components.frame_rate), audio["sample_rate"]
+    width, height = even_size(components.images.shape[2], components.images.shape[1])
+    images, held = components.images[:, :height, :width], 0
     if seconds is not None:
         images, held = hold_last(images, rate, seconds)
     track = soundtrack(audio["waveform"], sample_rate, None if seconds else len(images) / rate, lufs, fade)
@@ -220,10 +209,10 @@ def _frames_with_sound(
         path = temporary_file(".mp4")
         write_video(path, images, rate, track[0], sample_rate, held, progress_bar(len(images) + held))
         return InputImpl.VideoFromFile(str(path))
-    components = Types.VideoComponents(
+    joined = Types.VideoComponents(
         images=to_rgb(images).contiguous(), audio={"waveform": track, "sample_rate": sample_rate}, frame_rate=rate
     )
-    return InputImpl.VideoFromComponents(components, 8 if isinstance(picture, Tensor) else picture.get_bit_depth())
+    return InputImpl.VideoFromComponents(joined, 8 if isinstance(video, Tensor) else video.get_bit_depth())
 
 
 class AVMux(io.ComfyNode):
@@ -248,7 +237,7 @@ class AVMux(io.ComfyNode):
             "The picture of a VIDEO is copied, not encoded again, where players show it and all of it is kept.",
             search_aliases=["mux", "combine audio and video", "replace audio", "dub"],
             inputs=[
-                io.MultiType.Input("picture", [io.Image, io.Video], tooltip="Frames, or a VIDEO to give new sound to."),
+                io.MultiType.Input("video", [io.Image, io.Video], tooltip="Frames, or a VIDEO to give new sound to."),
                 io.Audio.Input("audio"),
                 frame_rate_input(),
                 io.Float.Input(
@@ -263,8 +252,8 @@ class AVMux(io.ComfyNode):
                 io.Combo.Input(
                     "length",
                     options=list(LENGTHS),
-                    default=PICTURE,
-                    tooltip="Which one keeps its length. picture: the sound is cut, or padded with silence. sound: the "
+                    default=VIDEO,
+                    tooltip="Which one keeps its length. video: the sound is cut, or padded with silence. audio: the "
                     "picture is cut, or its last frame held, and the sound stays as it is.",
                 ),
                 io.DynamicCombo.Input("loudness", options=loudness, tooltip="as it is: the sound is not touched."),
@@ -275,7 +264,7 @@ class AVMux(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        picture: Tensor | Input.Video,
+        video: Tensor | Input.Video,
         audio: Input.Audio,
         frame_rate: float,
         fade: float,
@@ -283,11 +272,11 @@ class AVMux(io.ComfyNode):
         loudness: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:
-        check_finite("audio", sound("audio", audio)["waveform"])
-        target = chosen("loudness", loudness).get("lufs")
-        if not isinstance(picture, Tensor) and audio["waveform"].shape[0] > 1:
+        check_finite("audio", present("audio", audio)["waveform"])
+        lufs = chosen("loudness", loudness).get("lufs")
+        if not isinstance(video, Tensor) and audio["waveform"].shape[0] > 1:
             raise ValueError(
                 f"The audio is {audio['waveform'].shape[0]} sounds for one VIDEO: pick one, or set batch_size to 1 in "
                 "UniAVGen Latent."
             )
-        return io.NodeOutput(with_sound("picture", picture, audio, frame_rate, target, fade, length))
+        return io.NodeOutput(with_audio("video", video, audio, frame_rate, lufs=lufs, fade=fade, length=length))

@@ -1,4 +1,4 @@
-"""Sampling with modality-aware guidance."""
+"""Sampling with modality-aware guidance: as a node of its own, and as schedule and guider for the core's."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, Guidance
+from ..uniavgen_core.config import RELEASED_SIZES
+from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, RELEASED_SKIP_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, RELEASED, SCHEDULES, SIMPLE, flow_sigmas
-from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample
-from .inputs import chosen
+from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample_latent
+from .inputs import chosen, seed_input
 
 RELEASED_SAMPLER = "euler"
 AUTO = "auto"
@@ -19,6 +20,7 @@ AUTO = "auto"
 
 
 def schedule_inputs(schedules: Sequence[str], tooltip: str) -> list[io.Input]:
+    """Inputs of a node that makes a schedule, one of these."""
     return [
         io.Int.Input("steps", default=DEFAULT_STEPS, min=1, max=1000),
         io.Float.Input(
@@ -30,16 +32,17 @@ def schedule_inputs(schedules: Sequence[str], tooltip: str) -> list[io.Input]:
             advanced=True,
             tooltip="Moves the steps towards the noisy part. The released model uses 5.",
         ),
-        io.Combo.Input("schedule", options=list(schedules), advanced=True, tooltip=tooltip),
+        io.Combo.Input("scheduler", options=list(schedules), advanced=True, tooltip=tooltip),
     ]
 
 
 def guidance_inputs() -> list[io.Input]:
+    """Inputs of a node that guides, which `_guider` reads."""
     default = Guidance()
     skip_block = [
         io.DynamicCombo.Option("auto", []),
         io.DynamicCombo.Option("none", []),
-        io.DynamicCombo.Option("block", [io.Int.Input("index", default=11, min=0, max=999)]),
+        io.DynamicCombo.Option("block", [io.Int.Input("index", default=RELEASED_SKIP_BLOCK, min=0, max=999)]),
     ]
     return [
         io.Float.Input(
@@ -49,14 +52,14 @@ def guidance_inputs() -> list[io.Input]:
             "audio_scale", default=default.audio_scale, min=0.0, max=30.0, step=0.1, tooltip="Guidance of the sound."
         ),
         io.Float.Input(
-            "guided_part",
-            default=default.guided_part,
+            "unimodal_end_percent",
+            default=default.unimodal_end_percent,
             min=0.0,
             max=1.0,
             step=0.01,
             advanced=True,
-            tooltip="Part of the steps, from the first, that strengthen what picture and sound owe each other. More "
-            "makes lips and emotion fit better, and the picture worse.",
+            tooltip="Where in the steps (0 to 1) modality-aware guidance ends. Until then, what picture and sound owe "
+            "each other is strengthened. Later makes lips and emotion fit better, and the picture worse.",
         ),
         io.Combo.Input(
             "audio_to_video",
@@ -71,19 +74,19 @@ def guidance_inputs() -> list[io.Input]:
             tooltip="Whether the sound sees the picture. auto: as the task wants.",
         ),
         io.Float.Input(
-            "guidance_end",
-            default=default.guidance_end,
+            "end_percent",
+            default=default.end_percent,
             min=0.0,
             max=1.0,
             step=0.01,
             advanced=True,
-            tooltip="Part of the steps, from the first, that are guided at all. The later ones take one pass in place "
-            "of two.",
+            tooltip="Where in the steps (0 to 1) all guidance ends. The later ones take one pass in place of two.",
         ),
         io.DynamicCombo.Input(
             "skip_block",
             options=skip_block,
-            tooltip="The block that the negative pass leaves out. auto: block 11 of 30, or its like.",
+            tooltip=f"The block that the negative pass leaves out. auto: block {RELEASED_SKIP_BLOCK} of "
+            f"{RELEASED_SIZES.blocks}, or its like.",
         ),
     ]
 
@@ -95,10 +98,10 @@ def _guider(
     skip_block = chosen("skip_block", settings.get("skip_block"))
     choice = skip_block["skip_block"]
     block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
-    names = ("video_scale", "audio_scale", "guided_part", "guidance_end")
+    names = ("video_scale", "audio_scale", "unimodal_end_percent", "end_percent")
     guidance = Guidance(**{name: settings[name] for name in names}, skip_block=block)
-    directions = settings["audio_to_video"], settings["video_to_audio"]
-    return make_guider(model, positive, negative, guidance, *directions, full_sigmas)
+    switches = settings["audio_to_video"], settings["video_to_audio"]
+    return make_guider(model, positive, negative, guidance, *switches, full_sigmas)
 
 
 class Scheduler(io.ComfyNode):
@@ -118,8 +121,8 @@ class Scheduler(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, steps: int, shift: float, schedule: str) -> io.NodeOutput:
-        return io.NodeOutput(flow_sigmas(steps, shift, schedule))
+    def execute(cls, steps: int, shift: float, scheduler: str) -> io.NodeOutput:
+        return io.NodeOutput(flow_sigmas(steps, shift, scheduler))
 
 
 class Guider(io.ComfyNode):
@@ -139,8 +142,8 @@ class Guider(io.ComfyNode):
                 io.Sigmas.Input(
                     "full_sigmas",
                     optional=True,
-                    tooltip="The whole schedule, where the sampler gets only a part of it: guided_part and "
-                    "guidance_end are counted in its steps.",
+                    tooltip="The whole schedule, where the sampler gets only a part of it: unimodal_end_percent and "
+                    "end_percent are counted in its steps.",
                 ),
             ],
             outputs=[io.Guider.Output()],
@@ -172,8 +175,8 @@ class Sampler(io.ComfyNode):
                 io.Model.Input("model"),
                 io.Conditioning.Input("positive"),
                 io.Conditioning.Input("negative"),
-                io.Latent.Input("latent"),
-                io.Int.Input("seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True),
+                io.Latent.Input("latent_image"),
+                seed_input("seed", control_after_generate=True),
                 *schedule_inputs(
                     (AUTO, *SCHEDULES),
                     "auto: released for euler, simple for all other samplers.",
@@ -190,15 +193,16 @@ class Sampler(io.ComfyNode):
         model: Any,
         positive: list,
         negative: list,
-        latent: dict[str, Any],
+        latent_image: dict[str, Any],
         seed: int,
         steps: int,
         shift: float,
-        schedule: str,
+        scheduler: str,
         sampler_name: str,
         **guidance: Any,
     ) -> io.NodeOutput:
         guider = _guider(model, positive, negative, guidance)
-        if schedule == AUTO:
-            schedule = RELEASED if sampler_name == RELEASED_SAMPLER else SIMPLE
-        return io.NodeOutput(sample(guider, seed, sampler_name, flow_sigmas(steps, shift, schedule), latent))
+        if scheduler == AUTO:
+            scheduler = RELEASED if sampler_name == RELEASED_SAMPLER else SIMPLE
+        sigmas = flow_sigmas(steps, shift, scheduler)
+        return io.NodeOutput(sample_latent(guider, seed, sampler_name, sigmas, latent_image))

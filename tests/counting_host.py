@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from uniavgen_core.audio.mel import silence_mel
 from uniavgen_core.config import HOP_LENGTH, audio_tokens, pixel_frames
 from uniavgen_core.long_form.host import SegmentRequest
-from uniavgen_core.long_form.maker import silence_mel
 
 ROWS, COLUMNS = 2, 4
 LOUD, TRAILING_TOKENS = -3.0, 10

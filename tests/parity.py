@@ -21,14 +21,15 @@ from torch import Tensor
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import ModelSizes
-from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT, Switches
+from uniavgen_core.model.aligners import FACE_MASK_PATCH
+from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import audio_windows
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.guidance import Guidance
 from uniavgen_core.sampling.schedule import flow_sigmas
-from uniavgen_core.tasks import KeptParts, kept_prefix
+from uniavgen_core.tasks import KeptParts, Switches, kept_prefix
 
-FORWARD_LIMIT = 5e-6
+FORWARD_LIMIT = 2e-6
 TRAJECTORY_LIMIT = 2e-5
 WITH_REFERENCE_AUDIO = ("reference_voice", "dubbing_reference_voice")
 
@@ -135,15 +136,14 @@ def compare_forward(reference: Reference, name: str, case: dict[str, Any]) -> It
         return mask
 
     video, audio = model(
-        clip.put_back(t["noise_video"], t["noise_audio"].unsqueeze(1)),
+        clip.put_back((t["noise_video"], t["noise_audio"].unsqueeze(1))),
         torch.tensor([case["timestep"]]),
         model.encode_caption(condition.caption),
-        model.encode_speech(condition.speech, torch.float32),
-        clip.reference_image,
-        clip.reference_audio,
-        clip.kept.video,
-        clip.kept.audio,
-        Switches(
+        model.encode_speech(condition.symbols, torch.float32),
+        reference_image=clip.reference_image,
+        reference_audio=clip.reference_audio,
+        kept=clip.kept,
+        switches=Switches(
             audio_to_video=not (case["no_a2v"] or case["zero_con"]),
             video_to_audio=not (case["no_v2a"] or case["zero_con"]),
             skip_block=case["skip_layer"],
@@ -168,9 +168,9 @@ def compare_trajectory(reference: Reference, name: str, case: dict[str, Any]) ->
         reference.clip(reference.task_case(task)),
         (t["noise_video"], t["noise_audio"].unsqueeze(1)),
         flow_sigmas(case["steps"], case["shift"]),
-        reference.condition(task, negative=False),
-        reference.condition(task, negative=True),
-        Guidance(case["video_guidance"], case["audio_guidance"], case["macfg_proportion"], case["skip_layer"]),
+        positive=reference.condition(task, negative=False),
+        negative=reference.condition(task, negative=True),
+        guidance=Guidance(case["video_guidance"], case["audio_guidance"], case["macfg_proportion"], case["skip_layer"]),
     )
     yield Result(f"{name}.video", relative_error(video[0], t[f"{name}.video"]), TRAJECTORY_LIMIT)
     yield Result(f"{name}.audio", relative_error(audio[0, 0], t[f"{name}.audio"]), TRAJECTORY_LIMIT)

@@ -15,11 +15,13 @@ from torch import Tensor
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import audio_tokens, pixel_frames
-from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT
+from uniavgen_core.model.aligners import FACE_MASK_PATCH
+from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import ClipShape, latent_frame_of, make_plan
+from uniavgen_core.tasks import kept_prefix
 from uniavgen_core.tiny.bundle import random_state_dict
-from uniavgen_lab.evaluation import ablation_table
-from uniavgen_lab.evaluation.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, table
+from uniavgen_lab import ablation_table
+from uniavgen_lab.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, ablations_table
 from uniavgen_lab.training.ablations import FACE_MASKS, INTERACTIONS, apply_variant, read_variant, variant_metadata
 from uniavgen_lab.training.start import build_learner
 from uniavgen_lab.training.training_config import Config, TrainConfig, read_config, with_seed
@@ -59,13 +61,12 @@ def interact(
         audio_tokens=TOKENS,
         reference_tokens=3,
         symbols=10,
-        kept_video=tuple(frame < kept_frames for frame in range(FRAMES)),
-        kept_audio=tuple(token < kept_tokens for token in range(TOKENS)),
+        kept=kept_prefix(FRAMES, TOKENS, kept_frames, kept_tokens),
         device=torch.device("cpu"),
     )
     plan = make_plan(shape)
-    to_video = model.a2v_blocks[0](video[:, kept_frames:], audio, mask[:, kept_frames:], plan, {})
-    return to_video, model.v2a_blocks[0](audio[:, kept_tokens:], video, mask, plan, {})
+    to_video = model.a2v_blocks[0](video[:, kept_frames:], audio, mask[:, kept_frames:], plan, options={})
+    return to_video, model.v2a_blocks[0](audio[:, kept_tokens:], video, mask, plan, options={})
 
 
 def seen(interaction: str) -> tuple[list[set[int]], list[set[int]]]:
@@ -154,10 +155,12 @@ def test_no_face_mask_is_a_mask_of_ones() -> None:
     generator = torch.Generator().manual_seed(2)
     video = torch.randn(1, 48, FRAMES, 4, 6, generator=generator)
     audio = torch.randn(1, 1, TOKENS, 80, generator=generator)
-    inputs = ([video, audio], torch.tensor([500.0]), torch.zeros(1, 2, 256), torch.zeros(1, 10, 128), video[:, :, :1])
+    inputs = ([video, audio], torch.tensor([500.0]), torch.zeros(1, 2, 256), torch.zeros(1, 10, 128))
+    reference = {"reference_image": video[:, :, :1]}
     ones = {"patches": {FACE_MASK_PATCH: [lambda mask, layer, options: torch.ones_like(mask)]}}
-    predicted, patched = make_model()(*inputs), make_model()(*inputs, options=ones)
-    for ours, theirs, other in zip(make_model(face_mask="none")(*inputs), patched, predicted, strict=True):
+    predicted, patched = make_model()(*inputs, **reference), make_model()(*inputs, **reference, options=ones)
+    without = make_model(face_mask="none")(*inputs, **reference)
+    for ours, theirs, other in zip(without, patched, predicted, strict=True):
         assert torch.equal(ours, theirs)
         assert not torch.allclose(ours, other)
 
@@ -234,7 +237,7 @@ def test_results_are_found_again(tmp_path: Path) -> None:
 def test_table_has_means_of_seeds_beside_the_papers_numbers() -> None:
     symmetric = ABLATIONS["interaction"][1][1]
     seeds = [{"lip_sync": 0.5, "timbre": 0.9, "emotion": None}, {"lip_sync": 0.6, "timbre": None, "emotion": None}]
-    lines = table(["interaction"], {symmetric: seeds}).splitlines()
+    lines = ablations_table(["interaction"], {symmetric: seeds}).splitlines()
     assert len(lines) == 5
     assert lines[1] == "|" + " --- |" * 8
     assert lines[2] == "| interaction (table 2) | global | – | – | – | 3.46 | 0.667 | 0.459 |"
@@ -244,7 +247,6 @@ def test_table_has_means_of_seeds_beside_the_papers_numbers() -> None:
 def test_command_trains_and_measures_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trainer = pytest.importorskip("uniavgen_lab.training.trainer", reason="needs accelerate and tensorboard")
     write(tmp_path, **{path.stem: path.read_text(encoding="utf-8") for path in CONFIGS.glob("*.yaml")})
     for path in tmp_path.glob("*.yaml"):
         path.write_text(path.read_text(encoding="utf-8").replace("../../../uniavgen-training", "runs"))
@@ -265,15 +267,15 @@ def test_command_trains_and_measures_what_is_missing(
         measured.append(settings.weights.parent.name)
         return {"joint": {"lip_sync": 0.5, "timbre": 1.0, "emotion": 0.25}}
 
-    monkeypatch.setattr(trainer, "Trainer", Trainer)
+    monkeypatch.setattr(ablation_table, "Trainer", Trainer)
     monkeypatch.setattr(ablation_table, "evaluate", evaluate)
     monkeypatch.setattr(ablation_table, "require_extras", lambda: None)
     monkeypatch.setattr(ablation_table, "_bundle", lambda run: run.path(run.output) / "weights.safetensors")
     parser = argparse.ArgumentParser()
-    ablation_table.add_arguments(parser)
+    ablation_table.add_ablations_arguments(parser)
 
     def command(*options: str) -> str:
-        assert ablation_table.run(parser.parse_args(["--configs", str(tmp_path), *options])) == 0
+        assert ablation_table.run_ablations(parser.parse_args(["--configs", str(tmp_path), *options])) == 0
         return capsys.readouterr().out
 
     assert "| global | – |" in command("interaction", "--no-training")

@@ -8,8 +8,8 @@ import numpy
 import pytest
 
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.world import MOODS
 from uniavgen_lab.world.animation import VISEMES, animate, visemes_of
+from uniavgen_lab.world.sentences import MOODS
 from uniavgen_lab.world.synthesiser import Phoneme
 
 FRAMES = 33

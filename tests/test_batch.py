@@ -31,7 +31,7 @@ from batch_client.report import LOCKED_BYTE
 from batch_client.report import _lock as lock
 from batch_client.server import Server
 from batch_client.table import BadTable
-from batch_client.workflow import SLOTS, places, read_workflow
+from batch_client.workflow import SLOTS, holders, read_workflow
 from comfy.fake_server import FakeComfy, fake_comfy, result_name
 from comfy.graphs import Prompt, api_workflow, id_of
 from comfy.install import ComfyInstall
@@ -252,7 +252,7 @@ def audio_driven() -> Prompt:
     """The joint workflow with a given sound."""
     prompt = api_workflow("joint_generation")
     prompt["sound"] = {"class_type": "LoadAudio", "inputs": {"audio": "example.wav"}}
-    node(prompt, "UniAVGenLatent").update({"task": "audio_driven", "sound": ["sound", 0]})
+    node(prompt, "UniAVGenLatent").update({"task": "audio_driven", "audio": ["sound", 0]})
     return prompt
 
 
@@ -420,7 +420,7 @@ def test_other_encoding(folder: Path) -> None:
 
 def test_every_slot_of_the_joint_workflow_is_found() -> None:
     prompt = read_workflow(WORKFLOWS / "joint_generation.json")
-    found = {column for column, slot in SLOTS.items() if places(prompt, slot)}
+    found = {column for column, slot in SLOTS.items() if holders(prompt, slot)}
     assert found == {"prompt", "negative_prompt", "speech_content", "lang", "seed", "data_id", "ref_image_path"}
 
 

@@ -10,12 +10,11 @@ from benchmark_figures import benchmark, figures_of, start_benchmark
 from torch import Tensor
 
 from uniavgen_lab.benchmarks import gpu
+from uniavgen_lab.benchmarks.processes import RETURN_AT_ONCE
 
 LENGTHS_SECONDS = (4, 10)
 MORE_BYTES = 8e6
 """The frames of 6 more seconds alone would be 19 MB."""
-RETURN_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-"""What is freed goes back to the system: otherwise peaks of equal runs differ by more."""
 
 
 def test_memory_of_a_long_clip_does_not_grow_with_it() -> None:
@@ -37,7 +36,7 @@ def test_memory_of_reading_is_that_of_the_frames_wanted() -> None:
 def test_face_masks_take_fewer_detections_and_hardly_differ(shared_data: Path) -> None:
     pytest.importorskip("insightface", reason="needs insightface")
     clip, detector = shared_data / "grid" / "G_swiz3n.mpg", shared_data / "face" / "scrfd_500m_kps.onnx"
-    figures = benchmark("face_mask", str(clip), "--detector", str(detector), "--frames", "17")
+    figures = benchmark("face_search", str(clip), "--detector", str(detector), "--frames", "17")
     assert figures["every_frame"]["detections"] == figures["frames"] == 17
     assert figures["automatic"]["detections"] <= 9
     assert figures["automatic"]["found"] == 1 and figures["least_alike"] > 0.9
@@ -54,7 +53,7 @@ def test_a_step_is_measured_and_what_cannot_be_had_is_named() -> None:
     assert "none_such" in rows["bf16", "yes"]["note"]
     for compiled in ("no", "yes"):
         row = rows["fp8", compiled]
-        assert "not measured on a processor" in row["note"] and row["note"] in gpu.line(row)
+        assert "not measured on a processor" in row["note"] and row["note"] in gpu.format_row(row)
 
 
 def test_fp8_layers_keep_to_float32(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel
-from uniavgen_core.checks import MIN_SOUND_SAMPLES, check_finite, check_one_sound, check_sound
+from uniavgen_core.checks import MIN_SOUND_SAMPLES, check_one_sound, check_sound
+from uniavgen_core.joint_latent import check_finite
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

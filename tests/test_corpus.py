@@ -11,12 +11,12 @@ import torch
 
 from uniavgen_core.config import MEL_BANDS, SAMPLE_RATE, audio_tokens, pixel_frames
 from uniavgen_core.tiny.bundle import build_tiny
-from uniavgen_core.tiny.drawing import Painter, draw
+from uniavgen_core.tiny.drawing import Painter
 from uniavgen_core.tiny.people import Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.world import FEWEST_WORDS, MOST_WORDS, WORDS, words_of
-from uniavgen_lab.contact_sheet import rms_envelope
 from uniavgen_lab.evaluation.lip_sync import correlation, mouth_open_area
+from uniavgen_lab.world.animation import rms_envelope
+from uniavgen_lab.world.sentences import FEWEST_WORDS, MOST_WORDS, WORDS, words_of
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader")
 corpus = pytest.importorskip("uniavgen_lab.world.corpus")
@@ -36,7 +36,7 @@ def clips() -> list[corpus.CorpusClip]:
 def test_a_clip_follows_from_its_seed(clips: list[corpus.CorpusClip]) -> None:
     again = corpus.make_clip(FIRST + 1, corpus.Synthesiser())
     assert again.speech == clips[1].speech and again.caption == clips[1].caption
-    assert numpy.array_equal(again.sound, clips[1].sound)
+    assert numpy.array_equal(again.waveform, clips[1].waveform)
     assert numpy.array_equal(again.frames, clips[1].frames)
 
 
@@ -53,7 +53,7 @@ def test_a_person_is_drawn_as_if_anew_in_each_picture(
     monkeypatch.setattr(corpus, "Painter", CountedPainter)
     clip = replace(clips[0])
     first, last = clip.frames[0].copy(), clip.frames[-1].copy()
-    assert numpy.array_equal(clip.portrait, draw(clip.person, Pose())[0])
+    assert numpy.array_equal(clip.portrait, Painter(clip.person).draw(Pose())[0])
     assert painters == [clip.person]
     assert numpy.array_equal(first, clips[0].frames[0]) and numpy.array_equal(last, clips[0].frames[-1])
 
@@ -63,11 +63,11 @@ def test_picture_and_sound_are_equally_long_and_the_words_are_the_worlds(clips: 
         frames = pixel_frames(clip.latent_frames)
         assert clip.frames.shape == (frames, 128, 128, 3)
         assert clip.face_mask.shape == (frames, 128, 128)
-        assert len(clip.sound) == audio_tokens(frames) * 240
+        assert len(clip.waveform) == audio_tokens(frames) * 240
         assert FEWEST_WORDS <= len(words_of(clip.speech)) <= MOST_WORDS
         assert set(words_of(clip.speech)) <= set(WORDS)
         assert clip.mood in clip.caption and clip.kind in clip.caption
-        assert clip.phonemes[-1].end <= len(clip.sound) / SAMPLE_RATE
+        assert clip.phonemes[-1].end <= len(clip.waveform) / SAMPLE_RATE
 
 
 def test_pairs_share_person_mood_and_length_but_not_the_words(clips: list[corpus.CorpusClip]) -> None:
@@ -75,13 +75,13 @@ def test_pairs_share_person_mood_and_length_but_not_the_words(clips: list[corpus
         one, other = clips[seed], clips[seed + 1]
         assert corpus.partner(one.seed) == other.seed
         assert (one.person, one.mood, one.latent_frames) == (other.person, other.mood, other.latent_frames)
-        assert not numpy.array_equal(one.sound, other.sound)
+        assert not numpy.array_equal(one.waveform, other.waveform)
     assert clips[0].person != clips[2].person
 
 
 def test_the_mouth_follows_the_sound(clips: list[corpus.CorpusClip]) -> None:
     for clip in clips:
-        loudness = rms_envelope(clip.sound, len(clip.frames))
+        loudness = rms_envelope(clip.waveform, len(clip.frames))
         assert correlation(mouth_open_area(clip.frames), loudness) > 0.7
 
 
@@ -106,7 +106,7 @@ def test_a_listener_stands_beside_the_speaker_and_keeps_silent(clips: list[corpu
         assert moves[silent] < 0.1 * moves[clip.side]
         assert clip.portrait.shape == (128, 256, 3)
         assert clip.mood in clip.caption and f"a {clip.listener.kind}" in clip.caption.lower()
-        assert clip.speech == alone.speech and numpy.array_equal(clip.sound, alone.sound)
+        assert clip.speech == alone.speech and numpy.array_equal(clip.waveform, alone.waveform)
 
 
 def test_splits_never_overlap() -> None:

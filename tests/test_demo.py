@@ -9,24 +9,24 @@ import pytest
 from PIL import Image
 
 from uniavgen_core.config import clip_seconds
-from uniavgen_core.tiny.world import LATENT_FRAMES, WORDS
 from uniavgen_lab import demo
 from uniavgen_lab.video_files import stream_summary
+from uniavgen_lab.world.sentences import LATENT_FRAMES, WORDS
 
 
 def options(*given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    demo.add_arguments(parser)
+    demo.add_demo_arguments(parser)
     return parser.parse_args(given)
 
 
 def test_a_clip_its_picture_and_its_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = tmp_path / "made" / "clip.mp4"
     asked = options("--kind=child", "--mood=sad", "--speech=One red bird.", "--steps=1", f"--output={clip}")
-    assert demo.run(asked) == 0
+    assert demo.run_demo(asked) == 0
     made = stream_summary(clip)
     assert (made.width, made.height, made.frames, made.sample_rate) == (128, 128, 29, 24_000)
-    assert made.picture_seconds == pytest.approx(made.sound_seconds, abs=0.01)
+    assert made.video_seconds == pytest.approx(made.audio_seconds, abs=0.01)
     with Image.open(clip.with_suffix(".png")) as picture:
         assert picture.width == 8 * 128 and picture.height > 128 + 80
     printed = capsys.readouterr().out
@@ -39,7 +39,7 @@ def test_a_clip_its_picture_and_its_measures(tmp_path: Path, capsys: pytest.Capt
 
 def test_other_words_are_refused_with_the_list() -> None:
     with pytest.raises(ValueError, match="'zebras'") as refused:
-        demo.run(options("--speech", "Three zebras."))
+        demo.run_demo(options("--speech", "Three zebras."))
     assert all(word in str(refused.value) for word in WORDS)
 
 

@@ -14,7 +14,8 @@ import tomllib
 from comfy.server import ComfyServer
 
 from uniavgen_core.__main__ import main
-from uniavgen_core.tiny.world import KINDS, MOODS, WORDS
+from uniavgen_core.tiny.people import KINDS
+from uniavgen_lab.world.sentences import MOODS, WORDS
 
 ROOT = Path(__file__).absolute().parent.parent
 PACK = ROOT.name

@@ -10,11 +10,10 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from uniavgen_core.tiny.drawing import Painter, draw, draw_portrait
-from uniavgen_core.tiny.features import opened_area
-from uniavgen_core.tiny.people import Person
+from uniavgen_core.tiny.drawing import Painter, draw_portrait
+from uniavgen_core.tiny.features import mouth_shape
+from uniavgen_core.tiny.people import KINDS, Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.world import KINDS
 from uniavgen_lab.evaluation.lip_sync import mouth_open_area
 
 AWAY = Pose(head_x=3, head_y=2, head_tilt=4)
@@ -47,7 +46,7 @@ def difference(first: numpy.ndarray, second: numpy.ndarray) -> numpy.ndarray:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_and_its_face_mask(kind: str) -> None:
     person = Person.from_seed(11, kind)
-    picture, mask = draw(person, Pose())
+    picture, mask = Painter(person).draw(Pose())
     again, _ = Painter(person).draw(Pose())
     assert picture.shape == (128, 128, 3) and picture.dtype == numpy.uint8
     assert mask.shape == (128, 128) and set(numpy.unique(mask)) == {0, 255}
@@ -60,7 +59,7 @@ def test_a_picture_and_its_face_mask(kind: str) -> None:
 def test_a_seed_is_a_person_and_kinds_differ() -> None:
     assert Person.from_seed(3) == Person.from_seed(3)
     assert {Person.from_seed(seed).kind for seed in range(40)} == set(KINDS)
-    pictures = [draw(Person.from_seed(5, kind), Pose())[0] for kind in KINDS]
+    pictures = [Painter(Person.from_seed(5, kind)).draw(Pose())[0] for kind in KINDS]
     for place, first in enumerate(pictures):
         for second in pictures[place + 1 :]:
             assert difference(first, second).mean() > 0.08
@@ -86,6 +85,13 @@ def test_only_the_head_moves(kind: str) -> None:
     assert 2 < centre[1] - centre[0] < 8
 
 
+def opened_area(person: Person, pose: Pose) -> float:
+    """Area inside the lips in square pixels."""
+    shape = mouth_shape(person, pose)
+    gap = shape.lower[:, 1] - shape.upper[:, 1]
+    return float(gap.sum() * (shape.upper[1, 0] - shape.upper[0, 0]))
+
+
 def test_measured_opening_follows_the_true_one_even_when_blurred() -> None:
     random = Random(0)
     true, pictures, blurred = [], [], []
@@ -107,7 +113,7 @@ def test_measured_opening_follows_the_true_one_even_when_blurred() -> None:
 
 def test_a_full_opening_is_large() -> None:
     for kind in KINDS:
-        picture, _ = draw(Person.from_seed(1, kind), Pose(mouth_open=1, mouth_width=0.3))
+        picture, _ = Painter(Person.from_seed(1, kind)).draw(Pose(mouth_open=1, mouth_width=0.3))
         assert mouth_open_area(picture[None])[0] > 90
 
 
@@ -119,6 +125,6 @@ def test_the_portrait_is_at_rest() -> None:
 
 def test_a_portrait_is_of_the_person_asked_for() -> None:
     assert torch.equal(draw_portrait(7, "child"), draw_portrait(7, "child"))
-    picture, _ = draw(Person.from_seed(7, "child"), Pose())
+    picture, _ = Painter(Person.from_seed(7, "child")).draw(Pose())
     assert numpy.array_equal(draw_portrait(7, "child")[0].mul(255).round().byte().numpy(), picture)
     assert not torch.equal(draw_portrait(7, "child"), draw_portrait(7, "man"))

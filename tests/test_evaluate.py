@@ -11,17 +11,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import HOP_LENGTH, audio_tokens
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance
 from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_lab import pipeline as sampling
 from uniavgen_lab.evaluation import evaluate
-from uniavgen_lab.evaluation.generate import Generated, Sampling, generate, given_pictures
-from uniavgen_lab.evaluation.measures import Ears, measure_clip, measure_words
+from uniavgen_lab.evaluation.generate import Generated, Sampling, generate, source_frames
+from uniavgen_lab.evaluation.measures import SpeechJudges, measure_clip, measure_words
 from uniavgen_lab.evaluation.predicted_masks import MaskAgreement
-from uniavgen_lab.evaluation.tables import clip_report, summarise, table, write_ceiling
+from uniavgen_lab.evaluation.tables import clip_report, summarise, text_table, write_ceiling
 from uniavgen_lab.pipeline import Request
 
 
@@ -44,14 +45,14 @@ def test_tasks_keep_what_they_are_given(task: str, corpus_clips):
     bundle = build_tiny()
     made = generate(task, bundle, clip, other, Sampling(steps=1))
     assert made.frames.shape == clip.frames.shape
-    assert len(made.sound) == len(clip.sound)
-    frames = torch.from_numpy(given_pictures(task, clip)).float() / 255
+    assert len(made.waveform) == len(clip.waveform)
+    frames = torch.from_numpy(source_frames(task, clip)).float() / 255
     coded = bundle.codec.decode_frames(bundle.codec.encode_frames(frames))[0].mul(255).round().byte().numpy()
     given = {"dubbing": len(frames), "continuation": 9}.get(task, 1)
-    assert made.given_frames == given
+    assert made.kept_frames == given
     # The last bit of a float decides how a byte is rounded.
     assert numpy.abs(made.frames[:given].astype(int) - coded[:given]).max() <= 1
-    assert numpy.array_equal(made.sound, clip.sound) == (task == "audio_driven")
+    assert numpy.array_equal(made.waveform, clip.waveform) == (task == "audio_driven")
     assert 0 <= made.mask_iou <= 1
     assert not bundle.model._forward_pre_hooks
 
@@ -70,7 +71,7 @@ def test_the_portrait_is_at_rest(task: str, corpus_clips):
     torch.testing.assert_close(made.reference_image, first if task == "dubbing" else portrait)
     own_start = task in ("continuation", "dubbing")
     torch.testing.assert_close(made.video[:, :, :1], first if own_start else portrait)
-    assert numpy.array_equal(given_pictures(task, clip)[0], clip.frames[0] if own_start else clip.portrait)
+    assert numpy.array_equal(source_frames(task, clip)[0], clip.frames[0] if own_start else clip.portrait)
 
 
 def test_mask_agreement_is_the_mean_of_steps_and_interactions():
@@ -86,11 +87,11 @@ def test_mask_agreement_is_the_mean_of_steps_and_interactions():
 
 def test_given_parts_are_no_results(corpus_clips):
     clip, _ = corpus_clips
-    ears = Ears()
-    frames, tokens = len(clip.frames), len(clip.sound) // HOP_LENGTH
+    ears = SpeechJudges()
+    frames, tokens = len(clip.frames), len(clip.waveform) // HOP_LENGTH
 
-    def measured(task: str, given_frames: int, given_tokens: int):
-        made = Generated(given_pictures(task, clip), clip.sound, 0.5, given_frames, given_tokens)
+    def measured(task: str, kept_frames: int, kept_tokens: int):
+        made = Generated(source_frames(task, clip), clip.waveform, 0.5, kept_frames, kept_tokens)
         return evaluate.measure_made(task, made, clip, ears)
 
     joint = measured("joint", 1, 0)
@@ -102,7 +103,7 @@ def test_given_parts_are_no_results(corpus_clips):
     assert dubbing["timbre"] == joint["timbre"] == 1
 
     continued = measured("continuation", 9, audio_tokens(9))
-    made_part = measure_clip(clip.frames[9:], clip.sound[13_500:], ears, clip.portrait)
+    made_part = measure_clip(clip.frames[9:], clip.waveform[13_500:], ears, clip.portrait)
     for name in ("lip_sync_raw", "identity", "motion"):
         assert continued[name] == made_part[name]
     if ears.recogniser is not None:
@@ -111,7 +112,7 @@ def test_given_parts_are_no_results(corpus_clips):
 
 def test_guidance_of_the_command():
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
+    evaluate.add_evaluate_arguments(parser)
     defaults = parser.parse_args([])
     assert (defaults.steps, defaults.shift) == (sampling.STEPS, sampling.SHIFT)
     assert Sampling().settings() == sampling.GUIDANCE == Request.guidance
@@ -123,7 +124,7 @@ def test_guidance_of_the_command():
         with pytest.raises(SystemExit):
             parser.parse_args([f"--skip-block={wrong}"])
     scaled = Sampling(guidance="plain", video_scale=1.5, audio_scale=4, skip_block=2)
-    assert scaled.settings() == Guidance(1.5, 4, guided_part=0, skip_block=2)
+    assert scaled.settings() == Guidance(1.5, 4, unimodal_end_percent=0, skip_block=2)
     assert Sampling(guidance="none", video_scale=1.5).settings().video_scale == 1
 
 
@@ -131,7 +132,7 @@ def test_a_generated_past_keeps_its_loudness(corpus_clips):
     from uniavgen_lab.evaluation.generate import _clip
 
     clip, other = corpus_clips
-    own = normalise_mel(log_mel(torch.from_numpy(clip.sound)))
+    own = normalise_mel(log_mel(torch.from_numpy(clip.waveform)))
     continued, driven = (_clip(task, build_tiny(), clip, other) for task in ("continuation", "audio_driven"))
     torch.testing.assert_close(continued.audio[0, 0], own)
     assert (driven.audio[0, 0] - own).median() > 0
@@ -140,23 +141,23 @@ def test_a_generated_past_keeps_its_loudness(corpus_clips):
 
 def test_measures_of_a_corpus_clip(corpus_clips):
     clip, _ = corpus_clips
-    ears = Ears()
-    measures = measure_clip(clip.frames, clip.sound, ears, kind=clip.kind, mood=clip.mood)
+    ears = SpeechJudges()
+    measures = measure_clip(clip.frames, clip.waveform, ears, kind=clip.kind, mood=clip.mood)
     assert measures["lip_sync_raw"] > 0.6
     assert measures["lip_sync_margin"] > 0.3
     assert measures["timbre"] == measures["emotion"] == 1
     assert "words" not in measures
-    still = measure_clip(clip.frames[:1].repeat(29, axis=0), clip.sound, ears)
+    still = measure_clip(clip.frames[:1].repeat(29, axis=0), clip.waveform, ears)
     assert still["lip_sync_raw"] == still["motion"] == 0
 
 
 def test_repeated_words_are_heard(corpus_clips):
     clip, _ = corpus_clips
-    ears = Ears()
+    ears = SpeechJudges()
     if ears.recogniser is None:
         pytest.skip("the recogniser is not installed")
-    once = measure_words(clip.sound, ears, clip.speech)
-    twice = measure_words(numpy.tile(clip.sound, 2), ears, clip.speech)
+    once = measure_words(clip.waveform, ears, clip.speech)
+    twice = measure_words(numpy.tile(clip.waveform, 2), ears, clip.speech)
     assert twice["word_errors"] >= once["words"] - once["word_errors"]
 
 
@@ -164,7 +165,7 @@ def test_words_are_not_measured_without_a_recogniser(monkeypatch: pytest.MonkeyP
     import sys
 
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    ears = Ears()
+    ears = SpeechJudges()
     assert ears.missing is not None and "pip install" in ears.missing
     frames = numpy.zeros((29, 128, 128, 3), dtype=numpy.uint8)
     sound = numpy.zeros(43_440, dtype=numpy.float32)
@@ -182,11 +183,11 @@ def test_rows_and_reports(tmp_path: Path):
     assert row["word_error_rate"] == pytest.approx(1 / 8)
     assert row["timbre"] == 0.5
     assert row["psnr"] is None and row["emotion"] is None
-    lines = table({"corpus": row, "joint": row}).splitlines()
+    lines = text_table({"corpus": row, "joint": row}).splitlines()
     assert len({len(line) for line in lines}) == 1
     unknown = summarise(clips, floor=0.9, ceiling=0.9)
     assert unknown["lip_sync"] is None
-    assert table({"joint": unknown}).splitlines()[-1] == unknown["note"]
+    assert text_table({"joint": unknown}).splitlines()[-1] == unknown["note"]
     assert "not above the floor" in unknown["note"]
 
     write_ceiling(tmp_path / "ceiling.json", {"corpus": row, "shuffled": {"lip_sync_raw": 0.1}})
@@ -201,9 +202,9 @@ def test_command_ends_with_a_row_a_task(tmp_path: Path, capsys: pytest.CaptureFi
     weights = tmp_path / "tiny.safetensors"
     save_file(build_tiny().state_dict(), weights, metadata={"mask_iou": "0.75"})
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
+    evaluate.add_evaluate_arguments(parser)
     options = ["--clips", "2", "--steps", "1", "--tasks", "joint", "--weights", str(weights), "--json"]
-    assert evaluate.run(parser.parse_args(options)) == 0
+    assert evaluate.run_evaluate(parser.parse_args(options)) == 0
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert set(rows) == {"corpus", "codec", "joint", "shuffled"}
     for name in ("lip_sync", "word_error_rate", "timbre", "emotion", "mask_iou", "psnr"):
@@ -216,6 +217,6 @@ def test_command_ends_with_a_row_a_task(tmp_path: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(("option", "problem"), [("--clips=1", "2 or more"), ("--weights=none.safetensors", "absent")])
 def test_what_cannot_be_evaluated_is_named(option: str, problem: str):
     parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
+    evaluate.add_evaluate_arguments(parser)
     with pytest.raises(ValueError, match=problem):
-        evaluate.run(parser.parse_args([option]))
+        evaluate.run_evaluate(parser.parse_args([option]))

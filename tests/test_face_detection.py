@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from uniavgen_core.face.detection import INPUT_SIDE, Face, FaceDetector
-from uniavgen_core.face.models import Recogniser, is_detector, is_recogniser, may_be_detector, open_detector
+from uniavgen_core.face.models import FaceRecogniser, is_detector, is_recogniser, may_be_detector, open_detector
 from uniavgen_core.face.shapes import ellipses
 from uniavgen_core.files import NotInstalledError
 from uniavgen_core.media.images import read_image, to_bytes
@@ -73,7 +73,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>" * 50, b"\x89PNG\r\n\x1a\n" + bytes(999)])
 def test_a_file_of_another_format_is_named(tmp_path: Path, content: bytes) -> None:
     pytest.importorskip("insightface", reason="needs insightface")
-    kinds = {"det_10g.onnx": open_detector, "yunet.onnx": open_detector, "w600k_r50.onnx": Recogniser}
+    kinds = {"det_10g.onnx": open_detector, "yunet.onnx": open_detector, "w600k_r50.onnx": FaceRecogniser}
     for name, load in kinds.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f"{name} is (damaged|no face detector|no recognition model)"):
@@ -207,9 +207,9 @@ def test_a_recogniser_gives_unit_features(shared_data: Path, group_photo: torch.
     onnx.save(model, tmp_path / "w600k_mean.onnx")
     picture = to_bytes(group_photo)[0]
     first, second, *_ = open_detector(shared_data / "face" / SCRFD).faces(picture)
-    recogniser = Recogniser(tmp_path / "w600k_mean.onnx")
+    recogniser = FaceRecogniser(tmp_path / "w600k_mean.onnx")
     features = recogniser.features(picture, first)
     assert features.shape == (12,) and features @ features == pytest.approx(1)
     assert features @ recogniser.features(picture, second) < 0.999
     with pytest.raises(ValueError, match="no recognition model of insightface: give a file such as w600k_r50"):
-        Recogniser(shared_data / "face" / SCRFD)
+        FaceRecogniser(shared_data / "face" / SCRFD)

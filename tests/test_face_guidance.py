@@ -10,15 +10,15 @@ from small_model import FRAMES
 from torch import Tensor
 
 from uniavgen_core.config import pixel_frames
-from uniavgen_core.face.guidance import (
+from uniavgen_core.face.map import FaceMap, mask_of_tokens, overlay, tokens_of_mask
+from uniavgen_core.face.steering import (
     COMBINATIONS,
     FaceGuidance,
     check_layers,
     clip_mask,
     parse_numbers,
-    sigmas_of_part,
+    sigma_window,
 )
-from uniavgen_core.face.map import FaceMap, mask_of_tokens, overlay, tokens_of_mask
 
 ROWS, COLUMNS = 3, 4
 TOKENS = ROWS * COLUMNS
@@ -79,17 +79,17 @@ def test_masks_of_another_length_are_refused(masks: int) -> None:
 # What the mask becomes
 
 
-@pytest.mark.parametrize("how", COMBINATIONS)
-def test_strength_goes_from_the_prediction_to_the_combination(how: str) -> None:
+@pytest.mark.parametrize("operation", COMBINATIONS)
+def test_strength_goes_from_the_prediction_to_the_combination(operation: str) -> None:
     predicted, given = random(2, FRAMES, TOKENS), random(FRAMES, TOKENS, seed=1)
     combined = {"replace": given.expand(2, -1, -1), "multiply": predicted * given, "at_least": predicted.maximum(given)}
 
     def at(strength: float) -> Tensor:
-        return FaceGuidance(given, how, strength)(predicted, 0, {})
+        return FaceGuidance(given, operation, strength)(predicted, 0, {})
 
     assert torch.equal(at(0), predicted)
-    torch.testing.assert_close(at(1), combined[how])
-    torch.testing.assert_close(at(0.3), predicted + 0.3 * (combined[how] - predicted))
+    torch.testing.assert_close(at(1), combined[operation])
+    torch.testing.assert_close(at(0.3), predicted + 0.3 * (combined[operation] - predicted))
 
 
 def test_only_chosen_layers_and_noise_levels_are_changed() -> None:
@@ -112,7 +112,7 @@ def test_only_chosen_layers_and_noise_levels_are_changed() -> None:
 def test_a_part_is_one_of_the_steps(start: float, end: float, steps: set[int]) -> None:
     schedule = [1.0, 0.9, 0.7, 0.3, 0.0]
     predicted = random(1, FRAMES, TOKENS)
-    first, last = sigmas_of_part(schedule, start, end)
+    first, last = sigma_window(schedule, start, end)
     guidance = FaceGuidance(torch.zeros(FRAMES, TOKENS), "replace", first_sigma=first, last_sigma=last)
     changed = {
         step

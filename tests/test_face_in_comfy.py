@@ -22,7 +22,7 @@ MASK = {
     "detect_every": 0, "longest_gap": 1.0, "smoothing": 0.4,
 }  # fmt: skip
 FACES_OF_CROWD = 50
-PORTRAIT = {"detector": SCRFD, "face": "largest", "aspect": "square", "face_height": 40.0}
+PORTRAIT = {"detector": SCRFD, "face": "largest", "aspect_ratio": "square", "face_height": 40.0}
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from uniavgen_core.face.detection import Face, FaceDetector, area
 from uniavgen_core.face.masks import Search, describe, draw_faces, find_faces, frames_without, outline_faces
 from uniavgen_core.face.models import POINTS, FaceMesh, open_detector
 from uniavgen_core.face.portrait import portrait_crop, portrait_fault
-from uniavgen_core.face.shapes import BOX, ELLIPSE, HULL, Style, draw
+from uniavgen_core.face.shapes import BOX, ELLIPSE, HULL, Style, draw_shape
 from uniavgen_core.face.tracks import Timing, Trajectory
 from uniavgen_core.media.images import read_image, to_rgb
 from uniavgen_lab.video_files import read_video
@@ -27,7 +27,7 @@ SQUARE = numpy.array([[40.0, 40.0], [60.0, 40.0], [60.0, 60.0], [40.0, 60.0]])
 
 def drawn(style: Style, points: NDArray[numpy.float64] = SQUARE, size: tuple[int, int] = (100, 100)) -> NDArray:
     mask = numpy.zeros(size, dtype=numpy.float32)
-    draw(mask, BOX_OF_FACE, points, style)
+    draw_shape(mask, BOX_OF_FACE, points, style)
     return mask
 
 

@@ -19,8 +19,8 @@ from PIL import Image
 from playwright.sync_api import Browser
 from safetensors import safe_open
 
-from uniavgen_core.audio.mel import denormalise_mel
 from uniavgen_core.audio.vocoder import load_bigvgan
+from uniavgen_core.joint_latent import denormalise_mel
 
 STUB_PACK = Path(__file__).parent / "comfy" / "stub_pack"
 IMAGE_PROMPT = {

@@ -29,6 +29,9 @@ def test_masks_are_0_where_a_part_is_kept() -> None:
     video, audio = stream_masks(KeptParts(video=(True, False), audio=(False, False, True)), rows=2, columns=3)
     assert torch.equal(video, torch.tensor([0.0, 1.0]).view(1, 1, 2, 1, 1).expand(1, 1, 2, 2, 3))
     assert torch.equal(audio, torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 3, 1).expand(1, 1, 3, 80))
+    video[:, :, 0] = 1
+    audio[..., 0, :40] = 0
+    assert video.all() and audio[0, 0, 0].sum() == 40, "they are the caller's to write into"
 
 
 def test_masks_fit_the_streams() -> None:
@@ -113,7 +116,7 @@ def test_more_time_than_a_segment_is_an_error(seconds: float) -> None:
         check_seconds(seconds)
 
 
-@pytest.mark.parametrize("name", ["video", "sound"])
+@pytest.mark.parametrize("name", ["video", "audio"])
 def test_what_is_given_and_too_long_has_a_place(name: str) -> None:
     with pytest.raises(ValueError, match=rf"^{name} lasts 30\.00 seconds, .* 20\.06\. Connect it to recording of"):
         check_seconds(30.0, name)

@@ -50,7 +50,7 @@ def test_judges_hear_corpus_clips():
 
     synthesiser, judges = Synthesiser(), load_judges()
     clips = [make_clip(seed, synthesiser) for seed in SPLITS["validation"][:24:2]]
-    heard = [judges(clip.sound) for clip in clips]
+    heard = [judges(clip.waveform) for clip in clips]
     assert numpy.mean([h["kind"] == clip.kind for h, clip in zip(heard, clips, strict=True)]) > 0.9
     assert numpy.mean([h["mood"] == clip.mood for h, clip in zip(heard, clips, strict=True)]) > 0.9
 

@@ -9,8 +9,8 @@ import torch
 from small_model import FRAMES, small_sizes
 
 from uniavgen_core.joint_latent import stream_shapes
-from uniavgen_core.model.joint_dit import JointDiT, Switches
-from uniavgen_core.tasks import Directions, kept_prefix
+from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_core.tasks import Switches, kept_prefix
 from uniavgen_core.tiny.bundle import random_state_dict
 from uniavgen_core.tiny.caption import CaptionEncoder
 from uniavgen_lab.training.batches import Batch
@@ -45,7 +45,7 @@ def make_batch(kept_frames: int = 1, kept_tokens: int = 0) -> Batch:
         symbols=WORDS,
         captions=["A sad man talks.", ""],
         kept=kept_prefix(FRAMES, audio_shape[2], kept_frames, kept_tokens),
-        directions=Directions(audio_to_video=True, video_to_audio=True),
+        switches=Switches(audio_to_video=True, video_to_audio=True),
         video=video,
         video_noise=noise(*video_shape),
         portrait=video[:, :, :1],
@@ -84,7 +84,7 @@ def test_a_short_caption_padded_to_512_rows_is_what_the_learner_uses(learner: Le
     video[:, :, :1] = batch.video[:, :, :1]
     speech = learner.model.encode_speech(torch.tensor(batch.symbols), torch.float32)
     velocity, _ = learner.model(
-        [video, audio], batch.sigma * 1000, caption, speech, batch.portrait, kept_video=batch.kept.video
+        [video, audio], batch.sigma * 1000, caption, speech, reference_image=batch.portrait, kept=batch.kept
     )
     loss = (velocity - (batch.video_noise - batch.video))[:, :, 1:].square().mean()
     assert torch.allclose(learner(batch)["video"], loss, rtol=1e-5)
@@ -127,10 +127,10 @@ def test_the_audio_branch_alone_is_the_models_with_the_interactions_off(learner:
     timestep = batch.sigma * 1000
     caption = model.encode_caption(torch.zeros(1, 1, 16))
     _, expected = model(
-        [batch.video, batch.audio], timestep, caption, speech, batch.portrait, reference,
-        switches=Switches(audio_to_video=False, video_to_audio=False),
+        [batch.video, batch.audio], timestep, caption, speech, reference_image=batch.portrait,
+        reference_audio=reference, switches=Switches(audio_to_video=False, video_to_audio=False),
     )  # fmt: skip
-    alone = model.audio_velocity(batch.audio, timestep, speech, None, reference)
+    alone = model.audio_velocity(batch.audio, timestep, speech, reference_audio=reference)
     assert torch.allclose(alone, expected, atol=1e-5)
 
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from counting_host import TRAILING_TOKENS, CountingHost
 
+from uniavgen_core.audio.mel import silence_mel
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
-from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, silence_mel, subtitles_of
+from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing, plan_clip
 from uniavgen_core.long_form.store import SegmentStore
@@ -99,7 +100,7 @@ def test_picture_and_sound_are_one_clip_of_one_length(host: CountingHost, tmp_pa
     assert summary.frames == frames
     assert summary.frame_rate == FRAME_RATE
     assert summary.sample_rate == SAMPLE_RATE
-    assert summary.sound_seconds == pytest.approx(frames / FRAME_RATE, abs=1e-4)
+    assert summary.audio_seconds == pytest.approx(frames / FRAME_RATE, abs=1e-4)
     pictures, _, _ = read_video(tmp_path / "clip.mp4")
     steps = pictures.mean(dim=(1, 2, 3)).diff()
     assert float(steps.abs().max()) < 0.02, "no seam jumps"
@@ -110,8 +111,8 @@ def test_a_length_that_is_asked_for_is_right_to_one_frame(host: CountingHost, tm
     clip = long_clip(host, tmp_path / "kept", seconds=seconds)
     clip.write(clip.make(), tmp_path / "clip.mp4")
     summary = stream_summary(tmp_path / "clip.mp4")
-    assert summary.picture_seconds == pytest.approx(seconds, abs=1 / FRAME_RATE)
-    assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=1e-3)
+    assert summary.video_seconds == pytest.approx(seconds, abs=1 / FRAME_RATE)
+    assert summary.audio_seconds == pytest.approx(summary.video_seconds, abs=1e-3)
 
 
 def keys(made: list[SegmentResult]) -> list[str]:

@@ -159,7 +159,7 @@ def test_a_sound_is_spoken_from_start_to_end(server: ComfyServer, driving: str, 
     summary = stream_summary(saved)
     assert summary.frames == -(-SOUND_SECONDS * FRAME_RATE // 1)
     assert (summary.sample_rate, summary.channels) == (SOUND_RATE, 2)
-    assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=0.05)
+    assert summary.audio_seconds == pytest.approx(summary.video_seconds, abs=0.05)
     heard, _ = read_audio(saved)
     given = voice()
     error = heard[0, :, : given.shape[1]] - given
@@ -179,8 +179,8 @@ def test_a_video_gets_a_voice_and_keeps_its_picture(server: ComfyServer, silent_
     assert len(report.splitlines()) >= 3
     assert picture_packets(saved) == picture_packets(silent_film)
     summary = stream_summary(saved)
-    assert summary.picture_seconds == VIDEO_FRAMES / VIDEO_RATE
-    assert summary.sound_seconds == pytest.approx(VIDEO_FRAMES / VIDEO_RATE, abs=0.05)
+    assert summary.video_seconds == VIDEO_FRAMES / VIDEO_RATE
+    assert summary.audio_seconds == pytest.approx(VIDEO_FRAMES / VIDEO_RATE, abs=0.05)
     assert read_audio(saved)[0].abs().max() > 0.01
 
 
@@ -192,7 +192,7 @@ def test_frames_become_a_recording_through_create_video(server: ComfyServer) -> 
     saved, _ = made(server, recorded(prompt, ["91", 0]))
     summary = stream_summary(saved)
     assert (summary.frames, summary.frame_rate, summary.width) == (60, 20, 160)
-    assert summary.sound_seconds == pytest.approx(3, abs=0.05)
+    assert summary.audio_seconds == pytest.approx(3, abs=0.05)
 
 
 def test_what_is_no_recording_is_refused(server: ComfyServer, driving: str, silent_film: Path, tmp_path: Path) -> None:
@@ -276,7 +276,13 @@ def test_a_lines_speaker_is_steered_by_their_mask(server: ComfyServer) -> None:
     script = "A woman and a man. | [speaker 2] Goodbye, one cat."
     guided = two_people(script.replace("[speaker 2] ", ""))
     sampled = guided[id_of(guided, "UniAVGenGuider")]["inputs"]
-    inputs = {"model": sampled["model"], "mask": ["right", 0], "frame_rate": 16.0, "how": "replace", "strength": 1.0}
+    inputs = {
+        "model": sampled["model"],
+        "mask": ["right", 0],
+        "frame_rate": 16.0,
+        "operation": "replace",
+        "strength": 1.0,
+    }
     inputs |= {"layers": "all", "start_percent": 0.0, "end_percent": 1.0}
     guided["guided"] = {"class_type": "UniAVGenFaceGuidance", "inputs": inputs}
     sampled["model"] = ["guided", 0]

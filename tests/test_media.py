@@ -331,9 +331,9 @@ def test_written_video_comes_back(tmp_path: Path) -> None:
     summary = reading.stream_summary(path)
     assert (summary.frames, summary.width, summary.height) == (33, 64, 48)
     assert summary.frame_rate == Fraction(16)
-    assert (summary.picture_codec, summary.sound_codec) == ("h264", "aac")
+    assert (summary.video_codec, summary.audio_codec) == ("h264", "aac")
     assert (summary.sample_rate, summary.channels) == (RATE, 1)
-    assert summary.picture_seconds == pytest.approx(33 / 16) and summary.sound_seconds == pytest.approx(33 / 16)
+    assert summary.video_seconds == pytest.approx(33 / 16) and summary.audio_seconds == pytest.approx(33 / 16)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -395,8 +395,8 @@ def test_replaced_sound_leaves_the_picture_alone(tmp_path: Path, shared_data: Pa
     assert heard_rate == RATE and heard.shape == (1, 1, clicks.shape[-1])
     assert abs(shift_seconds(heard[0], clicks, RATE)) < 1e-3
     summary = reading.stream_summary(target)
-    assert (summary.frames, summary.frame_rate, summary.sound_codec) == (81, Fraction(16), "aac")
-    assert summary.picture_seconds == pytest.approx(81 / 16, abs=1e-3)
+    assert (summary.frames, summary.frame_rate, summary.audio_codec) == (81, Fraction(16), "aac")
+    assert summary.video_seconds == pytest.approx(81 / 16, abs=1e-3)
 
 
 def test_replaced_sound_of_a_broadcast_recording(tmp_path: Path, shared_data: Path) -> None:
@@ -405,8 +405,8 @@ def test_replaced_sound_of_a_broadcast_recording(tmp_path: Path, shared_data: Pa
     muxing.replace_audio(source, tmp_path / "new.mp4", click_track(3, 44_100), 44_100)
     after = reading.stream_summary(tmp_path / "new.mp4")
     assert (after.frames, after.width, after.height) == (before.frames, before.width, before.height)
-    assert after.picture_seconds == pytest.approx(before.picture_seconds, abs=1 / 25)
-    assert after.sound_seconds == pytest.approx(3, abs=1e-3)
+    assert after.video_seconds == pytest.approx(before.video_seconds, abs=1 / 25)
+    assert after.audio_seconds == pytest.approx(3, abs=1e-3)
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".ts"])
@@ -472,7 +472,7 @@ def test_sound_for_a_single_frame(tmp_path: Path) -> None:
     muxing.write_video(tmp_path / "still.mkv", moving_frames(1), 16)
     muxing.replace_audio(tmp_path / "still.mkv", tmp_path / "new.mp4", click_track(1, RATE), RATE)
     summary = reading.stream_summary(tmp_path / "new.mp4")
-    assert summary.frames == 1 and summary.sound_seconds == pytest.approx(1)
+    assert summary.frames == 1 and summary.audio_seconds == pytest.approx(1)
 
 
 def test_replace_audio_may_write_over_its_source_and_read_open_files(tmp_path: Path) -> None:
@@ -490,7 +490,7 @@ def test_replace_audio_may_write_over_its_source_and_read_open_files(tmp_path: P
 def test_length_of_the_picture_without_its_sound(tmp_path: Path) -> None:
     file = tmp_path / "clip.mp4"
     muxing.write_video(file, moving_frames(20), 10, click_track(4, RATE), RATE)
-    assert VideoFile(file).seconds == reading.stream_summary(file).picture_seconds == 2
+    assert VideoFile(file).seconds == reading.stream_summary(file).video_seconds == 2
     with file.open("rb") as opened:
         assert VideoFile(opened).seconds == 2
 

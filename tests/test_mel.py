@@ -6,9 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from uniavgen_core.audio.mel import PEAK, denormalise_mel, log_mel, normalise_mel, peak_scale, to_model_waveform
+from uniavgen_core.audio.mel import PEAK, log_mel, peak_scale, to_model_waveform
 from uniavgen_core.checks import check_sound
 from uniavgen_core.config import SAMPLE_RATE
+from uniavgen_core.joint_latent import denormalise_mel, normalise_mel
 from uniavgen_core.media.waveforms import ResampledWaveform, mono_at_rate, to_mono
 
 GOLDEN = load_file(Path(__file__).parent / "golden" / "mel.safetensors")

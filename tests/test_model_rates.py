@@ -112,7 +112,7 @@ def test_a_sound_that_ends_before_the_picture_is_padded() -> None:
 
 def test_several_sounds_are_refused() -> None:
     sounds = chirp(2 * SAMPLE_RATE).expand(2, -1, -1)
-    with pytest.raises(ValueError, match="sound holds 2 sounds"):
+    with pytest.raises(ValueError, match="audio holds 2 sounds"):
         driving_mel(sounds, SAMPLE_RATE, tokens=131)
 
 

@@ -97,7 +97,7 @@ KSAMPLER = {"seed": 7, "steps": 2, "cfg": 3.0, "sampler_name": "euler", "schedul
 def model_loader(name: str) -> tuple[GraphBuilder, str]:
     """A graph that only loads a model; the loader's id."""
     graph = GraphBuilder()
-    loader = graph.add("UniAVGenModelLoader", model=name, weight_dtype="default")
+    loader = graph.add("UniAVGenModelLoader", model_name=name, weight_dtype="default")
     graph.add("PreviewAny", source=[loader, 0])
     return graph, loader
 
@@ -161,7 +161,7 @@ def test_no_model_file(server: ComfyServer) -> None:
 
 
 def offered_models(server: ComfyServer) -> tuple[list[str], dict[str, Any]]:
-    kind, options = server.object_info()["UniAVGenModelLoader"]["input"]["required"]["model"]
+    kind, options = server.object_info()["UniAVGenModelLoader"]["input"]["required"]["model_name"]
     return (options["options"] if kind == "COMBO" else kind), options
 
 
@@ -177,7 +177,7 @@ def test_model_that_is_not_there(server: ComfyServer, models: None) -> None:
 
 def test_vocoder_that_is_not_there(server: ComfyServer) -> None:
     graph = GraphBuilder()
-    loader = graph.add("UniAVGenAudioCodecLoader", vocoder="code2wav_bigvgan_model/")
+    loader = graph.add("UniAVGenAudioCodecLoader", vocoder_name="code2wav_bigvgan_model/")
     graph.add("PreviewAny", source=[loader, 0])
     rejected(server, graph, loader, "'code2wav_bigvgan_model/'", "models/vocoders", "Griffin-Lim")
 
@@ -196,7 +196,7 @@ def test_bad_model_files(server: ComfyServer, models: None, name: str, parts: tu
 
 def test_caption_encoder_of_another_width(server: ComfyServer, models: None) -> None:
     graph = ClipGraph()
-    loader = graph.add("UniAVGenModelLoader", model="other_width/", weight_dtype="default")
+    loader = graph.add("UniAVGenModelLoader", model_name="other_width/", weight_dtype="default")
     refused(server, *sampled(graph, model=[loader, 0]), str(CAPTION_WIDTH), str(OTHER_WIDTH), "CLIPLoader")
 
 
@@ -229,7 +229,7 @@ def test_latent_refuses(server: ComfyServer, settings: dict[str, Any], parts: tu
 def test_latent_without_its_portrait(server: ComfyServer, task: str) -> None:
     graph = ClipGraph(task=task)
     inputs = graph.prompt[graph.latent]["inputs"]
-    inputs["sound"] = [graph.add("EmptyAudio", duration=1.0, sample_rate=24000, channels=1), 0]
+    inputs["audio"] = [graph.add("EmptyAudio", duration=1.0, sample_rate=24000, channels=1), 0]
     del inputs["portrait"]
     refused(server, *sampled(graph, graph.latent), "portrait is not connected", f"'{task}'", "Connect one to portrait")
 
@@ -329,19 +329,19 @@ def test_latent_of_nan(server: ComfyServer, poisoned: str) -> None:
     graph = ClipGraph()
     latent = [graph.add("HarnessNaNLatent", latent=[graph.latent, 0]), 0]
     if poisoned == "sampler":
-        refused(server, *sampled(graph, latent=latent), "LATENT", "NaN")
+        refused(server, *sampled(graph, latent_image=latent), "LATENT", "NaN")
         return
     graph.add_reference_picture([graph.add("HarnessNaN"), 0])
     refused(server, *sampled(graph, graph.conditioning), "image", "NaN")
 
 
-@pytest.mark.parametrize(("source", "name"), [(0, "picture"), (1, "audio")])
+@pytest.mark.parametrize(("source", "name"), [(0, "video"), (1, "audio")])
 def test_mux_of_nan(server: ComfyServer, source: int, name: str) -> None:
     graph = GraphBuilder()
     picture = [graph.add("EmptyImage", width=64, height=64, batch_size=5, color=0), 0]
     audio = [graph.add("EmptyAudio", duration=1.0, sample_rate=24000, channels=1), 0]
-    inputs = {"picture": picture, "audio": audio, name: [graph.add("HarnessNaN"), source]}
-    mux = graph.add("UniAVGenAVMux", **inputs, frame_rate=16.0, loudness="as it is", fade=0.0, length="picture")
+    inputs = {"video": picture, "audio": audio, name: [graph.add("HarnessNaN"), source]}
+    mux = graph.add("UniAVGenAVMux", **inputs, frame_rate=16.0, loudness="as it is", fade=0.0, length="video")
     graph.add("PreviewAny", source=[mux, 0])
     refused(server, graph, mux, name, "NaN")
 
@@ -351,7 +351,7 @@ def test_latent_that_is_not_joint(server: ComfyServer, reader: str) -> None:
     graph = ClipGraph()
     plain = [graph.add("EmptyHunyuanLatentVideo", width=64, height=64, length=9, batch_size=1), 0]
     if reader == "sampler":
-        refused(server, *sampled(graph, latent=plain), "picture and sound", "UniAVGen Latent")
+        refused(server, *sampled(graph, latent_image=plain), "picture and sound", "UniAVGen Latent")
         return
     graph.add_reference_picture([graph.add("EmptyImage", width=64, height=64, batch_size=1, color=0), 0])
     graph.prompt[graph.conditioning]["inputs"]["latent"] = plain
@@ -363,7 +363,7 @@ def test_latent_of_another_length(server: ComfyServer) -> None:
     longer = graph.add_latent(portrait=graph.prompt[graph.latent]["inputs"]["portrait"], seconds=1.0)
     video, audio = (graph.add("LTXVSeparateAVLatent", av_latent=[node, 0]) for node in (graph.latent, longer))
     mixed = graph.add("LTXVConcatAVLatent", video_latent=[video, 0], audio_latent=[audio, 1])
-    refused(server, *sampled(graph, latent=[mixed, 0]), "not equally long", "UniAVGen Latent")
+    refused(server, *sampled(graph, latent_image=[mixed, 0]), "not equally long", "UniAVGen Latent")
 
 
 def test_unknown_block(server: ComfyServer) -> None:
@@ -379,7 +379,7 @@ def test_a_mask_within_a_frame(server: ComfyServer, reader: str) -> None:
     masked = [graph.add("SetLatentNoiseMask", samples=[graph.latent, 0], mask=[mask, 0]), 0]
     parts = ("noise mask of the LATENT", "from 0 to 1 in latent frame 0", "whole latent frames", "ImageCompositeMasked")
     if reader == "UniAVGenSampler":
-        refused(server, *sampled(graph, latent=masked), *parts)
+        refused(server, *sampled(graph, latent_image=masked), *parts)
         return
     sampler = graph.add("KSampler", model=[graph.tiny, 0], **graph.conditions(), latent_image=masked, **KSAMPLER)
     graph.add("PreviewAny", source=[sampler, 0])
@@ -516,8 +516,8 @@ def test_mux_copies_the_picture_of_a_video(server: ComfyServer, shared_data: Pat
     graph = GraphBuilder()
     video = graph.add("LoadVideo", file=server.add_input(source))
     sound = graph.add("LoadAudio", audio=server.add_input(shared_data / "speech" / "reference_male.wav"))
-    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0, "length": "picture"}
-    mux = graph.add("UniAVGenAVMux", picture=[video, 0], audio=[sound, 0], **settings)
+    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0, "length": "video"}
+    mux = graph.add("UniAVGenAVMux", video=[video, 0], audio=[sound, 0], **settings)
     graph.add("SaveVideo", video=[mux, 0], filename_prefix="dubbed", format="auto", format__codec="auto", codec="auto")
     (saved,) = server.output_files(server.run(graph.prompt))
     assert picture_packets(saved) == picture_packets(source)
@@ -544,8 +544,8 @@ def test_a_picture_that_no_container_takes_is_encoded_again(server: ComfyServer,
     graph = GraphBuilder()
     video = graph.add("LoadVideo", file=server.add_input(source))
     sound = graph.add("EmptyAudio", duration=3.0, sample_rate=24000, channels=1)
-    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0, "length": "picture"}
-    mux = graph.add("UniAVGenAVMux", picture=[video, 0], audio=[sound, 0], **settings)
+    settings = {"frame_rate": 16.0, "loudness": "as it is", "fade": 0.0, "length": "video"}
+    mux = graph.add("UniAVGenAVMux", video=[video, 0], audio=[sound, 0], **settings)
     graph.add("SaveVideo", video=[mux, 0], filename_prefix="again", format="auto", format__codec="auto", codec="auto")
     (saved,) = server.output_files(server.run(graph.prompt))
     frames, frame_rate, track = read_video(saved)
@@ -561,13 +561,13 @@ def test_the_picture_leads_a_longer_old_sound(server: ComfyServer, tmp_path: Pat
     graph = GraphBuilder()
     video = graph.add("LoadVideo", file=server.add_input(source))
     sound = graph.add("EmptyAudio", duration=5.0, sample_rate=24000, channels=1)
-    settings = {"frame_rate": 16.0, "fade": 0.0, "length": "picture", "loudness": "as it is"}
-    mux = graph.add("UniAVGenAVMux", picture=[video, 0], audio=[sound, 0], **settings)
+    settings = {"frame_rate": 16.0, "fade": 0.0, "length": "video", "loudness": "as it is"}
+    mux = graph.add("UniAVGenAVMux", video=[video, 0], audio=[sound, 0], **settings)
     graph.add("SaveVideo", video=[mux, 0], filename_prefix="led", format="auto", format__codec="auto", codec="auto")
     (saved,) = server.output_files(server.run(graph.prompt))
     summary = stream_summary(saved)
-    assert summary.picture_seconds == 2
-    assert summary.sound_seconds == pytest.approx(2, abs=0.05)
+    assert summary.video_seconds == 2
+    assert summary.audio_seconds == pytest.approx(2, abs=0.05)
 
 
 def test_sampler_is_guider_and_scheduler(server: ComfyServer) -> None:
@@ -576,7 +576,7 @@ def test_sampler_is_guider_and_scheduler(server: ComfyServer) -> None:
     sources = {
         "noise": [graph.add("RandomNoise", noise_seed=7), 0],
         "sampler": [graph.add("KSamplerSelect", sampler_name="euler"), 0],
-        "sigmas": [graph.add("UniAVGenScheduler", steps=2, shift=5.0, schedule="released"), 0],
+        "sigmas": [graph.add("UniAVGenScheduler", steps=2, shift=5.0, scheduler="released"), 0],
     }
     latent = {"guider": [guider, 0], "latent_image": [graph.latent, 0]}
     custom = run_streams(server, graph, graph.add("SamplerCustomAdvanced", **sources, **latent))
@@ -646,7 +646,7 @@ def test_lora_of_wan_changes_the_clip(server: ComfyServer, tmp_path: Path) -> No
 def test_model_files_in_every_form(server: ComfyServer, models: None) -> None:
     def with_model(name: str) -> list[Tensor]:
         graph = ClipGraph()
-        loader = graph.add("UniAVGenModelLoader", model=name, weight_dtype="default")
+        loader = graph.add("UniAVGenModelLoader", model_name=name, weight_dtype="default")
         return run_streams(server, graph, graph.add_sampler(model=[loader, 0]))
 
     shards = with_model("good/")

@@ -31,7 +31,7 @@ def test_all_reference_numbers_are_met(golden: Path) -> None:
     assert [f"{result.name}: {result.error:.1e}" for result in results if not result.passed] == []
     assert Counter(kind(result.name) for result in results) == KINDS
     limits = {kind(result.name): result.limit for result in results if "trajectory" not in result.name}
-    assert limits == dict.fromkeys(KINDS, 5e-6) | {"a2v_window": 0}
+    assert limits == dict.fromkeys(KINDS, 2e-6) | {"a2v_window": 0}
     assert {result.limit for result in results if "trajectory" in result.name} == {2e-5}
 
 

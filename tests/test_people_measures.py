@@ -118,7 +118,7 @@ def test_syncnet_looks_at_the_face():
     pytest.importorskip("scipy", reason="SciPy is not installed")
     frames = numpy.zeros((20, 120, 160, 3), dtype=numpy.uint8)
     frames[:, 40:80, 60:100] = 255
-    faces = syncnet.face_pictures(frames, numpy.tile(numpy.array([60.0, 40, 100, 80]), (20, 1)))
+    faces = syncnet.face_crops(frames, numpy.tile(numpy.array([60.0, 40, 100, 80]), (20, 1)))
     assert faces.shape == (20, 224, 224, 3)
     rows, columns = numpy.nonzero(faces[10, ..., 0] > 128)
     assert (rows.min(), rows.max()) == pytest.approx((0, 160), abs=2)

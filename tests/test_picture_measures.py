@@ -9,10 +9,9 @@ import numpy
 import pytest
 
 from uniavgen_core.tiny.drawing import Painter
-from uniavgen_core.tiny.people import Person
+from uniavgen_core.tiny.people import KINDS, Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.world import KINDS
-from uniavgen_lab.evaluation.picture import identity, mask_iou, motion, psnr
+from uniavgen_lab.evaluation.image_measures import identity, mask_iou, motion, psnr
 
 
 def test_psnr_of_a_known_error():

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,20 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from small_model import SMALL
 
-from uniavgen_core.config import HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
+from uniavgen_core.config import HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, pixel_frames
 from uniavgen_core.face.detection import Face, FaceDetector
 from uniavgen_core.face.models import open_detector
 from uniavgen_core.media.muxing import write_video
 from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_lab.training.batches import Batches, BatchSettings
 from uniavgen_lab.training.clip_files import Sentence, UnfitClipError, find_clip_files, read_transcript
-from uniavgen_lab.training.codecs import WanCodec, load_codec
 from uniavgen_lab.training.frozen_captions import FrozenCaptions
 from uniavgen_lab.training.prepare import Preparation, Summary, prepare
-from uniavgen_lab.training.real_clips import Form, Recording, cut_segment, read_recording
+from uniavgen_lab.training.real_clips import Form, RealClip, cut_utterance, read_real_clip
 from uniavgen_lab.training.shards import Shards
+from uniavgen_lab.training.trainer import Trainer
 from uniavgen_lab.training.training_config import TrainConfig, read_config
+from uniavgen_lab.training.video_codecs import WanCodec, load_codec
 
 RATE = 25
 SIDE = 64
@@ -79,12 +79,12 @@ def preparation(folder: Path, **changes: Any) -> Preparation:
     return replace(plain, **changes)
 
 
-def ramp(frames: int, rate: int = RATE) -> Recording:
-    """A recording whose pictures are numbered, with a click at each second."""
-    pictures = (torch.arange(frames) / 1000).view(-1, 1, 1, 1).repeat(1, SIDE, SIDE, 3)
-    sound = torch.zeros(frames * SAMPLE_RATE // rate)
-    sound[::SAMPLE_RATE] = 0.5
-    return Recording(pictures, Fraction(rate), sound)
+def ramp(frames: int) -> RealClip:
+    """A clip whose frames are numbered, with a click at each second."""
+    numbered = (torch.arange(frames) / 1000).view(-1, 1, 1, 1).repeat(1, SIDE, SIDE, 3)
+    waveform = torch.zeros(frames * SAMPLES_A_FRAME)
+    waveform[::SAMPLE_RATE] = 0.5
+    return RealClip(numbered, waveform)
 
 
 def test_clips_become_shards_and_those_that_do_not_fit_are_named(
@@ -116,7 +116,7 @@ def test_clips_become_shards_and_those_that_do_not_fit_are_named(
     assert torch.equal(shards.tensor(0, "portrait"), shards.tensor(0, "video")[:, :1])
     assert shards.tensor(0, "audio").shape == (audio_tokens(pixel_frames(frames)), 80)
     assert shards.tensor(0, "face_mask").mean() == pytest.approx(torch.pi / 16, rel=0.05)
-    assert (summary.segments, summary.skipped) == (4, 6)
+    assert (summary.utterances, summary.skipped) == (4, 6)
     reasons = {
         "bert.mp4": "shorter than 0.81 s",
         "broken.mp4": "damaged",
@@ -137,33 +137,41 @@ def test_a_finished_clip_is_not_done_again(tmp_path: Path) -> None:
     before = shard.stat().st_mtime_ns
     assert prepare(preparation(tmp_path, settings=settings)) == Summary(finished=1)
     write_clip(tmp_path / "clips" / "two.mp4", "Good morning.")
-    assert prepare(preparation(tmp_path, settings=settings)).segments == 1
+    assert prepare(preparation(tmp_path, settings=settings)).utterances == 1
     assert shard.stat().st_mtime_ns == before
     assert [label.speech for label in Shards(tmp_path / "shards").labels] == ["Two red birds.", "Good morning."]
     with pytest.raises(ValueError, match="holds shards of --codec one: give the same, or another folder"):
         prepare(preparation(tmp_path, settings={"codec": "other"}))
 
 
-def test_pictures_and_sound_are_cut_at_the_same_time() -> None:
-    segment = cut_segment(ramp(100), Sentence("Hello.", 0.5, 1.8), Form(21, SIDE))
-    assert segment.latent_frames == 6
-    shown = (segment.frames[:, 0, 0, 0] * 1000).round() / RATE
-    since = 0.5 + (torch.arange(21) + 0.5) / 16 - shown
+def test_a_clip_is_read_at_the_models_rate_as_users_videos_are(tmp_path: Path) -> None:
+    numbered = (torch.arange(50) * 4 / 255).view(-1, 1, 1, 1).repeat(1, SIDE, SIDE, 3)
+    write_video(tmp_path / "clip.mp4", numbered, RATE, torch.rand(1, 2 * SAMPLE_RATE) - 0.5, SAMPLE_RATE)
+    clip = read_real_clip(tmp_path / "clip.mp4")
+    assert len(clip.frames) == 32 and len(clip.waveform) == pytest.approx(2 * SAMPLE_RATE, abs=0.05 * SAMPLE_RATE)
+    shown = (clip.frames.mean(dim=(1, 2, 3)) * 255 / 4).round() / RATE
+    since = (torch.arange(32) + 0.5) / 16 - shown
     assert since.min() >= -1e-6 and since.max() < 1 / RATE, "each is on the screen in the middle of its time"
-    assert len(segment.sound) == audio_tokens(21) * HOP_LENGTH
-    assert torch.nonzero(segment.sound).flatten().tolist() == [SAMPLE_RATE // 2]
-    assert segment.loud_sound.max() == pytest.approx(0.999146)
+
+
+def test_pictures_and_sound_are_cut_at_the_same_time() -> None:
+    utterance = cut_utterance(ramp(64), Sentence("Hello.", 0.5, 1.8), Form(21, SIDE))
+    assert utterance.latent_frames == 6
+    assert (utterance.frames[:, 0, 0, 0] * 1000).round().tolist() == [*range(8, 29)]
+    assert len(utterance.waveform) == audio_tokens(21) * HOP_LENGTH
+    assert torch.nonzero(utterance.waveform).flatten().tolist() == [SAMPLE_RATE // 2]
+    assert utterance.loud_waveform.max() == pytest.approx(0.999146)
 
 
 @pytest.mark.parametrize(("end", "frames"), [(None, 7), (1.6, 7), (1.3, 6), (9.0, 7)])
 def test_segments_are_whole_latent_frames_of_what_there_is(end: float | None, frames: int) -> None:
-    assert cut_segment(ramp(40), Sentence("Hello.", 0.0, end), Form(21, SIDE)).latent_frames == frames
+    assert cut_utterance(ramp(25), Sentence("Hello.", 0.0, end), Form(21, SIDE)).latent_frames == frames
 
 
 def test_pictures_take_the_size_that_is_asked_for() -> None:
-    wide = replace(ramp(40), pictures=torch.rand(40, 90, 160, 3))
-    assert cut_segment(wide, Sentence("Hello."), Form(21, SIDE)).frames.shape[1:3] == (64, 128)
-    assert cut_segment(wide, Sentence("Hello."), Form(21, SIDE, (96, 32))).frames.shape[1:3] == (32, 96)
+    wide = replace(ramp(25), frames=torch.rand(25, 90, 160, 3))
+    assert cut_utterance(wide, Sentence("Hello."), Form(21, SIDE)).frames.shape[1:3] == (64, 128)
+    assert cut_utterance(wide, Sentence("Hello."), Form(21, SIDE, (96, 32))).frames.shape[1:3] == (32, 96)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +185,7 @@ def test_pictures_take_the_size_that_is_asked_for() -> None:
 )
 def test_sentences_that_do_not_fit_are_refused(sentence: Sentence, message: str) -> None:
     with pytest.raises(UnfitClipError, match=message):
-        cut_segment(ramp(100), sentence, FORM)
+        cut_utterance(ramp(64), sentence, FORM)
 
 
 @pytest.mark.parametrize(
@@ -325,7 +333,7 @@ def test_a_caption_as_long_as_can_be_needs_no_padding(tmp_path: Path) -> None:
 def test_a_run_on_real_clips_learns_and_writes_a_sample(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = pytest.importorskip("uniavgen_lab.training.trainer", reason="needs accelerate and tensorboard")
+    pytest.importorskip("accelerate", reason="needs accelerate and tensorboard")
     from uniavgen_lab.training import samples
 
     monkeypatch.setattr(samples, "SAMPLES", 1)
@@ -335,12 +343,12 @@ def test_a_run_on_real_clips_learns_and_writes_a_sample(
         (tmp_path / "clips" / f"{name}.txt").write_text(words, encoding="utf-8")
     detector = open_detector(shared_data / "face" / "scrfd_500m_kps.onnx")
     summary = prepare(preparation(tmp_path, detector=detector, form=Form(6, SIDE), caption="A person talks."))
-    assert (summary.segments, summary.skipped) == (2, 0)
+    assert (summary.utterances, summary.skipped) == (2, 0)
     assert [label.latent_frames for label in Shards(tmp_path / "shards").labels] == [5, 5]
     codec = {name: x.contiguous() for name, x in build_tiny().codec.state_dict().items()}
     save_file(codec, tmp_path / "codec.safetensors")
     (tmp_path / "config.yaml").write_text(GRID_RUN, encoding="utf-8")
-    trainer.Trainer(read_config(tmp_path / "config.yaml", TrainConfig)).run()
+    Trainer(read_config(tmp_path / "config.yaml", TrainConfig)).run()
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["kind"] == "train"]
     assert losses[-1] < 0.9 * losses[0]
@@ -348,6 +356,6 @@ def test_a_run_on_real_clips_learns_and_writes_a_sample(
 
 
 def test_segments_of_a_real_clip_are_as_long_as_it(shared_data: Path) -> None:
-    recording = read_recording(shared_data / "grid" / "G_bbaf2n.mpg")
-    segment = cut_segment(recording, Sentence("Bin blue at f two now."), Form(21, 128))
-    assert segment.frames.shape == (45, 128, 160, 3)
+    clip = read_real_clip(shared_data / "grid" / "G_bbaf2n.mpg")
+    utterance = cut_utterance(clip, Sentence("Bin blue at f two now."), Form(21, 128))
+    assert utterance.frames.shape == (45, 128, 160, 3)

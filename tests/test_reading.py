@@ -260,11 +260,11 @@ def test_a_file_in_memory_is_read_in_two_places_at_once(tmp_path: Path) -> None:
 LEFT_HALF_WAY = """
 import sys
 import av
-from uniavgen_core.media.container import opened, picture_stream
+from uniavgen_core.media.container import opened, video_stream
 av.logging.set_level(av.logging.WARNING)
 for _ in range(60):
     with opened(sys.argv[1]) as container:
-        stream = picture_stream(container)
+        stream = video_stream(container)
         stream.thread_type, stream.codec_context.thread_count = "AUTO", 4
         next(container.decode(stream))
 """
@@ -441,8 +441,8 @@ def test_a_cover_is_no_picture(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="covered.m4a has no picture"):
         VideoFile(tmp_path / "covered.m4a")
     summary = stream_summary(tmp_path / "covered.m4a")
-    assert (summary.picture_codec, summary.frames) == (None, 0)
-    assert summary.sound_codec == "aac" and summary.sound_seconds == pytest.approx(1, abs=0.05)
+    assert (summary.video_codec, summary.frames) == (None, 0)
+    assert summary.audio_codec == "aac" and summary.audio_seconds == pytest.approx(1, abs=0.05)
 
 
 # What is shown

@@ -14,7 +14,7 @@ import torch
 from counting_host import COLUMNS, ROWS, CountingHost
 from torch import Tensor
 
-from uniavgen_core.audio.mel import log_mel, peak_scale, to_model_waveform
+from uniavgen_core.audio.mel import log_mel, peak_scale, silence_mel, to_model_waveform
 from uniavgen_core.config import (
     FRAME_RATE,
     HOP_LENGTH,
@@ -26,7 +26,7 @@ from uniavgen_core.config import (
     pixel_frames,
 )
 from uniavgen_core.long_form.host import SegmentRequest
-from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, silence_mel, subtitles_of
+from uniavgen_core.long_form.maker import LongClip, SegmentResult, Settings, report, subtitles_of
 from uniavgen_core.long_form.recording import Recording, SoundRecording, VideoRecording, Window
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing
@@ -127,7 +127,7 @@ def test_the_recording_itself_is_heard(
     assert (heard_rate, heard.shape[1]) == (written_rate, written_channels)
     summary = stream_summary(tmp_path / "clip.mp4")
     assert summary.frames == math.ceil(5.33 * FRAME_RATE)
-    assert summary.sound_seconds == pytest.approx(summary.picture_seconds, abs=1e-3)
+    assert summary.audio_seconds == pytest.approx(summary.video_seconds, abs=1e-3)
     if rate == written_rate:
         error = heard[..., : sound.shape[-1]] - sound
         assert float(error.square().mean() / sound.square().mean()) < 1e-3
@@ -227,7 +227,7 @@ def test_frames_are_taken_as_they_are_needed(tmp_path: Path) -> None:
             return super().sample(order)
 
     class Counting(VideoInMemory):
-        def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+        def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
             for index, frame in enumerate(super().images(width, height, first, last)):
                 taken.append(index)
                 yield frame
@@ -242,7 +242,7 @@ def test_a_video_is_let_go_of_when_its_clip_is_made_or_fails() -> None:
     class Watched(VideoInMemory):
         is_open = False
 
-        def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+        def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
             self.is_open = True
             try:
                 yield from super().images(width, height, first, last)

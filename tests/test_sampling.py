@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.config import audio_tokens, pixel_frames
-from uniavgen_core.model.joint_dit import Switches
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance, first_steps, guide, resolve_skip_block, sigma_after
 from uniavgen_core.sampling.schedule import SIMPLE, flow_sigmas
-from uniavgen_core.tasks import kept_prefix
+from uniavgen_core.tasks import KeptParts, Switches, kept_prefix
 
 FRAMES = 3
 TOKENS = audio_tokens(pixel_frames(FRAMES))
@@ -46,8 +45,8 @@ class StubModel:
         return symbols.unsqueeze(-1).to(dtype)
 
     def __call__(
-        self, x: list[Tensor], timestep: Tensor, caption: Tensor, speech: Tensor, reference_image: Tensor,
-        reference_audio: Tensor | None, kept_video: Any, kept_audio: Any, switches: Switches, plans: Any,
+        self, x: list[Tensor], timestep: Tensor, caption: Tensor, speech: Tensor, *, reference_image: Tensor,
+        reference_audio: Tensor | None, kept: KeptParts, switches: Switches, plans: Any,
     ) -> list[Tensor]:  # fmt: skip
         self.calls.append(Call(**{name: value for name, value in locals().items() if name != "self"}))
         return self.velocity(self.calls[-1])
@@ -73,7 +72,9 @@ def make_noise(clip: Clip, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def sample(model: Any, clip: Clip, steps: int = 4, noise: Any = None, **settings: Any) -> list[Tensor]:
-    return sample_euler(model, clip, noise or make_noise(clip), flow_sigmas(steps), POSITIVE, NEGATIVE, **settings)
+    return sample_euler(
+        model, clip, noise or make_noise(clip), flow_sigmas(steps), positive=POSITIVE, negative=NEGATIVE, **settings
+    )
 
 
 # Schedule
@@ -219,17 +220,17 @@ def test_passes_of_each_task(
     assert model.switches(NEGATIVE) == [Switches(*unimodal, 11)] * 2 + [Switches(*plain, 11)] * 3
     for call in model.calls:
         assert call.reference_image is clip.reference_image and call.reference_audio is clip.reference_audio
-        assert (call.kept_video, call.kept_audio) == (clip.kept.video, clip.kept.audio)
+        assert call.kept == clip.kept
         condition = POSITIVE if call.caption is POSITIVE.caption else NEGATIVE
-        assert call.speech.shape[1] == condition.speech.shape[1]
+        assert call.speech.shape[1] == condition.symbols.shape[1]
 
 
 def test_guided_part_and_skipped_block_may_be_chosen() -> None:
     model = StubModel()
-    sample(model, make_clip(), steps=3, guidance=Guidance(guided_part=1.0, skip_block=-1))
+    sample(model, make_clip(), steps=3, guidance=Guidance(unimodal_end_percent=1.0, skip_block=-1))
     assert model.switches(NEGATIVE) == [OFF] * 3
     model = StubModel()
-    sample(model, make_clip(), steps=3, guidance=Guidance(guided_part=0.0, skip_block=7))
+    sample(model, make_clip(), steps=3, guidance=Guidance(unimodal_end_percent=0.0, skip_block=7))
     assert model.switches(NEGATIVE) == [Switches(skip_block=7)] * 3
     assert model.switches(POSITIVE) == [ON] * 3
 
@@ -238,7 +239,7 @@ def test_guidance_may_end_before_the_last_step() -> None:
     clip = make_clip()
     noise = make_noise(clip)
     model = StubModel()
-    video, audio = sample(model, clip, steps=5, noise=noise, guidance=Guidance(guidance_end=0.4))
+    video, audio = sample(model, clip, steps=5, noise=noise, guidance=Guidance(end_percent=0.4))
     assert model.switches(POSITIVE) == [ON] * 5
     assert model.switches(NEGATIVE) == [Switches(False, False, 11)] * 2
     # At the velocities of the test above down to where guidance ends, and at 1 from there.
@@ -250,7 +251,7 @@ def test_guidance_may_end_before_the_last_step() -> None:
 @pytest.mark.parametrize(("end", "negatives"), [(0.0, 0), (0.1, 0), (0.9, 2), (1.0, 3)])
 def test_the_end_of_guidance_is_counted_in_whole_steps(end: float, negatives: int) -> None:
     model = StubModel()
-    sample(model, make_clip(), steps=3, guidance=Guidance(guidance_end=end))
+    sample(model, make_clip(), steps=3, guidance=Guidance(end_percent=end))
     assert len(model.switches(NEGATIVE)) == negatives and len(model.switches(POSITIVE)) == 3
 
 
@@ -274,7 +275,7 @@ def test_noise_in_kept_parts_has_no_influence() -> None:
 def test_put_back_restores_what_is_given() -> None:
     clip = make_clip(kept_frames=1, kept_tokens=4, batch=2)
     noise = make_noise(clip)
-    video, audio = clip.put_back(*noise)
+    video, audio = clip.put_back(noise)
     assert torch.equal(video, torch.cat((clip.video[:, :, :1], noise[0][:, :, 1:]), dim=2))
     assert torch.equal(audio, torch.cat((clip.audio[:, :, :4], noise[1][:, :, 4:]), dim=2))
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from uniavgen_core.config import clip_seconds, latent_frames_for_seconds
-from uniavgen_core.speech.duration import check_room, reference_pace, seconds_for_speech, speech_seconds
+from uniavgen_core.joint_latent import check_room
+from uniavgen_core.speech.duration import reference_pace, seconds_for_speech, speech_seconds
 from uniavgen_core.speech.scripts import check_speech
 from uniavgen_core.speech.text import Lexicon, detect_language, symbols, tokens
 

@@ -28,7 +28,7 @@ def test_counted_operations_are_those_that_a_pass_does() -> None:
         mel = torch.empty(BATCH, 1, work.audio_tokens, sizes.mel_bands)
         caption = model.encode_caption(torch.empty(BATCH, CAPTION_ROWS, sizes.text_width))
         speech = model.encode_speech(torch.zeros(BATCH, work.symbols, dtype=torch.long), torch.float32)
-        model([latent, mel], torch.empty(BATCH), caption, speech, latent[:, :, :1])
+        model([latent, mel], torch.empty(BATCH), caption, speech, reference_image=latent[:, :, :1])
     # Groups of the voice's contexts are padded, and the last frame is projected twice.
     assert counted <= counter.get_total_flops() < 1.03 * counted
 
@@ -48,7 +48,7 @@ def test_forward_pass_is_measured() -> None:
 
 def test_a_run_does_once_what_it_can_and_skips_what_is_off() -> None:
     """Four steps of three blocks, one of which the negative pass leaves out; its first two steps are unimodal."""
-    run = benchmark("sampling", "--tiny", "--steps", "1", "--threads", "1")
+    run = benchmark("sampling_step", "--tiny", "--steps", "1", "--threads", "1")
     assert 0 < run["share_outside_blocks"] < 1
     once = {"plans": 2, "captions": 2, "speeches": 2, "passes": 8, "video blocks": 20, "audio blocks": 20}
     joint = once | {"A→V": 12, "V→A": 12, "face masks": 12}

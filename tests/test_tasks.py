@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from batch_client.jobs import TASK_NAMES
 
 from uniavgen_core.config import audio_tokens, pixel_frames
 from uniavgen_core.joint_latent import tokens_of_frames
-from uniavgen_core.tasks import TASKS, Directions, KeptParts, directions, kept_prefix, past_tokens
+from uniavgen_core.tasks import TASKS, KeptParts, Switches, kept_prefix, past_tokens, task_switches
 
 FRAMES, TOKENS = 3, 56
-BOTH, TO_VIDEO, TO_AUDIO = Directions(True, True), Directions(True, False), Directions(False, True)
+BOTH, TO_VIDEO, TO_AUDIO = Switches(True, True), Switches(True, False), Switches(False, True)
 
 
 def test_kept_prefix() -> None:
@@ -54,9 +57,17 @@ def test_a_past_is_as_long_as_asked() -> None:
     ],
     ids=["joint", "reference voice", "continuation", "continuation, voice", "dubbing", "dubbing, voice", "driven"],
 )
-def test_directions_of_each_task(
-    kept_frames: int, kept_tokens: int, has_voice: bool, positive: Directions, negative: Directions
+def test_switches_of_each_task(
+    kept_frames: int, kept_tokens: int, has_voice: bool, positive: Switches, negative: Switches
 ) -> None:
     kept = kept_prefix(FRAMES, TOKENS, kept_frames, kept_tokens)
-    assert directions(kept.video, kept.audio, has_voice, negative=False) == positive
-    assert directions(kept.video, kept.audio, has_voice, negative=True) == negative
+    assert task_switches(kept, has_voice, negative=False) == positive
+    assert task_switches(kept, has_voice, negative=True) == negative
+
+
+def test_the_batch_client_names_workflows_as_the_tasks_are_called() -> None:
+    """It runs without torch, so that it cannot ask them."""
+    titles = {task.title.replace(" ", "_").replace("-", "_") for task in TASKS.values()}
+    assert set(TASK_NAMES.values()) <= titles
+    workflows = {path.stem for path in (Path(__file__).parent.parent / "workflows" / "api").glob("*.json")}
+    assert titles <= workflows

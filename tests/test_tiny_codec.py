@@ -11,7 +11,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from uniavgen_core.config import CAPTION_ROWS
-from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MAX_PARAMETERS, TinyBundle, build_tiny, load_tiny
+from uniavgen_core.tiny.bundle import CAPTION_WIDTH, TinyBundle, build_tiny, load_tiny
+from uniavgen_lab.training.bundle_file import MAX_PARAMETERS
 
 
 @pytest.fixture(scope="module")

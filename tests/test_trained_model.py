@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel, to_model_waveform
+from uniavgen_core.audio.mel import log_mel, to_model_waveform
 from uniavgen_core.audio.voice import loud_db, reference_mel, token_level_db
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE
-from uniavgen_core.face.guidance import FaceGuidance, clip_mask
+from uniavgen_core.face.steering import FaceGuidance, clip_mask
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.long_form.maker import LongClip, Settings
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.segments import Pacing, plan_clip
@@ -20,13 +21,13 @@ from uniavgen_core.sampling.euler import Clip, Condition
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
-from uniavgen_core.tiny.world import caption_of_two
 from uniavgen_lab import pipeline
 from uniavgen_lab.core_host import CoreHost
 from uniavgen_lab.evaluation.judges import JUDGES_FILE, load_judges
 from uniavgen_lab.evaluation.lip_sync import mouth_open_area
 from uniavgen_lab.evaluation.predicted_masks import face_patches
 from uniavgen_lab.video_files import read_video
+from uniavgen_lab.world.sentences import caption_of_two
 
 SPEECH = "Hello, three red birds."
 PACE = 11 / 15
@@ -111,7 +112,7 @@ def made(
     bundle: TinyBundle, request: pipeline.Request, clip: Clip, positive: Condition, negative: Condition
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Frames (F, H, W, 3) and sound (samples) of a clip."""
-    video, audio = pipeline.sample(
+    video, audio = pipeline.sample_clip(
         bundle, clip, positive, negative,
         seed=request.seed, steps=request.steps, shift=request.shift, guidance=request.guidance,
     )  # fmt: skip

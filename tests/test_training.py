@@ -12,9 +12,11 @@ from safetensors.torch import load_file
 from small_model import FRAMES, RUN, TOKENS, write_config, write_shards
 
 from uniavgen_core.config import MEL_BANDS
-from uniavgen_core.tasks import Directions
+from uniavgen_core.tasks import Switches
 from uniavgen_lab.training.batches import TRAINING_TASKS, Batch, Batches, BatchSettings
+from uniavgen_lab.training.codec_training import CodecTrainer
 from uniavgen_lab.training.shards import Shards
+from uniavgen_lab.training.trainer import Trainer
 from uniavgen_lab.training.training_config import CodecConfig, TrainConfig, read_config
 
 
@@ -30,10 +32,10 @@ def batch_of(shards: Shards, task: str, step: int = 0, text_dropout: float = 0.0
 
 def train(folder: Path, *stops: int | None) -> dict[str, torch.Tensor]:
     """Train in as many runs as there are stops, each in an object of its own; the weights."""
-    trainer = pytest.importorskip("uniavgen_lab.training.trainer", reason="needs accelerate and tensorboard")
+    pytest.importorskip("accelerate", reason="needs accelerate and tensorboard")
     config = read_config(write_config(folder), TrainConfig)
     for stop in stops:
-        trainer.Trainer(config, stop).run()
+        Trainer(config, stop).run()
     return load_file(folder / "run" / "weights.safetensors")
 
 
@@ -154,12 +156,12 @@ log_every: 2
 
 def train_codec(folder: Path, *stops: int | None) -> dict[str, torch.Tensor]:
     """Train a codec on windows of noise in as many runs as there are stops; the weights."""
-    codec_training = pytest.importorskip("uniavgen_lab.training.codec_training", reason="needs accelerate")
+    pytest.importorskip("accelerate", reason="needs accelerate and tensorboard")
     (folder / "codec").mkdir(exist_ok=True)
     windows = numpy.random.default_rng(0).integers(0, 256, (4, 9, 32, 32, 3), dtype=numpy.uint8)
     numpy.save(folder / "codec" / "frames.npy", windows)
     for stop in stops:
-        weights = codec_training.CodecTrainer(read_config(write_config(folder, CODEC), CodecConfig), stop).run()
+        weights = CodecTrainer(read_config(write_config(folder, CODEC), CodecConfig), stop).run()
     return load_file(weights)
 
 
@@ -177,7 +179,7 @@ def test_a_codec_that_stops_and_resumes_is_that_of_an_unbroken_run(tmp_path: Pat
 def test_a_batch_whose_branches_do_not_see_each_other_leaves_out_half_the_texts(shards: Shards) -> None:
     settings = BatchSettings(4, {"joint": 1.0}, text_dropout=0.0, interaction_dropout=1.0, timestep_shift=1.0)
     batches = [Batches(shards, settings, range(10), seed=0)[step] for step in range(10)]
-    assert all(batch.directions == Directions(False, False) for batch in batches)
+    assert all(batch.switches == Switches(False, False) for batch in batches)
     dropped = sum(caption == "" for batch in batches for caption in batch.captions)
     assert 10 < dropped < 30
 
@@ -185,7 +187,7 @@ def test_a_batch_whose_branches_do_not_see_each_other_leaves_out_half_the_texts(
 def test_with_a_reference_voice_the_negative_pass_sees_the_face_and_is_told_nothing(shards: Shards) -> None:
     settings = BatchSettings(4, {"reference_voice": 1.0}, text_dropout=0.5, interaction_dropout=0.0, timestep_shift=1.0)
     batches = [Batches(shards, settings, range(12), seed=0)[step] for step in range(12)]
-    negative = [batch for batch in batches if batch.directions.video_to_audio]
+    negative = [batch for batch in batches if batch.switches.video_to_audio]
     assert 2 < len(negative) < 10
     assert all(set(batch.captions) == {""} for batch in negative)
     assert any(set(batch.captions) != {""} for batch in batches)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from uniavgen_core.config import SAMPLE_RATE
-from uniavgen_core.tiny.world import KINDS, MOODS, draw_sentence
+from uniavgen_core.tiny.people import KINDS
+from uniavgen_lab.world.sentences import MOODS, draw_sentence
 from uniavgen_lab.world.synthesiser import Speech, Synthesiser, Voice
 
 pytest.importorskip("espeakng_loader", reason="espeakng-loader is not installed: it brings the corpus's voices")

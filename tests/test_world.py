@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
-from uniavgen_core.tiny.world import (
+from uniavgen_lab.world.sentences import (
     FEWEST_WORDS,
     MOST_WORDS,
     WORDS,
-    check_words,
+    check_known_words,
     draw_sentence,
     words_of,
     write_sentence,
@@ -49,7 +49,7 @@ def test_any_spelling_becomes_the_worlds(speech: str, sentence: str) -> None:
     ],
 )
 def test_what_was_never_learned_is_refused_with_the_list(speech: str, problem: str) -> None:
-    for refuse in (check_words, write_sentence):
+    for refuse in (check_known_words, write_sentence):
         with pytest.raises(ValueError, match=f"The small model {problem}: say 2 to 6 of its words") as refused:
             refuse(speech)
         assert ", ".join(WORDS) in str(refused.value)

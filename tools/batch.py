@@ -33,7 +33,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line's values; ends the program where they are wrong."""
     parser = argparse.ArgumentParser(
         description="Sends the rows of a CSV file as workflows to running ComfyUI servers.",
-        epilog=f"Columns: {', '.join(COLUMNS)}; and NodeClass.input for any other input. See the README.",
+        epilog=f"Columns: {', '.join(COLUMNS)}; and NodeClass.input for any other input. See docs/batches.md.",
     )
     parser.add_argument("table", metavar="JOBS.csv", type=Path, help="a row a clip; the header names the columns")
     parser.add_argument(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -52,7 +53,7 @@ class torch_operations:  # noqa: N801 - a namespace, named as hosts name theirs
 
         The table's last two axes are the rotation matrix of a pair of neighbouring channels.
         """
-        pairs = x.to(table.dtype).unflatten(-1, (-1, 2))
+        pairs = rearrange(x.to(table.dtype), "b n heads (pairs two) -> b n heads pairs two", two=2)
         if torch.compiler.is_compiling():  # Compilers fuse real arithmetic; complex numbers they leave apart.
             even, odd = pairs.unbind(-1)
             cosine, sine = table[..., 0, 0], table[..., 1, 0]
@@ -60,7 +61,7 @@ class torch_operations:  # noqa: N801 - a namespace, named as hosts name theirs
         else:
             turns = torch.view_as_complex(table[..., 0].contiguous())
             rotated = torch.view_as_real(torch.view_as_complex(pairs) * turns)
-        return rotated.flatten(-2).to(x.dtype)
+        return rearrange(rotated, "b n heads pairs two -> b n heads (pairs two)").to(x.dtype)
 
     @staticmethod
     def attention(
@@ -70,6 +71,7 @@ class torch_operations:  # noqa: N801 - a namespace, named as hosts name theirs
 
         `mask` (batch, queries or 1, keys) is added to the scores. `options` are the host's own.
         """
-        q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
-        mask = None if mask is None else mask.unsqueeze(1)
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2)
+        q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
+        mask = None if mask is None else mask.unsqueeze(1)  # (b, 1, queries or 1, keys)
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return rearrange(attended, "b heads n d -> b n (heads d)")

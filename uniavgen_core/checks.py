@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from .audio.mel import PADDING
 from .config import SAMPLE_RATE
+from .joint_latent import check_finite, not_finite
 from .media.waveforms import PIECE_SAMPLES, peak_of, to_mono
 
 SILENCE_PEAK = 1e-4
 """Loudest sample below which a sound counts as silence (-80 dB)."""
 MIN_SOUND_SAMPLES = PADDING + 1
 """A spectrum needs this many samples."""
-
-
-def check_finite(name: str, tensor: Tensor) -> None:
-    """Refuse NaN and infinite values.
-
-    Raises:
-        ValueError: it names the input.
-    """
-    if tensor.numel() and not all(map(math.isfinite, torch.aminmax(tensor))):
-        raise _not_finite(name)
 
 
 def check_picture(name: str, picture: Tensor | None) -> None:
@@ -60,13 +50,9 @@ def check_heard(name: str, samples: int, peak: float) -> None:
     if samples < MIN_SOUND_SAMPLES:
         raise ValueError(f"{name} is empty ({samples} samples): give a longer sound.")
     if not math.isfinite(peak):
-        raise _not_finite(name)
+        raise not_finite(name)
     if peak < SILENCE_PEAK:
         raise ValueError(f"{name} is silent: give a sound in which somebody speaks.")
-
-
-def _not_finite(name: str) -> ValueError:
-    return ValueError(f"{name} holds values that are not numbers (NaN or infinite): the node before it is at fault.")
 
 
 def check_one_sound(name: str, sounds: Tensor) -> None:

@@ -34,8 +34,13 @@ SHORT_SIDE = 736
 """Short side in pixels that the released model was trained at."""
 TRAINED_LATENT_FRAMES = 21
 """Latent frames of the released model's clips: 81 pixel frames, 5.0625 s."""
+MAX_PAST_FRAMES = TRAINED_LATENT_FRAMES - 1
+"""Latent frames that a clip may keep of the one before it: one at least of a trained clip is generated."""
 MAX_LATENT_FRAMES = 81
 """Latent frames that one segment may have: 321 pixel frames, 20.0625 s."""
+
+SEEDS = 2**64
+"""Seeds that torch's generators take: 0 to one less."""
 
 HEAD_WIDTH = 128
 CAPTION_ROWS = 512
@@ -146,3 +151,5 @@ RELEASED_SIZES = ModelSizes(
     blocks=30, video_width=3072, video_ffn_width=14336, audio_width=1536, audio_ffn_width=8960, text_width=4096
 )
 """The released model's."""
+MEMORY_WIDTH = 2222
+"""A host that reserves memory for Wan models does so in proportion to their width over this."""

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor
 
-from .checks import check_finite
 from .config import (
     LATENT_CHANNELS,
     MAX_LATENT_FRAMES,
@@ -24,14 +24,29 @@ from .tasks import KeptParts, past_tokens
 
 Shape = tuple[int, ...]
 
+MEL_MEAN = -5.1753
+MEL_DEVIATION = 2.1544
+
 WHOLE = 1e-4
 """Resizing may move a mask's 0 and 1 by less than this."""
+HURRY = 1.5
+"""Speech fits while it wants at most this many times the seconds that there are."""
 MASK_ADVICE = (
     "UniAVGen keeps or generates whole latent frames of the picture and whole tokens of the sound, the same in all "
     "clips of a batch. Take the LATENT as 'UniAVGen Latent' makes it, or give masks that are 0 (kept) or 1 (generated) "
     "all over, one for the clip or one for each latent frame. To keep an area of the picture, lay the decoded clip on "
     "the given one with ImageCompositeMasked; to say which of several people speaks, use 'UniAVGen Face Guidance'."
 )
+
+
+def normalise_mel(mel: Tensor) -> Tensor:
+    """Natural-log mel to the scale on which the model works. Any shape."""
+    return (mel - MEL_MEAN) / MEL_DEVIATION
+
+
+def denormalise_mel(mel: Tensor) -> Tensor:
+    """The model's scale back to natural-log mel. Any shape."""
+    return mel * MEL_DEVIATION + MEL_MEAN
 
 
 def stream_shapes(latent_frames: int, width: int, height: int, batch: int = 1) -> tuple[Shape, Shape]:
@@ -45,10 +60,9 @@ def stream_masks(kept: KeptParts, rows: int, columns: int) -> tuple[Tensor, Tens
     """Noise masks (1, 1, T, h, w) and (1, 1, L, 80): 0 where a part is kept, else 1."""
     video = 1 - torch.tensor(kept.video, dtype=torch.float32)
     audio = 1 - torch.tensor(kept.audio, dtype=torch.float32)
-    return (
-        video.view(1, 1, -1, 1, 1).repeat(1, 1, 1, rows, columns),
-        audio.view(1, 1, -1, 1).repeat(1, 1, 1, MEL_BANDS),
-    )
+    video = repeat(video, "t -> 1 1 t h w", h=rows, w=columns)
+    audio = repeat(audio, "l -> 1 1 l bands", bands=MEL_BANDS)
+    return video.contiguous(), audio.contiguous()  # For those who write into them.
 
 
 def whole_masks(masks: Sequence[Tensor]) -> list[Tensor]:
@@ -80,6 +94,27 @@ def _whole_mask(mask: Tensor, part: str) -> Tensor:
             f"The noise mask of the LATENT keeps {part} {uneven[0]} in some clips of the batch only. {MASK_ADVICE}"
         )
     return mask.round()
+
+
+def kept_of(masks: Sequence[Tensor]) -> KeptParts:
+    """What noise masks of both streams keep: frames and tokens where they are 0 everywhere, over the whole batch."""
+    video, audio = (tuple((rearrange(mask, "b c t ... -> t (b c ...)").amax(dim=1) == 0).tolist()) for mask in masks)
+    return KeptParts(video, audio)
+
+
+def check_finite(name: str, tensor: Tensor) -> None:
+    """Refuse NaN and infinite values.
+
+    Raises:
+        ValueError: it names the input.
+    """
+    if tensor.numel() and not all(map(math.isfinite, torch.aminmax(tensor))):
+        raise not_finite(name)
+
+
+def not_finite(name: str) -> ValueError:
+    """What is said of an input with such values."""
+    return ValueError(f"{name} holds values that are not numbers (NaN or infinite): the node before it is at fault.")
 
 
 def check_size(width: int, height: int) -> None:
@@ -130,6 +165,29 @@ def check_past(latent_frames: int, past_frames: int) -> int:
             f"{clip_seconds(past_frames):.2f}: ask for more seconds, or keep fewer past_frames."
         )
     return latent_frames
+
+
+def check_room(wanted: float, seconds: float, pace: float = 1.0) -> None:
+    """Refuse words that clearly need more time than there is.
+
+    Args:
+        wanted: seconds that the words take.
+        seconds: length of the clip.
+        pace: of the voice, as in `speech_seconds`; the message names it.
+
+    Raises:
+        ValueError: the words want more than 1.5 times the clip's seconds.
+    """
+    if wanted <= seconds * HURRY:
+        return
+    wanted = clip_seconds(latent_frames_for_seconds(wanted))
+    longest = clip_seconds(MAX_LATENT_FRAMES)
+    advice = "make it longer" if wanted <= longest else f"one segment lasts at most {longest:.2f}: split it"
+    voice = "" if pace == 1 else f" at this voice's pace, which is {pace:.1f} times the usual"
+    raise ValueError(
+        f"The speech wants about {wanted:.2f} seconds{voice}, the clip lasts {seconds:.2f}: {advice}, or shorten the "
+        "speech."
+    )
 
 
 def check_shapes(shapes: Sequence[Sequence[int]]) -> None:

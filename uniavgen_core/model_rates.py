@@ -83,8 +83,8 @@ def driving_mel(waveform: Tensor, sample_rate: int, tokens: int) -> Tensor:
     Raises:
         ValueError: the sound is empty, silent or not of numbers, or there are several.
     """
-    check_one_sound("sound", waveform)
-    check_sound("sound", waveform)
+    check_one_sound("audio", waveform)
+    check_sound("audio", waveform)
     waveform = peak_scale(to_model_waveform(waveform, sample_rate))
     return log_mel(fit_audio(waveform, tokens * HOP_LENGTH)).unsqueeze(1)
 
@@ -108,7 +108,7 @@ def past_mel(track: AudioTrack, frames: int, past_frames: int) -> Tensor:
         peak = peak_of([torch.tensor([peak]), piece])
         pieces.append(piece[:, max(0, start - samples) : max(0, end - samples)])
         samples += piece.shape[-1]
-    check_heard("sound", samples, peak)
+    check_heard("audio", samples, peak)
     waveform = fit_audio(torch.cat(pieces, dim=-1), end - start) * (PEAK / peak)
     return mel_window(waveform, past_start - start, past_tokens(past_frames))
 

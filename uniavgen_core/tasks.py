@@ -1,6 +1,7 @@
-"""The five tasks of the paper as masks over a joint latent: what is kept, and what follows from it for the interaction.
+"""The five tasks of the paper: what each keeps of a joint latent, and what follows from that for the interaction.
 
-Nothing else in the code knows the tasks: a task is what it keeps (arXiv 2511.03334, section 3.6).
+A task is what it keeps (arXiv 2511.03334, section 3.6): what is kept is clean, has timestep 0 and takes no update, so
+that one model does all of them. Nothing else in the code knows the tasks; who differs by task asks `TASKS`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+
+import torch
+from torch import Tensor
 
 from .config import audio_tokens, pixel_frames
 
@@ -17,13 +21,13 @@ PAST_FRAMES = 3
 
 @dataclass(frozen=True)
 class KeptParts:
-    """Which latent frames (T) and audio tokens (L) are given and stay as they are."""
+    """Which latent frames (T) and audio tokens (L) are given and stay as they are; they may lie anywhere."""
 
     video: tuple[bool, ...]
     audio: tuple[bool, ...]
 
 
-def kept_prefix(latent_frames: int, tokens: int, kept_frames: int, kept_tokens: int = 0) -> KeptParts:
+def kept_prefix(latent_frames: int, tokens: int, kept_frames: int = 0, kept_tokens: int = 0) -> KeptParts:
     """Keep the first frames and tokens."""
     return KeptParts(
         video=tuple(frame < kept_frames for frame in range(latent_frames)),
@@ -31,8 +35,43 @@ def kept_prefix(latent_frames: int, tokens: int, kept_frames: int, kept_tokens: 
     )
 
 
-class Given(Enum):
-    """How much of a stream is given."""
+def put_back(kept: KeptParts, given: Sequence[Tensor], generated: Sequence[Tensor]) -> list[Tensor]:
+    """Both streams as generated, with what is kept of the given ones in place.
+
+    Args:
+        given, generated: video (batch, 48, T, h, w) and audio (batch, 1, L, 80).
+    """
+    return [
+        torch.where(torch.tensor(along, device=new.device).view(-1, *[1] * (new.ndim - 3)), old, new)
+        for along, old, new in zip((kept.video, kept.audio), given, generated, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What of the model runs in a pass: both directions of the interaction, and the block that is left out."""
+
+    audio_to_video: bool = True
+    video_to_audio: bool = True
+    skip_block: int = -1
+    """-1: none."""
+
+
+def task_switches(kept: KeptParts, has_reference_voice: bool, negative: bool, skip_block: int = -1) -> Switches:
+    """The switches of a pass, as the released model does its tasks.
+
+    A stream that is kept entirely takes no updates. With a reference voice and generated video, the voice must not
+    follow the face in the positive pass.
+    """
+    all_video, all_audio = all(kept.video), all(kept.audio)
+    voice_is_given = has_reference_voice and not all_video and not negative
+    return Switches(
+        audio_to_video=not all_video, video_to_audio=not (all_audio or voice_is_given), skip_block=skip_block
+    )
+
+
+class Extent(Enum):
+    """How much of a stream is kept."""
 
     NOTHING = auto()
     FIRST_FRAME = auto()
@@ -42,10 +81,17 @@ class Given(Enum):
 
 @dataclass(frozen=True)
 class Task:
-    """What a task is given of each stream, and whether of a voice."""
+    """What a task keeps of each stream, and whether it has a reference voice.
 
-    video: Given
-    audio: Given
+    Attributes:
+        title: what it is called in tables.
+        video: what is kept; FIRST_FRAME is a portrait, all else is of a video.
+        audio: what is kept.
+    """
+
+    title: str
+    video: Extent
+    audio: Extent
     reference_voice: bool = False
 
     def kept(self, latent_frames: int, tokens: int, past_frames: int = PAST_FRAMES) -> KeptParts:
@@ -54,41 +100,33 @@ class Task:
         Args:
             past_frames: latent frames of the past, where the task has one.
         """
-        frames = {Given.NOTHING: 0, Given.FIRST_FRAME: 1, Given.PAST: past_frames, Given.ALL: latent_frames}
-        sounds = {Given.NOTHING: 0, Given.PAST: past_tokens(past_frames), Given.ALL: tokens}
-        return kept_prefix(latent_frames, tokens, frames[self.video], sounds[self.audio])
+        frames = {Extent.NOTHING: 0, Extent.FIRST_FRAME: 1, Extent.PAST: past_frames, Extent.ALL: latent_frames}
+        heard = {Extent.NOTHING: 0, Extent.PAST: past_tokens(past_frames), Extent.ALL: tokens}
+        return kept_prefix(latent_frames, tokens, frames[self.video], heard[self.audio])
+
+    @property
+    def generates_video(self) -> bool:
+        return self.video is not Extent.ALL
+
+    @property
+    def generates_audio(self) -> bool:
+        return self.audio is not Extent.ALL
+
+    @property
+    def has_past(self) -> bool:
+        """Whether the clip begins with what was there before, which is no work of the task's."""
+        return Extent.PAST in (self.video, self.audio)
 
 
 TASKS = {
-    "joint": Task(Given.FIRST_FRAME, Given.NOTHING),
-    "reference_voice": Task(Given.FIRST_FRAME, Given.NOTHING, reference_voice=True),
-    "continuation": Task(Given.PAST, Given.PAST),
-    "dubbing": Task(Given.ALL, Given.NOTHING),
-    "audio_driven": Task(Given.FIRST_FRAME, Given.ALL),
+    "joint": Task("joint generation", Extent.FIRST_FRAME, Extent.NOTHING),
+    "reference_voice": Task("reference voice", Extent.FIRST_FRAME, Extent.NOTHING, reference_voice=True),
+    "continuation": Task("continuation", Extent.PAST, Extent.PAST),
+    "dubbing": Task("dubbing", Extent.ALL, Extent.NOTHING),
+    "audio_driven": Task("audio-driven", Extent.FIRST_FRAME, Extent.ALL),
 }
 
 
 def past_tokens(past_frames: int) -> int:
     """Audio tokens that sound during the first latent frames of a clip."""
     return audio_tokens(pixel_frames(past_frames))
-
-
-@dataclass(frozen=True)
-class Directions:
-    """Which directions of the interaction run in a pass."""
-
-    audio_to_video: bool
-    video_to_audio: bool
-
-
-def directions(
-    kept_video: Sequence[bool], kept_audio: Sequence[bool], has_reference_voice: bool, negative: bool
-) -> Directions:
-    """The directions of a pass, as the released model does its tasks.
-
-    A stream that is given entirely takes no updates. With a reference voice and generated video, the voice must not
-    follow the face in the positive pass.
-    """
-    all_video, all_audio = all(kept_video), all(kept_audio)
-    voice_is_given = has_reference_voice and not all_video and not negative
-    return Directions(audio_to_video=not all_video, video_to_audio=not (all_audio or voice_is_given))

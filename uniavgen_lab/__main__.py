@@ -6,9 +6,32 @@ import argparse
 import logging
 import sys
 
-from . import demo
-from .evaluation import ablation_table, evaluate
-from .training import commands as training
+from .ablation_table import add_ablations_arguments, run_ablations
+from .demo import add_demo_arguments, run_demo
+from .evaluation.evaluate import add_evaluate_arguments, run_evaluate
+from .training.commands import (
+    add_bundle_arguments,
+    add_prepare_arguments,
+    add_render_arguments,
+    add_train_arguments,
+    run_bundle,
+    run_prepare,
+    run_render,
+    run_train,
+    run_train_codec,
+)
+
+COMMANDS = {
+    "demo": ("make a clip with the built-in small model", add_demo_arguments, run_demo),
+    "render": ("make the small model's corpus", add_render_arguments, run_render),
+    "prepare": ("make training data of a folder of real clips", add_prepare_arguments, run_prepare),
+    "train-codec": ("train the small model's picture codec", add_train_arguments, run_train_codec),
+    "train": ("train a model", add_train_arguments, run_train),
+    "bundle": ("put a run's weights into the pack", add_bundle_arguments, run_bundle),
+    "evaluate": ("measure the small model, or a clip of your own", add_evaluate_arguments, run_evaluate),
+    "ablations": ("train and measure the paper's ablations", add_ablations_arguments, run_ablations),
+}
+"""By name: what a command does, what adds its options, and what runs it; a run returns the exit status."""
 
 
 def main() -> int:
@@ -16,28 +39,13 @@ def main() -> int:
         prog="python -m uniavgen_lab", description="Make, train and measure UniAVGen models."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    demo.add_arguments(commands.add_parser("demo", help="make a clip with the built-in small model"))
-    training.add_render_arguments(commands.add_parser("render", help="make the small model's corpus"))
-    training.add_prepare_arguments(commands.add_parser("prepare", help="make training data of a folder of real clips"))
-    training.add_train_arguments(commands.add_parser("train-codec", help="train the small model's picture codec"))
-    training.add_train_arguments(commands.add_parser("train", help="train a model"))
-    training.add_bundle_arguments(commands.add_parser("bundle", help="put a run's weights into the pack"))
-    evaluate.add_arguments(commands.add_parser("evaluate", help="measure the small model, or a clip of your own"))
-    ablation_table.add_arguments(commands.add_parser("ablations", help="train and measure the paper's ablations"))
-    run = {
-        "demo": demo.run,
-        "render": training.run_render,
-        "prepare": training.run_prepare,
-        "train-codec": training.run_train_codec,
-        "train": training.run_train,
-        "bundle": training.run_bundle,
-        "evaluate": evaluate.run,
-        "ablations": ablation_table.run,
-    }
+    for name, (purpose, add_arguments, _) in COMMANDS.items():
+        add_arguments(commands.add_parser(name, help=purpose))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return run[arguments.command](arguments)
+        run = COMMANDS[arguments.command][-1]
+        return run(arguments)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -7,10 +7,9 @@ import hashlib
 import torch
 from torch import Tensor
 
-from uniavgen_core.audio.mel import denormalise_mel, normalise_mel
 from uniavgen_core.audio.vocoder import GriffinLim
 from uniavgen_core.config import MEL_BANDS
-from uniavgen_core.joint_latent import stream_shapes
+from uniavgen_core.joint_latent import denormalise_mel, normalise_mel, stream_shapes
 from uniavgen_core.long_form.host import SegmentRequest
 from uniavgen_core.sampling.euler import Clip
 from uniavgen_core.speech.reader import SpeechReader
@@ -60,7 +59,7 @@ class CoreHost:
             pipeline.condition(self.bundle, caption, symbols)
             for caption, symbols in ((request.caption, spoken), ("", silent))
         )
-        video, audio = pipeline.sample(
+        video, audio = pipeline.sample_clip(
             self.bundle, clip, positive, negative, seed=request.seed,
             steps=self.request.steps, shift=self.request.shift, guidance=self.request.guidance,
         )  # fmt: skip

@@ -20,14 +20,22 @@ from uniavgen_core.media.muxing import write_video
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tiny.bundle import SHORT_SIDE, TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
-from uniavgen_core.tiny.world import FEWEST_WORDS, KINDS, LATENT_FRAMES, MOODS, MOST_WORDS, draw_caption, write_sentence
+from uniavgen_core.tiny.people import KINDS
 
 from . import pipeline
 from .contact_sheet import contact_sheet
-from .evaluation.measures import Ears, measure_clip
+from .evaluation.measures import SpeechJudges, measure_clip
 from .evaluation.tables import clip_report
 from .pipeline import STEPS
 from .video_files import stream_summary
+from .world.sentences import (
+    FEWEST_WORDS,
+    LATENT_FRAMES,
+    MOODS,
+    MOST_WORDS,
+    draw_caption,
+    write_sentence,
+)
 
 KIND, MOOD = "woman", "happy"
 SPEECH = "Hello, three red birds."
@@ -49,14 +57,14 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A finished clip: frames (F, 128, 128, 3) of values 0..1, and its sound (samples) at 24 kHz."""
+class DemoClip:
+    """A finished clip: frames (F, 128, 128, 3) of values 0..1, and its waveform (samples) at 24 kHz."""
 
     frames: Tensor
-    sound: Tensor
+    waveform: Tensor
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument(
         "--speech",
@@ -74,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the clip; a picture of it lies beside")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_demo(arguments: argparse.Namespace) -> int:
     """Make a clip with the built-in small model, write it, and print what it reaches.
 
     Raises:
@@ -91,12 +99,12 @@ def run(arguments: argparse.Namespace) -> int:
     _say(f"{scene.caption} “{scene.speech}”")
     if not bundle.trained:
         _say("The small model has random weights: the clip shows that everything runs, and is noise.")
-    recording = record(bundle, request)
+    clip = make_demo_clip(bundle, request)
     with stage("write"):
-        _write(arguments.output, recording)
+        _write(arguments.output, clip)
     _say(_describe(arguments.output))
     with stage("measure"):
-        report = measure(scene, recording)
+        report = report_on(scene, clip)
     _say(report)
     return 0
 
@@ -130,28 +138,28 @@ def clip_length(speech: str) -> float:
     return min(max(seconds_for_speech(speech, "en", PACE), shortest), longest)
 
 
-def record(bundle: TinyBundle, request: pipeline.Request) -> Recording:
+def make_demo_clip(bundle: TinyBundle, request: pipeline.Request) -> DemoClip:
     """Make a clip, and print how long each stage took."""
     with stage("encode"):
-        clip, positive, negative = pipeline.encode(bundle, request)
+        inputs, positive, negative = pipeline.encode(bundle, request)
     with stage("sample"), tqdm(total=request.steps, desc="sample", unit="step") as bar:
-        video, audio = pipeline.sample(
-            bundle, clip, positive, negative, seed=request.seed, steps=request.steps, shift=request.shift,
+        video, audio = pipeline.sample_clip(
+            bundle, inputs, positive, negative, seed=request.seed, steps=request.steps, shift=request.shift,
             guidance=request.guidance, progress=lambda step, steps: bar.update(step - bar.n),
         )  # fmt: skip
     with stage("decode picture"):
         frames = pipeline.decode_video(bundle, video)
     with stage("decode sound"):
-        sound = pipeline.decode_audio(audio)[0]
-    return Recording(frames, sound)
+        waveform = pipeline.decode_audio(audio)[0]
+    return DemoClip(frames, waveform)
 
 
-def measure(scene: Scene, recording: Recording) -> str:
+def report_on(scene: Scene, clip: DemoClip) -> str:
     """What the clip reaches, beside what clips of the corpus do."""
-    frames, portrait = to_bytes(recording.frames), to_bytes(scene.portrait[0])
-    ears = Ears()
-    measures = measure_clip(frames, recording.sound.numpy(), ears, portrait, scene.speech, scene.kind, scene.mood)
-    return clip_report(measures, ears.missing)
+    frames, portrait = to_bytes(clip.frames), to_bytes(scene.portrait[0])
+    judges = SpeechJudges()
+    measures = measure_clip(frames, clip.waveform.numpy(), judges, portrait, scene.speech, scene.kind, scene.mood)
+    return clip_report(measures, judges.missing)
 
 
 @contextmanager
@@ -166,18 +174,18 @@ def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def _write(path: Path, recording: Recording) -> None:
+def _write(path: Path, clip: DemoClip) -> None:
     """Write the clip, and a picture of it: frames in a row, its sound under them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, recording.frames, FRAME_RATE, recording.sound[None], SAMPLE_RATE)
-    contact_sheet(recording.frames, recording.sound).save(path.with_suffix(".png"))
+    write_video(path, clip.frames, FRAME_RATE, clip.waveform[None], SAMPLE_RATE)
+    contact_sheet(clip.frames, clip.waveform).save(path.with_suffix(".png"))
 
 
 def _describe(path: Path) -> str:
     made = stream_summary(path)
     rate = float(made.frame_rate or 0)
     return (
-        f"{path}: {made.picture_seconds:.2f} s, {made.frames} frames of {made.width}×{made.height} at "
-        f"{rate:g}/s ({made.picture_codec}); sound {made.sound_seconds:.2f} s at "
-        f"{made.sample_rate} Hz ({made.sound_codec}). At a glance: {path.with_suffix('.png')}"
+        f"{path}: {made.video_seconds:.2f} s, {made.frames} frames of {made.width}×{made.height} at "
+        f"{rate:g}/s ({made.video_codec}); sound {made.audio_seconds:.2f} s at "
+        f"{made.sample_rate} Hz ({made.audio_codec}). At a glance: {path.with_suffix('.png')}"
     )

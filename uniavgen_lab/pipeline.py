@@ -8,20 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from uniavgen_core.audio.mel import denormalise_mel
 from uniavgen_core.audio.vocoder import GriffinLim
 from uniavgen_core.config import clip_seconds, latent_frames_for_seconds
-from uniavgen_core.joint_latent import Shape, check_seconds, check_size, stream_shapes
+from uniavgen_core.joint_latent import Shape, check_room, check_seconds, check_size, denormalise_mel, stream_shapes
 from uniavgen_core.media.images import crop_and_resize, to_rgb
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.guidance import NO_BLOCK, Guidance
 from uniavgen_core.sampling.schedule import flow_sigmas
-from uniavgen_core.speech.duration import check_room
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import TinyBundle
-
-from . import pipeline as sampling
 
 STEPS = 25
 SHIFT = 2.0
@@ -40,9 +36,9 @@ class Request:
     seconds: float | None = None
     """Length of the clip; None makes it as long as the words take."""
     seed: int = 0
-    steps: int = sampling.STEPS
-    shift: float = sampling.SHIFT
-    guidance: Guidance = sampling.GUIDANCE
+    steps: int = STEPS
+    shift: float = SHIFT
+    guidance: Guidance = GUIDANCE
 
 
 @torch.no_grad()
@@ -94,7 +90,7 @@ def draw_noise(shapes: tuple[Shape, Shape], seed: int) -> tuple[Tensor, Tensor]:
     return torch.randn(shapes[0], generator=generator), torch.randn(shapes[1], generator=generator)
 
 
-def sample(
+def sample_clip(
     bundle: TinyBundle,
     clip: Clip,
     positive: Condition,
@@ -108,8 +104,11 @@ def sample(
 ) -> list[Tensor]:
     """Both streams of a clip, with the given parts in place."""
     noise = draw_noise((clip.video.shape, clip.audio.shape), seed)
-    streams = sample_euler(bundle.model, clip, noise, flow_sigmas(steps, shift), positive, negative, guidance, progress)
-    return clip.put_back(*streams)
+    streams = sample_euler(
+        bundle.model, clip, noise, flow_sigmas(steps, shift),
+        positive=positive, negative=negative, guidance=guidance, progress=progress,
+    )  # fmt: skip
+    return clip.put_back(streams)
 
 
 @torch.no_grad()

@@ -26,13 +26,14 @@ from safetensors import safe_open
 
 from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import MEL_BANDS, clip_seconds
+from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE, load_tiny
-from uniavgen_core.tiny.world import KINDS
+from uniavgen_core.tiny.people import KINDS
 
 from .contact_sheet import LOUD, SILENT, contact_sheet
 from .evaluation.generate import Generated, Sampling, generate
 from .evaluation.judges import load_judges
-from .evaluation.tables import COLUMNS
+from .evaluation.tables import COLUMNS, markdown_table
 from .training.training_config import TrainConfig, read_config
 from .world.corpus import SPLITS, CorpusClip, make_clip, partner
 from .world.synthesiser import Synthesiser
@@ -50,11 +51,7 @@ PANELS = {"audio": "sound", "video": "picture", "face_mask": "face mask"}
 ROWS = {
     "corpus": "real clips",
     "codec": "real clips, encoded and decoded",
-    "joint": "joint generation",
-    "reference_voice": "reference voice",
-    "continuation": "continuation",
-    "dubbing": "dubbing",
-    "audio_driven": "audio-driven",
+    **{name: task.title for name, task in TASKS.items()},
     "shuffled": "shuffled pairs",
 }
 GAP = 12
@@ -92,13 +89,13 @@ def read_log(run: Path, config: TrainConfig) -> list[Loss]:
     binned: dict[tuple[str, int, str, str], list[float]] = defaultdict(list)
     for (kind, step), values in sorted(rows.items()):
         stage = config.stage_at(step - 1)[0].name
-        place = step if kind == "validation" else -(-step // WINDOW_STEPS) * WINDOW_STEPS
+        end = step if kind == "validation" else -(-step // WINDOW_STEPS) * WINDOW_STEPS
         for name, value in values.items():
             if name not in NOT_LOSSES and ("/" in name) == (kind == "validation"):
-                binned[stage, place, kind, name].append(value)
+                binned[stage, end, kind, name].append(value)
     return [
-        Loss(place, stage, kind, name, float(f"{fmean(values):.5g}"))
-        for (stage, place, kind, name), values in binned.items()
+        Loss(end, stage, kind, name, float(f"{fmean(values):.5g}"))
+        for (stage, end, kind, name), values in binned.items()
     ]
 
 
@@ -164,7 +161,7 @@ def make_samples(weights: Path) -> list[Sample]:
 def draw_contact_sheet(samples: Sequence[Sample], path: Path) -> None:
     """The generated clips below each other: eight frames each, waveform and spectrogram under them."""
     sheets = [
-        contact_sheet(torch.from_numpy(sample.made.frames) / 255, torch.from_numpy(sample.made.sound))
+        contact_sheet(torch.from_numpy(sample.made.frames) / 255, torch.from_numpy(sample.made.waveform))
         for sample in samples
     ]
     width, height = sheets[0].size
@@ -178,15 +175,15 @@ def draw_spectrograms(sample: Sample, path: Path) -> None:
     """The real clip's sound over the generated one's."""
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
-    _draw_spectrogram(upper, torch.from_numpy(sample.real.sound), "real", sample.real.seconds)
-    _draw_spectrogram(lower, torch.from_numpy(sample.made.sound), "generated", sample.real.seconds)
+    _draw_spectrogram(upper, torch.from_numpy(sample.real.waveform), "real", sample.real.seconds)
+    _draw_spectrogram(lower, torch.from_numpy(sample.made.waveform), "generated", sample.real.seconds)
     lower.set_xlabel("seconds")
     _save(figure, path)
 
 
-def _draw_spectrogram(axes: Axes, sound: torch.Tensor, title: str, seconds: float) -> None:
+def _draw_spectrogram(axes: Axes, waveform: torch.Tensor, title: str, seconds: float) -> None:
     extent = (0, seconds, 0, MEL_BANDS)
-    mel = log_mel(sound).T.numpy()
+    mel = log_mel(waveform).T.numpy()
     axes.imshow(mel, origin="lower", aspect="auto", extent=extent, vmin=SILENT, vmax=LOUD, cmap="magma")
     axes.set(title=title, ylabel="mel band")
 
@@ -198,7 +195,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 def page_figures(folder: Path, samples: Sequence[Sample], weights: Path) -> str:
     """The Markdown of what is made here."""
-    parts = [*_provenance(weights), *_pictures(folder.name, samples)]
+    parts = [*_provenance(weights), *_images(folder.name, samples)]
     if (folder / LOG).is_file():
         parts.append(
             f"![Loss curves]({folder.name}/loss.png)\n\n"
@@ -223,7 +220,7 @@ def _provenance(weights: Path) -> Iterator[str]:
     yield f"The judges are right on {right} of other clips."
 
 
-def _pictures(folder: str, samples: Sequence[Sample]) -> Iterator[str]:
+def _images(folder: str, samples: Sequence[Sample]) -> Iterator[str]:
     said = " ".join(f"{sample.real.caption} “{sample.real.speech}”" for sample in samples)
     yield (
         f"![Clips at a glance]({folder}/contact_sheet.jpg)\n\n"
@@ -241,11 +238,11 @@ def _pictures(folder: str, samples: Sequence[Sample]) -> Iterator[str]:
 def measures_table(rows: dict[str, dict[str, float | None]]) -> str:
     """Rows of an evaluation as a Markdown table; measures that none has are left out."""
     columns = {key: form for key, form in COLUMNS.items() if any(row.get(key) is not None for row in rows.values())}
-    lines = [["", *(heading for heading, _ in columns.values())], ["---", *["---:"] * len(columns)]]
+    lines = []
     for name in sorted(rows, key=list(ROWS).index):
         values = [(rows[name].get(key), form) for key, (_, form) in columns.items()]
         lines.append([ROWS[name], *("–" if value is None else form.format(value) for value, form in values)])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown_table(["", *(heading for heading, _ in columns.values())], lines, numbers=True)
 
 
 def read_evaluation(path: Path) -> dict[str, dict[str, float | None]]:

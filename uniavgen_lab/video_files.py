@@ -27,16 +27,16 @@ class StreamSummary:
     Seconds are those of what a player shows: the frames' presentation times, the sound without the codec's padding.
     """
 
-    picture_codec: str | None = None
+    video_codec: str | None = None
     width: int = 0
     height: int = 0
     frames: int = 0
     frame_rate: Fraction | None = None
-    picture_seconds: float = 0.0
-    sound_codec: str | None = None
+    video_seconds: float = 0.0
+    audio_codec: str | None = None
     sample_rate: int = 0
     channels: int = 0
-    sound_seconds: float = 0.0
+    audio_seconds: float = 0.0
 
 
 def read_audio(source: Source) -> tuple[Tensor, int]:
@@ -76,27 +76,27 @@ def stream_summary(source: Source) -> StreamSummary:
     """Say what a media file holds, by reading its packets and decoding its sound."""
     fields: dict[str, object] = {}
     with opened(source) as container:
-        has_picture = bool(video_tracks(container))
-        if has_picture:
+        has_video = bool(video_tracks(container))
+        if has_video:
             stream = video_stream(container)
             fields.update(
-                picture_codec=stream.codec_context.name,
+                video_codec=stream.codec_context.name,
                 width=stream.width,
                 height=stream.height,
                 frame_rate=said_rate(stream),
             )
-        sound = audio_stream(container)
-        if sound is not None:
-            fields.update(sound_codec=sound.codec_context.name)
-    if has_picture:
+        waveform = audio_stream(container)
+        if waveform is not None:
+            fields.update(audio_codec=waveform.codec_context.name)
+    if has_video:
         video = VideoFile(source)
-        fields.update(frames=video.times.frames, picture_seconds=float(video.seconds))
+        fields.update(frames=video.times.frames, video_seconds=float(video.seconds))
     with open_track(source) as track:
         if track is not None:
             samples = sum(piece.shape[-1] for piece in track.pieces)
             fields.update(
                 sample_rate=track.sample_rate,
                 channels=track.channels,
-                sound_seconds=samples / track.sample_rate,
+                audio_seconds=samples / track.sample_rate,
             )
     return StreamSummary(**fields)  # type: ignore[arg-type]

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.comfy.browser import Frontend
-from tests.comfy.graphs import Prompt
+from comfy.browser import Frontend
+from comfy.graphs import Prompt
 
 MARK = "mark"
 """The property of a node that `mark` sets; it goes with the node, whatever id the frontend gives it."""

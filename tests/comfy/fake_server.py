@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from patience import PATIENCE_SECONDS
 
-from tests.comfy.graphs import Prompt, id_of
+from comfy.graphs import Prompt, id_of
 
 SAVER = "SaveVideo"
 LOADERS = {"LoadImage": "image", "LoadAudio": "audio", "LoadVideo": "file"}

@@ -14,10 +14,10 @@ from safetensors.torch import save_file
 from small_vocoder import build_small_bigvgan
 from torch import Tensor, nn
 
-from tests.comfy.install import ComfyInstall
-from uniavgen_core.audio.mel import denormalise_mel
+from comfy.install import ComfyInstall
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import LATENT_CHANNELS, MEL_BANDS, ModelSizes
+from uniavgen_core.joint_latent import denormalise_mel
 from uniavgen_core.model.joint_dit import JointDiT
 
 VIDEO_VAE_SCRIPT = Path(__file__).with_name("video_vae_script.py")

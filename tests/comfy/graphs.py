@@ -142,8 +142,8 @@ class ClipGraph(GraphBuilder):
 
     def add_sampler(self, **changes: Any) -> str:
         """A UniAVGenSampler of two steps; its id."""
-        sources = {"model": [self.tiny, 0], **self.conditions(), "latent": [self.latent, 0]}
-        settings = {"seed": 7, "steps": 2, "shift": 5.0, "schedule": "auto", "sampler_name": "euler"}
+        sources = {"model": [self.tiny, 0], **self.conditions(), "latent_image": [self.latent, 0]}
+        settings = {"seed": 7, "steps": 2, "shift": 5.0, "scheduler": "auto", "sampler_name": "euler"}
         return self.add("UniAVGenSampler", **{**sources, **settings, **GUIDANCE, **changes})
 
     def conditions(self) -> dict[str, Link]:
@@ -160,10 +160,10 @@ class ClipGraph(GraphBuilder):
 GUIDANCE = {
     "video_scale": 3.0,
     "audio_scale": 2.0,
-    "guided_part": 0.5,
+    "unimodal_end_percent": 0.5,
     "skip_block": "auto",
     "audio_to_video": "auto",
     "video_to_audio": "auto",
-    "guidance_end": 1.0,
+    "end_percent": 1.0,
 }
 """Inputs of UniAVGenGuider and UniAVGenSampler."""

@@ -62,8 +62,8 @@ def load_module(name: str, path: Path) -> ModuleType:
 load_module("pack", PACK)
 rule = load_module("golden_weights", PACK / "tests" / "golden_weights.py")
 
-from pack.nodes import comfy_latent, comfy_model  # noqa: E402
-from pack.nodes.conditioning import Conditioning, ReferencePicture  # noqa: E402
+from pack.nodes import comfy_latent, comfy_loading, comfy_model  # noqa: E402
+from pack.nodes.conditioning import Conditioning, ReferenceImage  # noqa: E402
 from pack.nodes.sampling import Guider, Sampler, Scheduler  # noqa: E402
 from pack.uniavgen_core.backend import torch_operations  # noqa: E402
 from pack.uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames  # noqa: E402
@@ -81,8 +81,8 @@ SIZES = ModelSizes(
 SPEECH = "Hello"
 GUIDED = Guidance()
 GUIDANCE = {
-    "video_scale": 3.0, "audio_scale": 2.0, "guided_part": 0.5, "skip_block": {"skip_block": "auto"},
-    "audio_to_video": "auto", "video_to_audio": "auto", "guidance_end": 1.0,
+    "video_scale": 3.0, "audio_scale": 2.0, "unimodal_end_percent": 0.5, "skip_block": {"skip_block": "auto"},
+    "audio_to_video": "auto", "video_to_audio": "auto", "end_percent": 1.0,
 }  # fmt: skip
 CHECKS: dict[str, Callable[[], Any]] = {}
 
@@ -108,7 +108,7 @@ def model_file(name: str = "model", **changes: Any) -> Path:
 
 
 def model(options: dict[str, Any] | None = None) -> Any:
-    return comfy_model.load_model(str(model_file()), options or {"dtype": torch.float32})
+    return comfy_loading.load_model(str(model_file()), options or {"dtype": torch.float32})
 
 
 def joint(frames: int = 3, width: int = 96, height: int = 64, batch: int = 1, rows: int | None = None) -> dict:
@@ -139,7 +139,7 @@ def voice() -> dict:
 
 def sample(patcher: Any, latent: dict, steps: int = 4, seed: int = 7, conds=None, **changes: Any) -> list[torch.Tensor]:
     positive, negative = conds or conditions()
-    settings = {"shift": 5.0, "schedule": "auto", "sampler_name": "euler", **GUIDANCE, **changes}
+    settings = {"shift": 5.0, "scheduler": "auto", "sampler_name": "euler", **GUIDANCE, **changes}
     out = Sampler.execute(patcher, positive, negative, latent, seed, steps, **settings)
     return out[0]["samples"].unbind()
 
@@ -184,10 +184,12 @@ def core_run(
     )
     noise = comfy.sample.prepare_noise(latent["samples"], seed).unbind()
     told = [
-        Condition(cond[0][0].expand(video.shape[0], -1, -1), cond[0][1][comfy_model.SPEECH].expand(video.shape[0], -1))
+        Condition(cond[0][0].expand(video.shape[0], -1, -1), cond[0][1][comfy_model.SYMBOLS].expand(video.shape[0], -1))
         for cond in conds
     ]
-    samples = clip.put_back(*sample_euler(dit, clip, tuple(noise), flow_sigmas(steps), *told, guidance))
+    samples = clip.put_back(
+        sample_euler(dit, clip, tuple(noise), flow_sigmas(steps), positive=told[0], negative=told[1], guidance=guidance)
+    )
     return [loaded.latent_format.process_out(samples[0]), comfy_model.denormalise_mel(samples[1])]
 
 
@@ -254,14 +256,14 @@ def segments_are_told_by_what_they_are_sampled_with() -> Any:
 
     first = segments(shifted[3.0])
     before = first.identity()
-    told = caption(5)[0][0], first.guider.original_conds["positive"][0][comfy_model.SPEECH]
+    told = caption(5)[0][0], first.guider.original_conds["positive"][0][comfy_model.SYMBOLS]
     ours, theirs = (first.sample(latent, *told, seed=seed) for seed in (7, 2**64 + 7))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)), "seeds are taken modulo 2^64"
     assert before == first.identity() == segments(shifted[3.0], seed=8).identity()
     assert before == segments(shifted[3.0], speech="Other words.").identity(), "the script has the words"
     others = [
         segments(plain), segments(shifted[4.0]), segments(shifted[3.0], sampler="ddim"),
-        segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0], guidance_end=0.5), segments(shifted[3.0]),
+        segments(shifted[3.0], video_scale=3.5), segments(shifted[3.0], end_percent=0.5), segments(shifted[3.0]),
     ]  # fmt: skip
     others[-1].noise.strength = 0.5
     assert len({before, *(other.identity() for other in others)}) == 7
@@ -330,8 +332,8 @@ def guided_steps_are_the_first_half() -> Any:
 def guidance_ends_where_it_is_told() -> Any:
     latent = joint(frames=2)
     conds = conditions()
-    ended = Guidance(guidance_end=0.5)
-    close = assert_close(sample(model(), latent, 5, guidance_end=0.5), core_run(latent, conds, 5, guidance=ended), 1e-3)
+    ended = Guidance(end_percent=0.5)
+    close = assert_close(sample(model(), latent, 5, end_percent=0.5), core_run(latent, conds, 5, guidance=ended), 1e-3)
     patcher, seen = model(), []
 
     def record(apply_model: Callable, args: dict) -> torch.Tensor:
@@ -343,10 +345,10 @@ def guidance_ends_where_it_is_told() -> Any:
     for steps, end, negatives in ((6, 0.0, 0), (6, 0.5, 3), (1, 0.5, 0), (5, 0.9, 4), (6, 1.0, 6)):
         for sampler in ("euler", "dpmpp_2m", "lcm"):
             seen.clear()
-            sample(patcher, latent, steps, sampler_name=sampler, guidance_end=end)
+            sample(patcher, latent, steps, sampler_name=sampler, end_percent=end)
             assert seen.count(1) == negatives and seen.count(-1) == steps, (sampler, steps, end, seen)
     seen.clear()
-    guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "guidance_end": 0.5})[0]
+    guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "end_percent": 0.5})[0]
     heun = comfy.samplers.sampler_object("heun")
     sigmas = comfy.samplers.calculate_sigmas(sampling, "simple", 4)
     SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, heun, sigmas, latent)
@@ -374,7 +376,7 @@ def each_step_of_a_partial_schedule_has_one_negative_pass() -> Any:
     for name, (sigmas, full) in parts.items():
         for end in (0.25, 0.5, 1.0):
             seen.clear()
-            guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "guidance_end": end}, full_sigmas=full)[0]
+            guider = Guider.execute(patcher, *conds, **{**GUIDANCE, "end_percent": end}, full_sigmas=full)[0]
             SamplerCustomAdvanced.execute(Noise_RandomNoise(7), guider, euler, sigmas, latent)
             negatives = [(sigma, on) for sigma, on, skipped in seen if skipped != -1]
             assert len(seen) - len(negatives) == len(sigmas) - 1, seen
@@ -398,12 +400,12 @@ def patches_of_guidance_go_with_its_end() -> Any:
     projected = APG.execute(patcher, 1.0, 0.0, 0.0)[0]
 
     def both(end: float) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        return sample(projected, latent, 4, guidance_end=end), sample(patcher, latent, 4, guidance_end=end)
+        return sample(projected, latent, 4, end_percent=end), sample(patcher, latent, 4, end_percent=end)
 
     assert all(map(torch.equal, *both(0.0))), "a patch of guidance changed a run without any"
     throughout, half = (error(ours[0], theirs[0]) for ours, theirs in (both(1.0), both(0.5)))
     assert 1e-4 < half < 2 * throughout, (half, throughout)
-    assert_kept(latent, sample(patcher, latent, 4, sampler_name="euler_cfg_pp", guidance_end=0.5))
+    assert_kept(latent, sample(patcher, latent, 4, sampler_name="euler_cfg_pp", end_percent=0.5))
     return half, throughout
 
 
@@ -412,11 +414,11 @@ def few_steps_of_a_multistep_solver_get_its_schedule() -> Any:
     patcher, latent = model(), joint(frames=2)
 
     def schedule(name: str) -> list[torch.Tensor]:
-        return sample(patcher, latent, 4, sampler_name="dpmpp_2m", schedule=name)
+        return sample(patcher, latent, 4, sampler_name="dpmpp_2m", scheduler=name)
 
     auto, simple, released = map(schedule, ("auto", "simple", "released"))
     assert all(map(torch.equal, auto, simple)) and not torch.equal(auto[0], released[0])
-    euler = [sample(patcher, latent, 4, schedule=name) for name in ("auto", "released")]
+    euler = [sample(patcher, latent, 4, scheduler=name) for name in ("auto", "released")]
     assert all(map(torch.equal, *euler))
     return None
 
@@ -646,7 +648,7 @@ def fp8_weights_run() -> Any:
     exact = sample(model(), latent, 2)
     out = {}
     for name in ("fp8_e4m3fn", "fp8_e5m2"):
-        samples = sample(model(comfy_model.WEIGHT_DTYPES[name]), latent, 2)
+        samples = sample(model(comfy_loading.WEIGHT_DTYPES[name]), latent, 2)
         assert_kept(latent, samples)
         out[name] = error(samples[0], exact[0])
         assert 1e-6 < out[name] < 0.2, out
@@ -660,7 +662,7 @@ def converted_fp8_file_runs() -> Any:
     source, target = model_file(), FOLDER / "scaled.safetensors"
     convert.convert(source, target, "fp8_e4m3fn", force=True)
     latent = joint(frames=2)
-    samples = sample(comfy_model.load_model(str(target)), latent, 2)
+    samples = sample(comfy_loading.load_model(str(target)), latent, 2)
     assert_kept(latent, samples)
     difference = error(samples[0], sample(model(), latent, 2)[0])
     assert 1e-6 < difference < 0.08, difference
@@ -688,7 +690,7 @@ def files_of_comfyuis_quantised_formats_run() -> Any:
     latent, out = joint(frames=2), {}
     exact = sample(model(), latent, 2)
     for form in quant_ops.QUANT_ALGOS:
-        samples = sample(comfy_model.load_model(str(quantised_file(form))), latent, 2)
+        samples = sample(comfy_loading.load_model(str(quantised_file(form))), latent, 2)
         assert_kept(latent, samples)
         out[form] = error(samples[0], exact[0])
     assert out and all(1e-6 < difference < 0.12 for difference in out.values()), out
@@ -788,7 +790,7 @@ def a_lora_fits_a_gguf_file() -> Any:
 
 @check
 def what_is_no_gguf_of_this_model_is_named() -> Any:
-    from pack.nodes.comfy_gguf import load_gguf
+    from pack.nodes.comfy_loading import load_gguf
 
     gguf_reader()
     import gguf
@@ -1022,14 +1024,14 @@ def context_windows_run() -> Any:
 
 
 def guided(patcher: Any, mask: torch.Tensor, **changes: Any) -> Any:
-    from pack.nodes.face_guidance import FaceGuidanceNode
+    from pack.nodes.comfy_face import FaceGuidanceNode
 
-    settings = {"frame_rate": 16.0, "how": "replace", "strength": 1.0, "layers": "all"}
+    settings = {"frame_rate": 16.0, "operation": "replace", "strength": 1.0, "layers": "all"}
     return FaceGuidanceNode.execute(patcher, mask, **settings, start_percent=0.0, end_percent=1.0, **changes)[0]
 
 
 def captured(patcher: Any, layers: str = "all", steps: str = "all") -> tuple[Any, Any]:
-    from pack.nodes.face_guidance import FaceMapCapture
+    from pack.nodes.comfy_face import FaceMapCapture
 
     out = FaceMapCapture.execute(patcher, layers, steps)
     return out[0], out[1]
@@ -1073,7 +1075,7 @@ def face_guidance_decides_what_the_layers_use() -> Any:
 
 @check
 def face_guidance_of_no_strength_is_bit_equal() -> Any:
-    from pack.nodes.face_guidance import FaceGuidanceNode
+    from pack.nodes.comfy_face import FaceGuidanceNode
 
     latent, mask = joint(), left_half()
     plain = sample(model(), latent)
@@ -1098,7 +1100,7 @@ def face_guidance_and_maps_go_with_context_windows() -> Any:
 
 @check
 def a_face_map_is_shown_over_the_clip() -> Any:
-    from pack.nodes.face_guidance import FaceMapNode
+    from pack.nodes.comfy_face import FaceMapNode
 
     latent = joint()
     patched, face_map = captured(guided(model(), left_half()), "1", "0, -1")
@@ -1166,17 +1168,17 @@ def each_task_keeps_what_it_is_given() -> Any:
     past = {"task": "continuation", "video": pictures(40), "frame_rate": 25.0}
     generated = joint(frames=6, width=64, height=64)
     tasks = [
-        (past | {"sound": tone(1.6)}, (7, 3, 56)),
-        (past | {"sound": generated}, (7, 3, 56)),
+        (past | {"audio": tone(1.6)}, (7, 3, 56)),
+        (past | {"audio": generated}, (7, 3, 56)),
         ({"task": "dubbing", "video": pictures(31), "frame_rate": 30.0}, (5, 5, 0)),
-        ({"task": "audio_driven", "portrait": pictures(1), "sound": tone(1.0)}, (5, 1, 106)),
+        ({"task": "audio_driven", "portrait": pictures(1), "audio": tone(1.0)}, (5, 1, 106)),
     ]
     for task, (frames, kept_frames, kept_tokens) in tasks:
         latent = latent_of(task)
         video, audio = latent["samples"].unbind()
         assert video.shape[2] == frames and audio.shape[2] == audio_tokens(pixel_frames(frames)), video.shape
         kept = comfy_latent.kept_parts(latent)
-        assert (sum(kept[0]), sum(kept[1])) == (kept_frames, kept_tokens), task["task"]
+        assert (sum(kept.video), sum(kept.audio)) == (kept_frames, kept_tokens), task["task"]
         conds = conditions(speech="Hello." if kept_tokens < 100 else "")
         assert_kept(latent, sample(patcher, latent, 2, conds=conds))
     kept_mel, generated_mel = (made["samples"].unbind()[1] for made in (latent_of(tasks[1][0]), generated))
@@ -1201,11 +1203,11 @@ def several_sounds_are_refused_where_one_has_a_place() -> Any:
     clip, heard = joins(tone(2.5), tone(33 / 16)).result
     assert len(clip) == 64 and heard["waveform"].shape == (1, 1, 64 * 1500)
     return [
-        refused(lambda: latent_of(past | {"sound": several}), "sound holds 2 sounds", "batch_size to 1"),
-        refused(lambda: latent_of(past | {"sound": latents}), "sound holds 2 sounds"),
+        refused(lambda: latent_of(past | {"audio": several}), "audio holds 2 sounds", "batch_size to 1"),
+        refused(lambda: latent_of(past | {"audio": latents}), "audio holds 2 sounds"),
         refused(
-            lambda: latent_of({"task": "audio_driven", "portrait": pictures(1), "sound": several}),
-            "sound holds 2 sounds",
+            lambda: latent_of({"task": "audio_driven", "portrait": pictures(1), "audio": several}),
+            "audio holds 2 sounds",
             "pick one",
         ),
         refused(lambda: joins(several, tone(2)), "past_audio holds 2 sounds"),
@@ -1215,7 +1217,7 @@ def several_sounds_are_refused_where_one_has_a_place() -> Any:
 
 @check
 def a_voice_cannot_follow_a_reference_where_the_sound_is_given() -> Any:
-    audio_driven = {"task": "audio_driven", "portrait": pictures(1), "sound": tone(1.0)}
+    audio_driven = {"task": "audio_driven", "portrait": pictures(1), "audio": tone(1.0)}
     latent = latent_of(audio_driven)
     conds = conditions(voice())
     return [
@@ -1230,14 +1232,14 @@ def what_no_task_can_take_is_refused() -> Any:
     silent = {"waveform": torch.zeros(1, 1, 30_000), "sample_rate": 24_000}
     portrait = pictures(1)
     return [
-        refused(lambda: latent_of(past), "sound is missing"),
-        refused(lambda: latent_of(past | {"sound": silent}), "sound is silent"),
-        refused(lambda: latent_of(past | {"sound": tone(2), "video": pictures(5)}), "past lasts 0.31 seconds"),
-        refused(lambda: latent_of(past | {"sound": tone(2), "past_frames": 7}), "alone lasts"),
+        refused(lambda: latent_of(past), "audio is missing"),
+        refused(lambda: latent_of(past | {"audio": silent}), "audio is silent"),
+        refused(lambda: latent_of(past | {"audio": tone(2), "video": pictures(5)}), "past lasts 0.31 seconds"),
+        refused(lambda: latent_of(past | {"audio": tone(2), "past_frames": 7}), "alone lasts"),
         refused(lambda: latent_of({"task": "dubbing", "video": None, "frame_rate": 16.0}), "video is empty"),
         refused(lambda: latent_of({"task": "dubbing", "video": pictures(50), "frame_rate": 1.0}), "video lasts 50.00"),
-        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "sound": tone(21)}), "sound lasts 21"),
-        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "sound": None}), "sound is missing"),
+        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "audio": tone(21)}), "audio lasts 21"),
+        refused(lambda: latent_of({"task": "audio_driven", "portrait": portrait, "audio": None}), "audio is missing"),
     ]
 
 
@@ -1361,7 +1363,8 @@ def masks_of_whole_frames_go_on_working() -> Any:
     }
     for name, (mask, wanted) in masks.items():
         masked = with_mask(latent, mask)
-        assert comfy_latent.kept_parts(masked) == (tuple(not value for value in wanted), (False,) * audio.shape[2])
+        kept = KeptParts(tuple(not value for value in wanted), (False,) * audio.shape[2])
+        assert comfy_latent.kept_parts(masked) == kept
         result = sample(patcher, masked, 2, conds=conds)
         unchanged = [torch.equal(result[0][:, :, frame], video[:, :, frame]) for frame in range(3)]
         assert unchanged == [not value for value in wanted], f"{name}: {unchanged}"
@@ -1499,7 +1502,7 @@ def a_dual_guider_of_core_equals_plain_guidance_of_two_scales() -> Any:
     node = core_guidance_node("LTXVDualCFGGuider")
     patcher, latent = model(), joint()
     conds = conditions()
-    own = {**GUIDANCE, "guided_part": 0.0, "skip_block": {"skip_block": "none"}}
+    own = {**GUIDANCE, "unimodal_end_percent": 0.0, "skip_block": {"skip_block": "none"}}
     guiders = node.execute(patcher, *conds, 3.0, 2.0)[0], Guider.execute(patcher, *conds, **own)[0]
     euler, noise = comfy.samplers.sampler_object("euler"), Noise_RandomNoise(7)
     ours, theirs = (
@@ -1666,7 +1669,7 @@ def what_has_no_place_is_named_once_a_run() -> Any:
     guider = Guider.execute(unknown, *conds, **GUIDANCE)[0]
     euler, first_frame = comfy.samplers.sampler_object("euler"), latent["samples"].unbind()[0][:, :, :1]
     segments = SegmentSampler(guider, euler, flow_sigmas(1), Noise_RandomNoise(7), first_frame)
-    told = caption(5)[0][0], conds[0][0][1][comfy_model.SPEECH]
+    told = caption(5)[0][0], conds[0][0][1][comfy_model.SYMBOLS]
     messages = noted(lambda: [segments.sample(latent, *told, seed=seed) for seed in (1, 2)])
     assert len(messages) == 1, "all segments of a long clip are one run"
     assert not noted(lambda: sample(guided(plain, left_half()), latent, 2, conds=conds)), "a patch of our own is named"
@@ -1686,7 +1689,7 @@ def wrong_latents_are_refused() -> Any:
     bigger = joint(width=128, height=64)
 
     def of_picture(latent: dict) -> Any:
-        return ReferencePicture.execute(*conds, latent, tiny_vae(), pictures(1))
+        return ReferenceImage.execute(*conds, latent, tiny_vae(), pictures(1))
 
     referring = of_picture(latent)[0:2]
     return [

@@ -21,9 +21,9 @@ from typing import Any
 
 from patience import PATIENCE_SECONDS
 
-from tests.comfy.events import EventRecorder, record_events
-from tests.comfy.install import ComfyInstall
-from tests.comfy.prompt_errors import PromptRejected, check_history_entry
+from comfy.events import EventRecorder, record_events
+from comfy.install import ComfyInstall
+from comfy.prompt_errors import PromptRejected, check_history_entry
 
 STARTS = 3
 """How often a start is tried: between a port's choice and its use, another process may take it."""

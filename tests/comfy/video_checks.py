@@ -39,7 +39,7 @@ from pack.nodes.media import AVMux  # noqa: E402
 
 RATE = 24_000
 FORMATS = [item.value for item in Types.VideoContainer]
-KEEPING = {"picture": "picture", "sound": "sound"}
+KEEPING = {"video": "video", "audio": "audio"}
 
 
 def sound(seconds: float, channels: int = 1, rate: int = RATE, batch: int = 1) -> dict[str, Any]:
@@ -54,9 +54,9 @@ def frames(count: int, height: int = 48, width: int = 64, channels: int = 3) -> 
     return pictures
 
 
-def mux(picture: Any, audio: dict[str, Any], length: str = "picture") -> Any:
+def mux(video: Any, audio: dict[str, Any], length: str = "video") -> Any:
     settings = {"frame_rate": 16.0, "fade": 0.0, "loudness": {"loudness": "as it is"}}
-    return AVMux.execute(picture=picture, audio=audio, length=length, **settings).result[0]
+    return AVMux.execute(video=video, audio=audio, length=length, **settings).result[0]
 
 
 def saved(video: Any) -> Iterator[tuple[str, list[float], float]]:
@@ -96,11 +96,11 @@ def trimmed(source: Path) -> None:
 
 
 def held(source: Path) -> None:
-    check_saved(mux(InputImpl.VideoFromFile(str(source)), sound(6), "sound"), 150, 6, 1 / 25)
+    check_saved(mux(InputImpl.VideoFromFile(str(source)), sound(6), "audio"), 150, 6, 1 / 25)
 
 
 def cut(source: Path) -> None:
-    check_saved(mux(InputImpl.VideoFromFile(str(source)), sound(0.6), "sound"), 15, 0.6, 1 / 25)
+    check_saved(mux(InputImpl.VideoFromFile(str(source)), sound(0.6), "audio"), 15, 0.6, 1 / 25)
 
 
 def images() -> None:
@@ -112,11 +112,11 @@ def images() -> None:
 
 def one_image() -> None:
     check_saved(mux(frames(1), sound(0.05)), 1, 1 / 16)
-    check_saved(mux(frames(1), sound(3), "sound"), 48, 3, 1 / 16)
+    check_saved(mux(frames(1), sound(3), "audio"), 48, 3, 1 / 16)
 
 
 def long_still() -> None:
-    video = mux(frames(2), sound(100), "sound")
+    video = mux(frames(2), sound(100), "audio")
     check_saved(video, 1600, 100, 1 / 16)
 
 
@@ -155,14 +155,14 @@ def trimmed_components() -> None:
 
 def refused() -> None:
     cases: list[tuple[Callable[[], Any], list[str]]] = [
-        (lambda: mux(frames(4), sound(0), "sound"), ["audio is empty"]),
-        (lambda: mux(frames(4), sound(1, batch=2), "sound"), ["2 sounds"]),
+        (lambda: mux(frames(4), sound(0), "audio"), ["audio is empty"]),
+        (lambda: mux(frames(4), sound(1, batch=2), "audio"), ["2 sounds"]),
         (lambda: mux(parts(), sound(1, batch=2)), ["2 sounds", "VIDEO"]),
         (lambda: mux(frames(4, 1, 64), sound(1)), ["64 × 1", "too small"]),
         (lambda: mux(frames(4, channels=7), sound(1)), ["7 channels"]),
         (lambda: mux(frames(4), {"waveform": torch.full((1, 1, 100), math.nan), "sample_rate": RATE}), ["NaN"]),
         (lambda: mux(frames(4), {"waveform": torch.zeros(1, 0, 100), "sample_rate": RATE}), ["no sound"]),
-        (lambda: mux(frames(2), {"waveform": torch.zeros(1, 1, 50_000), "sample_rate": 1}, "sound"), ["hours", "12"]),
+        (lambda: mux(frames(2), {"waveform": torch.zeros(1, 1, 50_000), "sample_rate": 1}, "audio"), ["hours", "12"]),
         (lambda: mux(InputImpl.VideoFromFile(str(Path(__file__))), sound(1)), ["damaged or not"]),
         (lambda: mux(InputImpl.VideoFromFile(str(SOURCES[0]), start_time=50), sound(1)), ["second 50"]),
     ]

@@ -10,9 +10,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tools.batch_client.jobs import Job
-from tools.batch_client.outcome import Outcome
-from tools.batch_client.report import DONE, FAILED, SENT, WAITING, Report
+from .jobs import Job
+from .outcome import Outcome
+from .report import DONE, FAILED, SENT, WAITING, Report
 
 LOSSES_OF_A_ROW = 3
 """A row at which a server was lost this often fails: it may be what ends the servers."""

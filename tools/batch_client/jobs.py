@@ -12,26 +12,26 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tools.batch_client.table import (
+from .table import (
+    AUDIO,
     CAPTION,
     FILES,
+    IMAGE,
     NAME,
-    PICTURE,
     SCRIPT,
-    SOUND,
     SPEECH,
     TEXTS,
     VIDEO,
     BadTable,
     read_table,
 )
-from tools.batch_client.workflow import (
+from .workflow import (
     SLOTS,
     Prompt,
     Slot,
     WorkflowError,
     fill,
-    places,
+    holders,
     read_workflow,
     set_input,
     set_seconds,
@@ -151,7 +151,7 @@ class _JobBuilder:
         self._choice = choice
         self._prefix = prefix
         self._note = note
-        self._leaves_pictures_out = False
+        self._leaves_images_out = False
         self._workflows: dict[Path, Prompt] = {}
         self._remote_names: dict[Path, str] = {}
 
@@ -194,7 +194,7 @@ class _JobBuilder:
             set_seconds(draft.prompt, _seconds(text))
 
     def _leave_empty(self, draft: _Draft, column: str, slot: Slot) -> None:
-        if column == SPEECH and places(draft.prompt, slot) and places(draft.prompt, SLOTS[SOUND]):
+        if column == SPEECH and holders(draft.prompt, slot) and holders(draft.prompt, SLOTS[AUDIO]):
             # Nobody has to know what a given sound says.
             fill(draft.prompt, slot, "")
         elif column in self._header and _is_needed(draft.prompt, column, slot):
@@ -203,8 +203,8 @@ class _JobBuilder:
             self.problems.append(f"column {column} is missing, but the workflow wants a {slot.noun}.")
 
     def _set_file(self, draft: _Draft, column: str, slot: Slot, text: str) -> None:
-        if column == PICTURE and not places(draft.prompt, slot) and places(draft.prompt, SLOTS[VIDEO]):
-            self._leave_picture_out(draft.row)
+        if column == IMAGE and not holders(draft.prompt, slot) and holders(draft.prompt, SLOTS[VIDEO]):
+            self._leave_image_out(draft.row)
             return
         local = self._find(text)
         if local not in self._remote_names:
@@ -213,10 +213,10 @@ class _JobBuilder:
         fill(draft.prompt, slot, f"{UPLOADS}/{name}")
         draft.files[name] = local
 
-    def _leave_picture_out(self, row: int) -> None:
-        if not self._leaves_pictures_out:
-            self._note(f"Column {PICTURE} is not used where a video's own picture says who speaks, as in row {row}.")
-        self._leaves_pictures_out = True
+    def _leave_image_out(self, row: int) -> None:
+        if not self._leaves_images_out:
+            self._note(f"Column {IMAGE} is not used where a video's own picture says who speaks, as in row {row}.")
+        self._leaves_images_out = True
 
     def _find(self, text: str) -> Path:
         """A file beside the CSV file, or else in the working folder, where the release looks for it."""
@@ -241,9 +241,9 @@ class _JobBuilder:
 
 def _is_needed(prompt: Prompt, column: str, slot: Slot) -> bool:
     """Whether a row has to fill a column for this workflow."""
-    if column in (CAPTION, SPEECH) and places(prompt, SLOTS[SCRIPT]):
+    if column in (CAPTION, SPEECH) and holders(prompt, SLOTS[SCRIPT]):
         return False
-    return column == NAME or column in (*FILES, *TEXTS) and bool(places(prompt, slot))
+    return column == NAME or column in (*FILES, *TEXTS) and bool(holders(prompt, slot))
 
 
 def remote_name(content: bytes, suffix: str) -> str:

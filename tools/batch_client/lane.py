@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from tools.batch_client.board import Board
-from tools.batch_client.jobs import UPLOADS, Job, remote_name, with_names
-from tools.batch_client.outcome import Outcome, read_outcome
-from tools.batch_client.report import DONE, SENT
-from tools.batch_client.server import Refused, Server, ServerLost
-from tools.batch_client.workflow import Prompt
+from .board import Board
+from .jobs import UPLOADS, Job, remote_name, with_names
+from .outcome import Outcome, read_outcome
+from .report import DONE, SENT
+from .server import Refused, Server, ServerLost
+from .workflow import Prompt
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-from tools.batch_client.jobs import Job
+from .jobs import Job
 
 WAITING, SENT, DONE, FAILED = "waiting", "sent", "done", "failed"
 """States of a row."""

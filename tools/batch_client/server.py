@@ -13,7 +13,7 @@ from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from tools.batch_client.workflow import Prompt
+from .workflow import Prompt
 
 GATEWAY_ERRORS = {502, 503, 504}
 """What a proxy answers while the server behind it is away."""

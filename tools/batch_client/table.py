@@ -7,9 +7,9 @@ import io
 from pathlib import Path
 
 NAME = "data_id"
-PICTURE, SOUND, VIDEO = "ref_image_path", "audio_path", "video_path"
+IMAGE, AUDIO, VIDEO = "ref_image_path", "audio_path", "video_path"
 CAPTION, SPEECH, SCRIPT = "prompt", "speech_content", "script"
-FILES = (PICTURE, "ref_audio_path", SOUND, VIDEO)
+FILES = (IMAGE, "ref_audio_path", AUDIO, VIDEO)
 TEXTS = (CAPTION, SPEECH, "ref_speech_content", SCRIPT)
 COLUMNS = (NAME, *FILES, *TEXTS, "lang", "task", "negative_prompt", "seed", "seconds")
 """The release's columns, and those that it lacks: `script`, `task` and what follows."""

@@ -11,10 +11,10 @@ from typing import Any
 
 Prompt = dict[str, dict[str, Any]]
 """A graph in API form: node ids, and each node's "class_type" and "inputs"."""
-Place = tuple[str, str]
+Holder = tuple[str, str]
 """A node's id and the name of an input whose value is written in the workflow."""
 
-LATENT, CONDITIONING, REFERENCE_PICTURE = "UniAVGenLatent", "UniAVGenConditioning", "UniAVGenReferencePicture"
+LATENT, CONDITIONING, REFERENCE_IMAGE = "UniAVGenLatent", "UniAVGenConditioning", "UniAVGenReferencePicture"
 SCRIPT, LONG_FORM = "UniAVGenScript", "UniAVGenLongForm"
 TEXT_NODES = {"CLIPTextEncode": "text", "PrimitiveString": "value", "PrimitiveStringMultiline": "value"}
 TASKS_WITH_SECONDS = ("joint", "continuation")
@@ -64,10 +64,10 @@ SLOTS = {
     "seed": Slot("seed", ((r".*", "seed|noise_seed"),), {"PrimitiveInt": "value"}),
     "data_id": Slot("name of its result", ((r".*", "filename_prefix"),), {"PrimitiveString": "value"}),
     "ref_image_path": Slot(
-        "portrait", ((LATENT, "portrait|video"), (REFERENCE_PICTURE, "image")), {"LoadImage": "image"}, False
+        "portrait", ((LATENT, "portrait|video"), (REFERENCE_IMAGE, "image")), {"LoadImage": "image"}, False
     ),
     "ref_audio_path": Slot("reference voice", ((CONDITIONING, "reference_audio"),), {"LoadAudio": "audio"}, False),
-    "audio_path": Slot("sound", ((LATENT, "sound"),), {"LoadAudio": "audio"}, False),
+    "audio_path": Slot("sound", ((LATENT, "audio"),), {"LoadAudio": "audio"}, False),
     "video_path": Slot("video", ((LATENT, "video"),), {"LoadVideo": "file"}, False),
 }
 """By the names of the CSV's columns."""
@@ -86,23 +86,23 @@ def read_workflow(file: Path) -> Prompt:
     return prompt
 
 
-def places(prompt: Prompt, slot: Slot) -> set[Place]:
+def holders(prompt: Prompt, slot: Slot) -> set[Holder]:
     """Where the value of a slot is written; empty where the workflow has no place for it.
 
     Raises:
         WorkflowError: an input that wants the value is made from several nodes that hold one.
     """
-    found: set[Place] = set()
+    found: set[Holder] = set()
     for number, node in prompt.items():
         for name in slot.wanted(node):
-            holders = set(_holders(prompt, slot, number, name, slot.in_place))
-            if len(holders) > 1:
-                raise WorkflowError(f"{node['class_type']}.{name} is made from {len(holders)} nodes that hold a value")
-            found |= holders
+            held = set(_holders(prompt, slot, number, name, slot.in_place))
+            if len(held) > 1:
+                raise WorkflowError(f"{node['class_type']}.{name} is made from {len(held)} nodes that hold a value")
+            found |= held
     return found
 
 
-def _holders(prompt: Prompt, slot: Slot, number: str, name: str, in_place: bool) -> Iterator[Place]:
+def _holders(prompt: Prompt, slot: Slot, number: str, name: str, in_place: bool) -> Iterator[Holder]:
     value = prompt[number]["inputs"][name]
     if not is_link(value):
         if in_place:
@@ -128,7 +128,7 @@ def is_link(value: Any) -> bool:
 
 def fill(prompt: Prompt, slot: Slot, value: str | int) -> None:
     """Write a value wherever the slot is in the workflow; raises WorkflowError where it is nowhere."""
-    found = places(prompt, slot)
+    found = holders(prompt, slot)
     if not found:
         raise WorkflowError(f"this workflow has no place for a {slot.noun}")
     for number, name in found:

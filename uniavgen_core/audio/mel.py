@@ -25,8 +25,6 @@ POWER_FLOOR = 1e-9
 """Added to the squared magnitude."""
 MEL_FLOOR = 1e-5
 """Smallest mel value before the logarithm."""
-MEL_MEAN = -5.1753
-MEL_DEVIATION = 2.1544
 
 
 def peak_scale(waveform: Tensor) -> Tensor:
@@ -97,11 +95,6 @@ def log_mel(waveform: Tensor) -> Tensor:
     return mel.clamp_min(MEL_FLOOR).log().reshape(*waveform.shape[:-1], -1, MEL_BANDS)
 
 
-def normalise_mel(mel: Tensor) -> Tensor:
-    """Natural-log mel to the scale on which the model works. Any shape."""
-    return (mel - MEL_MEAN) / MEL_DEVIATION
-
-
-def denormalise_mel(mel: Tensor) -> Tensor:
-    """The model's scale back to natural-log mel. Any shape."""
-    return mel * MEL_DEVIATION + MEL_MEAN
+def silence_mel(tokens: int) -> Tensor:
+    """Natural log-mel (1, 1, tokens, 80) of silence."""
+    return torch.full((1, 1, tokens, MEL_BANDS), MEL_FLOOR).log()

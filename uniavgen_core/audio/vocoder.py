@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import torchaudio.functional
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -76,7 +77,8 @@ class GriffinLim(Vocoder):
         self.register_buffer("window", torch.hann_window(FFT_LENGTH))
 
     def waveform_of_clip(self, log_mel: Tensor) -> Tensor:
-        magnitude = (log_mel.float().exp() @ self.inverse_filters.float()).clamp_min(0).transpose(1, 2)
+        magnitude = (log_mel.float().exp() @ self.inverse_filters.float()).clamp_min(0)
+        magnitude = rearrange(magnitude, "b frames frequencies -> b frequencies frames")
         # The inverse STFT is centred: its frame i lies on sample 240 i, ours half a hop later. So with silent frames
         # before it, the sound begins half a hop before its first frame.
         waveform = torchaudio.functional.griffinlim(
@@ -109,7 +111,8 @@ class BigVGAN(Vocoder):
         self.model = model
 
     def waveform_of_clip(self, log_mel: Tensor) -> Tensor:
-        waveform = self.model(log_mel.transpose(1, 2).to(self.model.get_parameter(FIRST_WEIGHT).dtype))
+        mel = rearrange(log_mel, "b frames bands -> b bands frames")
+        waveform = self.model(mel.to(self.model.get_parameter(FIRST_WEIGHT).dtype))
         # The model squeezes a batch of one away and moves its result to the CPU.
         return waveform.reshape(1, -1).to(log_mel.device, torch.float32)
 

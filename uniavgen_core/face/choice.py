@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..media.images import to_bytes
-from .detection import Face
+from .detection import Face, FaceDetector
 from .tracks import Trajectory
 
 LEAST_LIKENESS = 0.25
@@ -19,15 +19,14 @@ LEAST_LIKENESS = 0.25
 COMPARED = 3
 """Sightings of a face that are compared with the one that is looked for."""
 
-
 Choice: TypeAlias = Callable[[list[Trajectory]], list[Trajectory]]
 """Gives those of a shot's faces that are meant."""
 
 
-class KnowsFaces(Protocol):
+class ComparesFaces(Protocol):
     """What tells how much faces are alike."""
 
-    def features(self, picture: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float32]:
+    def features(self, image: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float32]:
         """A unit vector of a face in a picture."""
 
 
@@ -61,6 +60,20 @@ class Numbered:
         return ranked[self.number - 1 : self.number]
 
 
+def like_portrait(
+    portrait: NDArray[numpy.uint8], detector: FaceDetector, recogniser: ComparesFaces, frames: Tensor
+) -> MostAlike:
+    """The face that is most like the one of a portrait (height, width, 3). Other arguments as in `MostAlike`.
+
+    Raises:
+        ValueError: no face is found in the portrait.
+    """
+    wanted = detector.largest_face(portrait)
+    if wanted is None:
+        raise ValueError("No face is found in portrait: give a picture that shows the person's face from the front.")
+    return MostAlike(recogniser, recogniser.features(portrait, wanted), frames)
+
+
 class MostAlike:
     """The face that is most like another one, if it can be the same person's.
 
@@ -70,7 +83,7 @@ class MostAlike:
         frames: of the clip (F, height, width, 3) of values 0..1.
     """
 
-    def __init__(self, recogniser: KnowsFaces, wanted: NDArray[numpy.float32], frames: Tensor) -> None:
+    def __init__(self, recogniser: ComparesFaces, wanted: NDArray[numpy.float32], frames: Tensor) -> None:
         self._recogniser, self._wanted, self._frames = recogniser, wanted, frames
 
     def __call__(self, trajectories: list[Trajectory]) -> list[Trajectory]:

@@ -24,7 +24,7 @@ LEAST_SCORE = 0.3
 CERTAIN_SCORE = 0.5
 """What a detector is this sure of is a face; what lies between may be one that was seen before."""
 SAME_FACE = 0.5
-"""Two boxes that share more than this part of the smaller one are the same face."""
+"""Two boxes that share more than this fraction of the smaller one are the same face."""
 
 
 class Face(NamedTuple):
@@ -44,18 +44,18 @@ class Face(NamedTuple):
 class FaceDetector:
     """Finds faces; what finds them is a subclass's `detect`."""
 
-    def detect(self, picture: NDArray[numpy.uint8]) -> list[Face]:
+    def detect(self, image: NDArray[numpy.uint8]) -> list[Face]:
         """Faces of a picture (height, width, 3) whose longer side has INPUT_SIDE pixels, of LEAST_SCORE or more."""
         raise NotImplementedError
 
-    def faces(self, picture: NDArray[Any]) -> list[Face]:
+    def faces(self, image: NDArray[Any]) -> list[Face]:
         """Faces of a picture (height, width, 3) of bytes or of values 0..1, the surest first, each once."""
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         scale = INPUT_SIDE / max(height, width)
         size = round(width * scale), round(height * scale)
         if min(size) < LEAST_SIDE:
             return []
-        resized = needed("cv2", FIND_FACES, package="opencv-python").resize(picture, size)
+        resized = needed("cv2", FIND_FACES, package="opencv-python").resize(image, size)
         if resized.dtype != numpy.uint8:
             resized = (resized.clip(0, 1) * 255).round().astype(numpy.uint8)
         back = numpy.array([width / size[0], height / size[1]], dtype=numpy.float32)
@@ -80,7 +80,7 @@ class FaceDetector:
         Raises:
             ValueError: no frame shows a face.
         """
-        faces = [self.largest_face(picture) for picture in to_bytes(frames)]
+        faces = [self.largest_face(frame) for frame in to_bytes(frames)]
         boxes = fill_gaps([None if face is None else face.box for face in faces])
         return torch.from_numpy(boxes).float()
 
@@ -104,7 +104,7 @@ def fill_gaps(rows: Sequence[NDArray[Any] | None]) -> NDArray[numpy.float64]:
     Raises:
         ValueError: no frame has any.
     """
-    seen = [place for place, row in enumerate(rows) if row is not None]
+    seen = [index for index, row in enumerate(rows) if row is not None]
     if not seen:
         raise ValueError(f"No face is found in any of {len(rows)} frames: give a clip that shows a face.")
     columns = numpy.stack([row for row in rows if row is not None], axis=1)
@@ -121,6 +121,6 @@ def _distinct(faces: list[Face]) -> list[Face]:
 
 
 def _shared(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """The part of the smaller box that lies in the other one."""
+    """The fraction of the smaller box that lies in the other one."""
     sides = numpy.minimum(first[2:], second[2:]) - numpy.maximum(first[:2], second[:2])
     return float(sides.clip(0).prod() / max(min(area(first), area(second)), 1e-6))

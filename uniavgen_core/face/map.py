@@ -14,7 +14,7 @@ from ..media.images import centre_crop
 
 
 def tokens_of_mask(mask: Tensor, rows: int, columns: int) -> Tensor:
-    """The part of each video token that is masked, (T, rows · columns), in float32.
+    """The fraction of each video token that is masked, (T, rows · columns), in float32.
 
     Args:
         mask: (4(T-1)+1, height, width) of values 0..1. Of another aspect than the tokens' it is cropped in the middle,
@@ -60,12 +60,12 @@ class FaceMap:
     def __call__(self, mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
         """A patch of the model that looks on and changes nothing. Arguments as in `FaceGuidance`."""
         if (self.layers is None or layer in self.layers) and self._is_chosen(options):
-            window, places = options.get("context_window"), torch.arange(self.frames)
-            places = (places if window is None else window.get_tensor(places, dim=0)).to(mask.device)
+            window, indices = options.get("context_window"), torch.arange(self.frames)
+            indices = (indices if window is None else window.get_tensor(indices, dim=0)).to(mask.device)
             passes = options.get("cond_or_uncond", [POSITIVE])
             for which, part in zip(passes, mask.chunk(len(passes)), strict=True):
                 if which == POSITIVE:
-                    self._add(layer, places, part[0])
+                    self._add(layer, indices, part[0])
         return mask
 
     def _is_chosen(self, options: dict[str, Any]) -> bool:
@@ -76,14 +76,14 @@ class FaceMap:
         step = min(int((schedule - options["sigmas"][0]).abs().argmin()), last)
         return step in self.steps or step - last - 1 in self.steps
 
-    def _add(self, layer: int, places: Tensor, mask: Tensor) -> None:
+    def _add(self, layer: int, indices: Tensor, mask: Tensor) -> None:
         if layer not in self._sums:
             self._sums[layer] = mask.new_zeros(self.frames, mask.shape[-1])
             self._counts[layer] = mask.new_zeros(self.frames, 1)
         # Passes may run on several devices.
         sums, counts = self._sums[layer], self._counts[layer]
-        sums.index_add_(0, places.to(sums.device), mask.to(sums))
-        counts.index_add_(0, places.to(counts.device), counts.new_ones(len(mask), 1))
+        sums.index_add_(0, indices.to(sums.device), mask.to(sums))
+        counts.index_add_(0, indices.to(counts.device), counts.new_ones(len(mask), 1))
 
     def check_is_of(self, frames: int) -> None:
         """Refuse a clip of another length than the one that was sampled last.
@@ -112,7 +112,7 @@ class FaceMap:
             seen = ", ".join(map(str, sorted(self._sums)))
             raise ValueError(f"Layer {layer} is not in the face map, which has {seen}.")
         chosen = sorted(self._sums) if layer is None else [layer]
-        return torch.stack([self._sums[place] / self._counts[place] for place in chosen]).mean(dim=0).cpu()
+        return torch.stack([self._sums[index] / self._counts[index] for index in chosen]).mean(dim=0).cpu()
 
     def mask(self, height: int, width: int, layer: int | None = None) -> Tensor:
         """The same as a mask (F, height, width) of the clip's frames. Errors as in `mean`."""
@@ -131,15 +131,15 @@ def overlay(images: Tensor, mask: Tensor, opacity: float) -> Tensor:
             "Decode makes of it; with batch_size above 1, those of the first clip alone."
         )
     shown = torch.empty_like(images)
-    for place, image in enumerate(images):
-        shown[place] = torch.lerp(image, _colours(mask[place].to(image)), opacity)
+    for index, image in enumerate(images):
+        shown[index] = torch.lerp(image, _colours(mask[index].to(image)), opacity)
     return shown
 
 
 def _colours(values: Tensor) -> Tensor:
     """Colours (H, W, 3) of values (H, W)."""
     hues = values.new_tensor(HUES)
-    place = values.clamp(0, 1).unsqueeze(-1) * (len(HUES) - 1)
-    lower = place.floor().clamp(max=len(HUES) - 2)
+    position = values.clamp(0, 1).unsqueeze(-1) * (len(HUES) - 1)
+    lower = position.floor().clamp(max=len(HUES) - 2)
     below = lower.long().squeeze(-1)
-    return torch.lerp(hues[below], hues[below + 1], place - lower)
+    return torch.lerp(hues[below], hues[below + 1], position - lower)

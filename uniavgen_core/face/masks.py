@@ -15,7 +15,7 @@ from ..media.images import to_bytes
 from .choice import Choice
 from .detection import Face, FaceDetector
 from .models import POINTS, FaceMesh
-from .shapes import Style, draw
+from .shapes import Style, draw_shape
 from .tracks import Timing, Trajectory, detect_shot, find_shots, find_tracks, follow, smooth_runs
 
 LONGEST_GAP_SECONDS = 1.0
@@ -34,7 +34,7 @@ class Search:
     Attributes:
         choice: which of them are meant.
         timing: how long a gap may last, and how much is smoothed.
-        every: look at each so-manieth frame; 0 looks at as few as their motion allows.
+        every: frames from one look to the next; 0 looks at as few as their motion allows.
     """
 
     choice: Choice
@@ -95,8 +95,8 @@ def outline_faces(
     for face in faces:
         points = numpy.zeros((len(face.visible), POINTS, 2))
         for frame in face.frames.tolist():
-            place = frame - face.start
-            points[place] = mesh.points(to_bytes(frames[frame]), Face(face.boxes[place], face.keypoints[place]))
+            index = frame - face.start
+            points[index] = mesh.points(to_bytes(frames[frame]), Face(face.boxes[index], face.keypoints[index]))
             done += 1
             progress(len(frames) * done // looks)
         outlined.append(replace(face, keypoints=smooth_runs(points, face.visible, smoothing)))
@@ -116,11 +116,11 @@ def draw_faces(frames: Tensor, faces: list[Trajectory], style: Style, progress: 
     outlines: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     for face in faces:
         for frame in face.frames.tolist():
-            place = frame - face.start
-            outlines.setdefault(frame, []).append((face.boxes[place], face.keypoints[place]))
+            index = frame - face.start
+            outlines.setdefault(frame, []).append((face.boxes[index], face.keypoints[index]))
     for frame, mask in enumerate(masks):
         for box, points in outlines.get(frame, []):
-            draw(mask, box, points, style)
+            draw_shape(mask, box, points, style)
         progress(frame + 1)
     return torch.from_numpy(masks)
 

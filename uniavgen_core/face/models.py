@@ -1,4 +1,4 @@
-"""Detectors and recognisers in ONNX form, through insightface."""
+"""Face models in ONNX form: detectors, recognition and the mesh, each told by its file's name."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class InsightFaceDetector(FaceDetector):
         self._detector = _load(path, "face detector", OUTPUTS)
         self._detector.prepare(ctx_id=0, input_size=(INPUT_SIDE, INPUT_SIDE), det_thresh=LEAST_SCORE)
 
-    def detect(self, picture: NDArray[numpy.uint8]) -> list[Face]:
-        boxes, keypoints = self._detector.detect(numpy.ascontiguousarray(picture[..., ::-1]))
+    def detect(self, image: NDArray[numpy.uint8]) -> list[Face]:
+        boxes, keypoints = self._detector.detect(numpy.ascontiguousarray(image[..., ::-1]))
         return [Face(box[:4], points, float(box[4])) for box, points in zip(boxes, keypoints, strict=True)]
 
 
-class Recogniser:
+class FaceRecogniser:
     """Tells how much two faces are alike, with a recognition model of insightface (ArcFace).
 
     Args:
@@ -55,10 +55,10 @@ class Recogniser:
             raise ValueError(_no_such(path, "recognition model"))
         self._model.prepare(ctx_id=0)
 
-    def features(self, picture: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float32]:
+    def features(self, image: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float32]:
         """A unit vector (n) of a face in a picture (height, width, 3); the product of two is how alike they are."""
         found = self._faces.Face(bbox=face.box, kps=face.keypoints, det_score=face.score)
-        self._model.get(numpy.ascontiguousarray(picture[..., ::-1]), found)
+        self._model.get(numpy.ascontiguousarray(image[..., ::-1]), found)
         unit: NDArray[numpy.float32] = found.normed_embedding
         return unit
 
@@ -119,10 +119,10 @@ class YuNetDetector(FaceDetector):
                 f"{path} is damaged or not YuNet: download face_detection_yunet_2023mar.onnx again."
             ) from error
 
-    def detect(self, picture: NDArray[numpy.uint8]) -> list[Face]:
-        height, width = picture.shape[:2]
+    def detect(self, image: NDArray[numpy.uint8]) -> list[Face]:
+        height, width = image.shape[:2]
         self._detector.setInputSize((width, height))
-        rows = self._detector.detect(numpy.ascontiguousarray(picture[..., ::-1]))[1]
+        rows = self._detector.detect(numpy.ascontiguousarray(image[..., ::-1]))[1]
         return [] if rows is None else [_face(row) for row in rows]
 
 
@@ -167,16 +167,16 @@ class FaceMesh:
         if list(self._input.shape) != [1, 3, SIDE, SIDE]:
             raise ValueError(f"{path} is not MediaPipe's face mesh: it takes pictures of another size.")
 
-    def points(self, picture: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float64]:
+    def points(self, image: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float64]:
         """Places (468, 2) in pixels of a picture (height, width, 3)."""
         to_crop = self._to_crop(face)
         back = self._cv2.invertAffineTransform(to_crop)
-        points: NDArray[numpy.float64] = self._found(picture, to_crop)[:, :2] @ back[:, :2].T + back[:, 2]
+        points: NDArray[numpy.float64] = self._found(image, to_crop)[:, :2] @ back[:, :2].T + back[:, 2]
         return points
 
-    def upright_points(self, picture: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float32]:
+    def upright_points(self, image: NDArray[numpy.uint8], face: Face) -> NDArray[numpy.float32]:
         """Places (468, 3) in pixels of a picture of the face alone, with level eyes."""
-        return self._found(picture, self._to_crop(face))
+        return self._found(image, self._to_crop(face))
 
     def _to_crop(self, face: Face) -> NDArray[numpy.float64]:
         """The map (2, 3) from a picture to the one of the face with level eyes, (192, 192)."""
@@ -190,8 +190,8 @@ class FaceMesh:
         turn[:, 2] += SIDE / 2 - numpy.array(middle)
         return turn
 
-    def _found(self, picture: NDArray[numpy.uint8], to_crop: NDArray[numpy.float64]) -> NDArray[numpy.float32]:
-        crop = self._cv2.warpAffine(picture, to_crop, (SIDE, SIDE), flags=self._cv2.INTER_LINEAR)
+    def _found(self, image: NDArray[numpy.uint8], to_crop: NDArray[numpy.float64]) -> NDArray[numpy.float32]:
+        crop = self._cv2.warpAffine(image, to_crop, (SIDE, SIDE), flags=self._cv2.INTER_LINEAR)
         planes = crop.astype(numpy.float32).transpose(2, 0, 1)[None] / 255
         outputs: list[Any] = self._mesh.run(None, {self._input.name: planes})
         points: NDArray[numpy.float32] = max(outputs, key=lambda output: output.size).reshape(POINTS, 3)

@@ -36,7 +36,7 @@ class Style:
     feather: float = 0.0
 
 
-def draw(mask: NDArray[numpy.float32], box: NDArray[Any], points: NDArray[Any], style: Style) -> None:
+def draw_shape(mask: NDArray[numpy.float32], box: NDArray[Any], points: NDArray[Any], style: Style) -> None:
     """Draw a face into a mask (height, width), over what is there.
 
     Args:
@@ -67,7 +67,7 @@ def ellipses(boxes: Tensor, height: int, width: int) -> Tensor:
     """Masks (F, height, width) of bytes, 255 in the ellipse that fills each box (F, 4) of sides in pixels."""
     masks = numpy.zeros((len(boxes), height, width), dtype=numpy.float32)
     for mask, box in zip(masks, boxes.numpy(), strict=True):
-        draw(mask, box, numpy.zeros((0, 2)), Style(ELLIPSE))
+        draw_shape(mask, box, numpy.zeros((0, 2)), Style(ELLIPSE))
     return (torch.from_numpy(masks) >= 0.5).byte() * FULL
 
 

@@ -1,4 +1,4 @@
-"""Which faces of several frames are the same."""
+"""Faces through a clip: its shots, where faces are looked for, which are the same, and where each is in between."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FEW_LOOKS = 5
 
 
 @dataclass(frozen=True)
-class Track:
+class FaceTrack:
     """One face through a shot.
 
     Attributes:
@@ -78,7 +78,7 @@ def change(first: Face, second: Face) -> float:
 
 
 def matches(first: list[Face], second: list[Face]) -> list[tuple[int, int]]:
-    """Places of the faces in two lists that are the same, paired so that they change least in all."""
+    """Indices of the faces in two lists that are the same, paired so that they change least in all."""
     if not first or not second:
         return []
     costs = numpy.array([[change(face, other) for other in second] for face in first])
@@ -86,7 +86,7 @@ def matches(first: list[Face], second: list[Face]) -> list[tuple[int, int]]:
     return [(int(row), int(column)) for row, column in pairs if costs[row, column] <= MOST_CHANGE]
 
 
-def find_tracks(found: dict[int, list[Face]]) -> list[Track]:
+def find_tracks(found: dict[int, list[Face]]) -> list[FaceTrack]:
     """The faces of a shot.
 
     A face keeps its track however long it is not seen, if it is found again near the place where it was last. Unsure
@@ -99,16 +99,16 @@ def find_tracks(found: dict[int, list[Face]]) -> list[Track]:
     tracks: list[dict[int, Face]] = []
     for frame in looked:
         faces = found[frame]
-        last = [track[max(track)] for track in tracks]
+        last = [sightings[max(sightings)] for sightings in tracks]
         pairs = matches(last, faces)
-        for place, number in pairs:
-            tracks[place][frame] = faces[number]
-        known = {number for _, number in pairs}
+        for track, index in pairs:
+            tracks[track][frame] = faces[index]
+        known = {index for _, index in pairs}
         tracks += [
-            {frame: face} for number, face in enumerate(faces) if number not in known and face.score >= CERTAIN_SCORE
+            {frame: face} for index, face in enumerate(faces) if index not in known and face.score >= CERTAIN_SCORE
         ]
     fewest = 2 if len(looked) >= FEW_LOOKS else 1
-    return [Track(sightings, looked) for sightings in tracks if len(sightings) >= fewest]
+    return [FaceTrack(sightings, looked) for sightings in tracks if len(sightings) >= fewest]
 
 
 POLYNOMIAL = 2
@@ -164,7 +164,7 @@ class Trajectory:
         return numpy.flatnonzero(self.visible) + self.start
 
 
-def follow(track: Track, shot: range, size: tuple[int, int], timing: Timing) -> Trajectory:
+def follow(track: FaceTrack, shot: range, size: tuple[int, int], timing: Timing) -> Trajectory:
     """A track's place in every frame of a shot from where the face comes to where it goes.
 
     Between two sightings the face moves evenly. It counts as there unless it was looked for and missed for longer than
@@ -230,7 +230,7 @@ def detect_shot(
     Args:
         detect: the faces of a frame.
         shot: its frames.
-        every: look at each so-manieth frame; 0 looks at some, and closer where a face does not move evenly, comes,
+        every: frames from one look to the next; 0 looks at some, and closer where a face does not move evenly, comes,
             goes or is missed.
         seen: told up to which frame the shot is done.
     """
@@ -257,10 +257,10 @@ def _look_between(detect: Callable[[int], list[Face]], found: dict[int, list[Fac
         _look_between(detect, found, middle, end)
 
 
-def _expected(before: list[Face], middle: list[Face], after: list[Face], part: float) -> bool:
+def _expected(before: list[Face], middle: list[Face], after: list[Face], fraction: float) -> bool:
     """Whether the faces of a frame lie where those before and after it let expect, none more and none less."""
     pairs = matches(before, after)
-    between = [_between(before[first], after[second], part) for first, second in pairs]
+    between = [_between(before[first], after[second], fraction) for first, second in pairs]
     found = matches(between, middle)
     alone = [
         *_without(before, {first for first, _ in pairs}),
@@ -273,11 +273,11 @@ def _expected(before: list[Face], middle: list[Face], after: list[Face], part: f
     return all(change(between[first], middle[second]) <= TOLERANCE for first, second in found)
 
 
-def _without(faces: list[Face], places: set[int]) -> list[Face]:
-    return [face for place, face in enumerate(faces) if place not in places]
+def _without(faces: list[Face], indices: set[int]) -> list[Face]:
+    return [face for index, face in enumerate(faces) if index not in indices]
 
 
-def _between(first: Face, second: Face, part: float) -> Face:
-    box = first.box + part * (second.box - first.box)
-    points = first.keypoints + part * (second.keypoints - first.keypoints)
+def _between(first: Face, second: Face, fraction: float) -> Face:
+    box = first.box + fraction * (second.box - first.box)
+    points = first.keypoints + fraction * (second.keypoints - first.keypoints)
     return Face(box, points, max(first.score, second.score))

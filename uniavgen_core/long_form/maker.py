@@ -12,15 +12,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..audio.mel import log_mel
+from ..audio.mel import silence_mel
 from ..audio.voice import loud_db, voiced_span
 from ..config import (
     AUDIO_TOKENS_PER_SECOND,
     FRAME_RATE,
-    HOP_LENGTH,
     LATENT_SECONDS,
     SAMPLE_RATE,
     SAMPLES_A_FRAME,
+    SEEDS,
     audio_tokens,
     clip_seconds,
     pixel_frames,
@@ -35,8 +35,6 @@ from .segments import Pacing, Segment, new_frames, words_in_the_past
 from .store import SegmentMetadata, SegmentStore, StoredPicture, StoredSegment
 from .subtitles import subtitles
 
-SEEDS = 2**64
-"""Seeds are below this number."""
 LONGEST_PAUSE_SECONDS = {"within a passage": 0.1, "between lines": 0.3}
 """Silence that may follow a segment's words where the script asks for none; more is cut off, in whole latent frames."""
 
@@ -317,11 +315,6 @@ def subtitles_of(results: Sequence[SegmentResult]) -> str:
         (one.start + min(one.silence, one.seconds), one.start + one.seconds, one.segment.written or one.segment.words)
         for one in results
     )
-
-
-def silence_mel(tokens: int) -> Tensor:
-    """Natural log-mel (1, 1, tokens, 80) of silence."""
-    return log_mel(torch.zeros(1, max(2, tokens) * HOP_LENGTH))[None, :, :tokens]
 
 
 def _digest(facts: list[object]) -> str:

@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from ..config import SEEDS
 from ..speech.markup import BREAK, break_seconds
 from ..speech.reader import Spoken
 from ..speech.text import MARK as READING
@@ -27,7 +28,7 @@ WIDE_MARK = re.compile(r"[\[［【]\s*([A-Za-z]+)([^\[\]［］【】|｜]*)[\]�
 TITLE = re.compile(r"\s*#{1,6}\s[^|｜]*|\s*(?:```.*|~~~.*|-{3,}|\*{3,}|_{3,}|={3,})\s*")
 BULLET = re.compile(r"\s*(?:[-*+•>]|#{1,6})\s+")
 LONGEST_PAUSE_SECONDS = 60.0
-NUMBERS = {"seed": (0, 2**64 - 1), "speaker": (1, 999)}
+NUMBERS = {"seed": (0, SEEDS - 1), "speaker": (1, 999)}
 """Marks with a whole number, and the least and the greatest that it may be."""
 FORM = "write `caption | speech`"
 

@@ -11,7 +11,8 @@ from heapq import heapify, heappop, heappush
 from itertools import accumulate, pairwise, takewhile
 
 from ..config import FRAME_RATE, LATENT_SECONDS, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
-from ..speech.duration import CHARACTERS_PER_SECOND, HURRY, PACE_LIMIT, speech_seconds
+from ..joint_latent import HURRY
+from ..speech.duration import CHARACTERS_PER_SECOND, PACE_LIMIT, speech_seconds
 from ..speech.english_words import ABBREVIATIONS, BEFORE_NUMBERS, TITLES
 from ..speech.reader import SpeechReader, Spoken, read_of, said_of, written_of
 from ..speech.rules import Unit

@@ -64,10 +64,10 @@ def held_seconds(waveform: Tensor, sample_rate: int) -> Fraction:
         ValueError: there are several sounds, or it is empty or too long to hold a picture for it.
     """
     if len(waveform) > 1:
-        raise ValueError(f"The audio is {len(waveform)} sounds: with length 'sound' give one, with its picture.")
+        raise ValueError(f"The audio is {len(waveform)} sounds: with length 'audio' give one, with its picture.")
     seconds = Fraction(waveform.shape[-1], sample_rate)
     if not seconds:
-        raise ValueError("The audio is empty: with length 'sound' it sets how long the picture is shown.")
+        raise ValueError("The audio is empty: with length 'audio' it sets how long the picture is shown.")
     if seconds > 3600 * LONGEST_HOURS:
         raise ValueError(
             f"The audio lasts {float(seconds) / 3600:.1f} hours, but a picture is shown for {LONGEST_HOURS} at most: "

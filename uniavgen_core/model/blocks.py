@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import HEAD_WIDTH
@@ -18,29 +20,35 @@ from .plan import Runs
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, runs: Runs) -> Tensor:
     """x · (1 + scale) + shift, for x (batch, tokens, width) and rows (batch, 2, width) in float32."""
     shift, scale = (_spread(rows.to(x.dtype), runs) for rows in (shift, 1 + scale))
-    return torch.addcmul(shift, _in_groups(x, shift), scale).flatten(1, 2)
+    modulated = torch.addcmul(shift, _in_groups(x, shift), scale)
+    return rearrange(modulated, "b groups n c -> b (groups n) c")
 
 
 def gated_sum(x: Tensor, update: Tensor, gate: Tensor, runs: Runs) -> Tensor:
     """x + gate · update, for x and update (batch, tokens, width) and rows (batch, 2, width) in float32."""
     gate = _spread(gate.to(x.dtype), runs)
-    return torch.addcmul(_in_groups(x, gate), _in_groups(update, gate), gate).flatten(1, 2)
+    gated = torch.addcmul(_in_groups(x, gate), _in_groups(update, gate), gate)
+    return rearrange(gated, "b groups n c -> b (groups n) c")
 
 
 def _spread(rows: Tensor, runs: Runs) -> Tensor:
     """Rows (batch, groups, 1, width) of the largest groups of tokens, all of one size, that the runs are made of."""
     size = math.gcd(*(count for count, _ in runs))
     spread = [rows[:, row : row + 1].expand(-1, count // size, -1) for count, row in runs]
-    return torch.cat(spread, dim=1).unsqueeze(2)
+    return rearrange(torch.cat(spread, dim=1), "b groups c -> b groups 1 c")
 
 
 def _in_groups(x: Tensor, rows: Tensor) -> Tensor:
     """Tokens (batch, groups, tokens a group, width), as many groups as there are rows."""
-    return x.unflatten(1, (rows.shape[1], -1))
+    return rearrange(x, "b (groups n) c -> b groups n c", groups=rows.shape[1])
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Attention of queries, keys and values (batch, tokens, width), before its output is projected."""
+
+
+RotaryTables = tuple[Tensor | None, Tensor | None]
+"""Tables of queries and of keys; those of None are not rotated."""
 
 
 class Branch(Enum):
@@ -54,15 +62,15 @@ class BlockHooks:
     """What a host does inside one block of one branch: here nothing, a host replaces some methods."""
 
     def self_attention(self, attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """In the place of attend(q, k, v) among the tokens; queries and keys are rotated."""
+        """In place of attend(q, k, v) among the tokens; queries and keys are rotated."""
         return attend(q, k, v)
 
     def cross_attention(self, attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """In the place of attend(q, k, v) of the tokens to the text."""
+        """In place of attend(q, k, v) of the tokens to the text."""
         return attend(q, k, v)
 
     def add_text(self, x: Tensor, update: Tensor) -> Tensor:
-        """In the place of x + update, the tokens (batch, tokens, width) and what cross-attention gives them."""
+        """In place of x + update, the tokens (batch, tokens, width) and what cross-attention gives them."""
         return x + update
 
 
@@ -77,7 +85,7 @@ class Hooks:
         return None
 
     def after_block(self, index: int, video: Tensor, time: Tensor) -> Tensor:
-        """Video tokens (batch, (T + 1) · N, width) in the place of those after a block and its interaction.
+        """Video tokens (batch, (T + 1) · N, width) in place of those after a block and its interaction.
 
         Args:
             time: video time embeddings (batch, 2, width) of timestep 0 and of the step, float32.
@@ -85,97 +93,111 @@ class Hooks:
         return video
 
 
+@dataclass(frozen=True)
+class BranchInputs:
+    """What all blocks of one branch are given in a forward pass, beside the tokens."""
+
+    time: Tensor
+    """Projected time embeddings (batch, 2, 6, width) of timestep 0 and of the step, float32."""
+    runs: Runs
+    """Which of the two the tokens have."""
+    table: Tensor
+    """Rotary table of the tokens."""
+    text: Tensor
+    """Caption or speech features (batch, rows, width)."""
+    text_mask: Tensor | None
+    """Added to the scores of cross-attention (batch or 1, 1, rows)."""
+    options: dict[str, Any]
+    """The host's, for its attention."""
+    text_tables: RotaryTables = (None, None)
+    """Of the tokens and of the text in cross-attention."""
+
+
 class Attention(nn.Module):
     """Self- or cross-attention with an RMSNorm over the whole width of queries and keys."""
 
     def __init__(self, width: int, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
-        place = {"device": device, "dtype": dtype}
+        factory_kwargs = {"device": device, "dtype": dtype}
         self.heads = width // HEAD_WIDTH
         self.operations = operations
-        self.q = operations.Linear(width, width, **place)
-        self.k = operations.Linear(width, width, **place)
-        self.v = operations.Linear(width, width, **place)
-        self.o = operations.Linear(width, width, **place)
-        self.norm_q = operations.RMSNorm(width, eps=1e-6, **place)
-        self.norm_k = operations.RMSNorm(width, eps=1e-6, **place)
+        self.q = operations.Linear(width, width, **factory_kwargs)
+        self.k = operations.Linear(width, width, **factory_kwargs)
+        self.v = operations.Linear(width, width, **factory_kwargs)
+        self.o = operations.Linear(width, width, **factory_kwargs)
+        self.norm_q = operations.RMSNorm(width, eps=1e-6, **factory_kwargs)
+        self.norm_k = operations.RMSNorm(width, eps=1e-6, **factory_kwargs)
 
     def forward(
         self,
         x: Tensor,
         context: Tensor,
-        query_table: Tensor | None,
-        key_table: Tensor | None,
+        tables: RotaryTables,
+        *,
         options: dict[str, Any],
         mask: Tensor | None = None,
         hook: Callable[..., Tensor] | None = None,
     ) -> Tensor:
-        """Attention of x (batch, tokens, width) to context (batch, keys, width); tables of None do not rotate.
+        """Attention of x (batch, tokens, width) to context (batch, keys, width).
 
         `hook` is a method of `BlockHooks` that takes the place of the attention between the projections.
         """
-        q = self._rotate(self.norm_q(self.q(x)), query_table)
-        k = self._rotate(self.norm_k(self.k(context)), key_table)
+        q = self._rotate(self.norm_q(self.q(x)), tables[0])
+        k = self._rotate(self.norm_k(self.k(context)), tables[1])
         attend: Callable[..., Tensor] = partial(self.operations.attention, heads=self.heads, mask=mask, options=options)
         if hook is not None:
             attend = partial(hook, attend)
         return self.o(attend(q, k, self.v(context)))
 
     def _rotate(self, x: Tensor, table: Tensor | None) -> Tensor:
-        if table is None:
-            return x
-        return self.operations.rotate(x.unflatten(-1, (self.heads, -1)), table).flatten(-2)
+        return x if table is None else rotate_heads(x, self.heads, table, self.operations)
+
+
+def rotate_heads(x: Tensor, heads: int, table: Tensor, operations: Any) -> Tensor:
+    """Rotary embedding of x (batch, tokens, width), head by head."""
+    x = rearrange(x, "b n (heads d) -> b n heads d", heads=heads)
+    return rearrange(operations.rotate(x, table), "b n heads d -> b n (heads d)")
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention to the text and a feed-forward net, modulated by the timestep."""
+    """Self-attention, cross-attention to the text and a feed-forward net, modulated by the timestep.
+
+    With e = modulation + time projection, six rows:
+
+        x = x + e₂ · self_attn(LN(x) · (1 + e₁) + e₀)
+        x = x + cross_attn(norm3(x), text)
+        x = x + e₅ · ffn(LN(x) · (1 + e₄) + e₃)
+    """
 
     def __init__(self, width: int, ffn_width: int, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
-        place = {"device": device, "dtype": dtype}
+        factory_kwargs = {"device": device, "dtype": dtype}
         self.cast = operations.cast
-        self.modulation = nn.Parameter(torch.empty(1, 6, width, **place))
-        self.norm1 = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **place)
-        self.self_attn = Attention(width, operations, **place)
-        self.norm3 = operations.LayerNorm(width, eps=1e-6, **place)
-        self.cross_attn = Attention(width, operations, **place)
-        self.norm2 = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **place)
+        self.modulation = nn.Parameter(torch.empty(1, 6, width, **factory_kwargs))
+        self.norm1 = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **factory_kwargs)
+        self.self_attn = Attention(width, operations, **factory_kwargs)
+        self.norm3 = operations.LayerNorm(width, eps=1e-6, **factory_kwargs)
+        self.cross_attn = Attention(width, operations, **factory_kwargs)
+        self.norm2 = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **factory_kwargs)
         self.ffn = nn.Sequential(
-            operations.Linear(width, ffn_width, **place),
+            operations.Linear(width, ffn_width, **factory_kwargs),
             nn.GELU(approximate="tanh"),
-            operations.Linear(ffn_width, width, **place),
+            operations.Linear(ffn_width, width, **factory_kwargs),
         )
 
-    def forward(
-        self,
-        x: Tensor,
-        time: Tensor,
-        runs: Runs,
-        table: Tensor,
-        text: Tensor,
-        text_tables: tuple[Tensor | None, Tensor | None],
-        options: dict[str, Any],
-        text_mask: Tensor | None = None,
-        hooks: BlockHooks | None = None,
-    ) -> Tensor:
-        """One block.
-
-        Args:
-            x: tokens (batch, tokens, width).
-            time: projected time embeddings (batch, 2, 6, width) of timestep 0 and of the step, float32.
-            runs: which of the two the tokens have.
-            table: rotary table of the tokens.
-            text: caption or speech features (batch, rows, width).
-            text_tables: rotary tables of the tokens and of the text in cross-attention.
-            text_mask: added to the scores of cross-attention (batch, 1, rows).
-            hooks: what a host does in this block.
-        """
+    def forward(self, x: Tensor, inputs: BranchInputs, hooks: BlockHooks | None = None) -> Tensor:
+        """Tokens (batch, tokens, width) after the block; `hooks` are what a host does in it."""
         attend, attend_to_text = (hooks.self_attention, hooks.cross_attention) if hooks else (None, None)
         add_text: Callable[..., Tensor] = hooks.add_text if hooks else torch.add
-        e = (self.cast(self.modulation, time)[:, None] + time).unbind(2)
+        runs, options = inputs.runs, inputs.options
+        e = (rearrange(self.cast(self.modulation, inputs.time), "1 six c -> 1 1 six c") + inputs.time).unbind(2)
+
         y = modulate(self.norm1(x), e[0], e[1], runs)
-        x = gated_sum(x, self.self_attn(y, y, table, table, options, hook=attend), e[2], runs)
-        x = add_text(x, self.cross_attn(self.norm3(x), text, *text_tables, options, text_mask, attend_to_text))
+        x = gated_sum(x, self.self_attn(y, y, (inputs.table, inputs.table), options=options, hook=attend), e[2], runs)
+        update = self.cross_attn(
+            self.norm3(x), inputs.text, inputs.text_tables, options=options, mask=inputs.text_mask, hook=attend_to_text
+        )
+        x = add_text(x, update)
         y = modulate(self.norm2(x), e[3], e[4], runs)
         return gated_sum(x, self.ffn(y), e[5], runs)
 
@@ -185,13 +207,14 @@ class Head(nn.Module):
 
     def __init__(self, width: int, channels: int, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
-        place = {"device": device, "dtype": dtype}
+        factory_kwargs = {"device": device, "dtype": dtype}
         self.cast = operations.cast
-        self.norm = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **place)
-        self.head = operations.Float32Linear(width, channels, **place)
-        self.modulation = nn.Parameter(torch.empty(1, 2, width, **place))
+        self.norm = operations.LayerNorm(width, eps=1e-6, elementwise_affine=False, **factory_kwargs)
+        self.head = operations.Float32Linear(width, channels, **factory_kwargs)
+        self.modulation = nn.Parameter(torch.empty(1, 2, width, **factory_kwargs))
 
     def forward(self, x: Tensor, time: Tensor, runs: Runs) -> Tensor:
         """Velocities (batch, tokens, channels) of x (batch, tokens, width); time embeddings (batch, 2, width)."""
-        shift, scale = (self.cast(self.modulation, time)[:, None] + time.unsqueeze(2)).unbind(2)
+        # (1, 1, 2, c) + (b, 2, 1, c): shift and scale of both timesteps
+        shift, scale = (self.cast(self.modulation, time)[:, None] + time[:, :, None]).unbind(2)
         return self.head(modulate(self.norm(x.float()), shift, scale, runs))

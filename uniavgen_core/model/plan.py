@@ -11,21 +11,28 @@ import torch
 from torch import Tensor
 
 from ..config import TEMPORAL_COMPRESSION, pixel_frames
+from ..tasks import KeptParts
 from .rope import audio_table, video_table, window_table
+
+WINDOW_MARGIN = 2
+"""Pixel frames of sound before and after its own that a latent frame hears: the window of the A→V aligner."""
 
 
 def audio_windows(latent_frames: int, audio_tokens: int) -> list[list[int]]:
     """Audio tokens that each latent frame attends to: one window a frame, all of one length.
 
-    A latent frame hears its own pixel frames and two more on each side. Indices past the ends repeat the first or last
-    token.
+    With s = L / F tokens a pixel frame and a margin of m pixel frames, the latent frame of pixel frames a to b hears
+    the tokens from ⌊a · s⌋ - ⌊m · s⌋ up to, not including, ⌈(b + 1) · s⌉ + ⌈m · s⌉. The first latent frame, which is
+    one pixel frame, counts as one token. Indices past the ends repeat the first or last token.
+
+        windows = audio_windows(21, 506)  # windows[20][-1] == 505
     """
     tokens_a_frame = audio_tokens / pixel_frames(latent_frames)
-    before, after = math.floor(2 * tokens_a_frame), math.ceil(2 * tokens_a_frame)
+    before, after = math.floor(WINDOW_MARGIN * tokens_a_frame), math.ceil(WINDOW_MARGIN * tokens_a_frame)
     spans = [(-before, 1 + after)]
     for frame in range(1, latent_frames):
-        first = math.floor((4 * frame - 3) * tokens_a_frame) - before
-        spans.append((first, math.ceil((4 * frame + 1) * tokens_a_frame) + after))
+        first, end = pixel_frames(frame), pixel_frames(frame + 1)
+        spans.append((math.floor(first * tokens_a_frame) - before, math.ceil(end * tokens_a_frame) + after))
     longest = max(end - start for start, end in spans[1:] or spans)
     windows = [_widen(start, end, longest, audio_tokens) for start, end in spans]
     return [[min(max(token, 0), audio_tokens - 1) for token in range(*window)] for window in windows]
@@ -60,7 +67,13 @@ def latent_frame_of(pixel_frame: int) -> int:
 
 
 def frame_contexts(latent_frames: int, audio_tokens: int, tokens: Sequence[int]) -> list[FrameContext]:
-    """The interpolated video frame of each of these audio tokens."""
+    """The interpolated video frame of each of these audio tokens.
+
+    Token j lies at p = j · F / L, between the pixel frames a = ⌊p⌋ and b = a + 1 (at most F - 1 both). It sees
+    (1 - (p - a)) · frame(a) + (1 - (b - p)) · frame(b), where frame() is the latent frame of a pixel frame.
+
+        frame_contexts(21, 506, [7])  # p = 1.12: both pixel frames are of latent frame 1
+    """
     frames = pixel_frames(latent_frames)
     return [_frame_context(token * frames / audio_tokens, frames) for token in tokens]
 
@@ -94,14 +107,13 @@ class ClipShape:
     audio_tokens: int
     reference_tokens: int
     symbols: int
-    """Speech symbols."""
-    kept_video: tuple[bool, ...]
-    kept_audio: tuple[bool, ...]
+    """Rows of the speech features."""
+    kept: KeptParts
     device: torch.device
 
 
 @dataclass(frozen=True)
-class VoicePlan:
+class VideoToAudioPlan:
     """How the generated audio tokens share the contexts of the video-to-audio aligner.
 
     Tokens that see one latent frame are attended in groups, one a frame, padded to one size. The others each have a
@@ -109,11 +121,11 @@ class VoicePlan:
     """
 
     group_queries: Tensor
-    """(groups · size) places in the generated tokens."""
+    """(groups · size) indices among the generated tokens."""
     group_frames: Tensor
     """(groups)."""
     mixed_queries: Tensor
-    """(mixed) places in the generated tokens."""
+    """(mixed) indices among the generated tokens."""
     left: Tensor
     right: Tensor
     left_weight: Tensor
@@ -126,9 +138,15 @@ class VoicePlan:
 class Plan:
     """Tables and indices of one clip shape, on the model's device."""
 
+    latent_frames: int
+    reference_tokens: int
     video_table: Tensor
+    """Of the reference frame and the T frames."""
     audio_table: Tensor
-    picture_table: Tensor
+    """Of the reference tokens and the L tokens."""
+    symbol_table: Tensor
+    frame_table: Tensor
+    """Of the tokens of one frame at time 0."""
     window_table: Tensor
     video_runs: Runs
     """Over the reference frame and the T frames, counted in tokens."""
@@ -142,7 +160,7 @@ class Plan:
     """Tokens of the L that take updates."""
     windows: Tensor
     """(generated frames · window) audio tokens."""
-    voice: VoicePlan
+    video_to_audio: VideoToAudioPlan
 
 
 class Plans:
@@ -166,17 +184,21 @@ def make_plan(shape: ClipShape) -> Plan:
     def indices(values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=shape.device)
 
-    frames = [frame for frame, kept in enumerate(shape.kept_video) if not kept]
-    tokens = [token for token, kept in enumerate(shape.kept_audio) if not kept]
+    frames = [frame for frame, kept in enumerate(shape.kept.video) if not kept]
+    tokens = [token for token, kept in enumerate(shape.kept.audio) if not kept]
     windows = audio_windows(shape.latent_frames, shape.audio_tokens)
-    frame_rows = [CLEAN if kept else NOISY for kept in shape.kept_video]
-    token_rows = [CLEAN if kept else NOISY for kept in shape.kept_audio]
+    frame_rows = [CLEAN if kept else NOISY for kept in shape.kept.video]
+    token_rows = [CLEAN if kept else NOISY for kept in shape.kept.audio]
     reference_row = NOISY if tokens else CLEAN
-    positions = max(shape.reference_tokens + shape.audio_tokens, shape.symbols)
+    all_tokens = shape.reference_tokens + shape.audio_tokens
+    positions = audio_table(max(all_tokens, shape.symbols), shape.device)
     return Plan(
+        latent_frames=shape.latent_frames,
+        reference_tokens=shape.reference_tokens,
         video_table=video_table(shape.latent_frames + 1, shape.rows, shape.columns, shape.device),
-        audio_table=audio_table(positions, shape.device),
-        picture_table=video_table(1, shape.rows, shape.columns, shape.device),
+        audio_table=positions[:, :all_tokens],
+        symbol_table=positions[:, : shape.symbols],
+        frame_table=video_table(1, shape.rows, shape.columns, shape.device),
         window_table=window_table(len(windows[0]), shape.device),
         video_runs=_runs([CLEAN, *frame_rows], shape.rows * shape.columns),
         audio_runs=_runs([reference_row] * shape.reference_tokens + token_rows, 1),
@@ -184,7 +206,7 @@ def make_plan(shape: ClipShape) -> Plan:
         generated_frames=indices(frames),
         generated_tokens=indices(tokens),
         windows=indices([token for frame in frames for token in windows[frame]]),
-        voice=_voice_plan(frame_contexts(shape.latent_frames, shape.audio_tokens, tokens), shape),
+        video_to_audio=_video_to_audio_plan(frame_contexts(shape.latent_frames, shape.audio_tokens, tokens), shape),
     )
 
 
@@ -192,19 +214,19 @@ def _runs(rows: Sequence[int], tokens_a_row: int) -> Runs:
     return tuple((len(list(run)) * tokens_a_row, row) for row, run in groupby(rows))
 
 
-def _voice_plan(contexts: list[FrameContext], shape: ClipShape) -> VoicePlan:
+def _video_to_audio_plan(contexts: list[FrameContext], shape: ClipShape) -> VideoToAudioPlan:
     groups: dict[int, list[int]] = {}
     mixed: list[int] = []
-    for place, context in enumerate(contexts):
+    for index, context in enumerate(contexts):
         if context.right is None:
             frame = context.left if context.left_weight == 1 else shape.latent_frames
-            groups.setdefault(frame, []).append(place)
+            groups.setdefault(frame, []).append(index)
         else:
-            mixed.append(place)
+            mixed.append(index)
 
     size = max(map(len, groups.values()), default=0)
-    padded = [places + places[-1:] * (size - len(places)) for places in groups.values()]
-    row_of = {place: row for row, place in reversed(list(enumerate(sum(padded, []) + mixed)))}
+    padded = [group + group[-1:] * (size - len(group)) for group in groups.values()]
+    row_of = {index: row for row, index in reversed(list(enumerate(sum(padded, []) + mixed)))}
 
     def indices(values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=shape.device)
@@ -212,13 +234,13 @@ def _voice_plan(contexts: list[FrameContext], shape: ClipShape) -> VoicePlan:
     def weights(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=shape.device)
 
-    return VoicePlan(
+    return VideoToAudioPlan(
         group_queries=indices(sum(padded, [])),
         group_frames=indices(list(groups)),
         mixed_queries=indices(mixed),
-        left=indices([contexts[place].left for place in mixed]),
-        right=indices([contexts[place].right or 0 for place in mixed]),
-        left_weight=weights([contexts[place].left_weight for place in mixed]),
-        right_weight=weights([contexts[place].right_weight for place in mixed]),
-        order=indices([row_of[place] for place in range(len(contexts))]),
+        left=indices([contexts[index].left for index in mixed]),
+        right=indices([contexts[index].right or 0 for index in mixed]),
+        left_weight=weights([contexts[index].left_weight for index in mixed]),
+        right_weight=weights([contexts[index].right_weight for index in mixed]),
+        order=indices([row_of[index] for index in range(len(contexts))]),
     )

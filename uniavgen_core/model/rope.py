@@ -1,12 +1,16 @@
 """Rotary position tables of both branches and of the aligners.
 
-A table has the shape (1, positions, 1, pairs, 2, 2): a rotation matrix for each position and each pair of
-neighbouring channels of a head. Tables are made in float64 on the CPU and kept in float32.
+A table has the shape (1, positions, 1, pairs, 2, 2): for each position p and each pair j of neighbouring channels of
+a head the rotation (cos θ, -sin θ; sin θ, cos θ) by θ = p · 10000^(-2j / width). Tables are made in float64 on the CPU
+and kept in float32.
+
+    q = operations.rotate(rearrange(q, "b n (heads c) -> b n heads c", c=HEAD_WIDTH), audio_table(n, q.device))
 """
 
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from ..config import HEAD_WIDTH
@@ -24,8 +28,8 @@ def _angles(positions: int, pairs: int, width: int) -> Tensor:
 
 def _table(angles: Tensor, device: torch.device) -> Tensor:
     cosine, sine = angles.cos(), angles.sin()
-    matrices = torch.stack((cosine, -sine, sine, cosine), dim=-1).unflatten(-1, (2, 2))
-    return matrices.unsqueeze(1).unsqueeze(0).float().to(device)
+    matrices = torch.stack((cosine, -sine, sine, cosine), dim=-1)
+    return rearrange(matrices, "n pairs (i j) -> 1 n 1 pairs i j", i=2).float().to(device)
 
 
 def video_table(frames: int, rows: int, columns: int, device: torch.device) -> Tensor:
@@ -36,7 +40,7 @@ def video_table(frames: int, rows: int, columns: int, device: torch.device) -> T
         _angles(columns, COLUMN_PAIRS, 2 * COLUMN_PAIRS)[None, None, :],
     )
     grid = torch.cat([axis.expand(frames, rows, columns, -1) for axis in axes], dim=-1)
-    return _table(grid.flatten(0, 2), device)
+    return _table(rearrange(grid, "t r c pairs -> (t r c) pairs"), device)
 
 
 def audio_table(tokens: int, device: torch.device) -> Tensor:
@@ -45,7 +49,7 @@ def audio_table(tokens: int, device: torch.device) -> Tensor:
 
 
 def window_table(tokens: int, device: torch.device) -> Tensor:
-    """Places in an audio window: the audio branch's frequencies, on the video branch's time pairs only."""
+    """Positions in an audio window: the audio branch's frequencies, on the video branch's time pairs only."""
     angles = torch.zeros(tokens, PAIRS, dtype=torch.float64)
     angles[:, :TIME_PAIRS] = _angles(tokens, TIME_PAIRS, HEAD_WIDTH)
     return _table(angles, device)

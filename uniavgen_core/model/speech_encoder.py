@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,7 +18,7 @@ FILLER = 0
 
 
 class GlobalResponseNorm(nn.Module):
-    """Global response normalisation of ConvNeXt V2, over the sequence."""
+    """Global response normalisation of ConvNeXt V2: γ · x · G / mean(G) + β + x, G the norm of a channel over time."""
 
     def __init__(self, width: int, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
@@ -27,7 +28,7 @@ class GlobalResponseNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         response = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-        share = response / (response.mean(dim=-1, keepdim=True) + 1e-6)
+        share = response / (response.mean(dim=-1, keepdim=True) + 1e-6)  # (b, 1, c)
         return self.cast(self.gamma, x) * (x * share) + self.cast(self.beta, x) + x
 
 
@@ -37,23 +38,24 @@ class ConvNeXtBlock(nn.Module):
     def __init__(self, sizes: ModelSizes, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
         width, hidden = sizes.speech_width, sizes.speech_ffn_width
-        place = {"device": device, "dtype": dtype}
-        self.dwconv = operations.Conv1d(width, width, kernel_size=7, padding=3, groups=width, **place)
-        self.norm = operations.LayerNorm(width, eps=1e-6, **place)
-        self.pwconv1 = operations.Linear(width, hidden, **place)
-        self.grn = GlobalResponseNorm(hidden, operations, **place)
-        self.pwconv2 = operations.Linear(hidden, width, **place)
+        factory_kwargs = {"device": device, "dtype": dtype}
+        self.dwconv = operations.Conv1d(width, width, kernel_size=7, padding=3, groups=width, **factory_kwargs)
+        self.norm = operations.LayerNorm(width, eps=1e-6, **factory_kwargs)
+        self.pwconv1 = operations.Linear(width, hidden, **factory_kwargs)
+        self.grn = GlobalResponseNorm(hidden, operations, **factory_kwargs)
+        self.pwconv2 = operations.Linear(hidden, width, **factory_kwargs)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(self.dwconv(x.transpose(1, 2)).transpose(1, 2))
+        y = self.dwconv(rearrange(x, "b s c -> b c s"))
+        y = self.norm(rearrange(y, "b c s -> b s c"))
         return x + self.pwconv2(self.grn(functional.gelu(self.pwconv1(y))))
 
 
 def position_table(positions: int, width: int, like: Tensor) -> Tensor:
     """Positions as [cos, sin] halves (positions, width); past 4095 the last one repeats."""
     frequencies = torch.pow(10_000.0, -2 * torch.arange(width // 2, device=like.device) / width)
-    places = torch.arange(positions, device=like.device).clamp(max=MAX_POSITION)
-    angle = places.float().unsqueeze(-1) * frequencies
+    indices = torch.arange(positions, device=like.device).clamp(max=MAX_POSITION)
+    angle = indices.float().unsqueeze(-1) * frequencies
     return torch.cat((angle.cos(), angle.sin()), dim=-1).to(like.dtype)
 
 
@@ -65,9 +67,11 @@ class SpeechEncoder(nn.Module):
 
     def __init__(self, sizes: ModelSizes, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
-        place = {"device": device, "dtype": dtype}
-        self.text_embed = operations.Embedding(sizes.vocabulary_rows, sizes.speech_width, **place)
-        self.text_blocks = nn.ModuleList(ConvNeXtBlock(sizes, operations, **place) for _ in range(sizes.speech_blocks))
+        factory_kwargs = {"device": device, "dtype": dtype}
+        self.text_embed = operations.Embedding(sizes.vocabulary_rows, sizes.speech_width, **factory_kwargs)
+        self.text_blocks = nn.ModuleList(
+            ConvNeXtBlock(sizes, operations, **factory_kwargs) for _ in range(sizes.speech_blocks)
+        )
 
     def forward(self, symbols: Tensor, dtype: torch.dtype) -> Tensor:
         rows = functional.pad(symbols, (0, max(0, MIN_SYMBOLS - symbols.shape[1])), value=-1) + 1

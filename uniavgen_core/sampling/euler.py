@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from ..model.joint_dit import JointDiT, Switches
+from ..model.joint_dit import JointDiT
 from ..model.plan import Plans
-from ..tasks import KeptParts, directions
+from ..tasks import KeptParts, Switches, put_back, task_switches
 from .guidance import Guidance, first_steps, guide, resolve_skip_block
 from .schedule import TIMESTEPS
 
@@ -21,7 +21,7 @@ class Condition:
     """What one pass is told: caption rows (batch, rows, text width) and speech symbols (batch, S)."""
 
     caption: Tensor
-    speech: Tensor
+    symbols: Tensor
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,9 @@ class Clip:
     reference_image: Tensor
     reference_audio: Tensor | None = None
 
-    def put_back(self, video: Tensor, audio: Tensor) -> list[Tensor]:
-        """Both streams with the given parts in place."""
-        kept_video = torch.tensor(self.kept.video, device=video.device).view(1, 1, -1, 1, 1)
-        kept_audio = torch.tensor(self.kept.audio, device=audio.device).view(1, 1, -1, 1)
-        return [torch.where(kept_video, self.video, video), torch.where(kept_audio, self.audio, audio)]
+    def put_back(self, streams: Sequence[Tensor]) -> list[Tensor]:
+        """Generated streams with what is kept of the clip in place."""
+        return put_back(self.kept, (self.video, self.audio), streams)
 
 
 @torch.no_grad()
@@ -52,12 +50,18 @@ def sample_euler(
     clip: Clip,
     noise: tuple[Tensor, Tensor],
     sigmas: Tensor,
+    *,
     positive: Condition,
     negative: Condition,
     guidance: Guidance = Guidance(),  # noqa: B008 - frozen
     progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> list[Tensor]:
-    """Integrate from noise to data; the given parts come back as the solver left them (see `Clip.put_back`).
+    """Integrate from noise to data: x += û · (σ of the next step - σ), with û as in `sampling.guidance`.
+
+    The given parts come back as the solver left them (see `Clip.put_back`).
+
+        streams = sample_euler(model, clip, noise, flow_sigmas(50), positive=positive, negative=negative)
+        video, audio = clip.put_back(streams)
 
     Args:
         noise: of the shapes of `clip.video` and `clip.audio`.
@@ -66,34 +70,32 @@ def sample_euler(
     """
     plans = Plans()
     steps = len(sigmas) - 1
-    unimodal, guided = (first_steps(steps, part) for part in (guidance.guided_part, guidance.guidance_end))
+    unimodal_steps = first_steps(steps, guidance.unimodal_end_percent)
+    guided_steps = first_steps(steps, guidance.end_percent)
+    scales = (guidance.video_scale, guidance.audio_scale)
+    told, untold = (
+        (model.encode_caption(condition.caption), model.encode_speech(condition.symbols, condition.caption.dtype))
+        for condition in (positive, negative)
+    )
     skip_block = resolve_skip_block(guidance.skip_block, model.sizes.blocks)
     has_voice = clip.reference_audio is not None
-    scales = (guidance.video_scale, guidance.audio_scale)
-    features = [(model.encode_caption(c.caption), model.encode_speech(c.speech, c.caption.dtype))
-                for c in (positive, negative)]  # fmt: skip
-
-    in_positive, in_negative = (
-        directions(clip.kept.video, clip.kept.audio, has_voice, is_negative) for is_negative in (False, True)
-    )
-    positive_switches = Switches(in_positive.audio_to_video, in_positive.video_to_audio)
-    negative_switches = Switches(in_negative.audio_to_video, in_negative.video_to_audio, skip_block)
+    switches = task_switches(clip.kept, has_voice, negative=False)
+    negative_switches = task_switches(clip.kept, has_voice, negative=True, skip_block=skip_block)
     unimodal_switches = Switches(False, False, skip_block)
 
-    def velocity(x: list[Tensor], sigma: Tensor, is_negative: bool, switches: Switches) -> list[Tensor]:
-        caption, speech = features[is_negative]
+    def velocity(x: list[Tensor], sigma: Tensor, features: tuple[Tensor, Tensor], switches: Switches) -> list[Tensor]:
         return model(
-            x, (sigma * TIMESTEPS).expand(x[0].shape[0]), caption, speech, clip.reference_image,
-            clip.reference_audio, clip.kept.video, clip.kept.audio, switches, plans=plans,
+            x, (sigma * TIMESTEPS).expand(x[0].shape[0]), *features, reference_image=clip.reference_image,
+            reference_audio=clip.reference_audio, kept=clip.kept, switches=switches, plans=plans,
         )  # fmt: skip
 
     x = list(noise)
     for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
-        given = clip.put_back(*x)
-        towards = velocity(given, sigma, False, positive_switches)
-        if step < guided:
-            away = velocity(given, sigma, True, unimodal_switches if step < unimodal else negative_switches)
+        given = clip.put_back(x)
+        towards = velocity(given, sigma, told, switches)
+        if step < guided_steps:
+            away = velocity(given, sigma, untold, unimodal_switches if step < unimodal_steps else negative_switches)
             towards = [guide(p, n, s) for p, n, s in zip(towards, away, scales, strict=True)]
-        x = [part + v * (next_sigma - sigma) for part, v in zip(x, towards, strict=True)]
+        x = [stream + u * (next_sigma - sigma) for stream, u in zip(x, towards, strict=True)]
         progress(step + 1, steps)
     return x

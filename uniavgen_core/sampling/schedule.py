@@ -14,7 +14,12 @@ SCHEDULES = (RELEASED, SIMPLE)
 
 
 def flow_sigmas(steps: int = DEFAULT_STEPS, shift: float = DEFAULT_SHIFT, schedule: str = RELEASED) -> Tensor:
-    """Noise levels (steps + 1), shifted by s·σ / (1 + (s - 1)·σ).
+    """Noise levels (steps + 1) from 1 to 0, shifted by s·σ / (1 + (s - 1)·σ).
+
+    A clip at level σ is (1 - σ) · data + σ · noise, the model's velocity is noise - data, and its timestep 1000 · σ.
+
+        for sigma, next_sigma in pairwise(flow_sigmas(50)):
+            x = x + velocity(x, sigma * TIMESTEPS) * (next_sigma - sigma)
 
     Args:
         schedule: "released", timesteps evenly from 1000 to 1, then 0: with few steps a long step and a tiny one after
@@ -38,5 +43,5 @@ def flow_sigmas(steps: int = DEFAULT_STEPS, shift: float = DEFAULT_SHIFT, schedu
 
 
 def shift_sigma(sigma: Tensor, shift: float) -> Tensor:
-    """Noise levels in 0..1, moved towards noise: s·σ / (1 + (s - 1)·σ)."""
+    """Noise levels in 0..1, moved towards noise: s·σ / (1 + (s - 1)·σ); a shift of 1 leaves them as they are."""
     return shift * sigma / (1 + (shift - 1) * sigma)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ..config import MAX_LATENT_FRAMES, clip_seconds, latent_frames_for_seconds
+from ..config import clip_seconds, latent_frames_for_seconds
 from .text import MARK, check_language, is_ideograph
 
 CHARACTERS_PER_SECOND = {"en": 15.0, "zh": 4.5}
@@ -23,8 +23,6 @@ LETTER_NAMES = dict(
         strict=True,
     )
 )
-HURRY = 1.5
-"""Speech fits while it wants at most this many times the seconds that there are."""
 
 
 def speech_seconds(text: str, language: str, pace: float = 1.0) -> float:
@@ -70,29 +68,6 @@ def reference_pace(transcript: str, language: str, seconds: float) -> float:
             f"{seconds:.1f} seconds of voice. Write all that is said in it, and nothing else."
         )
     return pace
-
-
-def check_room(wanted: float, seconds: float, pace: float = 1.0) -> None:
-    """Refuse words that clearly need more time than there is.
-
-    Args:
-        wanted: seconds that the words take.
-        seconds: length of the clip.
-        pace: of the voice, as in `speech_seconds`; the message names it.
-
-    Raises:
-        ValueError: the words want more than 1.5 times the clip's seconds.
-    """
-    if wanted <= seconds * HURRY:
-        return
-    wanted = clip_seconds(latent_frames_for_seconds(wanted))
-    longest = clip_seconds(MAX_LATENT_FRAMES)
-    advice = "make it longer" if wanted <= longest else f"one segment lasts at most {longest:.2f}: split it"
-    voice = "" if pace == 1 else f" at this voice's pace, which is {pace:.1f} times the usual"
-    raise ValueError(
-        f"The speech wants about {wanted:.2f} seconds{voice}, the clip lasts {seconds:.2f}: {advice}, or shorten the "
-        "speech."
-    )
 
 
 def _spoken_characters(text: str, language: str) -> float:

@@ -36,8 +36,6 @@ MODEL_SIZES = ModelSizes(
     speech_ffn_width=256,
 )
 """Each branch is wider than its tokens (192 and 80 values), or it could not tell their noise."""
-MAX_PARAMETERS = 7_970_000
-"""All parts together: a file of 8 MB."""
 SCALE = ".scale"
 """What the name of a weight's scale ends in."""
 LEVELS = 127
@@ -45,8 +43,6 @@ LEVELS = 127
 WEIGHTS_FILE = Path(__file__).with_name("tiny.safetensors")
 MODEL_PREFIX, CODEC_PREFIX, CAPTION_PREFIX = "model.", "codec.", "caption."
 """What the names of each part's weights begin with, in this file and in those of training."""
-MASK_IOU_METADATA = "mask_iou"
-"""Where the file keeps the mask IoU of the end of the supervised part of training."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +113,13 @@ def build_tiny(seed: int = 0) -> TinyBundle:
 
 def random_state_dict(shapes: Mapping[str, torch.Size], seed: int = 0) -> dict[str, Tensor]:
     """Random weights that keep signals near unit scale; each depends on its name, its shape and the seed alone."""
-    return {name: _random(name, shape, seed) for name, shape in shapes.items()}
+    return {name: random_weight(name, shape, seed) for name, shape in shapes.items()}
 
 
-def _random(name: str, shape: torch.Size, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) ^ seed)
-    noise = torch.randn(shape, generator=generator)
+def random_weight(name: str, shape: torch.Size, seed: int = 0, device: torch.device | str = "cpu") -> Tensor:
+    """A random weight in float32, drawn on a device; what it is depends on the kind of device, too."""
+    generator = torch.Generator(device).manual_seed(zlib.crc32(name.encode()) ^ seed)
+    noise = torch.randn(shape, generator=generator, device=device)
     if name.endswith("modulation"):
         return 0.2 * noise
     if len(shape) > 1:
@@ -132,18 +129,18 @@ def _random(name: str, shape: torch.Size, seed: int) -> Tensor:
 
 def _empty(sizes: ModelSizes, trained: bool) -> TinyBundle:
     """The parts without weights."""
-    place: dict[str, Any] = {"operations": torch_operations, "device": "meta", "dtype": torch.float32}
+    kwargs: dict[str, Any] = {"operations": torch_operations, "device": "meta", "dtype": torch.float32}
     return TinyBundle(
-        model=JointDiT(sizes, **place).eval(),
-        codec=Codec(CODEC_WIDTHS, **place).eval(),
-        caption_encoder=CaptionEncoder(sizes.text_width, **place).eval(),
+        model=JointDiT(sizes, **kwargs).eval(),
+        codec=Codec(CODEC_WIDTHS, **kwargs).eval(),
+        caption_encoder=CaptionEncoder(sizes.text_width, **kwargs).eval(),
         trained=trained,
     )
 
 
 def _filled(bundle: TinyBundle, state: Mapping[str, Tensor], source: str) -> TinyBundle:
     for prefix, part in _parts(bundle).items():
-        fill(part, under(prefix, state), source)
+        assign_weights(part, under(prefix, state), source)
     return bundle
 
 
@@ -156,7 +153,7 @@ def under(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def fill(part: nn.Module, state: dict[str, Tensor], source: str) -> None:
+def assign_weights(part: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Give a part its weights.
 
     Args:

@@ -19,15 +19,17 @@ LAYERS = 2
 class Layer(nn.Module):
     """Self-attention and feed-forward, each behind a LayerNorm and added to its input."""
 
-    def __init__(self, width: int, operations: Any, place: dict[str, Any]):
+    def __init__(self, width: int, operations: Any, factory_kwargs: dict[str, Any]):
         super().__init__()
         self.operations = operations
-        self.norm1 = operations.LayerNorm(width, **place)
-        self.qkv = operations.Linear(width, 3 * width, **place)
-        self.out = operations.Linear(width, width, **place)
-        self.norm2 = operations.LayerNorm(width, **place)
+        self.norm1 = operations.LayerNorm(width, **factory_kwargs)
+        self.qkv = operations.Linear(width, 3 * width, **factory_kwargs)
+        self.out = operations.Linear(width, width, **factory_kwargs)
+        self.norm2 = operations.LayerNorm(width, **factory_kwargs)
         self.ffn = nn.Sequential(
-            operations.Linear(width, 4 * width, **place), nn.GELU(), operations.Linear(4 * width, width, **place)
+            operations.Linear(width, 4 * width, **factory_kwargs),
+            nn.GELU(),
+            operations.Linear(4 * width, width, **factory_kwargs),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,10 +48,10 @@ class CaptionEncoder(nn.Module):
 
     def __init__(self, width: int, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
-        place = {"device": device, "dtype": dtype}
-        self.embedding = operations.Embedding(BYTE_VALUES + 1, width, **place)
-        self.layers = nn.ModuleList(Layer(width, operations, place) for _ in range(LAYERS))
-        self.norm = operations.LayerNorm(width, **place)
+        factory_kwargs = {"device": device, "dtype": dtype}
+        self.embedding = operations.Embedding(BYTE_VALUES + 1, width, **factory_kwargs)
+        self.layers = nn.ModuleList(Layer(width, operations, factory_kwargs) for _ in range(LAYERS))
+        self.norm = operations.LayerNorm(width, **factory_kwargs)
 
     @staticmethod
     def tokenize(text: str) -> list[int]:

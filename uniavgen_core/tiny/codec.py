@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,42 +19,55 @@ PIXEL_SQUARE = 4
 """Side of the squares of pixels that become channels for the decoder's network."""
 
 
+def _unshuffled(pixels: Tensor, side: int) -> Tensor:
+    """The values of each square of pixels, frame by frame: contiguous, as products of other layouts round otherwise."""
+    return rearrange(pixels, "b c f (h p) (w q) -> b f (c p q) h w", p=side, q=side)
+
+
+def _shuffled(values: Tensor, side: int) -> Tensor:
+    """The inverse of `_unshuffled`."""
+    frames = rearrange(values, "b f (c p q) h w -> b f c (h p) (w q)", p=side, q=side)
+    return rearrange(frames, "b f c h w -> b c f h w")
+
+
 def picture_blocks(pixels: Tensor) -> Tensor:
     """Squares of 16 × 16 pixels (batch, F, h, w, 768) of frames (batch, 3, F, 16h, 16w)."""
-    return functional.pixel_unshuffle(pixels.movedim(1, 2), SPATIAL_COMPRESSION).movedim(2, -1)
+    return rearrange(_unshuffled(pixels, SPATIAL_COMPRESSION), "b f values h w -> b f h w values")
 
 
 def change_blocks(pixels: Tensor) -> Tensor:
     """What each four of frames (batch, 3, F > 1, 16h, 16w) differ from the first: (batch, T - 1, h, w, 3072)."""
     squares = picture_blocks(pixels[:, :, 1:] - pixels[:, :, :1])
-    return squares.unflatten(1, (-1, TEMPORAL_COMPRESSION)).movedim(2, -2).flatten(-2)
+    return rearrange(squares, "b (t f) h w c -> b t h w (f c)", f=TEMPORAL_COMPRESSION)
 
 
 def _pictures(blocks: Tensor) -> Tensor:
     """The inverse of `picture_blocks`."""
-    return functional.pixel_shuffle(blocks.movedim(-1, 2), SPATIAL_COMPRESSION).movedim(2, 1)
+    return _shuffled(rearrange(blocks, "b f h w values -> b f values h w"), SPATIAL_COMPRESSION)
 
 
 def _changes(blocks: Tensor) -> Tensor:
     """The inverse of `change_blocks`: differences from the first frame (batch, 3, F - 1, 16h, 16w)."""
-    return _pictures(blocks.unflatten(-1, (TEMPORAL_COMPRESSION, PICTURE_BLOCK)).movedim(-2, 2).flatten(1, 2))
+    return _pictures(rearrange(blocks, "b t h w (f c) -> b (t f) h w c", f=TEMPORAL_COMPRESSION))
 
 
-def _spatial(inputs: int, outputs: int, operations: Any, place: dict[str, Any], stride: int = 1) -> nn.Module:
+def _spatial(inputs: int, outputs: int, operations: Any, factory_kwargs: dict[str, Any], stride: int = 1) -> nn.Module:
     """A 3 × 3 convolution of each frame by itself."""
-    return operations.Conv3d(inputs, outputs, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), **place)
+    return operations.Conv3d(
+        inputs, outputs, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1), **factory_kwargs
+    )
 
 
 class ResidualBlock(nn.Module):
     """Two 3 × 3 convolutions of each frame by itself, added to the input."""
 
-    def __init__(self, channels: int, operations: Any, place: dict[str, Any]):
+    def __init__(self, channels: int, operations: Any, factory_kwargs: dict[str, Any]):
         super().__init__()
         self.layers = nn.Sequential(
             nn.SiLU(),
-            _spatial(channels, channels, operations, place),
+            _spatial(channels, channels, operations, factory_kwargs),
             nn.SiLU(),
-            _spatial(channels, channels, operations, place),
+            _spatial(channels, channels, operations, factory_kwargs),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,25 +77,25 @@ class ResidualBlock(nn.Module):
 class Refiner(nn.Module):
     """What to add to decoded frames: a small U-Net that sees each frame beside the clip's first."""
 
-    def __init__(self, widths: Sequence[int], operations: Any, place: dict[str, Any]):
+    def __init__(self, widths: Sequence[int], operations: Any, factory_kwargs: dict[str, Any]):
         super().__init__()
         fine, coarse = widths
         square = COLOURS * PIXEL_SQUARE**2
-        self.start = _spatial(2 * square, fine, operations, place)
-        self.fine = ResidualBlock(fine, operations, place)
-        self.down = _spatial(fine, coarse, operations, place, stride=2)
-        self.coarse = ResidualBlock(coarse, operations, place)
-        self.up = _spatial(coarse, fine, operations, place)
-        self.last = ResidualBlock(fine, operations, place)
-        self.out = _spatial(fine, square, operations, place)
+        self.start = _spatial(2 * square, fine, operations, factory_kwargs)
+        self.fine = ResidualBlock(fine, operations, factory_kwargs)
+        self.down = _spatial(fine, coarse, operations, factory_kwargs, stride=2)
+        self.coarse = ResidualBlock(coarse, operations, factory_kwargs)
+        self.up = _spatial(coarse, fine, operations, factory_kwargs)
+        self.last = ResidualBlock(fine, operations, factory_kwargs)
+        self.out = _spatial(fine, square, operations, factory_kwargs)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Change of frames; both (batch, 3, F, height, width)."""
-        squares = functional.pixel_unshuffle(frames.movedim(1, 2), PIXEL_SQUARE).movedim(2, 1)
+        squares = rearrange(_unshuffled(frames, PIXEL_SQUARE), "b f values h w -> b values f h w")
         x = self.fine(self.start(torch.cat((squares, squares[:, :, :1].expand_as(squares)), dim=1)))
-        wide = self.up(self.coarse(self.down(x))).repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)
+        wide = repeat(self.up(self.coarse(self.down(x))), "b c f h w -> b c f (h 2) (w 2)")
         change = self.out(functional.silu(self.last(x + wide)))
-        return functional.pixel_shuffle(change.movedim(1, 2), PIXEL_SQUARE).movedim(2, 1)
+        return _shuffled(rearrange(change, "b values f h w -> b f values h w"), PIXEL_SQUARE)
 
 
 class Codec(nn.Module):
@@ -98,12 +112,12 @@ class Codec(nn.Module):
 
     def __init__(self, widths: Sequence[int], operations: Any, device: Any = None, dtype: Any = None):
         super().__init__()
-        place = {"device": device, "dtype": dtype}
-        self.encode_picture = operations.Linear(PICTURE_BLOCK, LATENT_CHANNELS, **place)
-        self.encode_change = operations.Linear(CHANGE_BLOCK, LATENT_CHANNELS, **place)
-        self.decode_picture = operations.Linear(LATENT_CHANNELS, PICTURE_BLOCK, **place)
-        self.decode_change = operations.Linear(LATENT_CHANNELS, CHANGE_BLOCK, **place)
-        self.refiner = Refiner(widths, operations, place)
+        factory_kwargs = {"device": device, "dtype": dtype}
+        self.encode_picture = operations.Linear(PICTURE_BLOCK, LATENT_CHANNELS, **factory_kwargs)
+        self.encode_change = operations.Linear(CHANGE_BLOCK, LATENT_CHANNELS, **factory_kwargs)
+        self.decode_picture = operations.Linear(LATENT_CHANNELS, PICTURE_BLOCK, **factory_kwargs)
+        self.decode_change = operations.Linear(LATENT_CHANNELS, CHANGE_BLOCK, **factory_kwargs)
+        self.refiner = Refiner(widths, operations, factory_kwargs)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """Latent (batch, 48, T, h, w) of frames (batch, 3, F, 16h, 16w) in -1..1.
@@ -124,7 +138,7 @@ class Codec(nn.Module):
         rows = self.encode_picture(picture_blocks(pixels[:, :, :1]))
         if frames > 1:
             rows = torch.cat((rows, self.encode_change(change_blocks(pixels))), dim=1)
-        return rows.movedim(-1, 1)
+        return rearrange(rows, "b t h w c -> b c t h w")
 
     def decode(self, latent: Tensor) -> Tensor:
         """Frames (batch, 3, F, 16h, 16w), about -1..1 and not clamped, of a latent (batch, 48, T, h, w)."""
@@ -133,7 +147,7 @@ class Codec(nn.Module):
 
     def decode_linear(self, latent: Tensor) -> Tensor:
         """As `decode`, without the network's detail."""
-        rows = latent.movedim(1, -1)
+        rows = rearrange(latent, "b c t h w -> b t h w c")
         frames = _pictures(self.decode_picture(rows[:, :1]))
         if latent.shape[2] == 1:
             return frames
@@ -141,8 +155,8 @@ class Codec(nn.Module):
 
     def encode_frames(self, frames: Tensor) -> Tensor:
         """Latent (1, 48, T, h, w) of frames (F, 16h, 16w, 3) of values 0..1; errors as in `encode`."""
-        return self.encode(frames.movedim(-1, 0).unsqueeze(0) * 2 - 1)
+        return self.encode(rearrange(frames, "f h w c -> 1 c f h w") * 2 - 1)
 
     def decode_frames(self, latent: Tensor) -> Tensor:
         """Frames (batch, F, 16h, 16w, 3) of values 0..1 of a latent (batch, 48, T, h, w)."""
-        return self.decode(latent).movedim(1, -1).add(1).div(2).clamp(0, 1)
+        return rearrange(self.decode(latent), "b c f h w -> b f h w c").add(1).div(2).clamp(0, 1)

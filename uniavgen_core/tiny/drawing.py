@@ -23,7 +23,7 @@ PIVOT_Y = 108.0
 PORTRAIT_SEED = 550_000_005
 """Who is drawn by default: somebody of the corpus' test part, whom the small model has not met in training."""
 
-Picture = NDArray[numpy.uint8]
+ByteImage = NDArray[numpy.uint8]
 
 
 class Painter:
@@ -38,7 +38,7 @@ class Painter:
         self._body = draw_body(person).crop()
         self._head = head.crop()
 
-    def draw(self, pose: Pose) -> tuple[Picture, Picture]:
+    def draw(self, pose: Pose) -> tuple[ByteImage, ByteImage]:
         """The person in a pose.
 
         Returns:
@@ -55,8 +55,7 @@ class Painter:
             _paste(scene, motion.move(self._back_hair))
         _paste(scene, self._body)
         _paste(scene, motion.move(head))
-        picture = numpy.array(scene.reduce(OVERSAMPLING))
-        return picture, motion.sample(self._face)
+        return numpy.array(scene.reduce(OVERSAMPLING)), motion.sample(self._face)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class _Motion:
         end = numpy.minimum(numpy.ceil(moved.max(axis=0)), SIZE * OVERSAMPLING).astype(int)
         return Canvas(self._transform(layer, start, end - start, 1), (int(start[0]), int(start[1])))
 
-    def sample(self, layer: Canvas) -> Picture:
+    def sample(self, layer: Canvas) -> ByteImage:
         """A layer where the head has gone, at the middle of each of the final picture's pixels."""
         origin = numpy.zeros(2, dtype=int)
         return numpy.array(self._transform(layer, origin, origin + SIZE, OVERSAMPLING))
@@ -103,20 +102,11 @@ def _paste(scene: Image.Image, layer: Canvas) -> None:
     scene.paste(layer.image, layer.corner, layer.image)
 
 
-def draw(person: Person, pose: Pose) -> tuple[Picture, Picture]:
-    """One picture of a person; for several of the same person keep a `Painter`.
-
-    Returns:
-        The picture (128, 128, 3), and 255 where the face is, else 0 (128, 128).
-    """
-    return Painter(person).draw(pose)
-
-
 def draw_portrait(seed: int = PORTRAIT_SEED, kind: str | None = None) -> Tensor:
     """The person of a seed and a kind (see `Person.from_seed`) at rest, (1, 128, 128, 3) of values 0..1.
 
     Raises:
         ValueError: an unknown kind.
     """
-    picture, _ = draw(Person.from_seed(seed, kind), Pose())
-    return torch.from_numpy(picture).float().div(255).unsqueeze(0)
+    image, _ = Painter(Person.from_seed(seed, kind)).draw(Pose())
+    return torch.from_numpy(image).float().div(255).unsqueeze(0)

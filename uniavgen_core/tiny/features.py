@@ -64,13 +64,6 @@ def mouth_shape(person: Person, pose: Pose) -> MouthShape:
     return MouthShape(upper, lower, upper_edge, lower_edge)
 
 
-def opened_area(person: Person, pose: Pose) -> float:
-    """Area inside the lips in square pixels."""
-    shape = mouth_shape(person, pose)
-    gap = shape.lower[:, 1] - shape.upper[:, 1]
-    return float(gap.sum() * (shape.upper[1, 0] - shape.upper[0, 0]))
-
-
 def draw_mouth(canvas: Canvas, person: Person, pose: Pose) -> None:
     """Lips, and what is behind them."""
     shape = mouth_shape(person, pose)

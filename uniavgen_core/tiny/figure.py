@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .canvas import BLACK, BLUSH, CENTRE, SIZE, WHITE, Canvas, Colour, Points, mirror, mix, shadow, smooth_curve
 from .hair import draw_front_hair
-from .people import Head, Person
+from .people import HeadShape, Person
 
 MOUTH_Y = 88
 """Row of the closed mouth in everybody's face."""
@@ -90,7 +90,7 @@ def _draw_collar(canvas: Canvas, colour: Colour, neck: float, top: float) -> Non
         canvas.line([points[1], points[2], points[3]], mix(colour, BLACK, 0.18), 0.7)
 
 
-def face_outline(head: Head, grow: float = 0) -> NDArray[numpy.float64]:
+def face_outline(head: HeadShape, grow: float = 0) -> NDArray[numpy.float64]:
     """The face's edge as a polygon (N, 2): an ellipse above, a superellipse with a taper below."""
     angles = numpy.linspace(0, 2 * math.pi, 120, endpoint=False)
     across, up = numpy.cos(angles), numpy.sin(angles)
@@ -179,7 +179,7 @@ def _draw_beard(canvas: Canvas, person: Person) -> None:
             canvas.line(strand, mix(person.hair, BLACK if sum(person.hair) > 300 else WHITE, 0.12), 0.8)
 
 
-def _fill_beard(area: Canvas, head: Head, grow: float) -> None:
+def _fill_beard(area: Canvas, head: HeadShape, grow: float) -> None:
     """Jaw and chin below a line from the ears around the mouth."""
     edge = face_outline(head, grow)
     jaw = edge[edge[:, 1] > head.eye_y + 8]

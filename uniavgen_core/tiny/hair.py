@@ -10,7 +10,7 @@ import numpy
 from numpy.typing import NDArray
 
 from .canvas import BLACK, CENTRE, WHITE, Canvas, Points, mirror, mix, smooth_curve
-from .people import Head, Person
+from .people import HeadShape, Person
 
 Line = Sequence[tuple[float, float]]
 """Points relative to a head: share of its half width from the middle, pixels below its top."""
@@ -92,21 +92,21 @@ def draw_front_hair(person: Person) -> Canvas:
     return canvas.mirror() if person.mirrored else canvas
 
 
-def _crown(head: Head, spread: float, rise: float, start: float, end: float) -> NDArray[numpy.float64]:
+def _crown(head: HeadShape, spread: float, rise: float, start: float, end: float) -> NDArray[numpy.float64]:
     """An arc over the skull, from one angle in degrees to another (0 right, 90 up), (60, 2)."""
     angles = numpy.radians(numpy.linspace(start, end, 60))
     width, height = head.half_width + spread, head.middle - head.top + rise
     return numpy.stack((CENTRE + width * numpy.cos(angles), head.middle - height * numpy.sin(angles)), axis=1)
 
 
-def _place(head: Head, line: Line) -> NDArray[numpy.float64]:
+def _points(head: HeadShape, line: Line) -> NDArray[numpy.float64]:
     """Points of a line in the picture, (N, 2)."""
     return numpy.asarray(line, dtype=numpy.float64) * (head.half_width, 1) + (CENTRE, head.top)
 
 
 def _draw_cap(canvas: Canvas, person: Person, cap: _Cap) -> None:
     crown = _crown(person.head, cap.spread, cap.rise, cap.low, 180 - cap.low)
-    hairline = smooth_curve(_place(person.head, cap.hairline), closed=False)
+    hairline = smooth_curve(_points(person.head, cap.hairline), closed=False)
     canvas.polygon(numpy.concatenate((crown, hairline)), person.hair)
     shine = _crown(person.head, -5, cap.rise - 5, 108, 142)
     canvas.line(shine[::12], mix(person.hair, WHITE, 0.26), 2.2)
@@ -134,16 +134,16 @@ def _draw_quiff(canvas: Canvas, person: Person) -> None:
         (-0.82, 17), (-0.9, 4), (-0.62, -8), (-0.06, -11), (0.5, -12),
         (0.88, -5), (0.84, 7), (0.75, 16), (0.19, 15), (-0.38, 15),
     )  # fmt: skip
-    canvas.blob(_place(person.head, wave), person.hair)
-    canvas.line(_place(person.head, ((-0.62, 3), (-0.25, -4), (0.25, -5))), mix(person.hair, WHITE, 0.26), 2.2)
+    canvas.blob(_points(person.head, wave), person.hair)
+    canvas.line(_points(person.head, ((-0.62, 3), (-0.25, -4), (0.25, -5))), mix(person.hair, WHITE, 0.26), 2.2)
 
 
 def _draw_curls(canvas: Canvas, person: Person) -> None:
     for x, y in _crown(person.head, 0.5, 3.5, 12, 168)[::6]:
         canvas.ellipse(x, y, 6, 6, person.hair)
-    for x, y in _place(person.head, ((-0.55, 14), (-0.18, 13), (0.2, 13), (0.56, 14))):
+    for x, y in _points(person.head, ((-0.55, 14), (-0.18, 13), (0.2, 13), (0.56, 14))):
         canvas.ellipse(x, y, 5.4, 5, person.hair)
-    for x, y in _place(person.head, ((-0.47, 3), (-0.1, -1), (0.28, 2), (0.56, 8), (-0.72, 11))):
+    for x, y in _points(person.head, ((-0.47, 3), (-0.1, -1), (0.28, 2), (0.56, 8), (-0.72, 11))):
         canvas.line([(x - 2.5, y + 2), (x, y - 0.5), (x + 3, y + 1)], mix(person.hair, WHITE, 0.2), 1.3)
 
 
@@ -159,17 +159,17 @@ def _draw_tufts(canvas: Canvas, person: Person) -> None:
     for lean, reach in ((-7, -9), (1, -12), (8, -8)):
         x = CENTRE + lean
         canvas.blob([(CENTRE - 5, top + 6), (x - 2, top + reach), (x, top + reach), (CENTRE + 6, top + 6)], person.hair)
-    canvas.blob(_place(person.head, ((-0.18, 6), (0.03, 15), (0.24, 12), (0.24, 5))), person.hair)
+    canvas.blob(_points(person.head, ((-0.18, 6), (0.03, 15), (0.24, 12), (0.24, 5))), person.hair)
 
 
 def _draw_middle_parting(canvas: Canvas, person: Person) -> None:
-    canvas.line(_place(person.head, ((0, -6), (0, 12))), mix(person.hair, BLACK, 0.22), 1.2)
+    canvas.line(_points(person.head, ((0, -6), (0, 12))), mix(person.hair, BLACK, 0.22), 1.2)
 
 
 def _draw_mop(canvas: Canvas, person: Person) -> None:
     for share in (-0.75, -0.42, -0.08, 0.26, 0.6):
         lock = ((-0.18, 9), (0.18, 9), (0.15, 15), (0.03, 20), (-0.12, 16))
-        canvas.blob(_place(person.head, [(share + x, y) for x, y in lock]), person.hair)
+        canvas.blob(_points(person.head, [(share + x, y) for x, y in lock]), person.hair)
     for angle in (40, 64, 90, 116, 142):
         base = _crown(person.head, 1, 4, angle - 13, angle + 13)
         tip = _crown(person.head, 8, 13, angle, angle)
@@ -179,7 +179,7 @@ def _draw_mop(canvas: Canvas, person: Person) -> None:
 def _draw_sides(canvas: Canvas, person: Person) -> None:
     """Hair around the ears only."""
     patch = ((-1.0, 44), (-1.16, 42), (-1.24, 30), (-1.12, 18), (-0.98, 15), (-0.88, 20), (-0.93, 30))
-    _draw_both(canvas, person, _place(person.head, patch))
+    _draw_both(canvas, person, _points(person.head, patch))
 
 
 def _draw_wisps(canvas: Canvas, person: Person) -> None:
@@ -196,7 +196,7 @@ def _draw_strands(canvas: Canvas, person: Person) -> None:
     _draw_sides(canvas, person)
     for row in range(3):
         strand = ((-0.9, 15), (-0.38, 1 + 3.4 * row), (0.45 + 0.06 * row, 3 + 3 * row))
-        canvas.line(_place(person.head, strand), person.hair, 1.8)
+        canvas.line(_points(person.head, strand), person.hair, 1.8)
 
 
 def _draw_both(canvas: Canvas, person: Person, points: Points) -> None:

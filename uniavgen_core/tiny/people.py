@@ -7,11 +7,13 @@ from random import Random
 from types import MappingProxyType
 
 from .canvas import Colour, colour_distance, mix
-from .world import KINDS
+
+KINDS = ("man", "woman", "child", "grandfather")
+"""Kinds of speaker. A kind has looks and a voice of its own."""
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadShape:
     """Sizes of a head in pixels of the picture; y grows downwards. The face is centred at x = 64."""
 
     half_width: float
@@ -42,7 +44,7 @@ class Person:
 
     seed: int
     kind: str
-    head: Head
+    head: HeadShape
     skin: Colour
     hair: Colour
     hair_style: str
@@ -65,7 +67,7 @@ class Person:
 
         Args:
             seed: any integer.
-            kind: one of `world.KINDS`; drawn from the seed too if None. It changes nothing else of the drawing of
+            kind: one of KINDS; drawn from the seed too if None. It changes nothing else of the drawing of
                 lots, so equal seeds of two kinds share skin, shirt and background.
 
         Raises:
@@ -106,7 +108,7 @@ class Person:
 class _Looks:
     """What a kind chooses from."""
 
-    head: Head
+    head: HeadShape
     hairs: tuple[Colour, ...]
     hair_styles: tuple[str, ...]
     beards: tuple[str, ...]
@@ -120,9 +122,9 @@ def _stands_out(hair: Colour, skin: Colour, background: Colour) -> bool:
     return min(colour_distance(hair, skin), colour_distance(hair, background)) > 55
 
 
-def _draw_head(mean: Head, random: Random) -> Head:
+def _draw_head(mean: HeadShape, random: Random) -> HeadShape:
     """A head of somewhat other sizes; the mouth stays where it is, so that the codec always finds it there."""
-    return Head(
+    return HeadShape(
         half_width=mean.half_width + random.uniform(-1.3, 1.3),
         top=mean.top + random.uniform(-1.5, 1.5),
         middle=mean.middle,
@@ -182,7 +184,7 @@ BACKGROUNDS: tuple[Colour, ...] = (
 _LOOKS = MappingProxyType(
     {
         "man": _Looks(
-            head=Head(
+            head=HeadShape(
                 half_width=32,
                 top=24,
                 middle=60,
@@ -208,7 +210,7 @@ _LOOKS = MappingProxyType(
             lip_strength=0.42,
         ),
         "woman": _Looks(
-            head=Head(
+            head=HeadShape(
                 half_width=30.6,
                 top=26,
                 middle=61,
@@ -234,7 +236,7 @@ _LOOKS = MappingProxyType(
             lip_strength=0.9,
         ),
         "child": _Looks(
-            head=Head(
+            head=HeadShape(
                 half_width=33,
                 top=37,
                 middle=74,
@@ -260,7 +262,7 @@ _LOOKS = MappingProxyType(
             lip_strength=0.5,
         ),
         "grandfather": _Looks(
-            head=Head(
+            head=HeadShape(
                 half_width=31.5,
                 top=20,
                 middle=60,

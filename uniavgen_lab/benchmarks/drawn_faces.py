@@ -1,7 +1,7 @@
 """How well found faces fit drawn ones: python -m uniavgen_lab.benchmarks.drawn_faces --detector DETECTOR.onnx ...
 
 Follows the face in clips of the corpus' test part, as UniAVGen Face Mask does with margin and feather 0, and prints of
-each detector and shape in which part of the frames the face is found, and how alike found and true masks are: the mean
+each detector and shape in which share of the frames the face is found, and how alike found and true masks are: the mean
 intersection over union by pixel, and by video token as the model's predicted masks are measured. Needs the extra
 `training`.
 """
@@ -22,20 +22,20 @@ from uniavgen_core.face.masks import draw_faces
 from uniavgen_core.face.models import open_detector
 from uniavgen_core.face.shapes import BOX, ELLIPSE, FULL, Style
 
-from ..evaluation.picture import mask_iou
+from ..evaluation.image_measures import mask_iou
 from ..training.render import token_mask
 from ..world.corpus import SPLITS, CorpusClip, make_clip
 from ..world.synthesiser import Synthesiser
-from .face_search import follow_largest, part_found
+from .face_search import follow_largest, fraction_found
 
 SHAPES = (ELLIPSE, BOX)
 
 
-def measure(clip: CorpusClip, detector: FaceDetector) -> dict[str, dict[str, float]]:
-    """Of each shape: the part of the frames in which the face is found, and the likeness of the masks."""
+def measure_masks(clip: CorpusClip, detector: FaceDetector) -> dict[str, dict[str, float]]:
+    """Of each shape: the share of the frames in which the face is found, and the likeness of the masks."""
     frames = torch.from_numpy(clip.frames).float() / FULL
     faces = follow_largest(frames, FRAME_RATE, detector)
-    found = part_found(faces, len(frames))
+    found = fraction_found(faces, len(frames))
     true, true_tokens = clip.face_mask / FULL, token_mask(torch.from_numpy(clip.face_mask)).numpy()
     rows = {}
     for shape in SHAPES:
@@ -66,7 +66,7 @@ def main() -> None:
     print(f"{'detector':28s}  shape    found  IoU by pixel  by token")
     for path in arguments.detector:
         detector = open_detector(path)
-        measured = [measure(clip, detector) for clip in clips]
+        measured = [measure_masks(clip, detector) for clip in clips]
         figures[path.name] = {shape: mean([rows[shape] for rows in measured]) for shape in SHAPES}
         for shape, row in figures[path.name].items():
             print(f"{path.name:28s}  {shape:7s}  {row['found']:5.1%}  {row['pixels']:12.2f}  {row['tokens']:8.2f}")

@@ -47,9 +47,9 @@ class Counting(FaceDetector):
     def __init__(self, other: FaceDetector) -> None:
         self.other, self.count = other, 0
 
-    def detect(self, picture: NDArray[numpy.uint8]) -> list[Face]:
+    def detect(self, image: NDArray[numpy.uint8]) -> list[Face]:
         self.count += 1
-        return self.other.detect(picture)
+        return self.other.detect(image)
 
 
 def at_720p(frames: Tensor) -> Tensor:
@@ -64,12 +64,12 @@ def follow_largest(frames: Tensor, rate: float, detector: FaceDetector, every: i
     return find_faces(frames, detector, Search(largest, timing, every), lambda done: None).chosen
 
 
-def part_found(faces: list[Trajectory], frames: int) -> float:
-    """The part of the frames in which a face is found."""
+def fraction_found(faces: list[Trajectory], frames: int) -> float:
+    """The share of the frames in which a face is found."""
     return 1 - sum(len(gap) for gap in frames_without(faces, frames)) / frames
 
 
-def measure(frames: Tensor, rate: float, other: FaceDetector, every: int) -> tuple[dict[str, Any], Tensor]:
+def measure_search(frames: Tensor, rate: float, other: FaceDetector, every: int) -> tuple[dict[str, Any], Tensor]:
     """One run's row, and its masks."""
     detector = Counting(other)
     start, start_of_work = time.perf_counter(), time.process_time()
@@ -81,7 +81,7 @@ def measure(frames: Tensor, rate: float, other: FaceDetector, every: int) -> tup
         "detections": detector.count,
         "frames_per_second": len(frames) / seconds,
         "work_milliseconds_a_frame": 1000 * work / len(frames),
-        "found": part_found(faces, len(frames)),
+        "found": fraction_found(faces, len(frames)),
         "steadiness": float(numpy.mean(steadiness)),
         "least_steadiness": min(steadiness),
     }
@@ -104,7 +104,7 @@ def main() -> None:
     frames, rate, _ = read_video(arguments.clip)
     frames, detector = at_720p(frames[: arguments.frames]), open_detector(arguments.detector)
     detector.faces(frames[0].numpy())
-    runs = {name: measure(frames, float(rate), detector, every) for name, every in MODES.items()}
+    runs = {name: measure_search(frames, float(rate), detector, every) for name, every in MODES.items()}
     print("looks at     detections  frames/s  work ms/frame  found  steadiness  least")
     for name, (row, _) in runs.items():
         print(

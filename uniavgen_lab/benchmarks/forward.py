@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -31,8 +28,7 @@ from uniavgen_core.config import CAPTION_ROWS, ModelSizes
 from uniavgen_core.model.joint_dit import JointDiT
 
 from .arithmetic import BRANCHES, EMBEDDINGS, Workload, operations_by_part
-from .long_form_memory import RETURN_AT_ONCE, peak_bytes
-from .processes import around
+from .processes import KIBIBYTE, RETURN_AT_ONCE, around, in_own_process, peak_bytes
 
 LATENT_FRAMES, BATCHES = (9, 21, 41, 81), (1, 2)
 QUICK_LATENT_FRAMES, QUICK_BATCHES = (9, 21), (1,)
@@ -41,12 +37,11 @@ MATMULS_A_PASS = 8
 TINY = Workload(ModelSizes(3, 256, 256, 128, 128, 64, speech_width=32, speech_ffn_width=64), 3, 4, 4, symbols=12)
 """For tests."""
 NORMS, ROTARY, ACTIVATIONS, REST = "norms", "rotary embedding", "activations", "all else"
-KIBIBYTE = 1024
 Now = Callable[[], float]
 """A clock, in seconds."""
 
 
-class Clock:
+class PartTimer:
     """Seconds of parts that do not overlap; a part may be timed within the branch that runs."""
 
     def __init__(self, now: Now) -> None:
@@ -63,11 +58,11 @@ class Clock:
     def watch(self, model: JointDiT) -> None:
         """Time the layers of a model, and note which branch runs."""
         for name, module in model.named_modules():
-            place = name.split(".")
-            if len(place) == 2 and place[0] in BRANCHES:
-                module.register_forward_pre_hook(self._enter(BRANCHES[place[0]]))
+            path = name.split(".")
+            if len(path) == 2 and path[0] in BRANCHES:
+                module.register_forward_pre_hook(self._enter(BRANCHES[path[0]]))
             elif not list(module.children()):
-                around(module, partial(self.part, _part_of(module, place)))
+                around(module, partial(self.part, _part_of(module, path)))
 
     def _enter(self, branch: str) -> Callable[..., None]:
         def hook(*_: Any) -> None:
@@ -76,28 +71,28 @@ class Clock:
         return hook
 
 
-def _part_of(module: nn.Module, place: list[str]) -> str:
+def _part_of(module: nn.Module, path: list[str]) -> str:
     if isinstance(module, nn.LayerNorm | nn.RMSNorm):
         return NORMS
     if isinstance(module, nn.GELU | nn.SiLU):
         return ACTIVATIONS
-    if place[0] in BRANCHES and "mask_head" not in place:
-        return f"{BRANCHES[place[0]]}: Linears"
+    if path[0] in BRANCHES and "mask_head" not in path:
+        return f"{BRANCHES[path[0]]}: Linears"
     return EMBEDDINGS
 
 
-def timed_operations(clock: Clock) -> type:
+def timed_operations(timer: PartTimer) -> type:
     """Plain operations, whose attention and rotary embedding are timed."""
 
     class Timed(torch_operations):
         @staticmethod
         def attention(*arguments: Any, **named: Any) -> Tensor:
-            with clock.part(f"{clock.branch}: attention"):
+            with timer.part(f"{timer.branch}: attention"):
                 return torch_operations.attention(*arguments, **named)
 
         @staticmethod
         def rotate(x: Tensor, table: Tensor) -> Tensor:
-            with clock.part(ROTARY):
+            with timer.part(ROTARY):
                 return torch_operations.rotate(x, table)
 
     return Timed
@@ -132,7 +127,8 @@ def make_pass(work: Workload, operations: type = torch_operations) -> tuple[Join
     @torch.no_grad()
     def forward() -> list[Tensor]:
         features = model.encode_caption(caption), model.encode_speech(symbols, torch.float32)
-        return model(streams, timestep, *(rows.expand(work.batch, -1, -1) for rows in features), reference)
+        rows = (feature.expand(work.batch, -1, -1) for feature in features)
+        return model(streams, timestep, *rows, reference_image=reference)
 
     return model, forward
 
@@ -149,7 +145,7 @@ def _seconds(function: Callable[[], Any], now: Now) -> float:
     return now() - start
 
 
-def measure(work: Workload, passes: int, now: Now) -> dict[str, Any]:
+def measure_pass(work: Workload, passes: int, now: Now) -> dict[str, Any]:
     """Median time of a pass, and its share of the rate of the matmuls before, between and after the passes."""
     _, forward = make_pass(work)
     forward()
@@ -171,13 +167,13 @@ def measure(work: Workload, passes: int, now: Now) -> dict[str, Any]:
 
 def seconds_by_part(work: Workload, passes: int, now: Now) -> dict[str, float]:
     """Mean seconds of each part over some passes."""
-    clock = Clock(now)
-    model, forward = make_pass(work, timed_operations(clock))
+    timer = PartTimer(now)
+    model, forward = make_pass(work, timed_operations(timer))
     forward()
-    clock.watch(model)
-    clock.seconds.clear()
+    timer.watch(model)
+    timer.seconds.clear()
     total = sum(_seconds(forward, now) for _ in range(passes))
-    parts = {name: seconds / passes for name, seconds in clock.seconds.items()}
+    parts = {name: seconds / passes for name, seconds in timer.seconds.items()}
     return {**parts, REST: total / passes - sum(parts.values())}
 
 
@@ -191,23 +187,12 @@ def extra_memory(work: Workload) -> int:
     return peak_bytes() - before
 
 
-def in_own_process(what: str, work: Workload, arguments: argparse.Namespace) -> Any:
-    """What this file prints with --only."""
-    command = [
-        sys.executable,
-        "-m",
-        "uniavgen_lab.benchmarks.forward",
-        "--only",
-        what,
-        "--passes",
-        str(arguments.passes),
-    ]
-    command += ["--threads", str(arguments.threads)]
-    command += [flag for flag in ("--tiny", "--loaded") if getattr(arguments, flag[2:])]
-    command += ["--latent-frames", str(work.latent_frames), "--batch", str(work.batch)]
-    environment = os.environ | (RETURN_AT_ONCE if what == "memory" else {})
-    result = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
-    return json.loads(result.stdout.splitlines()[-1])
+def alone(what: str, work: Workload, arguments: argparse.Namespace) -> Any:
+    """What this file prints with --only, in a process of its own."""
+    options = ["--only", what, "--passes", str(arguments.passes), "--threads", str(arguments.threads)]
+    options += [flag for flag in ("--tiny", "--loaded") if getattr(arguments, flag[2:])]
+    options += ["--latent-frames", str(work.latent_frames), "--batch", str(work.batch)]
+    return in_own_process("forward", *options, environment=RETURN_AT_ONCE if what == "memory" else {})
 
 
 def print_parts(work: Workload, seconds: dict[str, float], matmul_rate: float) -> None:
@@ -260,18 +245,18 @@ def main() -> None:
     base = vars(TINY if arguments.tiny else Workload())
     if arguments.only:
         work = Workload(**base | {"latent_frames": arguments.latent_frames, "batch": arguments.batch})
-        measures = {"time": lambda: measure(work, arguments.passes, now),
+        measures = {"time": lambda: measure_pass(work, arguments.passes, now),
                     "parts": lambda: seconds_by_part(work, arguments.passes, now),
                     "memory": lambda: extra_memory(work)}  # fmt: skip
         print(json.dumps(measures[arguments.only]()))
         return
 
     def row(work: Workload) -> dict[str, Any]:
-        timed = in_own_process("time", work, arguments)
-        return {**timed, "extra_memory_bytes": in_own_process("memory", work, arguments)}
+        timed = alone("time", work, arguments)
+        return {**timed, "extra_memory_bytes": alone("memory", work, arguments)}
 
     main_row = row(Workload(**base))
-    print_parts(Workload(**base), in_own_process("parts", Workload(**base), arguments), main_row["matmul_rate"])
+    print_parts(Workload(**base), alone("parts", Workload(**base), arguments), main_row["matmul_rate"])
     frames = QUICK_LATENT_FRAMES if arguments.quick else LATENT_FRAMES
     batches = QUICK_BATCHES if arguments.quick else BATCHES
     lengths = [] if arguments.tiny else [(count, batch) for batch in batches for count in frames]

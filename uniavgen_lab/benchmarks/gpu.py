@@ -1,9 +1,10 @@
 """Speed of a step of the full size on a GPU: python -m uniavgen_lab.benchmarks.gpu
 
-Needs torch and nothing else. Builds the released model's size with random weights on the device and checks a small case
-against float32. Then it prints of both precisions, without and with torch.compile, at 480p and 720p: seconds of a step
-with guidance (a positive pass, and a negative one without interaction and with a block left out; the median), peak
-memory and weights, and operations a second, as counted in arithmetic.py, also as a share of what a large bf16 matrix
+Needs torch, einops and safetensors. Builds the released model's size with random weights on the device and checks a
+small case against float32. Then it prints of both precisions, without and with torch.compile, at 480p and 720p:
+seconds of a step with guidance (a positive pass, and a negative one without interaction and with a block left out; the
+median), peak memory and weights, and operations a second, as counted in arithmetic.py, also as a share of what a large
+bf16 matrix
 product reaches in the same run. On a processor fp8 is not measured: torch multiplies it there with a kernel that is
 made to be compared with, which can take half a minute a product.
 """
@@ -12,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
@@ -26,13 +25,15 @@ from torch.nn import functional
 
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import CAPTION_ROWS, RELEASED_SIZES, SPATIAL_COMPRESSION, TRAINED_LATENT_FRAMES, ModelSizes
-from uniavgen_core.model.joint_dit import JointDiT, Switches
+from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, resolve_skip_block
+from uniavgen_core.tasks import Switches
+from uniavgen_core.tiny.bundle import random_weight
 
 from .arithmetic import EMBEDDINGS, SIZES, Workload, operations_by_part
 
-PICTURES = ((832, 480), (1280, 736))
+IMAGE_SIZES = ((832, 480), (1280, 736))
 PRECISIONS = ("bf16", "fp8")
 LIMITS = {"bf16": 2e-2, "fp8": 8e-2}
 """Relative errors that the small case may have."""
@@ -88,17 +89,6 @@ class Float8Operations(torch_operations):
 OPERATIONS = {"float32": torch_operations, "bf16": torch_operations, "fp8": Float8Operations}
 
 
-def random_weight(name: str, shape: torch.Size, device: torch.device) -> Tensor:
-    """A weight in float32 that keeps signals near unit scale, and depends on its name and shape alone."""
-    generator = torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
-    noise = torch.randn(shape, generator=generator, device=device)
-    if name.endswith("modulation"):
-        return 0.2 * noise
-    if len(shape) > 1:
-        return noise / math.sqrt(shape[1:].numel())
-    return 1 + 0.1 * noise if name.endswith(".weight") else 0.1 * noise
-
-
 def build(sizes: ModelSizes, precision: str, device: torch.device, drawn_on: torch.device) -> JointDiT:
     """A model with random weights, made where it runs, tensor by tensor."""
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
@@ -106,7 +96,7 @@ def build(sizes: ModelSizes, precision: str, device: torch.device, drawn_on: tor
     model.eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         module = model.get_submodule(name.rpartition(".")[0])
-        weight = random_weight(name, parameter.shape, drawn_on).to(device)
+        weight = random_weight(name, parameter.shape, device=drawn_on).to(device)
         if isinstance(module, Float8Linear) and name.endswith("weight"):
             module.quantise(weight)
         else:
@@ -128,14 +118,14 @@ def passes(model: JointDiT, work: Workload) -> dict[str, Callable[[], list[Tenso
     def noise(seed: int, *shape: int) -> Tensor:
         return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(device, dtype)
 
-    def picture(seed: int, frames: int) -> Tensor:
+    def video_noise(seed: int, frames: int) -> Tensor:
         return noise(seed, 1, sizes.latent_channels, frames, work.latent_rows, work.latent_columns)
 
-    streams = [picture(1, work.latent_frames), noise(2, 1, 1, work.audio_tokens, sizes.mel_bands)]
+    streams = [video_noise(1, work.latent_frames), noise(2, 1, 1, work.audio_tokens, sizes.mel_bands)]
     caption = model.encode_caption(noise(3, 1, CAPTION_ROWS, sizes.text_width))
     symbols = torch.arange(work.symbols, device=device).remainder(sizes.vocabulary_rows - 1).unsqueeze(0)
     timestep, speech = torch.full((1,), TIMESTEP, device=device), model.encode_speech(symbols, dtype)
-    run = partial(model, streams, timestep, caption, speech, picture(4, 1), plans=Plans())
+    run = partial(model, streams, timestep, caption, speech, reference_image=video_noise(4, 1), plans=Plans())
     left_out = resolve_skip_block(AUTO_BLOCK, sizes.blocks)
     return {
         "positive": partial(run, switches=Switches()),
@@ -190,7 +180,7 @@ def matmul_rate(device: torch.device, runs: int) -> float:
     return 2 * side**3 / seconds_of(lambda: functional.linear(first, second), device, max(runs, 5))
 
 
-def measure(model: JointDiT, work: Workload, device: torch.device, runs: int) -> dict[str, Any]:
+def measure_step(model: JointDiT, work: Workload, device: torch.device, runs: int) -> dict[str, Any]:
     """Seconds, memory and rate of a step."""
     both = passes(model, work)
     if device.type == "cuda":
@@ -208,9 +198,9 @@ def measure(model: JointDiT, work: Workload, device: torch.device, runs: int) ->
 def rows_of(precision: str, arguments: argparse.Namespace, device: torch.device, rate: float) -> Iterator[dict]:
     """A row for each picture, without and with compilation; where one cannot be had, it says why."""
     for compiled in arguments.compile:
-        told = {"precision": precision, "compile": compiled}
+        settings = {"precision": precision, "compile": compiled}
         if precision == "fp8" and device.type == "cpu":
-            yield {**told, "note": NOT_ON_A_PROCESSOR}
+            yield {**settings, "note": NOT_ON_A_PROCESSOR}
             continue
         backend = arguments.backend if compiled == "yes" else None
         try:
@@ -219,15 +209,15 @@ def rows_of(precision: str, arguments: argparse.Namespace, device: torch.device,
             if backend:
                 compile_blocks(model, backend)
         except (RuntimeError, ValueError, NotImplementedError) as fault:
-            yield {**told, "note": reason(fault)}
+            yield {**settings, "note": reason(fault)}
             continue
-        told |= {"error": error, "accurate": error <= LIMITS[precision]}
-        for width, height in arguments.pictures:
-            row = {**told, "picture": f"{width}x{height}"}
+        settings |= {"error": error, "accurate": error <= LIMITS[precision]}
+        for width, height in arguments.image_sizes:
+            row = {**settings, "picture": f"{width}x{height}"}
             size = (height // SPATIAL_COMPRESSION, width // SPATIAL_COMPRESSION)
             work = Workload(MODELS[arguments.sizes], arguments.latent_frames, *size)
             try:
-                row |= measure(model, work, device, arguments.runs)
+                row |= measure_step(model, work, device, arguments.runs)
                 row["share_of_matmul_rate"] = row["operations_a_second"] / rate
             except RuntimeError as fault:
                 row["note"] = reason(fault)
@@ -245,7 +235,7 @@ def reason(fault: Exception) -> str:
     return f"{type(fault).__name__}: {str(fault).strip().splitlines()[0]}" if str(fault) else type(fault).__name__
 
 
-def line(row: dict[str, Any]) -> str:
+def format_row(row: dict[str, Any]) -> str:
     """A row of the table."""
     start = f"{row['precision']:9s}  {row['compile']:7s}  {row.get('picture', ''):9s}"
     if "note" in row:
@@ -258,7 +248,7 @@ def line(row: dict[str, Any]) -> str:
     )
 
 
-def picture_size(text: str) -> tuple[int, int]:
+def image_size(text: str) -> tuple[int, int]:
     width, height = map(int, text.split("x"))
     return width, height
 
@@ -271,19 +261,21 @@ def main() -> int:
     parser.add_argument("--precisions", nargs="*", default=PRECISIONS, choices=PRECISIONS)
     parser.add_argument("--compile", nargs="*", default=("no", "yes"), choices=("no", "yes"))
     parser.add_argument("--backend", default="inductor", help="of torch.compile")
-    parser.add_argument("--pictures", nargs="*", type=picture_size, default=PICTURES, metavar="WIDTHxHEIGHT")
+    parser.add_argument(
+        "--pictures", nargs="*", type=image_size, default=IMAGE_SIZES, dest="image_sizes", metavar="WIDTHxHEIGHT"
+    )
     parser.add_argument("--latent-frames", type=int, default=TRAINED_LATENT_FRAMES)
     parser.add_argument("--runs", type=int, default=5, help="whose median counts")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON on the last line")
     arguments = parser.parse_args()
     with torch.inference_mode():
-        figures = run(arguments, torch.device(arguments.device))
+        figures = measure_device(arguments, torch.device(arguments.device))
     if arguments.json:
         print(json.dumps(figures))
     return int(not all(row.get("accurate", True) for row in figures["rows"]))
 
 
-def run(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
+def measure_device(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Measure and print everything."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "processor"
     rate, rows = matmul_rate(device, arguments.runs), []
@@ -293,9 +285,9 @@ def run(arguments: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     for precision in arguments.precisions:
         for row in rows_of(precision, arguments, device, rate):
             rows.append(row)
-            print(line(row), flush=True)
-    told = {"device": name, "torch": torch.__version__, "sizes": arguments.sizes}
-    return {**told, "latent_frames": arguments.latent_frames, "matmul_rate": rate, "rows": rows}
+            print(format_row(row), flush=True)
+    run = {"device": name, "torch": torch.__version__, "sizes": arguments.sizes}
+    return {**run, "latent_frames": arguments.latent_frames, "matmul_rate": rate, "rows": rows}
 
 
 if __name__ == "__main__":

@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -29,18 +25,16 @@ from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
 from .. import pipeline
 from ..core_host import CoreHost
 from ..video_files import stream_summary
+from .processes import in_own_process, peak_bytes
 
 LENGTHS_SECONDS = (5, 20, 60)
 SENTENCE = "Hello, three red birds and two green fish."
 CHARACTERS_A_SECOND = 11
 SIDE_PIXELS = 128
 LATENT_FRAMES = 11
-KIBIBYTE = 1024
-RETURN_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-"""Settings of the C library with which freed memory goes back at once, so that what is held can be seen."""
 
 
-def make_clip(seconds: int, steps: int, folder: Path) -> dict[str, float]:
+def make_long_clip(seconds: int, steps: int, folder: Path) -> dict[str, float]:
     """Make one clip; its length, segments, and the most bytes that this process held."""
     torch.set_num_threads(1)
     request = pipeline.Request(draw_portrait(PORTRAIT_SEED, "woman"), "", "", SIDE_PIXELS, SIDE_PIXELS, steps=steps)
@@ -50,31 +44,8 @@ def make_clip(seconds: int, steps: int, folder: Path) -> dict[str, float]:
     settings = Settings(pacing, LATENT_FRAMES, PAST_FRAMES, seed=0, seconds=seconds)
     clip = LongClip(CoreHost(load_tiny(), request), SegmentStore(folder), plan, settings)
     clip.write(clip.make(), folder / "clip.mp4")
-    made = stream_summary(folder / "clip.mp4").picture_seconds
+    made = stream_summary(folder / "clip.mp4").video_seconds
     return {"seconds": made, "segments": len(plan), "peak_bytes": peak_bytes()}
-
-
-def peak_bytes() -> int:
-    """The most that this process held. Linux counts in its ru_maxrss what the process that started it held, too."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIBIBYTE
-    return int(status.read_text().split("VmHWM:")[1].split()[0]) * KIBIBYTE
-
-
-def in_own_process(seconds: int, steps: int) -> dict[str, float]:
-    command = [
-        sys.executable,
-        "-m",
-        "uniavgen_lab.benchmarks.long_form_memory",
-        "--seconds",
-        str(seconds),
-        "--steps",
-        str(steps),
-    ]
-    result = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=os.environ | RETURN_AT_ONCE)
-    row: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
-    return row
 
 
 def main() -> None:
@@ -85,9 +56,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.seconds:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(make_clip(arguments.seconds, arguments.steps, Path(folder))))
+            print(json.dumps(make_long_clip(arguments.seconds, arguments.steps, Path(folder))))
         return
-    rows = [in_own_process(seconds, arguments.steps) for seconds in LENGTHS_SECONDS]
+    rows = [
+        in_own_process("long_form_memory", "--seconds", str(seconds), "--steps", str(arguments.steps))
+        for seconds in LENGTHS_SECONDS
+    ]
     print("seconds  segments  peak MB  over the first")
     for row in rows:
         peak, more = row["peak_bytes"] / 1e6, (row["peak_bytes"] - rows[0]["peak_bytes"]) / 1e6

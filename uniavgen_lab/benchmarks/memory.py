@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from uniavgen_core.backend import torch_operations
-from uniavgen_core.config import CAPTION_ROWS, RELEASED_SIZES, SPATIAL_COMPRESSION
+from uniavgen_core.config import CAPTION_ROWS, MEMORY_WIDTH, RELEASED_SIZES, SPATIAL_COMPRESSION
 from uniavgen_core.model.joint_dit import JointDiT
 
 from .arithmetic import BRANCHES, Workload
@@ -35,8 +35,6 @@ SIZES_PIXELS = ((736, 1280), (480, 832))
 LATENT_FRAMES = (21, 41)
 RESERVED_A_POSITION = 0.01 * 1024**2
 """Bytes that ComfyUI reserves a position of the latent, a byte of its dtype and a unit of memory_usage_factor."""
-FACTOR_WIDTH = 2222
-"""memory_usage_factor is the video branch's width over this."""
 OUTSIDE = "embeddings and sums"
 LAYERS = {"self_attn": "attention", "cross_attn": "attention", "ffn": "FFN"}
 
@@ -90,39 +88,39 @@ class LiveBytes(TorchDispatchMode):
         self.part = outer
 
 
-def _part_of(place: list[str]) -> str:
+def _part_of(path: list[str]) -> str:
     """Name of a module's part; empty where it is within another part's."""
-    branch = BRANCHES.get(place[0], "")
-    if place[-1] == "mask_head":
+    branch = BRANCHES.get(path[0], "")
+    if path[-1] == "mask_head":
         return "face mask"
-    if branch and place[-1] in LAYERS:
-        return f"{branch}: {LAYERS[place[-1]]}"
-    if branch and len(place) == 2:
+    if branch and path[-1] in LAYERS:
+        return f"{branch}: {LAYERS[path[-1]]}"
+    if branch and len(path) == 2:
         return f"{branch}: all else"
-    return "heads" if place in (["head"], ["head_audio"]) else ""
+    return "heads" if path in (["head"], ["head_audio"]) else ""
 
 
 def peaks(work: Workload) -> dict[str, int]:
     """Bytes beside weights and inputs at the peak of each part of a bf16 forward pass."""
-    sizes, place = work.sizes, {"device": "meta", "dtype": torch.bfloat16}
-    model = JointDiT(sizes, fused_operations, **place)
+    sizes, meta = work.sizes, torch.device("meta")
+    model = JointDiT(sizes, fused_operations, device=meta, dtype=torch.bfloat16)
 
     def empty(*shape: int) -> Tensor:
-        return torch.empty(shape, **place)
+        return torch.empty(shape, device=meta, dtype=torch.bfloat16)
 
     latent_size = (work.latent_rows, work.latent_columns)
     inputs = [
         empty(work.batch, sizes.latent_channels, work.latent_frames, *latent_size),
         empty(work.batch, 1, work.audio_tokens, sizes.mel_bands),
-        torch.empty(work.batch, device="meta"),
+        torch.empty(work.batch, device=meta),
         empty(work.batch, CAPTION_ROWS, sizes.video_width),
         empty(work.batch, work.symbols, sizes.audio_width),
-        empty(1, sizes.latent_channels, 1, *latent_size),
     ]
-    counter = LiveBytes([*model.parameters(), *inputs])
+    reference = empty(1, sizes.latent_channels, 1, *latent_size)
+    counter = LiveBytes([*model.parameters(), *inputs, reference])
     counter.watch(model)
     with torch.no_grad(), counter:
-        model(inputs[:2], *inputs[2:])
+        model(inputs[:2], *inputs[2:], reference_image=reference)
     return {part or OUTSIDE: peak for part, peak in counter.peaks.items()}
 
 
@@ -131,7 +129,7 @@ def reserved_bytes(work: Workload) -> int:
     video = work.latent_frames * work.latent_rows * work.latent_columns
     audio = work.audio_tokens * work.sizes.mel_bands / work.sizes.latent_channels
     positions = work.batch * (video + audio)
-    factor = work.sizes.video_width / FACTOR_WIDTH
+    factor = work.sizes.video_width / MEMORY_WIDTH
     return round(positions * torch.bfloat16.itemsize * RESERVED_A_POSITION * factor)
 
 

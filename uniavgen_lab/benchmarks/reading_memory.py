@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,13 +26,13 @@ from uniavgen_core.media.images import automatic_size
 from uniavgen_core.media.video import VideoFile
 from uniavgen_core.model_rates import dubbed_images
 
-from .long_form_memory import RETURN_AT_ONCE, peak_bytes
+from .processes import in_own_process, peak_bytes
 
 QUICK = ("640x360@30", "1280x720@25", "1920x1080@60")
 SLOW = ("1920x1080@120", "3840x2160@30", "3840x2160@60")
 SECONDS = 5
-SOUND_MINUTES, LONG_SOUND_MINUTES = 5, 60
-SOUND_RATE, SOUND_CHANNELS = 44_100, 2
+AUDIO_MINUTES, LONG_AUDIO_MINUTES = 5, 60
+AUDIO_RATE, AUDIO_CHANNELS = 44_100, 2
 WINDOW_LATENT_FRAMES = 21
 
 
@@ -79,13 +78,13 @@ def read_form(form: str) -> dict[str, float]:
         }
 
 
-def read_sound(minutes: int) -> dict[str, float]:
+def read_waveform(minutes: int) -> dict[str, float]:
     """Work along a sound as Long Form does: segments, and bytes over the start and the sound itself."""
     generator = torch.Generator().manual_seed(0)
-    waveform = torch.empty(1, SOUND_CHANNELS, minutes * 60 * SOUND_RATE).uniform_(-0.1, 0.1, generator=generator)
-    SoundRecording(waveform[..., :SOUND_RATE], SOUND_RATE).part(Window(0, 2))
+    waveform = torch.empty(1, AUDIO_CHANNELS, minutes * 60 * AUDIO_RATE).uniform_(-0.1, 0.1, generator=generator)
+    SoundRecording(waveform[..., :AUDIO_RATE], AUDIO_RATE).part(Window(0, 2))
     start = peak_bytes()
-    recording = SoundRecording(waveform, SOUND_RATE)
+    recording = SoundRecording(waveform, AUDIO_RATE)
     segments = sum(recording.part(window).mel is not None for window in _windows(recording.frames))
     track = recording.track()
     heard = sum(piece.shape[-1] for piece in track.pieces) / track.sample_rate
@@ -95,13 +94,6 @@ def read_sound(minutes: int) -> dict[str, float]:
 def _windows(frames: int) -> Iterator[Window]:
     for start in range(0, frames, 4 * (WINDOW_LATENT_FRAMES - 1)):
         yield Window(start, WINDOW_LATENT_FRAMES)
-
-
-def in_own_process(option: str, value: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "uniavgen_lab.benchmarks.reading_memory", option, value]
-    result = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=os.environ | RETURN_AT_ONCE)
-    row: dict[str, float] = json.loads(result.stdout.splitlines()[-1])
-    return row
 
 
 def main() -> None:
@@ -118,11 +110,13 @@ def main() -> None:
         write_test_video(Path(path), width, height, rate, SECONDS)
         return
     if arguments.form or arguments.minutes:
-        print(json.dumps(read_form(arguments.form) if arguments.form else read_sound(arguments.minutes)))
+        print(json.dumps(read_form(arguments.form) if arguments.form else read_waveform(arguments.minutes)))
         return
-    minutes = LONG_SOUND_MINUTES if arguments.all else SOUND_MINUTES
-    rows = {form: in_own_process("--form", form) for form in (*QUICK, *(SLOW if arguments.all else ()))}
-    rows[f"{minutes} min of sound"] = in_own_process("--minutes", str(minutes))
+    minutes = LONG_AUDIO_MINUTES if arguments.all else AUDIO_MINUTES
+    rows = {
+        form: in_own_process("reading_memory", "--form", form) for form in (*QUICK, *(SLOW if arguments.all else ()))
+    }
+    rows[f"{minutes} min of sound"] = in_own_process("reading_memory", "--minutes", str(minutes))
     print("given             seconds    read  MB over the start")
     for name, row in rows.items():
         print(f"{name:16}  {row['seconds']:7.2f}  {row['read']:6.0f}  {row['bytes'] / 1e6:17.0f}")

@@ -56,9 +56,9 @@ class Record:
         self.counts: Counter[str] = Counter()
         self.seconds_inside = 0.0
         for name, module in model.named_modules():
-            place = name.split(".")
-            if place[-1] == "mask_head" or len(place) == 1 + isinstance(getattr(model, place[0], 0), nn.ModuleList):
-                around(module, partial(self._part, PARTS.get(place[-1], PARTS.get(place[0], ""))))
+            path = name.split(".")
+            if path[-1] == "mask_head" or len(path) == 1 + isinstance(getattr(model, path[0], 0), nn.ModuleList):
+                around(module, partial(self._part, PARTS.get(path[-1], PARTS.get(path[0], ""))))
 
     @contextmanager
     def _part(self, name: str) -> Iterator[None]:
@@ -78,8 +78,8 @@ def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Call
         return torch.randn(1, *shape, generator=generator)
 
     def condition(symbols: int) -> Condition:
-        speech = torch.randint(sizes.vocabulary_rows - 1, (1, symbols), generator=generator)
-        return Condition(noise(CAPTION_ROWS, sizes.text_width), speech)
+        spoken = torch.randint(sizes.vocabulary_rows - 1, (1, symbols), generator=generator)
+        return Condition(noise(CAPTION_ROWS, sizes.text_width), spoken)
 
     latent = (sizes.latent_channels, work.latent_frames, work.latent_rows, work.latent_columns)
     mel = (1, work.audio_tokens, sizes.mel_bands)
@@ -90,8 +90,10 @@ def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Call
         reference_image=noise(sizes.latent_channels, 1, work.latent_rows, work.latent_columns),
         reference_audio=noise(REFERENCE_TOKENS, sizes.mel_bands) if task.reference_voice else None,
     )
-    both = condition(work.symbols), condition(NEGATIVE_SYMBOLS)
-    return model, lambda: sample_euler(model, clip, (noise(*latent), noise(*mel)), flow_sigmas(steps), *both)
+    positive, negative = condition(work.symbols), condition(NEGATIVE_SYMBOLS)
+    return model, lambda: sample_euler(
+        model, clip, (noise(*latent), noise(*mel)), flow_sigmas(steps), positive=positive, negative=negative
+    )
 
 
 def count(task_name: str) -> dict[str, int]:
@@ -103,7 +105,7 @@ def count(task_name: str) -> dict[str, int]:
     return {PLANS: make_plan.call_count, **{part: record.counts[part] for part in PARTS.values()}}
 
 
-def measure(work: Workload, steps: int, now: Now) -> dict[str, float]:
+def measure_run(work: Workload, steps: int, now: Now) -> dict[str, float]:
     """Seconds a step, everything that is done once included, and the share of them outside the blocks."""
     model, run = make_run(work, "joint", steps)
     record = Record(model, now)
@@ -121,7 +123,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print all figures as JSON on the last line")
     arguments = parser.parse_args()
     now = chosen_clock(arguments)
-    times = measure(TINY if arguments.tiny else Workload(), arguments.steps, now)
+    times = measure_run(TINY if arguments.tiny else Workload(), arguments.steps, now)
     print(
         f"{times['seconds_a_step']:.2f} seconds a step, {times['share_outside_blocks']:.1%} of them outside the blocks"
     )

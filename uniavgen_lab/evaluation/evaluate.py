@@ -11,39 +11,40 @@ from functools import partial
 from itertools import permutations
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 import torch
-from safetensors import safe_open
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND
 from uniavgen_core.files import needed
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK
 from uniavgen_core.tasks import TASKS
-from uniavgen_core.tiny.bundle import MASK_IOU_METADATA, WEIGHTS_FILE, TinyBundle, load_tiny
+from uniavgen_core.tiny.bundle import WEIGHTS_FILE, TinyBundle, load_tiny
 
 from ..pipeline import decode_audio, decode_video
 from ..training.ablations import apply_variant, read_variant
-from . import real_people as people
-from . import two_people
-from .generate import FORMS, Generated, Sampling, generate, given_pictures
+from ..training.bundle_file import recorded_mask_iou
+from ..training.render import token_mask
+from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
+from ..world.synthesiser import Synthesiser
+from .generate import FORMS, Generated, Sampling, generate, source_frames
+from .image_measures import identity, mask_iou, psnr
 from .lip_sync import mouth_open_area, shuffled_lip_sync
-from .measures import Ears, Measures, measure_clip, measure_words
-from .picture import identity, mask_iou, psnr
-from .tables import CEILING_FILE, measure_in_groups, summarise, table, write_ceiling
-from .words import word_error_rate, word_errors
-
-if TYPE_CHECKING:
-    from ..world.corpus import CorpusClip
+from .measures import Measures, SpeechJudges, measure_clip, measure_words
+from .real_people import add_own_clip_arguments, run_own_clip
+from .tables import CEILING_FILE, measure_in_groups, summarise, text_table, write_ceiling
+from .two_people import run_two_people
+from .word_errors import word_error_rate, word_errors
 
 CLIPS = 64
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvaluationSettings:
     """What is evaluated."""
 
     weights: Path
@@ -60,12 +61,12 @@ class MeasuredClip:
     kind: str
     mood: str
     mouth_area: numpy.ndarray
-    sound: numpy.ndarray
+    waveform: numpy.ndarray
     face: numpy.ndarray
     """Mask (T, N) of values 0..1."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="clips to measure on")
     parser.add_argument("--clips", type=int, default=CLIPS)
@@ -89,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
-    people.add_arguments(parser)
+    add_own_clip_arguments(parser)
 
 
 def _skip_block(text: str) -> int:
@@ -99,7 +100,7 @@ def _skip_block(text: str) -> int:
     return named[text] if text in named else int(text)
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_evaluate(arguments: argparse.Namespace) -> int:
     """Measure, and print a table and, if asked for, one line of JSON.
 
     Raises:
@@ -107,7 +108,7 @@ def run(arguments: argparse.Namespace) -> int:
         NotInstalledError: the corpus or the recogniser needs a library that is not there.
     """
     if arguments.clip is not None:
-        return people.run(arguments)
+        return run_own_clip(arguments)
     if arguments.clips < 2:
         raise ValueError("--clips is less than 2: lip sync is measured against shuffled pairs, so give 2 or more.")
     if not arguments.weights.is_file() and arguments.tasks:
@@ -122,12 +123,12 @@ def run(arguments: argparse.Namespace) -> int:
         skip_block=arguments.skip_block,
     )
     if arguments.two_people:
-        return two_people.run(arguments, sampling)
-    settings = Settings(arguments.weights, tuple(arguments.tasks), sampling)
+        return run_two_people(arguments, sampling)
+    settings = EvaluationSettings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:
         write_ceiling(CEILING_FILE, rows)
-    sys.stdout.write(table(rows) + "\n")
+    sys.stdout.write(text_table(rows) + "\n")
     if arguments.json:
         sys.stdout.write(json.dumps(rows) + "\n")
     return 0
@@ -139,32 +140,29 @@ def require_extras() -> None:
     Raises:
         NotInstalledError: a library is not there.
     """
-    needed("einops", "to make the corpus", "training")
     needed("espeakng_loader", "to make the corpus speak", "training")
     needed("faster_whisper", "to hear the words of a clip")
 
 
-def evaluate(split: str, clips: int, settings: Settings, workers: int) -> dict[str, dict[str, Any]]:
+def evaluate(split: str, clips: int, settings: EvaluationSettings, workers: int) -> dict[str, dict[str, Any]]:
     """Rows of all tasks; `corpus`, real clips; `codec`, those through picture codec and vocoder; `shuffled`, the floor.
 
     The same clips, settings and machine give the same rows, with any number of workers.
     """
-    from ..world.corpus import SPLITS
-
     # One clip of each pair, so that no two are of one person.
     seeds = SPLITS[split][::2][:clips]
     measured = measure_in_groups(partial(_measure_group, settings), seeds, workers, "evaluate")
-    return _rows(measured, _recorded_mask_iou(settings.weights))
+    return _rows(measured, recorded_mask_iou(settings.weights))
 
 
-def _rows(measured: Sequence[MeasuredClip], recorded_mask_iou: float | None) -> dict[str, dict[str, Any]]:
-    floor = shuffled_lip_sync([clip.mouth_area for clip in measured], [clip.sound for clip in measured])
+def _rows(measured: Sequence[MeasuredClip], mask_iou_recorded: float | None) -> dict[str, dict[str, Any]]:
+    floor = shuffled_lip_sync([clip.mouth_area for clip in measured], [clip.waveform for clip in measured])
     ceiling = fmean(clip.rows["corpus"]["lip_sync_raw"] for clip in measured)
     rows = {name: summarise([clip.rows[name] for clip in measured], floor, ceiling) for name in measured[0].rows}
     for name in rows.keys() - {"corpus", "codec"}:
         # Training sets the mask free in the end, so the measure is that of the end of its supervised part.
         rows[name]["mask_iou_sampled"] = rows[name]["mask_iou"]
-        rows[name]["mask_iou"] = recorded_mask_iou
+        rows[name]["mask_iou"] = mask_iou_recorded
     rows["shuffled"] = {**_shuffled(measured), "lip_sync_raw": floor}
     return rows
 
@@ -189,48 +187,37 @@ def _shuffled(measured: Sequence[MeasuredClip]) -> dict[str, float | None]:
     }
 
 
-def _recorded_mask_iou(weights: Path) -> float | None:
-    if not weights.is_file():
-        return None
-    with safe_open(weights, framework="pt") as file:
-        recorded = (file.metadata() or {}).get(MASK_IOU_METADATA)
-    return None if recorded is None else float(recorded)
-
-
-def _measure_group(settings: Settings, seeds: Sequence[int]) -> list[MeasuredClip]:
-    from ..world.synthesiser import Synthesiser
-
+def _measure_group(settings: EvaluationSettings, seeds: Sequence[int]) -> list[MeasuredClip]:
     bundle = load_tiny(settings.weights)
     apply_variant(bundle.model, **read_variant(settings.weights))
-    ears, synthesiser = Ears(), Synthesiser()
-    return [_measure(settings, bundle, ears, synthesiser, seed) for seed in seeds]
+    judges, synthesiser = SpeechJudges(), Synthesiser()
+    return [_measure(settings, bundle, judges, synthesiser, seed) for seed in seeds]
 
 
-def _measure(settings: Settings, bundle: TinyBundle, ears: Ears, synthesiser: Any, seed: int) -> MeasuredClip:
-    from ..training.render import token_mask
-    from ..world.corpus import make_clip, partner
-
+def _measure(
+    settings: EvaluationSettings, bundle: TinyBundle, judges: SpeechJudges, synthesiser: Synthesiser, seed: int
+) -> MeasuredClip:
     clip, other = make_clip(seed, synthesiser), make_clip(partner(seed), synthesiser)
     stranger = make_clip(seed + 2, synthesiser)
 
-    def measure(frames: numpy.ndarray, sound: numpy.ndarray) -> Measures:
-        return measure_clip(frames, sound, ears, clip.portrait, clip.speech, clip.kind, clip.mood)
+    def measure(frames: numpy.ndarray, waveform: numpy.ndarray) -> Measures:
+        return measure_clip(frames, waveform, judges, clip.portrait, clip.speech, clip.kind, clip.mood)
 
-    rows = {"corpus": measure(clip.frames, clip.sound)}
+    rows = {"corpus": measure(clip.frames, clip.waveform)}
     rows["corpus"]["stranger"] = identity(clip.frames[1:], stranger.portrait)
     if bundle.trained:
         rows["codec"] = _through_codec(bundle, clip, measure)
         rows["corpus"]["psnr"] = rows["codec"]["psnr"]
     for task in settings.tasks:
         made = generate(task, bundle, clip, other, settings.sampling)
-        rows[task] = measure_made(task, made, clip, ears)
+        rows[task] = measure_made(task, made, clip, judges)
     return MeasuredClip(
         rows=rows,
         speech=clip.speech,
         kind=clip.kind,
         mood=clip.mood,
         mouth_area=mouth_open_area(clip.frames),
-        sound=clip.sound,
+        waveform=clip.waveform,
         face=token_mask(torch.from_numpy(clip.face_mask)).numpy(),
     )
 
@@ -242,39 +229,39 @@ def _through_codec(
     """A corpus clip encoded and decoded: the most that a model of this codec and vocoder could reach."""
     latent = bundle.codec.encode_frames(torch.from_numpy(clip.frames).float() / 255)
     frames = to_bytes(decode_video(bundle, latent))
-    mel = normalise_mel(log_mel(torch.from_numpy(clip.sound)))
-    sound = decode_audio(mel.view(1, 1, *mel.shape))[0].numpy()
-    return {**measure(frames, sound), "psnr": psnr(frames, clip.frames)}
+    mel = normalise_mel(log_mel(torch.from_numpy(clip.waveform)))
+    waveform = decode_audio(mel.view(1, 1, *mel.shape))[0].numpy()
+    return {**measure(frames, waveform), "psnr": psnr(frames, clip.frames)}
 
 
-def measure_made(task: str, made: Generated, clip: CorpusClip, ears: Ears) -> Measures:
+def measure_made(task: str, made: Generated, clip: CorpusClip, judges: SpeechJudges) -> Measures:
     """Measures of what was made; those of a part that was given are left out.
 
     Args:
         made: the corpus clip `clip`, made anew in the task.
     """
-    frames, sound = made.frames, made.sound
-    if task == "continuation":
-        frames, sound = made.after_the_past()
-    measures = measure_clip(frames, sound, ears, clip.portrait, kind=clip.kind, mood=clip.mood)
+    frames, waveform = made.frames, made.waveform
+    if TASKS[task].has_past:
+        frames, waveform = made.after_the_past()
+    measures = measure_clip(frames, waveform, judges, clip.portrait, kind=clip.kind, mood=clip.mood)
     measures["mask_iou"] = made.mask_iou
-    if task == "audio_driven":
+    if TASKS[task].generates_audio:
+        measures |= _words(made, clip, judges)
+    else:
         del measures["timbre"], measures["emotion"]
+    if TASKS[task].generates_video:
+        kept = made.kept_frames
+        measures["psnr"] = psnr(made.frames[:kept], source_frames(task, clip)[:kept])
     else:
-        measures |= _words(made, clip, ears)
-    if task == "dubbing":
         del measures["identity"], measures["motion"]
-    else:
-        given = made.given_frames
-        measures["psnr"] = psnr(made.frames[:given], given_pictures(task, clip)[:given])
     return measures
 
 
-def _words(made: Generated, clip: CorpusClip, ears: Ears) -> Measures:
+def _words(made: Generated, clip: CorpusClip, judges: SpeechJudges) -> Measures:
     """The recogniser hears a past as well, as a word may begin in it, but its words do not count."""
-    measures = measure_words(made.sound, ears, clip.speech)
-    if "words" in measures and made.given_tokens:
-        start = made.given_tokens / AUDIO_TOKENS_PER_SECOND
+    measures = measure_words(made.waveform, judges, clip.speech)
+    if "words" in measures and made.kept_tokens:
+        start = made.kept_tokens / AUDIO_TOKENS_PER_SECOND
         made_share = fmean(phoneme.start >= start for phoneme in clip.phonemes)
         measures["words"] = max(1, round(measures["words"] * made_share))
     return measures

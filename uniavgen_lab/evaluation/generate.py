@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy
 import torch
 from torch import Tensor
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel, peak_scale
+from uniavgen_core.audio.mel import log_mel, peak_scale
 from uniavgen_core.audio.voice import reference_mel
 from uniavgen_core.config import SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.sampling.euler import Clip
 from uniavgen_core.sampling.guidance import NO_BLOCK, Guidance
 from uniavgen_core.speech.reader import SpeechReader
-from uniavgen_core.tasks import TASKS, Given
+from uniavgen_core.tasks import TASKS, Extent
 from uniavgen_core.tiny.bundle import TinyBundle
 
-from .. import pipeline as sampling
-from ..pipeline import condition, decode_audio, decode_video, sample
+from ..pipeline import GUIDANCE, SHIFT, STEPS, condition, decode_audio, decode_video, sample_clip
+from ..training.render import token_mask
+from ..world.corpus import CorpusClip
 from .predicted_masks import mask_agreement
-
-if TYPE_CHECKING:
-    from ..world.corpus import CorpusClip
 
 LANGUAGE = "en"
 FORMS = ("none", "plain", "modality_aware", "window")
@@ -35,20 +33,20 @@ FORMS = ("none", "plain", "modality_aware", "window")
 class Sampling:
     """How clips are sampled. Without guidance (`none`), scales and block do not matter."""
 
-    steps: int = sampling.STEPS
-    shift: float = sampling.SHIFT
+    steps: int = STEPS
+    shift: float = SHIFT
     guidance: str = "window"
     """One of FORMS."""
-    video_scale: float = sampling.GUIDANCE.video_scale
-    audio_scale: float = sampling.GUIDANCE.audio_scale
-    skip_block: int = sampling.GUIDANCE.skip_block
+    video_scale: float = GUIDANCE.video_scale
+    audio_scale: float = GUIDANCE.audio_scale
+    skip_block: int = GUIDANCE.skip_block
 
     def settings(self) -> Guidance:
-        """Scales, guided part and block for the sampler."""
+        """Scales, window and block for the sampler."""
         if self.guidance == "none":
             return Guidance(video_scale=1.0, audio_scale=1.0, skip_block=NO_BLOCK)
-        guided_part = {"plain": 0.0, "modality_aware": 1.0, "window": sampling.GUIDANCE.guided_part}[self.guidance]
-        return Guidance(self.video_scale, self.audio_scale, guided_part, self.skip_block)
+        end = {"plain": 0.0, "modality_aware": 1.0, "window": GUIDANCE.unimodal_end_percent}[self.guidance]
+        return Guidance(self.video_scale, self.audio_scale, end, self.skip_block)
 
 
 @dataclass(frozen=True)
@@ -57,18 +55,18 @@ class Generated:
 
     frames: numpy.ndarray
     """(F, H, W, 3) of bytes."""
-    sound: numpy.ndarray
+    waveform: numpy.ndarray
     """(samples) at 24 kHz."""
     mask_iou: float
     """Of the predicted face masks with the corpus clip's face, mean of interactions and steps."""
-    given_frames: int
-    """Pixel frames from the first that were given."""
-    given_tokens: int
-    """Audio tokens from the first that were given."""
+    kept_frames: int
+    """Pixel frames from the first that are kept."""
+    kept_tokens: int
+    """Audio tokens from the first that are kept."""
 
     def after_the_past(self) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Frames and sound from the first frame on that was not given."""
-        return self.frames[self.given_frames :], self.sound[self.given_frames * SAMPLES_A_FRAME :]
+        """Frames and waveform from the first frame on that is generated."""
+        return self.frames[self.kept_frames :], self.waveform[self.kept_frames * SAMPLES_A_FRAME :]
 
 
 @torch.no_grad()
@@ -79,8 +77,6 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
         task: one of `tasks.TASKS`.
         partner: another clip of the same person, who is the reference voice.
     """
-    from ..training.render import token_mask
-
     clip = _clip(task, bundle, corpus_clip, partner)
     transcript = partner.speech if clip.reference_audio is not None else None
     reader = SpeechReader()
@@ -89,42 +85,42 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     negative = condition(bundle, "", reader.negative_symbols(LANGUAGE, transcript))
     face = token_mask(torch.from_numpy(corpus_clip.face_mask)).numpy()
     with mask_agreement(bundle.model, face) as agreement:
-        video, audio = sample(
+        video, audio = sample_clip(
             bundle, clip, positive, negative,
             seed=corpus_clip.seed, steps=how.steps, shift=how.shift, guidance=how.settings(),
         )  # fmt: skip
     return Generated(
         frames=to_bytes(decode_video(bundle, video)),
-        sound=corpus_clip.sound if all(clip.kept.audio) else decode_audio(audio)[0].numpy(),
+        waveform=corpus_clip.waveform if all(clip.kept.audio) else decode_audio(audio)[0].numpy(),
         mask_iou=agreement.mean(),
-        given_frames=pixel_frames(sum(clip.kept.video)),
-        given_tokens=sum(clip.kept.audio),
+        kept_frames=pixel_frames(sum(clip.kept.video)),
+        kept_tokens=sum(clip.kept.audio),
     )
 
 
-def given_pictures(task: str, corpus_clip: CorpusClip) -> numpy.ndarray:
+def source_frames(task: str, corpus_clip: CorpusClip) -> numpy.ndarray:
     """Frames (F, H, W, 3) of bytes whose first ones a task is given: the clip's own, or the portrait as the first."""
-    if TASKS[task].video is not Given.FIRST_FRAME:
+    if TASKS[task].video is not Extent.FIRST_FRAME:
         return corpus_clip.frames
     return numpy.concatenate((corpus_clip.portrait[None], corpus_clip.frames[1:]))
 
 
 def _clip(name: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: CorpusClip) -> Clip:
     task = TASKS[name]
-    video = _encode(bundle, given_pictures(name, corpus_clip))
-    sound = torch.from_numpy(corpus_clip.sound).unsqueeze(0)
+    video = _encode(bundle, source_frames(name, corpus_clip))
+    waveform = torch.from_numpy(corpus_clip.waveform).unsqueeze(0)
     # Sound that is given has its peak scaled; a past keeps its own loudness.
-    audio = normalise_mel(log_mel(peak_scale(sound) if task.audio is Given.ALL else sound))
+    audio = normalise_mel(log_mel(peak_scale(waveform) if task.audio is Extent.ALL else waveform))
     reference = None
     if task.reference_voice:
-        voice = torch.from_numpy(partner.sound).view(1, 1, -1)
+        voice = torch.from_numpy(partner.waveform).view(1, 1, -1)
         reference = normalise_mel(reference_mel(voice, SAMPLE_RATE, partner.speech))
     return Clip(
         video=video,
         audio=audio.unsqueeze(1),
         kept=task.kept(video.shape[2], audio.shape[1]),
         # Who dubs a video has no portrait but its first frame.
-        reference_image=video[:, :, :1] if task.video is Given.ALL else _encode(bundle, corpus_clip.portrait[None]),
+        reference_image=video[:, :, :1] if task.video is Extent.ALL else _encode(bundle, corpus_clip.portrait[None]),
         reference_audio=reference,
     )
 

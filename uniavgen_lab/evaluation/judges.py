@@ -13,9 +13,12 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import MEL_BANDS
-from uniavgen_core.tiny.world import KINDS, MOODS
+from uniavgen_core.joint_latent import normalise_mel
+from uniavgen_core.tiny.people import KINDS
+
+from ..world.sentences import MOODS
 
 JUDGES_FILE = Path(__file__).with_name("judges.safetensors")
 WIDTHS = (48, 64, 64)
@@ -56,9 +59,9 @@ class Judges:
     """Share of held-out corpus clips that each judges rightly."""
 
     @torch.no_grad()
-    def __call__(self, sound: numpy.ndarray) -> dict[str, str]:
+    def __call__(self, waveform: numpy.ndarray) -> dict[str, str]:
         """The kind and the mood heard in a sound (samples) at 24 kHz, which must be as loud as the model made it."""
-        mel = normalise_mel(log_mel(torch.from_numpy(numpy.ascontiguousarray(sound)))).unsqueeze(0)
+        mel = normalise_mel(log_mel(torch.from_numpy(numpy.ascontiguousarray(waveform)))).unsqueeze(0)
         return {name: NAMES[name][int(judge(mel).argmax())] for name, judge in self.parts.items()}
 
 

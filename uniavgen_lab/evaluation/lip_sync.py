@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.tiny.features import MOUTH_INTERIOR
 
-from ..contact_sheet import rms_envelope
+from ..world.animation import rms_envelope
 
 SHIFT_SECONDS = 0.4
 """How far the sound is moved, both ways, to show that the measure hears it."""
 
 
-def lip_sync(mouth_area: numpy.ndarray, sound: numpy.ndarray) -> float:
+def lip_sync(mouth_area: numpy.ndarray, waveform: numpy.ndarray) -> float:
     """Correlation of mouth-open area (F) with the envelope of a sound (samples) at 24 kHz."""
-    return correlation(mouth_area, rms_envelope(sound, len(mouth_area)))
+    return correlation(mouth_area, rms_envelope(waveform, len(mouth_area)))
 
 
-def lip_sync_margin(mouth_area: numpy.ndarray, sound: numpy.ndarray, seconds: float = SHIFT_SECONDS) -> float:
+def lip_sync_margin(mouth_area: numpy.ndarray, waveform: numpy.ndarray, seconds: float = SHIFT_SECONDS) -> float:
     """By how much `lip_sync` is above that of the same clip with its sound moved, the mean of earlier and later.
 
     Frames that have no sound after the move do not count.
@@ -34,13 +34,13 @@ def lip_sync_margin(mouth_area: numpy.ndarray, sound: numpy.ndarray, seconds: fl
     moved = round(seconds * SAMPLE_RATE)
     silent_frames = round(seconds * FRAME_RATE + 0.5)
     heard = max(0, len(mouth_area) - silent_frames)
-    earlier = rms_envelope(sound[moved:], heard)
-    later = rms_envelope(numpy.pad(sound, (moved, 0)), len(mouth_area))[silent_frames:]
+    earlier = rms_envelope(waveform[moved:], heard)
+    later = rms_envelope(numpy.pad(waveform, (moved, 0)), len(mouth_area))[silent_frames:]
     shifted = (correlation(mouth_area[:heard], earlier), correlation(mouth_area[silent_frames:], later))
-    return lip_sync(mouth_area, sound) - fmean(shifted)
+    return lip_sync(mouth_area, waveform) - fmean(shifted)
 
 
-def shuffled_lip_sync(mouth_areas: Sequence[numpy.ndarray], sounds: Sequence[numpy.ndarray]) -> float:
+def shuffled_lip_sync(mouth_areas: Sequence[numpy.ndarray], waveforms: Sequence[numpy.ndarray]) -> float:
     """The floor: mean `lip_sync` of every mouth with the sound of every other clip, as far as both last.
 
     Raises:
@@ -48,7 +48,7 @@ def shuffled_lip_sync(mouth_areas: Sequence[numpy.ndarray], sounds: Sequence[num
     """
     if len(mouth_areas) < 2:
         raise ValueError("The floor of lip sync is that of shuffled pairs: measure two clips or more.")
-    envelopes = [rms_envelope(sound, len(area)) for area, sound in zip(mouth_areas, sounds, strict=True)]
+    envelopes = [rms_envelope(waveform, len(area)) for area, waveform in zip(mouth_areas, waveforms, strict=True)]
     return fmean(
         correlation(area[: len(envelope)], envelope[: len(area)])
         for mouth, area in enumerate(mouth_areas)

@@ -9,34 +9,34 @@ import numpy
 
 from uniavgen_core.files import NotInstalledError
 
+from .image_measures import identity, motion
 from .judges import JUDGES_FILE, Judges, load_judges
 from .lip_sync import lip_sync, lip_sync_margin, mouth_open_area
-from .picture import identity, motion
-from .words import Recogniser, word_errors, world_context
+from .word_errors import WordRecogniser, word_errors, world_context
 
 Measures = dict[str, Any]
 
 
-class Ears:
-    """What hears words, kind and mood: loaded once for many clips.
+class SpeechJudges:
+    """What judges the words, the kind and the mood of a voice: loaded once for many clips.
 
     Where the recogniser is not installed, `missing` says what to install and words are not measured.
     """
 
     def __init__(self, judges_file: Path = JUDGES_FILE) -> None:
-        self.judges: Judges = load_judges(judges_file)
+        self.judge: Judges = load_judges(judges_file)
         self.missing: str | None = None
-        self.recogniser: Recogniser | None = None
+        self.recogniser: WordRecogniser | None = None
         try:
-            self.recogniser = Recogniser(world_context())
+            self.recogniser = WordRecogniser(world_context())
         except NotInstalledError as error:
             self.missing = str(error)
 
 
 def measure_clip(
     frames: numpy.ndarray,
-    sound: numpy.ndarray,
-    ears: Ears,
+    waveform: numpy.ndarray,
+    judges: SpeechJudges,
     portrait: numpy.ndarray | None = None,
     speech: str | None = None,
     kind: str | None = None,
@@ -46,7 +46,7 @@ def measure_clip(
 
     Args:
         frames: (F, 128, 128, 3) of bytes.
-        sound: (samples) at 24 kHz, as loud as it was made.
+        waveform: (samples) at 24 kHz, as loud as it was made.
         portrait: who is to be seen, (128, 128, 3) of bytes; None takes the first frame.
         speech, kind, mood: what was asked for; None leaves out the measure that needs it.
 
@@ -55,10 +55,10 @@ def measure_clip(
         `heard_mood`; and `word_errors` and `words`, `timbre` and `emotion` (1 where they fit, else 0).
     """
     mouth = mouth_open_area(frames)
-    judged = ears.judges(sound)
+    judged = judges.judge(waveform)
     measures: Measures = {
-        "lip_sync_raw": lip_sync(mouth, sound),
-        "lip_sync_margin": lip_sync_margin(mouth, sound),
+        "lip_sync_raw": lip_sync(mouth, waveform),
+        "lip_sync_margin": lip_sync_margin(mouth, waveform),
         "identity": identity(frames[1:], frames[0] if portrait is None else portrait),
         "motion": motion(frames),
         "heard_kind": judged["kind"],
@@ -69,14 +69,14 @@ def measure_clip(
     if mood is not None:
         measures["emotion"] = float(judged["mood"] == mood)
     if speech is not None:
-        measures |= measure_words(sound, ears, speech)
+        measures |= measure_words(waveform, judges, speech)
     return measures
 
 
-def measure_words(sound: numpy.ndarray, ears: Ears, speech: str) -> Measures:
+def measure_words(waveform: numpy.ndarray, judges: SpeechJudges, speech: str) -> Measures:
     """`heard`, `word_errors` and `words` of a sound (samples) at 24 kHz; nothing where there is no recogniser."""
-    if ears.recogniser is None:
+    if judges.recogniser is None:
         return {}
-    heard = ears.recogniser(sound)
+    heard = judges.recogniser(waveform)
     counted = word_errors(speech, heard)
     return {"heard": heard, "word_errors": counted.errors, "words": counted.words}

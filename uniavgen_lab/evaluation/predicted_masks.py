@@ -9,9 +9,10 @@ from typing import Any
 import numpy
 from torch import Tensor
 
-from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT
+from uniavgen_core.model.aligners import FACE_MASK_PATCH
+from uniavgen_core.model.joint_dit import JointDiT
 
-from .picture import mask_iou
+from .image_measures import mask_iou
 
 
 class MaskAgreement:

@@ -19,15 +19,16 @@ from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.face.detection import Face, fill_gaps
 from uniavgen_core.face.models import open_detector
 from uniavgen_core.files import NotInstalledError
+from uniavgen_core.media.container import Source
 from uniavgen_core.media.images import to_bytes
 
-from ..video_files import Source, read_audio, read_video
+from ..video_files import read_audio, read_video
 from . import syncnet
 from .lip_sync import lip_sync, lip_sync_margin
 from .measures import Measures
 from .mouth_landmarks import MouthLandmarks
-from .voices import naturalness, speaker_likeness
-from .words import Recogniser, word_errors
+from .voice_measures import naturalness, speaker_likeness
+from .word_errors import WordRecogniser, word_errors
 
 DETECTORS = ("scrfd*.onnx", "det_*.onnx")
 """Names of insightface's face detectors."""
@@ -35,7 +36,7 @@ LEAST_SHARE = 0.5
 """Of the frames, as many must show a face."""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_own_clip_arguments(parser: argparse.ArgumentParser) -> None:
     """The options for a clip of one's own."""
     group = parser.add_argument_group("a clip of your own, instead of the corpus")
     group.add_argument("--clip", type=Path, help="a video with sound")
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--syncnet", type=Path, help="SyncNet's weights, syncnet_v2.model")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_own_clip(arguments: argparse.Namespace) -> int:
     """Measure one clip and print what was measured, and what was not and why."""
     measures = measure_own_clip(
         arguments.clip, arguments.text, arguments.voice, arguments.face_models, arguments.syncnet
@@ -67,13 +68,13 @@ class OwnClip:
     Attributes:
         frames: (F, H, W, 3) of bytes.
         rate: of the frames, in frames a second.
-        sound: (samples) at 24 kHz.
+        waveform: (samples) at 24 kHz.
         text, voice, face_models, syncnet_weights: as in `measure_own_clip`.
     """
 
     frames: NDArray[numpy.uint8]
     rate: float
-    sound: NDArray[numpy.float32]
+    waveform: NDArray[numpy.float32]
     text: str | None
     voice: Source | None
     face_models: Path | None
@@ -110,8 +111,8 @@ def measure_own_clip(
     frames, rate, track = read_video(clip)
     if track is None:
         raise ValueError("The clip has no sound: lip sync, words and voice are measured on a clip that has.")
-    sound = to_model_waveform(*track)[0].numpy()
-    own = OwnClip(to_bytes(frames), float(rate), sound, text, voice, face_models, syncnet_weights)
+    waveform = to_model_waveform(*track)[0].numpy()
+    own = OwnClip(to_bytes(frames), float(rate), waveform, text, voice, face_models, syncnet_weights)
     measures: Measures = {}
     for name, measure in MEASURES.items():
         try:
@@ -130,10 +131,10 @@ def _lip_sync(clip: OwnClip) -> Measures:
         None if face is None else numpy.array([landmarks.opening(frame, face)])
         for frame, face in zip(tqdm(clip.frames, desc="find the mouth", unit="frame"), faces, strict=True)
     ]
-    seconds = min(len(clip.frames) / clip.rate, len(clip.sound) / SAMPLE_RATE)
+    seconds = min(len(clip.frames) / clip.rate, len(clip.waveform) / SAMPLE_RATE)
     times = numpy.arange(int(seconds * FRAME_RATE)) / FRAME_RATE
     mouth = numpy.interp(times, numpy.arange(len(clip.frames)) / clip.rate, fill_gaps(openings)[:, 0])
-    return {"lip_sync": lip_sync(mouth, clip.sound), "lip_sync_margin": lip_sync_margin(mouth, clip.sound)}
+    return {"lip_sync": lip_sync(mouth, clip.waveform), "lip_sync_margin": lip_sync_margin(mouth, clip.waveform)}
 
 
 def _syncnet(clip: OwnClip) -> Measures:
@@ -143,14 +144,14 @@ def _syncnet(clip: OwnClip) -> Measures:
     times = numpy.arange(int(len(clip.frames) / clip.rate * syncnet.FRAME_RATE)) / syncnet.FRAME_RATE
     shown = clip.frames[numpy.minimum((times * clip.rate).round().astype(int), len(clip.frames) - 1)]
     boxes = fill_gaps([None if face is None else face.box for face in _faces(shown, clip.face_models)])
-    heard = torchaudio.functional.resample(torch.from_numpy(clip.sound), SAMPLE_RATE, syncnet.SOUND_RATE)
-    return syncnet.sync_errors(network, syncnet.face_pictures(shown, boxes), heard.numpy())
+    heard = torchaudio.functional.resample(torch.from_numpy(clip.waveform), SAMPLE_RATE, syncnet.AUDIO_RATE)
+    return syncnet.sync_errors(network, syncnet.face_crops(shown, boxes), heard.numpy())
 
 
 def _words(clip: OwnClip) -> Measures:
     if not clip.text:
         raise NotGivenError("give --text")
-    heard = Recogniser()(clip.sound)
+    heard = WordRecogniser()(clip.waveform)
     return {"word_error_rate": word_errors(clip.text, heard).rate, "heard": heard}
 
 
@@ -158,11 +159,11 @@ def _likeness(clip: OwnClip) -> Measures:
     if clip.voice is None:
         raise NotGivenError("give --voice")
     other = to_model_waveform(*read_audio(clip.voice))[0].numpy()
-    return {"voice_likeness": speaker_likeness(clip.sound, other)}
+    return {"voice_likeness": speaker_likeness(clip.waveform, other)}
 
 
 def _naturalness(clip: OwnClip) -> Measures:
-    return naturalness(clip.sound)
+    return naturalness(clip.waveform)
 
 
 MEASURES = {

@@ -25,7 +25,7 @@ from uniavgen_core.files import needed
 
 FRAME_RATE = 25
 """Pictures a second that the network takes."""
-SOUND_RATE = 16_000
+AUDIO_RATE = 16_000
 FRAMES = 5
 """Pictures of one look at the mouth."""
 MFCC_A_FRAME = 4
@@ -112,44 +112,44 @@ def load_syncnet(path: Path) -> SyncNet:
 
 
 @torch.no_grad()
-def sync_errors(network: SyncNet, faces: numpy.ndarray, sound: numpy.ndarray) -> dict[str, float]:
+def sync_errors(network: SyncNet, faces: numpy.ndarray, waveform: numpy.ndarray) -> dict[str, float]:
     """LSE-D and LSE-C of a clip, and by how many pictures its sound is late.
 
     Args:
         faces: (F, 224, 224, 3) of bytes, 25 a second, red first.
-        sound: (samples) at 16 kHz, full scale 1.
+        waveform: (samples) at 16 kHz, full scale 1.
 
     Raises:
         NotInstalledError: python_speech_features is not installed.
         ValueError: the clip is too short.
     """
     speech_features = needed("python_speech_features", "for SyncNet", "people")
-    coefficients = speech_features.mfcc((sound * FULL_SCALE).astype(numpy.int16), SOUND_RATE)
+    coefficients = speech_features.mfcc((waveform * FULL_SCALE).astype(numpy.int16), AUDIO_RATE)
     heard = torch.from_numpy(coefficients.T.copy()).float()[None, None]
-    looks = min(len(faces), len(sound) * FRAME_RATE // SOUND_RATE) - FRAMES
+    looks = min(len(faces), len(waveform) * FRAME_RATE // AUDIO_RATE) - FRAMES
     looks = min(looks, (heard.shape[-1] - MFCC) // MFCC_A_FRAME + 1)
     if looks < 1:
         raise ValueError("The clip is too short for SyncNet: it takes a second or more.")
     seen = torch.from_numpy(faces[..., ::-1].copy()).float().movedim(-1, 0)
-    picture = [network.see(_pieces(seen, part, FRAMES, 1)) for part in _batches(looks)]
-    hearing = [network.hear(_pieces(heard[0], part, MFCC, MFCC_A_FRAME, dim=2)) for part in _batches(looks)]
-    return offsets(torch.cat(picture), torch.cat(hearing))
+    video = [network.see(_pieces(seen, batch, FRAMES, 1)) for batch in _batches(looks)]
+    audio = [network.hear(_pieces(heard[0], batch, MFCC, MFCC_A_FRAME, dim=2)) for batch in _batches(looks)]
+    return offsets(torch.cat(video), torch.cat(audio))
 
 
-def offsets(picture: Tensor, sound: Tensor) -> dict[str, float]:
-    """LSE-D, LSE-C and the offset of features (n, 1024) of pictures and of sounds."""
-    padded = functional.pad(sound, (0, 0, MOST_OFFSET, MOST_OFFSET))
-    shifted = padded.unfold(0, len(picture), 1).movedim(-1, 1)
-    distances = functional.pairwise_distance(picture.expand_as(shifted), shifted).mean(dim=1)
-    least, place = distances.min(dim=0)
+def offsets(seen: Tensor, heard: Tensor) -> dict[str, float]:
+    """LSE-D, LSE-C and the offset of features (n, 1024) of images and of audio."""
+    padded = functional.pad(heard, (0, 0, MOST_OFFSET, MOST_OFFSET))
+    shifted = padded.unfold(0, len(seen), 1).movedim(-1, 1)
+    distances = functional.pairwise_distance(seen.expand_as(shifted), shifted).mean(dim=1)
+    least, offset = distances.min(dim=0)
     return {
         "lse_d": float(least),
         "lse_c": float(distances.median() - least),
-        "sound_late_frames": float(place - MOST_OFFSET),
+        "sound_late_frames": float(offset - MOST_OFFSET),
     }
 
 
-def face_pictures(frames: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
+def face_crops(frames: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
     """What the network looks at, (F, 224, 224, 3): the face and what is around and below it.
 
     Args:
@@ -163,15 +163,15 @@ def face_pictures(frames: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
     halves = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) / 2
     centres = (boxes[:, 2:] + boxes[:, :2]) / 2
     smooth = numpy.stack([signal.medfilt(values, SMOOTHED) for values in (halves, *centres.T)], axis=1)
-    pictures = []
+    crops = []
     for frame, (half, x, y) in zip(frames, smooth, strict=True):
         margin = int(half * (1 + 2 * CROP))
         padded = numpy.pad(frame, ((margin, margin), (margin, margin), (0, 0)), constant_values=GREY)
         left, top = x + margin - half * (1 + CROP), y + margin - half
         side = 2 * half * (1 + CROP)
         face = padded[int(top) : int(top + side), int(left) : int(left + side)]
-        pictures.append(cv2.resize(face, (SIZE, SIZE)))
-    return numpy.stack(pictures)
+        crops.append(cv2.resize(face, (SIZE, SIZE)))
+    return numpy.stack(crops)
 
 
 def _stack(inputs: int, layers: Sequence[_Convolution]) -> nn.Sequential:
@@ -198,6 +198,6 @@ def _batches(count: int) -> list[range]:
     return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
 
 
-def _pieces(whole: Tensor, places: range, length: int, step: int, dim: int = 1) -> Tensor:
+def _pieces(whole: Tensor, indices: range, length: int, step: int, dim: int = 1) -> Tensor:
     """Pieces of one length, each a step after the other, stacked."""
-    return torch.stack([whole.narrow(dim, place * step, length) for place in places])
+    return torch.stack([whole.narrow(dim, index * step, length) for index in indices])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
@@ -15,10 +15,35 @@ from tqdm import tqdm
 
 from .lip_sync import share
 from .measures import Measures
-from .words import WordErrors, word_error_rate
+from .word_errors import WordErrors, word_error_rate
 
 CLIPS_A_GROUP = 4
 """Clips that a worker measures before it says so; it loads its models once for them."""
+
+CEILING_FILE = Path(__file__).with_name("ceiling.json")
+"""What real corpus clips reach, so that one clip can be told beside it."""
+COLUMNS = {
+    "lip_sync": ("lip sync", "{:.2f}"),
+    "lip_sync_raw": ("correlation", "{:.2f}"),
+    "lip_sync_margin": ("over shifted", "{:.2f}"),
+    "word_error_rate": ("word error", "{:.2f}"),
+    "timbre": ("timbre", "{:.2f}"),
+    "emotion": ("emotion", "{:.2f}"),
+    "mask_iou": ("mask IoU", "{:.2f}"),
+    "psnr": ("PSNR, dB", "{:.1f}"),
+    "identity": ("identity, dB", "{:.1f}"),
+    "motion": ("motion", "{:.2f}"),
+}
+"""Keys of a row, with their headings and forms in a table."""
+CLIP_LINES = {
+    "lip_sync_raw": "lip sync, correlation",
+    "lip_sync_margin": "lip sync, over sound moved by 0.4 s",
+    "word_error_rate": "word error",
+    "timbre": "voice of the kind shown",
+    "emotion": "voice in the mood asked",
+    "identity": "likeness to the portrait, dB",
+    "motion": "motion, levels of 255",
+}
 
 Measured = TypeVar("Measured")
 
@@ -45,32 +70,6 @@ def measure_in_groups(
             measured += group
             bar.update(len(group))
     return measured
-
-
-CEILING_FILE = Path(__file__).with_name("ceiling.json")
-"""What real corpus clips reach, so that one clip can be told beside it."""
-COLUMNS = {
-    "lip_sync": ("lip sync", "{:.2f}"),
-    "lip_sync_raw": ("correlation", "{:.2f}"),
-    "lip_sync_margin": ("over shifted", "{:.2f}"),
-    "word_error_rate": ("word error", "{:.2f}"),
-    "timbre": ("timbre", "{:.2f}"),
-    "emotion": ("emotion", "{:.2f}"),
-    "mask_iou": ("mask IoU", "{:.2f}"),
-    "psnr": ("PSNR, dB", "{:.1f}"),
-    "identity": ("identity, dB", "{:.1f}"),
-    "motion": ("motion", "{:.2f}"),
-}
-"""Keys of a row, with their headings and forms in a table."""
-CLIP_LINES = {
-    "lip_sync_raw": "lip sync, correlation",
-    "lip_sync_margin": "lip sync, over sound moved by 0.4 s",
-    "word_error_rate": "word error",
-    "timbre": "voice of the kind shown",
-    "emotion": "voice in the mood asked",
-    "identity": "likeness to the portrait, dB",
-    "motion": "motion, levels of 255",
-}
 
 
 def summarise(clips: Sequence[Measures], floor: float, ceiling: float) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def _mean(clips: Sequence[Measures], key: str) -> float | None:
     return fmean(values) if values else None
 
 
-def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
+def text_table(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Rows by name as text in columns, and their notes under it."""
     names = max(map(len, rows))
     lines = ["  ".join([" " * names, *(heading for heading, _ in COLUMNS.values())])]
@@ -112,6 +111,12 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append("  ".join([name.ljust(names), *cells]))
     notes = dict.fromkeys(row["note"] for row in rows.values() if "note" in row)
     return "\n".join([*lines, *notes])
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = False) -> str:
+    """Cells as a table in Markdown; numbers are set to the right, but for the first column."""
+    rules = ["---", *(["---:" if numbers else "---"] * (len(headings) - 1))]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rules, *rows))
 
 
 def write_ceiling(path: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:

@@ -15,20 +15,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from uniavgen_core.audio.mel import MEL_DEVIATION, log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.audio.vocoder import GriffinLim
+from uniavgen_core.joint_latent import MEL_DEVIATION, normalise_mel
 
+from ..world.corpus import SPLITS, CorpusClip, make_clip
+from ..world.synthesiser import Synthesiser
 from .judges import JUDGES_FILE, NAMES, Judge, Judges, save_judges
-
-if TYPE_CHECKING:
-    from ..world.corpus import CorpusClip
 
 logger = logging.getLogger(__name__)
 
@@ -117,8 +116,6 @@ def _accuracy(name: str, judge: Judge, examples: Sequence[Example]) -> float:
 
 def corpus_examples(split: str, clips: int, vocoded_share: float, workers: int) -> list[Example]:
     """Examples from the first seeds of a split of the corpus."""
-    from ..world.corpus import SPLITS
-
     start = SPLITS[split].start
     make = partial(_example_group, vocoded_share=vocoded_share)
     groups = [range(first, min(first + 16, start + clips)) for first in range(start, start + clips, 16)]
@@ -128,16 +125,13 @@ def corpus_examples(split: str, clips: int, vocoded_share: float, workers: int) 
 
 
 def _example_group(seeds: Iterable[int], vocoded_share: float) -> list[Example]:
-    from ..world.corpus import make_clip
-    from ..world.synthesiser import Synthesiser
-
     synthesiser, vocoder = Synthesiser(), GriffinLim()
     return [_example(make_clip(seed, synthesiser), vocoder, vocoded_share) for seed in seeds]
 
 
 @torch.no_grad()
 def _example(clip: CorpusClip, vocoder: GriffinLim, vocoded_share: float) -> Example:
-    mel = log_mel(torch.from_numpy(clip.sound))
+    mel = log_mel(torch.from_numpy(clip.waveform))
     if Random(f"vocoded {clip.seed}").random() < vocoded_share:
         mel = log_mel(vocoder(mel.unsqueeze(0))[0])
     return Example(normalise_mel(mel), {"kind": clip.kind, "mood": clip.mood})

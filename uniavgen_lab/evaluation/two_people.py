@@ -14,24 +14,23 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, median
-from typing import TYPE_CHECKING
 
 import numpy
 import torch
 
-from uniavgen_core.face.guidance import FaceGuidance
+from uniavgen_core.face.steering import FaceGuidance
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.canvas import SIZE
-from uniavgen_core.tiny.world import caption_of_two
 
-from ..contact_sheet import rms_envelope
+from ..training.render import token_mask
+from ..world.animation import rms_envelope
+from ..world.corpus import SPLITS, CorpusClip, beside_a_listener, make_clip
+from ..world.sentences import caption_of_two
+from ..world.synthesiser import Synthesiser
 from .generate import Sampling, generate
 from .lip_sync import correlation, mouth_open_area
 from .predicted_masks import face_patches
-from .tables import measure_in_groups
-
-if TYPE_CHECKING:
-    from ..world.corpus import CorpusClip
+from .tables import markdown_table, measure_in_groups
 
 SILENT = 0.3
 """A mouth that moves less than this share of the speaking one's counts as silent."""
@@ -48,22 +47,20 @@ COLUMNS = {
 Mouths = Mapping[str, float]
 
 
-def run(arguments: argparse.Namespace, sampling: Sampling) -> int:
+def run_two_people(arguments: argparse.Namespace, sampling: Sampling) -> int:
     """Measure, and print a table and, if asked for, one line of JSON."""
-    from ..world.corpus import SPLITS
-
     seeds = SPLITS[arguments.split][::2][: arguments.clips]
     measured = measure_in_groups(
         partial(_measure_group, arguments.weights, sampling), seeds, arguments.workers, "two people"
     )
-    summary = {name: summarise([clip[name] for clip in measured], masked=name != "free") for name in ROWS}
-    sys.stdout.write(table(summary) + "\n")
+    summary = {name: summarise_mouths([clip[name] for clip in measured], masked=name != "free") for name in ROWS}
+    sys.stdout.write(two_people_table(summary) + "\n")
     if arguments.json:
         sys.stdout.write(json.dumps(summary) + "\n")
     return 0
 
 
-def summarise(mouths: Sequence[Mouths], masked: bool) -> dict[str, float | None]:
+def summarise_mouths(mouths: Sequence[Mouths], masked: bool) -> dict[str, float | None]:
     """One row: what the clips have in common.
 
     Args:
@@ -81,18 +78,13 @@ def summarise(mouths: Sequence[Mouths], masked: bool) -> dict[str, float | None]
     }
 
 
-def table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
+def two_people_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """Rows by name as a table in Markdown."""
-    lines = [("", *COLUMNS.values()), ("---",) * (len(COLUMNS) + 1)]
-    for name, row in rows.items():
-        lines.append((name, *("–" if row[key] is None else f"{row[key]:.2f}" for key in COLUMNS)))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [(name, *("–" if row[key] is None else f"{row[key]:.2f}" for key in COLUMNS)) for name, row in rows.items()]
+    return markdown_table(("", *COLUMNS.values()), lines)
 
 
 def _measure_group(weights: Path, sampling: Sampling, seeds: Sequence[int]) -> list[dict[str, Mouths]]:
-    from ..world.corpus import beside_a_listener, make_clip
-    from ..world.synthesiser import Synthesiser
-
     bundle, synthesiser = load_tiny(weights), Synthesiser()
     return [_measure(bundle, beside_a_listener(make_clip(seed, synthesiser)), sampling) for seed in seeds]
 
@@ -105,8 +97,6 @@ def _measure(bundle: TinyBundle, clip: CorpusClip, sampling: Sampling) -> dict[s
 
 def _mouths(bundle: TinyBundle, clip: CorpusClip, masked: str | None, sampling: Sampling) -> Mouths:
     """How the mouths of a clip move that is made anew, and whether it is the masked side's that speaks."""
-    from ..training.render import token_mask
-
     patches = []
     if masked is not None:
         mask = clip.faces_at_rest[masked]
@@ -125,5 +115,5 @@ def _mouths(bundle: TinyBundle, clip: CorpusClip, masked: str | None, sampling: 
         "speaking": motion[first],
         "other": motion[other],
         "wanted": float(motion[first] > max(motion[other], STILL)),
-        "correlation": correlation(areas[first], rms_envelope(made.sound, len(made.frames))),
+        "correlation": correlation(areas[first], rms_envelope(made.waveform, len(made.frames))),
     }

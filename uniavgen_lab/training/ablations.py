@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from uniavgen_core.config import ModelSizes, audio_tokens, pixel_frames
 from uniavgen_core.joint_latent import tokens_of_frames
-from uniavgen_core.model.aligners import AudioToVideo, FaceMaskHead, VideoToAudio
+from uniavgen_core.model.aligners import AudioToVideoAligner, FaceMaskHead, VideoToAudioAligner
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plan
 from uniavgen_core.model.rope import window_table
@@ -36,47 +36,47 @@ ASYMMETRIC, PREDICTED = "asymmetric", "predicted"
 """The model's own interaction and face mask."""
 
 
-class GlobalAudioToVideo(AudioToVideo):
+class GlobalAudioToVideo(AudioToVideoAligner):
     """Each video token attends to all audio tokens."""
 
-    def forward(self, video: Tensor, audio: Tensor, mask: Tensor, plan: Plan, options: dict[str, Any]) -> Tensor:
+    def forward(self, video: Tensor, audio: Tensor, mask: Tensor, plan: Plan, *, options: dict[str, Any]) -> Tensor:
         """As the base's."""
         table = plan.video_table.unflatten(1, (-1, video.shape[2])).index_select(1, plan.generated_frames)
         q = self.rotate(self.norm_q(self.q(video)).flatten(1, 2), table.flatten(1, 2))
         k = self.rotate(self.norm_k(self.k(audio)), plan.audio_table[:, : audio.shape[1]])
-        attended = self.attend(q, k, self.v(audio), options).view_as(video)
+        attended = self.attend(q, k, self.v(audio), options=options).view_as(video)
         return self.o(attended * mask.unsqueeze(-1).to(attended.dtype))
 
 
-class GlobalVideoToAudio(VideoToAudio):
+class GlobalVideoToAudio(VideoToAudioAligner):
     """Each audio token attends to the video tokens of all frames."""
 
-    def forward(self, audio: Tensor, video: Tensor, mask: Tensor, plan: Plan, options: dict[str, Any]) -> Tensor:
+    def forward(self, audio: Tensor, video: Tensor, mask: Tensor, plan: Plan, *, options: dict[str, Any]) -> Tensor:
         """As the base's."""
         seen = (video * mask.unsqueeze(-1).to(video.dtype)).flatten(1, 2)
         q = self.rotate(self.norm_q(self.q(audio)), plan.audio_table.index_select(1, plan.generated_tokens))
         k = self.rotate(self.norm_k(self.k(seen)), plan.video_table[:, : seen.shape[1]])
-        return self.o(self.attend(q, k, self.v(seen), options))
+        return self.o(self.attend(q, k, self.v(seen), options=options))
 
 
-class SymmetricAudioToVideo(AudioToVideo):
+class SymmetricAudioToVideo(AudioToVideoAligner):
     """Each latent frame's tokens attend to the audio tokens of the frame's own time."""
 
-    def forward(self, video: Tensor, audio: Tensor, mask: Tensor, plan: Plan, options: dict[str, Any]) -> Tensor:
+    def forward(self, video: Tensor, audio: Tensor, mask: Tensor, plan: Plan, *, options: dict[str, Any]) -> Tensor:
         """As the base's."""
         frames, places = _times(len(plan.frame_rows), audio.shape[1], audio.device)
         table = window_table(int(places.max()) + 1, audio.device).index_select(1, places)
         own = _scores(plan.generated_frames.repeat_interleave(video.shape[2]), frames)
-        q = self.rotate(self.norm_q(self.q(video)).flatten(1, 2), _in_each_frame(plan.picture_table, video.shape[1]))
+        q = self.rotate(self.norm_q(self.q(video)).flatten(1, 2), _in_each_frame(plan.frame_table, video.shape[1]))
         k = self.rotate(self.norm_k(self.k(audio)), table)
-        attended = self.operations.attention(q, k, self.v(audio), self.heads, mask=own, options=options).view_as(video)
+        attended = self.attend(q, k, self.v(audio), mask=own, options=options).view_as(video)
         return self.o(attended * mask.unsqueeze(-1).to(attended.dtype))
 
 
-class SymmetricVideoToAudio(VideoToAudio):
+class SymmetricVideoToAudio(VideoToAudioAligner):
     """Each audio token attends to the latent frame of its own time."""
 
-    def forward(self, audio: Tensor, video: Tensor, mask: Tensor, plan: Plan, options: dict[str, Any]) -> Tensor:
+    def forward(self, audio: Tensor, video: Tensor, mask: Tensor, plan: Plan, *, options: dict[str, Any]) -> Tensor:
         """As the base's."""
         latent_frames, tokens = video.shape[1:3]
         frames, _ = _times(latent_frames, audio_tokens(pixel_frames(latent_frames)), video.device)
@@ -84,8 +84,8 @@ class SymmetricVideoToAudio(VideoToAudio):
         own = _scores(frames[plan.generated_tokens], seen_frames)
         seen = (video * mask.unsqueeze(-1).to(video.dtype)).flatten(1, 2)
         q = self.norm_q(self.q(audio))
-        k = self.rotate(self.norm_k(self.k(seen)), _in_each_frame(plan.picture_table, latent_frames))
-        return self.o(self.operations.attention(q, k, self.v(seen), self.heads, mask=own, options=options))
+        k = self.rotate(self.norm_k(self.k(seen)), _in_each_frame(plan.frame_table, latent_frames))
+        return self.o(self.attend(q, k, self.v(seen), mask=own, options=options))
 
 
 class NoFaceMask(FaceMaskHead):
@@ -96,10 +96,10 @@ class NoFaceMask(FaceMaskHead):
         return torch.ones(video.shape[:-1], dtype=torch.float32, device=video.device)
 
 
-INTERACTIONS: dict[str, tuple[type[AudioToVideo], type[VideoToAudio]]] = {
+INTERACTIONS: dict[str, tuple[type[AudioToVideoAligner], type[VideoToAudioAligner]]] = {
     "global": (GlobalAudioToVideo, GlobalVideoToAudio),
     "symmetric": (SymmetricAudioToVideo, SymmetricVideoToAudio),
-    ASYMMETRIC: (AudioToVideo, VideoToAudio),
+    ASYMMETRIC: (AudioToVideoAligner, VideoToAudioAligner),
 }
 FACE_MASKS: dict[str, type[FaceMaskHead]] = {"none": NoFaceMask, PREDICTED: FaceMaskHead}
 
@@ -165,6 +165,6 @@ def _scores(query_frames: Tensor, key_frames: Tensor) -> Tensor:
     return torch.zeros(other.shape, device=other.device).masked_fill(other, -torch.inf).unsqueeze(0)
 
 
-def _in_each_frame(picture_table: Tensor, frames: int) -> Tensor:
+def _in_each_frame(frame_table: Tensor, frames: int) -> Tensor:
     """The rotary table of one frame's tokens, for the tokens of several frames."""
-    return picture_table.repeat(1, frames, *[1] * (picture_table.ndim - 2))
+    return frame_table.repeat(1, frames, *[1] * (frame_table.ndim - 2))

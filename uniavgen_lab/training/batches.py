@@ -13,18 +13,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from uniavgen_core.audio.mel import MEL_FLOOR, normalise_mel
+from uniavgen_core.audio.mel import silence_mel
 from uniavgen_core.audio.voice import SILENCE_SECONDS
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.sampling.schedule import shift_sigma
 from uniavgen_core.speech.reader import SpeechReader
-from uniavgen_core.tasks import TASKS, Directions, Given, KeptParts, Task, directions
+from uniavgen_core.tasks import TASKS, Extent, KeptParts, Switches, Task, task_switches
 
 from .shards import Shards
 
 TRAINING_TASKS = TASKS | {
-    "audio": Task(Given.NOTHING, Given.NOTHING),
-    "audio_reference_voice": Task(Given.NOTHING, Given.NOTHING, reference_voice=True),
+    "audio": Task("sound alone", Extent.NOTHING, Extent.NOTHING),
+    "audio_reference_voice": Task("sound alone, reference voice", Extent.NOTHING, Extent.NOTHING, reference_voice=True),
 }
 """The tasks, and those of the audio branch alone."""
 TEXT_DROPOUT_APART = 0.5
@@ -50,7 +51,7 @@ class Batch:
     symbols: list[list[int]]
     captions: list[str]
     kept: KeptParts
-    directions: Directions
+    switches: Switches
     video: Tensor | None = None
     video_noise: Tensor | None = None
     portrait: Tensor | None = None
@@ -92,7 +93,7 @@ class Batches(Dataset[Batch]):
         self._reader = SpeechReader()
         self._clips = {
             name: shards.of_one_form(
-                from_rest=TRAINING_TASKS[name].video is Given.FIRST_FRAME,
+                from_rest=TRAINING_TASKS[name].video is Extent.FIRST_FRAME,
                 with_partner=TRAINING_TASKS[name].reference_voice,
             )
             for name in settings.tasks
@@ -160,12 +161,12 @@ class _Assembly:
 
     def batch(self) -> Batch:
         # Sound that is given has its peak scaled, as when sampling; a generated past keeps its own loudness.
-        audio = self._stack("loud_audio" if self.task.audio is Given.ALL else "audio").unsqueeze(1)
+        audio = self._stack("loud_audio" if self.task.audio is Extent.ALL else "audio").unsqueeze(1)
         audio_tokens = audio.shape[2]
         reference = self._reference_audio() if self.task.reference_voice else None
         symbols, dropped = self._symbols(reference is not None)
         kept = self._kept(self.labels[0].latent_frames, audio_tokens)
-        alone = self.task.video is Given.NOTHING
+        alone = self.task.video is Extent.NOTHING
         video = None if alone else self._stack("video")
         return Batch(
             task=self.name,
@@ -175,7 +176,7 @@ class _Assembly:
             symbols=symbols,
             captions=["" if drop else label.caption for label, drop in zip(self.labels, dropped, strict=True)],
             kept=kept,
-            directions=self._directions(kept, reference is not None),
+            switches=self._switches(kept, reference is not None),
             video=video,
             video_noise=None if video is None else self._noise(video),
             portrait=None if video is None else self._portrait(video),
@@ -189,18 +190,16 @@ class _Assembly:
 
     def _portrait(self, video: Tensor) -> Tensor:
         """Dubbing has no portrait but the video's first frame."""
-        return video[:, :, :1] if self.task.video is Given.ALL else self._stack("portrait")
+        return video[:, :, :1] if self.task.video is Extent.ALL else self._stack("portrait")
 
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator)
 
     def _reference_audio(self) -> Tensor:
         """The partners' sounds and a silence after them."""
-        sounds = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
-        silence = normalise_mel(torch.tensor(MEL_FLOOR).log()).expand(
-            len(self.clips), round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND), sounds.shape[-1]
-        )
-        return torch.cat((sounds, silence), dim=1)
+        waveforms = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
+        silence = normalise_mel(silence_mel(round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND)))[0]
+        return torch.cat((waveforms, silence.expand(len(waveforms), -1, -1)), dim=1)
 
     def _partner(self, clip: int) -> int:
         partner = self.shards.partner(clip)
@@ -232,15 +231,15 @@ class _Assembly:
         return features
 
     def _kept(self, frames: int, tokens: int) -> KeptParts:
-        if self.task.video is not Given.PAST:
+        if not self.task.has_past:
             return self.task.kept(frames, tokens)
         low, high = PAST_FRAMES.start, min(PAST_FRAMES.stop, frames)
         return self.task.kept(frames, tokens, int(torch.randint(low, high, (), generator=self.generator)))
 
-    def _directions(self, kept: KeptParts, has_reference: bool) -> Directions:
+    def _switches(self, kept: KeptParts, has_reference: bool) -> Switches:
         if self.apart:
-            return Directions(audio_to_video=False, video_to_audio=False)
-        return directions(kept.video, kept.audio, has_reference, self.negative)
+            return Switches(audio_to_video=False, video_to_audio=False)
+        return task_switches(kept, has_reference, self.negative)
 
 
 def _generator(*seeds: int) -> torch.Generator:

@@ -20,15 +20,15 @@ from uniavgen_core.tiny.codec import Codec, change_blocks, picture_blocks
 
 from ..world.corpus import SPLITS, make_clip
 from ..world.synthesiser import Synthesiser
-from .run_folder import Run, learning_rate, means, moving_average
 from .training_config import CodecConfig
+from .training_run import TrainingRun, learning_rate, means, moving_average
 
 WINDOW_FRAMES = 9
 WINDOWS = 1000
 """Windows whose principal components are taken."""
 
 
-class CodecTrainer(Run):
+class CodecTrainer(TrainingRun):
     """A run of the picture codec: it starts, or goes on from its last checkpoint."""
 
     def __init__(self, config: CodecConfig, stop_after: int | None = None):

@@ -6,13 +6,10 @@ import argparse
 import json
 import logging
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from uniavgen_core.config import (
@@ -23,15 +20,23 @@ from uniavgen_core.config import (
     clip_seconds,
     whole_latent_frames,
 )
+from uniavgen_core.face.models import open_detector
 from uniavgen_core.joint_latent import check_size
 from uniavgen_core.speech.text import LANGUAGES
-from uniavgen_core.tiny.bundle import CODEC_PREFIX, MASK_IOU_METADATA, MAX_PARAMETERS, WEIGHTS_FILE, pack
 from uniavgen_core.tiny.bundle import SHORT_SIDE as TINY_SHORT_SIDE
+from uniavgen_core.tiny.bundle import WEIGHTS_FILE
 from uniavgen_core.tiny.codec import Codec
 
-from .codecs import BUILT_IN, load_codec
+from ..world.corpus import SPLITS
+from .bundle_file import MASK_IOU_METADATA, write_bundle
+from .codec_training import CodecTrainer
+from .frozen_captions import FrozenCaptions
+from .prepare import Preparation, prepare
 from .real_clips import SHORTEST_LATENT_FRAMES, Form
+from .render import Rendering, render
+from .trainer import Trainer
 from .training_config import AnyConfig, CodecConfig, TrainConfig, read_config, with_seed
+from .video_codecs import BUILT_IN, load_codec
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +60,6 @@ def run_render(arguments: argparse.Namespace) -> int:
         ImportError: the corpus needs a library that is not installed.
         ValueError: an odd number of clips, or another codec than the small model's or that of the folder's shards.
     """
-    from ..world.corpus import SPLITS
-    from .render import Rendering, render
-
     if arguments.first % 2 or arguments.clips % 2:
         raise ValueError("--first and --clips must be even: clips come in pairs of one voice.")
     codec = None if arguments.codec is None else load_codec(arguments.codec)
@@ -101,11 +103,6 @@ def run_prepare(arguments: argparse.Namespace) -> int:
         ImportError: a library is not installed.
         ValueError: an option or a model does not fit.
     """
-    from uniavgen_core.face.models import open_detector
-
-    from .frozen_captions import FrozenCaptions
-    from .prepare import Preparation, prepare
-
     device = torch.device(arguments.device)
     codec = load_codec(arguments.codec)
     form = _form(arguments, TINY_SHORT_SIDE if isinstance(codec, Codec) else SHORT_SIDE)
@@ -125,13 +122,13 @@ def run_prepare(arguments: argparse.Namespace) -> int:
         summary = prepare(preparation)
     logger.info(
         "%d segments (%.1f minutes) are new, %d skipped, %d clips were there already.",
-        summary.segments, summary.seconds / 60, summary.skipped, summary.finished,
+        summary.utterances, summary.seconds / 60, summary.skipped, summary.finished,
     )  # fmt: skip
     return 0
 
 
 def _form(arguments: argparse.Namespace, short_side: int) -> Form:
-    """What the options say of the segments.
+    """What the options say of the utterances.
 
     Raises:
         ValueError: the size or the length cannot be had.
@@ -168,16 +165,12 @@ def run_train(arguments: argparse.Namespace) -> int:
         ImportError: a library of training is not installed.
         ValueError: the configuration is wrong, or does not fit the weights or the shards.
     """
-    from .trainer import Trainer
-
     Trainer(_config(arguments, TrainConfig), arguments.stop_after).run()
     return 0
 
 
 def run_train_codec(arguments: argparse.Namespace) -> int:
     """Train the small model's picture codec, or go on with it. Errors as in `run_train`."""
-    from .codec_training import CodecTrainer
-
     CodecTrainer(_config(arguments, CodecConfig), arguments.stop_after).run()
     return 0
 
@@ -208,26 +201,3 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         metadata[MASK_IOU_METADATA] = json.dumps(arguments.mask_iou)
     write_bundle(arguments.output, arguments.weights, load_file(arguments.codec), metadata)
     return 0
-
-
-def write_bundle(path: Path, weights: Path, codec: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Join a run's weights and the codec's in one file, packed as `tiny.bundle.pack` does.
-
-    Args:
-        path: of the file.
-        weights: of the run.
-        codec: its state dict.
-        metadata: what the file tells beside what that of the run tells.
-
-    Raises:
-        ValueError: they are more than the small model may have.
-    """
-    state = load_file(weights)
-    state |= {f"{CODEC_PREFIX}{name}": x for name, x in codec.items()}
-    parameters = sum(x.numel() for x in state.values())
-    if parameters > MAX_PARAMETERS:
-        raise ValueError(f"The small model may have {MAX_PARAMETERS:,} weights, these are {parameters:,}.")
-    with safe_open(weights, framework="pt") as file:
-        run = file.metadata()
-    provenance = {"parameters": str(parameters), "torch": torch.__version__}
-    save_file(pack(state), path, metadata={**run, **provenance, **metadata})

@@ -12,7 +12,7 @@ from uniavgen_core.config import CAPTION_ROWS
 from uniavgen_core.files import needed
 
 ENCODER_FOLDER, TOKENIZER_FOLDER = "text_encoder", "tokenizer"
-"""Names of the parts' folders in that of a whole diffusers model."""
+"""Names of their folders in that of a whole diffusers model."""
 
 
 class FrozenCaptions:
@@ -24,20 +24,21 @@ class FrozenCaptions:
 
     Raises:
         FileNotFoundError: the folder holds no such model.
+        NotInstalledError: transformers is not installed.
     """
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        encoder, tokenizer = (_part(folder, name) for name in (ENCODER_FOLDER, TOKENIZER_FOLDER))
+        encoder, tokenizer = (_folder_of(folder, name) for name in (ENCODER_FOLDER, TOKENIZER_FOLDER))
         if not (encoder / "config.json").is_file():
             raise FileNotFoundError(
                 f"There is no caption encoder {folder}: give a transformers folder of umT5, with its config.json, "
                 "weights and tokenizer."
             )
-        # Imported here because it takes seconds.
-        transformers = needed("transformers", "to encode captions", package="transformers")
+        transformers = needed("transformers", "to read captions", "training")
         self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        encoder_model = transformers.UMT5EncoderModel.from_pretrained(encoder, local_files_only=True)
-        self._encoder: Any = encoder_model.eval().to(device)
+        self._encoder: Any = (
+            transformers.UMT5EncoderModel.from_pretrained(encoder, local_files_only=True).eval().to(device)
+        )
 
     @torch.no_grad()
     def features(self, caption: str) -> Tensor:
@@ -47,5 +48,5 @@ class FrozenCaptions:
         return self._encoder(tokens.to(self._encoder.device)).last_hidden_state[0].float().cpu()
 
 
-def _part(folder: Path, name: str) -> Path:
+def _folder_of(folder: Path, name: str) -> Path:
     return folder / name if (folder / name).is_dir() else folder

@@ -12,9 +12,11 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from uniavgen_core.config import CAPTION_ROWS
-from uniavgen_core.model.joint_dit import FACE_MASK_PATCH, JointDiT, Switches
+from uniavgen_core.model.aligners import FACE_MASK_PATCH
+from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.schedule import TIMESTEPS
+from uniavgen_core.tasks import put_back
 from uniavgen_core.tiny.caption import CaptionEncoder
 
 from .batches import Batch
@@ -39,30 +41,34 @@ class Learner(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Flow matching losses `audio` and, but for the audio branch alone, `video` and `face_mask`."""
-        speech, speech_mask = self._encode_speech(batch.symbols)
+        speech_features, speech_mask = self._encode_speech(batch.symbols)
         noisy_audio = _mix(batch.audio, batch.audio_noise, batch.sigma)
         timestep = batch.sigma * TIMESTEPS
         if batch.video is None:
             velocity = self.model.audio_velocity(
-                noisy_audio, timestep, speech, speech_mask, batch.reference_audio, self._options
+                noisy_audio,
+                timestep,
+                speech_features,
+                speech_mask=speech_mask,
+                reference_audio=batch.reference_audio,
+                options=self._options,
             )
-            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, batch.kept.audio, dim=2)}
+            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, batch.kept.audio)}
 
         assert batch.video_noise is not None and batch.face_mask is not None and batch.portrait is not None
         true_mask, masks = batch.face_mask, list[Tensor]()
         instead = true_mask if batch.mask_is_given else None
-        caption, caption_mask = self._encode_captions(batch)
+        caption_features, caption_mask = self._encode_captions(batch)
         noisy_video = _mix(batch.video, batch.video_noise, batch.sigma)
         video, audio = self.model(
-            [_put(noisy_video, batch.video, batch.kept.video, 2), _put(noisy_audio, batch.audio, batch.kept.audio, 2)],
+            put_back(batch.kept, (batch.video, batch.audio), (noisy_video, noisy_audio)),
             timestep,
-            caption,
-            speech,
-            batch.portrait,
-            batch.reference_audio,
-            batch.kept.video,
-            batch.kept.audio,
-            Switches(batch.directions.audio_to_video, batch.directions.video_to_audio),
+            caption_features,
+            speech_features,
+            reference_image=batch.portrait,
+            reference_audio=batch.reference_audio,
+            kept=batch.kept,
+            switches=batch.switches,
             speech_mask=speech_mask,
             caption_mask=caption_mask,
             plans=self._recent_plans(),
@@ -70,9 +76,9 @@ class Learner(nn.Module):
         )
         losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}
         if not all(batch.kept.video):
-            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, batch.kept.video, dim=2)
+            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, batch.kept.video)
         if not all(batch.kept.audio):
-            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, batch.kept.audio, dim=2)
+            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, batch.kept.audio)
         return losses
 
     def _recent_plans(self) -> Plans:
@@ -144,22 +150,11 @@ def _mix(data: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return (1 - sigma) * data + sigma * noise
 
 
-def _places(kept: Sequence[bool], like: Tensor, dim: int) -> Tensor:
-    """The kept frames or tokens, in a shape that broadcasts."""
-    shape = [1] * like.ndim
-    shape[dim] = -1
-    return torch.tensor(kept, device=like.device).view(shape)
-
-
-def _put(noisy: Tensor, clean: Tensor, kept: Sequence[bool], dim: int) -> Tensor:
-    return torch.where(_places(kept, noisy, dim), clean, noisy)
-
-
-def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Sequence[bool], dim: int) -> Tensor:
-    """Mean squared error against noise - data, over what is generated."""
+def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Sequence[bool]) -> Tensor:
+    """Mean squared error against noise - data, over what is generated along the third axis, time."""
     generated = torch.nonzero(~torch.tensor(kept, device=data.device)).flatten()
     error = velocity.float() - (noise - data)
-    return error.index_select(dim, generated).square().mean()
+    return error.index_select(2, generated).square().mean()
 
 
 def _collect(masks: list[Tensor], instead: Tensor | None) -> Any:

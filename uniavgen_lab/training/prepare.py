@@ -13,16 +13,17 @@ import torch
 from safetensors import safe_open
 from tqdm import tqdm
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel
+from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import clip_seconds
 from uniavgen_core.face.detection import FaceDetector
+from uniavgen_core.joint_latent import normalise_mel
 
 from .clip_files import ClipFile, UnfitClipError, find_clip_files, read_transcript
-from .codecs import PictureCodec
 from .frozen_captions import FrozenCaptions
-from .real_clips import Form, Segment, cut_segment, read_recording
+from .real_clips import Form, Utterance, cut_utterance, read_real_clip
 from .render import CLIPS_A_SHARD, token_mask
 from .shards import SUFFIX, Label, TrainingClip, shard_files, write_shard
+from .video_codecs import VideoCodec
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Preparation:
     Attributes:
         folder: of the clips, as `clip_files` describes it.
         output: folder of the shards; those that are there stay.
-        form: of the segments.
+        form: of the utterances.
         codec: of the pictures, on `device`.
         detector: of faces.
         captions: frozen encoder of the captions; None leaves them to the one that learns with the model.
@@ -49,7 +50,7 @@ class Preparation:
     folder: Path
     output: Path
     form: Form
-    codec: PictureCodec
+    codec: VideoCodec
     detector: FaceDetector
     captions: FrozenCaptions | None = None
     caption: str = ""
@@ -61,7 +62,7 @@ class Preparation:
 class Summary:
     """What has been done in a call of `prepare`."""
 
-    segments: int = 0
+    utterances: int = 0
     seconds: float = 0.0
     skipped: int = 0
     finished: int = 0
@@ -113,22 +114,22 @@ def _finished_files(preparation: Preparation) -> set[str]:
 
 
 def _prepared_clips(preparation: Preparation, clip: ClipFile, summary: Summary) -> Iterator[_Prepared]:
-    """The segments of a clip, ready for a shard."""
+    """The utterances of a clip, ready for a shard."""
     try:
         transcript = read_transcript(clip.transcript_file)
-        recording = read_recording(clip.file)
+        real_clip = read_real_clip(clip.file)
     except UnfitClipError as error:
         _skip(clip, error, summary)
         return
     for sentence in transcript.sentences:
         try:
-            segment = cut_segment(recording, sentence, preparation.form)
-            prepared = _training_clip(preparation, segment, transcript.caption or preparation.caption)
+            utterance = cut_utterance(real_clip, sentence, preparation.form)
+            prepared = _training_clip(preparation, utterance, transcript.caption or preparation.caption)
         except UnfitClipError as error:
             _skip(clip, error, summary)
             continue
-        summary.segments += 1
-        summary.seconds += clip_seconds(segment.latent_frames)
+        summary.utterances += 1
+        summary.seconds += clip_seconds(utterance.latent_frames)
         yield _Prepared(prepared, clip.speaker, clip.name)
 
 
@@ -138,20 +139,20 @@ def _skip(clip: ClipFile, reason: UnfitClipError, summary: Summary) -> None:
 
 
 @torch.no_grad()
-def _training_clip(preparation: Preparation, segment: Segment, caption: str) -> TrainingClip:
-    """A segment as the model sees it.
+def _training_clip(preparation: Preparation, utterance: Utterance, caption: str) -> TrainingClip:
+    """An utterance as the model sees it.
 
     Raises:
         UnfitClipError: it shows no face.
     """
     try:
-        mask = preparation.detector.face_masks(segment.frames)
+        mask = preparation.detector.face_masks(utterance.frames)
     except ValueError as error:
         raise UnfitClipError(str(error)) from error
-    video = preparation.codec.encode_frames(segment.frames.to(preparation.device))[0].cpu()
-    audio, loud_audio = (normalise_mel(log_mel(sound)) for sound in (segment.sound, segment.loud_sound))
+    video = preparation.codec.encode_frames(utterance.frames.to(preparation.device))[0].cpu()
+    audio, loud_audio = (normalise_mel(log_mel(waveform)) for waveform in (utterance.waveform, utterance.loud_waveform))
     return TrainingClip(
-        Label(segment.latent_frames, segment.speech, caption, segment.language),
+        Label(utterance.latent_frames, utterance.speech, caption, utterance.language),
         audio,
         loud_audio,
         video,
@@ -175,14 +176,14 @@ def _write(preparation: Preparation, prepared: Sequence[_Prepared]) -> None:
 def _with_partners(prepared: Sequence[_Prepared]) -> list[TrainingClip]:
     """The clips, each with another of its voice where there is one; as far as can be, one of its length."""
     voices = defaultdict(list)
-    for place, one in enumerate(prepared):
-        voices[one.speaker, one.clip.label.language].append(place)
+    for index, one in enumerate(prepared):
+        voices[one.speaker, one.clip.label.language].append(index)
     partners: dict[int, int] = {}
-    for places in voices.values():
-        places.sort(key=lambda place: prepared[place].clip.label.latent_frames)
-        if len(places) > 1:
-            partners |= dict(zip(places, [*places[1:], places[0]], strict=True))
+    for indices in voices.values():
+        indices.sort(key=lambda index: prepared[index].clip.label.latent_frames)
+        if len(indices) > 1:
+            partners |= dict(zip(indices, [*indices[1:], indices[0]], strict=True))
     return [
-        replace(one.clip, label=replace(one.clip.label, partner=partners.get(place)))
-        for place, one in enumerate(prepared)
+        replace(one.clip, label=replace(one.clip.label, partner=partners.get(index)))
+        for index, one in enumerate(prepared)
     ]

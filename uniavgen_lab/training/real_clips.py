@@ -1,9 +1,8 @@
-"""Segments of real clips: pictures and sound at the model's rates, whole latent frames long."""
+"""Utterances of real clips: frames and waveform at the model's rates, whole latent frames long."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from uniavgen_core.config import (
 )
 from uniavgen_core.media.frames import stacked
 from uniavgen_core.media.images import automatic_size, crop_and_resize
-from uniavgen_core.media.video import VideoFile, frame_shown
+from uniavgen_core.media.video import VideoFile
 from uniavgen_core.media.waveforms import fit_audio, mono_at_rate
 from uniavgen_core.speech.scripts import check_speech
 from uniavgen_core.speech.text import detect_language
@@ -33,17 +32,17 @@ from uniavgen_core.speech.text import detect_language
 from .clip_files import Sentence, UnfitClipError
 
 SHORTEST_LATENT_FRAMES = 4
-"""Of a segment; 0.8 seconds."""
+"""Of an utterance; 0.8 seconds."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What segments are to be like.
+    """What utterances are to be like.
 
     Attributes:
         latent_frames: at most as many.
-        short_side: of the pictures in pixels; the other side follows from the clip's aspect.
-        size: width and height in pixels of all pictures, in place of `short_side`.
+        short_side: of the frames in pixels; the other side follows from the clip's aspect.
+        size: width and height in pixels of all frames, in place of `short_side`.
         language: of the speech, "en" or "zh"; None finds it out.
     """
 
@@ -54,101 +53,88 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Segment:
+class RealClip:
+    """A file's frames (F, height, width, 3) at the model's rate, and its waveform (samples) at 24 kHz."""
+
+    frames: Tensor
+    waveform: Tensor
+
+    @cached_property
+    def loud_waveform(self) -> Tensor:
+        """The waveform with its peak scaled."""
+        return peak_scale(self.waveform)
+
+
+@dataclass(frozen=True)
+class Utterance:
     """A stretch of a clip in which something is said.
 
     Attributes:
         latent_frames: its length.
         frames: (F, height, width, 3) of values 0..1.
-        sound: (samples) at 24 kHz, as it is.
-        loud_sound: the same, scaled by one gain for the whole file.
+        waveform: (samples) at 24 kHz, as it is.
+        loud_waveform: the same, scaled by one gain for the whole file.
         speech: what is said.
         language: of the speech, "en" or "zh".
     """
 
     latent_frames: int
     frames: Tensor
-    sound: Tensor
-    loud_sound: Tensor
+    waveform: Tensor
+    loud_waveform: Tensor
     speech: str
     language: str
 
 
-@dataclass(frozen=True)
-class Recording:
-    """A file's pictures (n, height, width, 3) at a rate, and its sound (samples) at 24 kHz."""
-
-    pictures: Tensor
-    rate: Fraction
-    sound: Tensor
-
-    @property
-    def frames(self) -> int:
-        """How many frames it has at the model's rate."""
-        return int(len(self.pictures) / self.rate * FRAME_RATE)
-
-    @cached_property
-    def loud_sound(self) -> Tensor:
-        """The sound with its peak scaled."""
-        return peak_scale(self.sound)
-
-
-def read_recording(path: Path) -> Recording:
-    """Read a video file.
+def read_real_clip(path: Path) -> RealClip:
+    """Read a video file. Its frames are chosen as those of a user's video are.
 
     Raises:
         UnfitClipError: it cannot be read, or has no sound.
     """
     try:
         video = VideoFile(path)
-        pictures = stacked(video.images(*video.size), video.frames)
+        frames = stacked(video.images(*video.size), video.frames)
         with video.track() as track:
             if track is None:
                 raise UnfitClipError("it has no sound")
-            sound = torch.cat([*mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE)], dim=-1)[0]
+            waveform = torch.cat([*mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE)], dim=-1)[0]
     except ValueError as error:
         raise UnfitClipError(str(error)) from error
-    return Recording(pictures, Fraction(FRAME_RATE), sound)
+    return RealClip(frames, waveform)
 
 
-def cut_segment(recording: Recording, sentence: Sentence, form: Form) -> Segment:
-    """The stretch of a recording in which a sentence is said.
+def cut_utterance(clip: RealClip, sentence: Sentence, form: Form) -> Utterance:
+    """The stretch of a clip in which a sentence is said.
 
     Raises:
         UnfitClipError: it is too short, too long, silent, or its words cannot be said.
     """
     language = form.language or detect_language(sentence.speech)
-    start, length = _stretch(recording.frames, sentence, form.latent_frames)
-    sound, loud_sound = (_cut_sound(whole, start, length) for whole in (recording.sound, recording.loud_sound))
+    start, length = _stretch(len(clip.frames), sentence, form.latent_frames)
+    waveform, loud_waveform = (_cut_waveform(whole, start, length) for whole in (clip.waveform, clip.loud_waveform))
     try:
         check_speech(sentence.speech, language)
-        check_sound("its sound", sound)
+        check_sound("its sound", waveform)
     except ValueError as error:
         raise UnfitClipError(str(error)) from error
-    height, width = recording.pictures.shape[1:3]
+    height, width = clip.frames.shape[1:3]
     size = form.size or automatic_size(width, height, form.short_side)
-    frames = crop_and_resize(_cut_pictures(recording, start, length), *size)
-    return Segment(length, frames, sound, loud_sound, sentence.speech, language)
+    frames = crop_and_resize(clip.frames[start : start + pixel_frames(length)], *size)
+    return Utterance(length, frames, waveform, loud_waveform, sentence.speech, language)
 
 
-def _cut_pictures(recording: Recording, start: int, length: int) -> Tensor:
-    """The pictures that are shown at the frames of so many latent frames from a frame on."""
-    times = range(start, start + pixel_frames(length))
-    places = [min(frame_shown(time, recording.rate), len(recording.pictures) - 1) for time in times]
-    return recording.pictures[torch.tensor(places)]
-
-
-def _cut_sound(sound: Tensor, start: int, length: int) -> Tensor:
-    """The samples of so many latent frames from a frame on, with silence after the recording's end."""
+def _cut_waveform(waveform: Tensor, start: int, length: int) -> Tensor:
+    """The samples of so many latent frames from a frame on, with silence after the clip's end."""
     first = start * SAMPLES_A_FRAME
     samples = audio_tokens(pixel_frames(length)) * HOP_LENGTH
-    return fit_audio(sound[first : first + samples], samples)
+    return fit_audio(waveform[first : first + samples], samples)
 
 
 def _stretch(frames: int, sentence: Sentence, longest: int) -> tuple[int, int]:
-    """First frame and latent frames of a sentence in a recording of so many frames, all at the model's rate.
+    """First frame and latent frames of a sentence in a clip of so many frames, all at the model's rate.
 
-    A last latent frame that the sentence only begins is taken where the recording has it whole.
+    A last latent frame that the sentence only begins is taken where the clip has it whole.
 
     Raises:
         UnfitClipError: the sentence is too short or too long.

@@ -14,9 +14,10 @@ from safetensors import safe_open
 from torch import Tensor
 from tqdm import tqdm
 
-from uniavgen_core.audio.mel import log_mel, normalise_mel, peak_scale
+from uniavgen_core.audio.mel import log_mel, peak_scale
 from uniavgen_core.config import SIZE_MULTIPLE
 from uniavgen_core.face.map import tokens_of_mask
+from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.tiny.codec import Codec
 
 from ..world.corpus import CorpusClip, beside_a_listener, make_clip, partner
@@ -108,7 +109,7 @@ def _clips(rendering: Rendering, seeds: range) -> Iterator[TrainingClip]:
 @torch.no_grad()
 def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None = None) -> TrainingClip:
     """A corpus clip as the model sees it."""
-    sound = torch.from_numpy(clip.sound)
+    waveform = torch.from_numpy(clip.waveform)
     label = Label(
         latent_frames=clip.latent_frames,
         speech=clip.speech,
@@ -118,7 +119,7 @@ def training_clip(clip: CorpusClip, codec: Codec | None, reference: int | None =
         starts_at_rest=clip.starts_at_rest,
         partner=reference,
     )
-    audio, loud_audio = (normalise_mel(log_mel(x)) for x in (sound, peak_scale(sound)))
+    audio, loud_audio = (normalise_mel(log_mel(x)) for x in (waveform, peak_scale(waveform)))
     if codec is None:
         return TrainingClip(label, audio, loud_audio)
     video, portrait = (

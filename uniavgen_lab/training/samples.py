@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
+import wave
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.schedule import flow_sigmas
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import TASKS
 
 from .. import pipeline
-from ..contact_sheet import contact_sheet, write_wav
-from .codecs import load_codec_of
+from ..contact_sheet import contact_sheet
 from .learner import Learner
 from .shards import Label, Shards
 from .training_config import TrainConfig
+from .video_codecs import load_codec_of
 
 SAMPLES = 4
 NAME_LETTERS = 60
@@ -35,10 +37,10 @@ def write_samples(learner: Learner, config: TrainConfig, folder: Path) -> None:
     for number, clip in enumerate(resting[:: max(1, len(resting) // SAMPLES)][:SAMPLES]):
         with torch.autocast(learner.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             video, audio = _sample(learner, shards, clip)
-        sound = pipeline.decode_audio(audio.float().cpu())[0]
+        waveform = pipeline.decode_audio(audio.float().cpu())[0]
         name = f"{number}_{_name(shards.labels[clip])}"
-        contact_sheet(codec.decode_frames(video.float().cpu())[0], sound).save(folder / f"{name}.png")
-        write_wav(folder / f"{name}.wav", sound)
+        contact_sheet(codec.decode_frames(video.float().cpu())[0], waveform).save(folder / f"{name}.png")
+        _write_wav(folder / f"{name}.wav", waveform)
 
 
 def _sample(learner: Learner, shards: Shards, clip: int) -> list[Tensor]:
@@ -63,8 +65,19 @@ def _sample(learner: Learner, shards: Shards, clip: int) -> list[Tensor]:
     )
     video_noise, audio_noise = pipeline.draw_noise((streams.video.shape, streams.audio.shape), seed=0)
     noise = video_noise.to(learner.device), audio_noise.to(learner.device)
-    sampled = sample_euler(learner.model, streams, noise, flow_sigmas().to(learner.device), positive, negative)
-    return streams.put_back(*sampled)
+    sampled = sample_euler(
+        learner.model, streams, noise, flow_sigmas().to(learner.device), positive=positive, negative=negative
+    )
+    return streams.put_back(sampled)
+
+
+def _write_wav(path: Path, waveform: Tensor) -> None:
+    """Write a waveform (samples) at 24 kHz in 16 bits."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE)
+        file.writeframes(waveform.clamp(-1, 1).mul(32767).round().short().numpy().tobytes())
 
 
 def _name(label: Label) -> str:

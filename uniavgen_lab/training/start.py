@@ -13,7 +13,7 @@ from uniavgen_core.checkpoint import Checkpoint, load_into
 from uniavgen_core.config import ModelSizes
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.recognition import recognise
-from uniavgen_core.tiny.bundle import CAPTION_PREFIX, MODEL_PREFIX, MODEL_SIZES, fill, under
+from uniavgen_core.tiny.bundle import CAPTION_PREFIX, MODEL_PREFIX, MODEL_SIZES, assign_weights, under
 from uniavgen_core.tiny.caption import CaptionEncoder
 
 from .ablations import apply_variant
@@ -59,7 +59,7 @@ def _released_model(checkpoint: Checkpoint) -> JointDiT:
 def _model_of_a_run(checkpoint: Checkpoint) -> JointDiT:
     """The model of weights that a run has written, or of a bundle of them, in float32."""
     model = _empty_model(recognise(under(MODEL_PREFIX, checkpoint.meta), str(checkpoint.path)))
-    fill(model, _load_under(MODEL_PREFIX, checkpoint), str(checkpoint.path))
+    assign_weights(model, _load_under(MODEL_PREFIX, checkpoint), str(checkpoint.path))
     return model
 
 
@@ -80,7 +80,7 @@ def _caption_encoder(config: TrainConfig, sizes: ModelSizes, state: dict[str, Te
         return None
     encoder = CaptionEncoder(sizes.text_width, training_operations)
     if state:
-        fill(encoder, state, f"{config.model} (its caption encoder)")
+        assign_weights(encoder, state, f"{config.model} (its caption encoder)")
     else:
         initialise(encoder)
     return encoder

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate import DistributedDataParallelKwargs, DistributedType
-from accelerate.utils import FullyShardedDataParallelPlugin, parse_flag_from_env
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.fsdp import MixedPrecisionPolicy
@@ -19,23 +17,24 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from uniavgen_core.tasks import Given
+from uniavgen_core.tasks import Extent
 from uniavgen_core.tiny.bundle import CAPTION_PREFIX
 
 from .ablations import variant_metadata
 from .batches import TRAINING_TASKS, Batch, Batches, BatchSettings
 from .learner import Learner
-from .run_folder import Run, learning_rate, means, moving_average
+from .samples import write_samples
 from .shards import Shards
 from .start import build_learner
 from .training_config import Stage, TrainConfig
+from .training_run import TrainingRun, accelerate, learning_rate, means, moving_average
 
 VALIDATION_SEED = 1
-PLACES = ("folder", "output", "validation_data", "codec", "model")
+PATH_ENTRIES = ("folder", "output", "validation_data", "codec", "model")
 """Entries of a configuration that say where things lie on one machine."""
 
 
-class Trainer(Run):
+class Trainer(TrainingRun):
     """A run of the joint model: it starts, or goes on from its last checkpoint.
 
     Args:
@@ -48,7 +47,7 @@ class Trainer(Run):
             config,
             config.precision,
             fsdp_plugin=_sharding(),
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+            kwargs_handlers=[accelerate().DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
         self.config = config
         self.last_step = config.steps if stop_after is None else min(config.steps, stop_after)
@@ -58,14 +57,13 @@ class Trainer(Run):
             learner.parameters(), lr=0.0, betas=config.betas, eps=1e-8, weight_decay=config.weight_decay, fused=True
         )
         self.learner, self.optimizer = self.accelerator.prepare(learner, optimizer)
-        if self.accelerator.distributed_type == DistributedType.FSDP:
+        if self.is_sharded:
             self._start_optimizer()
         self.average = self._start_average() if config.ema_decay else None
         self.resume()
 
     def _check_sharding(self) -> None:
-        sharded = self.accelerator.distributed_type == DistributedType.FSDP
-        if sharded and (self.config.ema_decay or self.config.sample_every):
+        if self.is_sharded and (self.config.ema_decay or self.config.sample_every):
             raise ValueError(
                 "Weights that are sharded over processes (FSDP) are neither averaged nor sampled from during the run: "
                 "set ema_decay: 0 and sample_every: 0."
@@ -108,7 +106,7 @@ class Trainer(Run):
 
     def _provenance(self) -> dict[str, str]:
         """How the weights came to be, for their file."""
-        config = {name: value for name, value in asdict(self.config).items() if name not in PLACES}
+        config = {name: value for name, value in asdict(self.config).items() if name not in PATH_ENTRIES}
         return {
             "step": str(self.step),
             "processes": str(self.accelerator.num_processes),
@@ -140,8 +138,6 @@ class Trainer(Run):
         if self.step % config.save_every == 0 and self.step < self.last_step:
             self.save()
         if config.sample_every and self.step % config.sample_every == 0 and self.accelerator.is_main_process:
-            from .samples import write_samples
-
             learner = self.accelerator.unwrap_model(self._trained)
             write_samples(learner, config, self.output / "samples" / f"{self.step:07d}")
 
@@ -191,7 +187,7 @@ class Trainer(Run):
 
     def _batch_settings(self, stage: Stage) -> BatchSettings:
         config = self.config
-        audio_alone = all(TRAINING_TASKS[task].video is Given.NOTHING for task in stage.tasks)
+        audio_alone = all(TRAINING_TASKS[task].video is Extent.NOTHING for task in stage.tasks)
         return BatchSettings(
             batch_size=stage.batch_size,
             tasks=stage.tasks,
@@ -202,14 +198,14 @@ class Trainer(Run):
         )
 
 
-def _sharding() -> FullyShardedDataParallelPlugin | None:
-    """FSDP, where `accelerate launch` asks for it.
+def _sharding() -> Any:
+    """The plugin of FSDP where `accelerate launch` asks for it, else None.
 
     Its own mixed precision is off: autocast does that, and leaves the layers in float32 that must stay so.
     """
-    if not parse_flag_from_env("ACCELERATE_USE_FSDP"):
+    if not accelerate().utils.parse_flag_from_env("ACCELERATE_USE_FSDP"):
         return None
-    return FullyShardedDataParallelPlugin(mixed_precision_policy=MixedPrecisionPolicy())
+    return accelerate().FullyShardedDataParallelPlugin(mixed_precision_policy=MixedPrecisionPolicy())
 
 
 def save_weights(state: Mapping[str, Tensor], path: Path, metadata: dict[str, str]) -> None:

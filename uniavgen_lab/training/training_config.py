@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-import yaml
+from uniavgen_core.files import needed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +151,7 @@ def with_seed(config: AnyConfig, seed: int) -> AnyConfig:
 
 
 def _entries(path: Path) -> dict[str, Any]:
+    yaml = needed("yaml", "to read configurations", "training")
     try:
         entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

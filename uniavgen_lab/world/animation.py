@@ -11,10 +11,10 @@ from types import MappingProxyType
 import numpy
 from numpy.typing import NDArray
 
-from uniavgen_core.config import FRAME_RATE
+from uniavgen_core.config import FRAME_RATE, SAMPLES_A_FRAME
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.world import MOODS
 
+from .sentences import MOODS
 from .synthesiser import Phoneme
 
 GRID_RATE = 400
@@ -142,7 +142,7 @@ MANNERS = MappingProxyType(
         "sad": Manner(-1.0, 0.25, -1.0, 0.72, 0.85, 1.5, (0.5, 0.3, 0.8), 0.2, 0.0, (3.0, 5.0)),
     }
 )
-"""How each of `world.MOODS` looks."""
+"""How each of MOODS looks."""
 
 
 def animate(
@@ -153,7 +153,7 @@ def animate(
     Args:
         phonemes: speech sounds in order of time; gaps are silence.
         envelope: (frames) the sound's RMS around each frame, on any scale.
-        mood: one of `world.MOODS`.
+        mood: one of MOODS.
         frames: how many.
         seed: of blinks and head motion.
 
@@ -184,6 +184,13 @@ def animate(
         )
         for frame in range(frames)
     ]
+
+
+def rms_envelope(waveform: NDArray[numpy.floating], frames: int) -> NDArray[numpy.float64]:
+    """Root mean square of a waveform (samples) at 24 kHz around each frame i, at i / 16 s: (frames)."""
+    padded = numpy.pad(waveform.astype(numpy.float64), (SAMPLES_A_FRAME // 2, SAMPLES_A_FRAME * frames))
+    windows = padded[: SAMPLES_A_FRAME * frames].reshape(frames, SAMPLES_A_FRAME)
+    return numpy.sqrt(numpy.square(windows).mean(axis=1))
 
 
 def _loudness(envelope: NDArray[numpy.float64]) -> NDArray[numpy.float64]:
@@ -230,8 +237,8 @@ def _segments(phonemes: Sequence[Phoneme]) -> list[tuple[float, float, Viseme]]:
     for phoneme in phonemes:
         shapes = visemes_of(phoneme.symbol)
         step = (phoneme.end - phoneme.start) / len(shapes)
-        for place, shape in enumerate(shapes):
-            start = phoneme.start + place * step
+        for index, shape in enumerate(shapes):
+            start = phoneme.start + index * step
             segments.append((start, start + step, shape))
     return segments
 

@@ -15,12 +15,18 @@ import numpy
 
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, clip_seconds, pixel_frames
 from uniavgen_core.tiny.drawing import Painter
-from uniavgen_core.tiny.people import Person
+from uniavgen_core.tiny.people import KINDS, Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_core.tiny.world import KINDS, LATENT_FRAMES, MOODS, SIDES, caption_of_two, draw_caption, draw_sentence
 
-from ..contact_sheet import rms_envelope
-from .animation import animate
+from .animation import animate, rms_envelope
+from .sentences import (
+    LATENT_FRAMES,
+    MOODS,
+    SIDES,
+    caption_of_two,
+    draw_caption,
+    draw_sentence,
+)
 from .synthesiser import Phoneme, Speech, Synthesiser, Voice
 
 SPLITS = {
@@ -53,7 +59,7 @@ class CorpusClip:
     caption: str
     speech: str
     latent_frames: int
-    sound: numpy.ndarray
+    waveform: numpy.ndarray
     """(samples) at 24 kHz, float32, as loud as the mood is: audio_tokens · 240 samples."""
     phonemes: tuple[Phoneme, ...]
     starts_at_rest: bool
@@ -94,7 +100,7 @@ class CorpusClip:
         before = 0 if self.starts_at_rest else FRAMES_BEFORE
         seconds = before / FRAME_RATE
         phonemes = [Phoneme(p.start + seconds, p.end + seconds, p.symbol) for p in self.phonemes]
-        envelope = rms_envelope(self.sound, pixel_frames(self.latent_frames))
+        envelope = rms_envelope(self.waveform, pixel_frames(self.latent_frames))
         envelope = numpy.pad(envelope, (before, 0))
         poses = animate(phonemes, envelope, self.mood, len(envelope), self.seed)[before:]
         pictures, masks = _paint(self._painter, poses)
@@ -160,8 +166,8 @@ def make_clip(seed: int, synthesiser: Synthesiser) -> CorpusClip:
     lead = random.uniform(*LEAD_SECONDS)
     sentence, speech = _say(random, synthesiser, voice, seconds - lead - TAIL_SECONDS, seconds * SHORTEST_SHARE)
     start = round(lead * SAMPLE_RATE)
-    sound = numpy.zeros(audio_tokens(pixel_frames(latent_frames)) * HOP_LENGTH, dtype=numpy.float32)
-    sound[start : start + len(speech.samples)] = speech.samples
+    waveform = numpy.zeros(audio_tokens(pixel_frames(latent_frames)) * HOP_LENGTH, dtype=numpy.float32)
+    waveform[start : start + len(speech.samples)] = speech.samples
     shift = start / SAMPLE_RATE
     return CorpusClip(
         seed=seed,
@@ -170,7 +176,7 @@ def make_clip(seed: int, synthesiser: Synthesiser) -> CorpusClip:
         caption=draw_caption(person.kind, mood, random),
         speech=sentence,
         latent_frames=latent_frames,
-        sound=sound,
+        waveform=waveform,
         phonemes=tuple(Phoneme(p.start + shift, p.end + shift, p.symbol) for p in speech.phonemes),
         starts_at_rest=random.random() < REST_SHARE,
     )

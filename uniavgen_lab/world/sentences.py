@@ -1,4 +1,4 @@
-"""The small model's world: who there is, what mood they can be in, and the words that they know."""
+"""What people of the small model's world say: their moods, the words that they know, and captions of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import re
 from collections.abc import Sequence
 from random import Random
 
-KINDS = ("man", "woman", "child", "grandfather")
-"""Kinds of speaker. A kind has looks and a voice of its own."""
 MOODS = ("neutral", "happy", "angry", "sad")
 
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -45,7 +43,7 @@ def words_of(speech: str) -> list[str]:
     return re.findall(r"[^\W_]+", speech.lower())
 
 
-def check_words(speech: str) -> None:
+def check_known_words(speech: str) -> None:
     """Refuse what the small model has not learned to say.
 
     Raises:
@@ -68,9 +66,9 @@ def write_sentence(speech: str) -> str:
     """The words as all sentences are written: with a capital letter, a comma after a greeting and a full stop.
 
     Raises:
-        ValueError: as in `check_words`.
+        ValueError: as in `check_known_words`.
     """
-    check_words(speech)
+    check_known_words(speech)
     words = ["I" if word == "i" else word for word in words_of(speech)]
     greeting = 2 if words[0] == "good" and words[1] in TIMES_OF_DAY else int(words[0] in GREETINGS)
     parts = (words[:greeting], words[greeting:])

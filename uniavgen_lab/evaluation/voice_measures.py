@@ -15,7 +15,7 @@ EXTRA = "people"
 """Optional extra of this package that installs both."""
 
 
-def speaker_likeness(sound: numpy.ndarray, reference: numpy.ndarray) -> float:
+def speaker_likeness(waveform: numpy.ndarray, reference: numpy.ndarray) -> float:
     """Cosine similarity of the voices of two sounds (samples) at 24 kHz, by Resemblyzer.
 
     Clips of one speaker have about 0.7 to 0.8, clips of two 0.45 to 0.65.
@@ -27,19 +27,19 @@ def speaker_likeness(sound: numpy.ndarray, reference: numpy.ndarray) -> float:
     encoder = resemblyzer.VoiceEncoder("cpu", verbose=False)
     one, other = (
         encoder.embed_utterance(resemblyzer.preprocess_wav(_at_voice_rate(wave), source_sr=VOICE_RATE))
-        for wave in (sound, reference)
+        for wave in (waveform, reference)
     )
     return float(numpy.dot(one, other))
 
 
-def naturalness(sound: numpy.ndarray) -> dict[str, float]:
+def naturalness(waveform: numpy.ndarray) -> dict[str, float]:
     """DNSMOS of a sound (samples) at 24 kHz: opinion scores from 1 to 5 of speech, background and both together.
 
     Raises:
         NotInstalledError: speechmos is not installed.
     """
     dnsmos = needed("speechmos.dnsmos", "to judge how natural a voice is", EXTRA)
-    wave = _at_voice_rate(sound).clip(-1, 1)
+    wave = _at_voice_rate(waveform).clip(-1, 1)
     scores = dnsmos.run(wave, sr=VOICE_RATE)
     return {name: float(scores[f"{key}_mos"]) for name, key in _SCORES.items()}
 
@@ -47,6 +47,6 @@ def naturalness(sound: numpy.ndarray) -> dict[str, float]:
 _SCORES = {"naturalness": "ovrl", "naturalness_speech": "sig", "naturalness_background": "bak"}
 
 
-def _at_voice_rate(sound: numpy.ndarray) -> numpy.ndarray:
-    wave = torch.from_numpy(numpy.ascontiguousarray(sound, dtype=numpy.float32))
+def _at_voice_rate(waveform: numpy.ndarray) -> numpy.ndarray:
+    wave = torch.from_numpy(numpy.ascontiguousarray(waveform, dtype=numpy.float32))
     return torchaudio.functional.resample(wave, SAMPLE_RATE, VOICE_RATE).numpy()

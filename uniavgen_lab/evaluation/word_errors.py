@@ -15,7 +15,8 @@ import torchaudio.functional
 
 from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.files import needed
-from uniavgen_core.tiny.world import NUMBERS, draw_sentence
+
+from ..world.sentences import NUMBERS, draw_sentence
 
 RECOGNISER_RATE = 16_000
 """Samples a second that Whisper takes."""
@@ -63,7 +64,7 @@ JOINED = {
     "goodevening": "good evening",
 }
 """What is written in one word or in two."""
-_SAME_SOUND = {other: word for word, others in HOMOPHONES.items() for other in others.split()}
+_HOMOPHONE_OF = {other: word for word, others in HOMOPHONES.items() for other in others.split()}
 _DIGITS = {str(number): word for number, word in enumerate(("zero", *NUMBERS))}
 
 
@@ -83,7 +84,7 @@ def normalise_words(text: str) -> list[str]:
     """The words as they sound: lower case, no punctuation, small numbers in letters, one spelling for one sound."""
     text = re.sub(r"['’]", "", text.lower())
     words = re.findall(r"[^\W_]+", re.sub(r"(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)", " ", text))
-    spoken = (_SAME_SOUND.get(word, _DIGITS.get(word, word)) for word in words)
+    spoken = (_HOMOPHONE_OF.get(word, _DIGITS.get(word, word)) for word in words)
     return " ".join(JOINED.get(word, word) for word in spoken).split()
 
 
@@ -115,7 +116,7 @@ def world_context() -> str:
     return " ".join(draw_sentence(random) for _ in range(WORLD_SENTENCES))
 
 
-class Recogniser:
+class WordRecogniser:
     """Whisper on one CPU thread.
 
     Args:
@@ -135,10 +136,10 @@ class Recogniser:
             str(folder), device="cpu", compute_type="int8", cpu_threads=1, num_workers=1, local_files_only=True
         )
 
-    def __call__(self, sound: numpy.ndarray, sample_rate: int = SAMPLE_RATE) -> str:
-        """What is said in a sound (samples)."""
-        waveform = torch.from_numpy(numpy.ascontiguousarray(sound, dtype=numpy.float32))
-        heard = torchaudio.functional.resample(waveform, sample_rate, RECOGNISER_RATE)
+    def __call__(self, waveform: numpy.ndarray, sample_rate: int = SAMPLE_RATE) -> str:
+        """What is said in a waveform (samples)."""
+        samples = torch.from_numpy(numpy.ascontiguousarray(waveform, dtype=numpy.float32))
+        heard = torchaudio.functional.resample(samples, sample_rate, RECOGNISER_RATE)
         segments, _ = self._model.transcribe(
             heard.numpy(),
             language="en",

@@ -7,15 +7,19 @@ import math
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from uniavgen_core.files import needed
+
 from .training_config import Config, Schedule
+
+CHECKPOINTS_KEPT = 2
+LOG_FILE = "log.jsonl"
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
@@ -32,11 +36,16 @@ def _update(decay: float) -> Callable[[Any, Any, Any], None]:
     return update
 
 
-CHECKPOINTS_KEPT = 2
-LOG_FILE = "log.jsonl"
+def accelerate() -> ModuleType:
+    """Hugging Face Accelerate, which nothing but training needs.
+
+    Raises:
+        NotInstalledError: it is not installed.
+    """
+    return needed("accelerate", "to train", "training")
 
 
-class Run:
+class TrainingRun:
     """A run in a folder of its own. It logs to a JSON lines file and to TensorBoard.
 
     Args:
@@ -48,12 +57,17 @@ class Run:
     def __init__(self, config: Config, precision: str, **options: Any):
         self.output = config.path(config.output)
         self.output.mkdir(parents=True, exist_ok=True)
-        self.accelerator = Accelerator(
+        self.accelerator: Any = accelerate().Accelerator(
             mixed_precision=precision, log_with="tensorboard", project_dir=self.output, **options
         )
-        set_seed(config.seed)
+        accelerate().utils.set_seed(config.seed)
         self.accelerator.init_trackers("tensorboard")
         self.step = 0
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the weights are shared out over the processes (FSDP)."""
+        return self.accelerator.distributed_type == accelerate().DistributedType.FSDP
 
     def resume(self) -> None:
         """Load the last checkpoint, if there is one, and forget what was logged after it."""

@@ -20,15 +20,17 @@ from safetensors import safe_open
 
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE
 
-from ..training.codecs import load_codec_of
-from ..training.commands import write_bundle
-from ..training.training_config import TrainConfig, read_config, with_seed
-from .evaluate import Settings, evaluate, require_extras
-from .generate import Sampling
+from .evaluation.evaluate import EvaluationSettings, evaluate, require_extras
+from .evaluation.generate import Sampling
+from .evaluation.tables import markdown_table
+from .training.bundle_file import write_bundle
+from .training.trainer import Trainer
+from .training.training_config import TrainConfig, read_config, with_seed
+from .training.video_codecs import load_codec_of
 
 logger = logging.getLogger(__name__)
 
-CONFIGS = Path(__file__).parent.parent / "configs" / "ablations"
+CONFIGS = Path(__file__).parent / "configs" / "ablations"
 SHIPPED = ""
 """Stands for the pack's own weights."""
 BASELINE, AUDIO = "baseline", "audio"
@@ -116,7 +118,7 @@ class Results:
             file.write(json.dumps({"key": key, "measures": measures}) + "\n")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_ablations_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(ABLATIONS)} (default: all)")
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of the runs' configurations")
@@ -128,7 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-training", action="store_true", help="leave out what is not trained to its end")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run_ablations(arguments: argparse.Namespace) -> int:
     """Do what is missing, and print the table.
 
     Raises:
@@ -144,25 +146,25 @@ def run(arguments: argparse.Namespace) -> int:
     measured: dict[Row, list[Measured]] = {}
     for row in (row for name in names for row in ABLATIONS[name][1]):
         measured[row] = [_measure(weights, row.guidance, arguments, results) for weights in _bundles(row, arguments)]
-    sys.stdout.write(table(names, measured) + "\n")
+    sys.stdout.write(ablations_table(names, measured) + "\n")
     return 0
 
 
-def table(names: Sequence[str], measured: Mapping[Row, Sequence[Measured]]) -> str:
+def ablations_table(names: Sequence[str], measured: Mapping[Row, Sequence[Measured]]) -> str:
     """The table in Markdown: means of the seeds, each with half the way from the least to the greatest.
 
     Args:
         names: of the ablations.
         measured: for each line, the measures of its seeds.
     """
-    lines = [HEADINGS, ("---",) * len(HEADINGS)]
+    lines = []
     for title, rows in (ABLATIONS[name] for name in names):
         for row in rows:
             ours = [_mean([seed[measure] for seed in measured.get(row, ())]) for measure in MEASURES]
             paper = [f"{value:g}" for value in row.paper]
             paper += [NOTHING] * (len(MEASURES) - len(paper))
             lines.append((title, row.variant, *ours, *paper))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(HEADINGS, lines)
 
 
 def _mean(values: Sequence[float | None]) -> str:
@@ -215,8 +217,6 @@ def _train(config: TrainConfig) -> None:
     """Train to the end, or go on to it."""
     if _is_finished(config):
         return
-    from ..training.trainer import Trainer
-
     logger.info("train %s", config.path(config.output))
     Trainer(config).run()
 
@@ -236,7 +236,7 @@ def _measure(weights: Path, guidance: str, arguments: argparse.Namespace, result
     known = results.find(key)
     if known is None:
         logger.info("measure %s, guidance: %s", weights, guidance)
-        rows = evaluate("test", arguments.clips, Settings(weights, (TASK,), sampling), arguments.workers)
+        rows = evaluate("test", arguments.clips, EvaluationSettings(weights, (TASK,), sampling), arguments.workers)
         known = rows[TASK]
         results.add(key, known)
     return known

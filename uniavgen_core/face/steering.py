@@ -62,14 +62,14 @@ class FaceGuidance:
 
     Args:
         tokens: given mask (T, N) of values 0..1.
-        how: one of `COMBINATIONS`.
+        operation: one of `COMBINATIONS`.
         strength: 0 keeps the prediction, 1 takes the combination, linear between them.
         layers: interactions that it changes; None changes all.
         first_sigma, last_sigma: it changes them from the first noise level on, down to above the last.
     """
 
     tokens: Tensor
-    how: str
+    operation: str
     strength: float = 1.0
     layers: Collection[int] | None = None
     first_sigma: float = torch.inf
@@ -88,7 +88,7 @@ class FaceGuidance:
             return mask
         window = options.get("context_window")
         given = (self.tokens if window is None else window.get_tensor(self.tokens, dim=0)).to(mask)
-        changed = torch.lerp(mask, COMBINATIONS[self.how](mask, given), self.strength)
+        changed = torch.lerp(mask, COMBINATIONS[self.operation](mask, given), self.strength)
         sigmas = options.get("sigmas")
         if sigmas is None:
             return changed
@@ -97,9 +97,9 @@ class FaceGuidance:
         return torch.where(applies, changed, mask)
 
 
-def sigmas_of_part(sigmas: Sequence[float], start: float, end: float) -> tuple[float, float]:
-    """`first_sigma` and `last_sigma` of the steps that begin in a part of a schedule, which ends at its last sigma."""
-    first, last = (math.ceil(round(part * (len(sigmas) - 1), 6)) for part in (start, end))
+def sigma_window(sigmas: Sequence[float], start_percent: float, end_percent: float) -> tuple[float, float]:
+    """`first_sigma` and `last_sigma` of the steps that begin in a window of a schedule that ends at its last sigma."""
+    first, last = (math.ceil(round(edge * (len(sigmas) - 1), 6)) for edge in (start_percent, end_percent))
     return sigmas[first], sigmas[last]
 
 

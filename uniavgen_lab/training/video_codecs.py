@@ -61,11 +61,11 @@ class WanCodec(nn.Module):
         return pixels.movedim(1, -1).add(1).div(2).clamp(0, 1)
 
 
-PictureCodec: TypeAlias = Codec | WanCodec
+VideoCodec: TypeAlias = Codec | WanCodec
 """Frames to latents that are normalised for the model, and back."""
 
 
-def load_codec(name: str | Path) -> PictureCodec:
+def load_codec(name: str | Path) -> VideoCodec:
     """The codec of a name, on the CPU: `tiny`, a file of the small codec's weights, or a folder of the Wan 2.2 VAE.
 
     Raises:
@@ -92,6 +92,6 @@ def load_codec(name: str | Path) -> PictureCodec:
     return WanCodec(folder).eval()
 
 
-def load_codec_of(config: TrainConfig) -> PictureCodec:
+def load_codec_of(config: TrainConfig) -> VideoCodec:
     """The codec that a run names, as `load_codec` gives it."""
     return load_codec(config.codec if config.codec == BUILT_IN else config.path(config.codec))
