@@ -26,12 +26,13 @@ def progress_bar(total: int) -> Callable[[int], None]:
     return show
 
 
-def warn(source: str, notes: Sequence[str]) -> None:
-    """Show notes on the node that runs, and in the console, where each says its source."""
+def warn(source: str, notes: Sequence[str], heading: str = "") -> None:
+    """Show notes on the node that runs, below a heading, and in the console, where each says its source."""
     for note in notes:
         logging.warning("%s: %s", source, note)
-    if notes:
-        show_text("\n".join(notes))
+    lines = [heading, *notes] if heading else notes
+    if lines:
+        show_text("\n".join(lines))
 
 
 def show_text(text: str) -> None:

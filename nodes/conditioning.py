@@ -17,7 +17,7 @@ from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
 from ..uniavgen_core.speech.text import LANGUAGES, detect_language
 from .comfy_latent import streams
 from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
-from .comfy_progress import check_interrupt, show_text, warn
+from .comfy_progress import check_interrupt, warn
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, present
 from .media import encode_frames
@@ -101,9 +101,7 @@ class Conditioning(io.ComfyNode):
             said, seconds = spoken.text, spoken.seconds(values[PACE])
             notes = [*spoken.notes(), *notes]
         symbols, of_negative = speech_symbols(reader, said, language, values.get(TRANSCRIPT))
-        warn("UniAVGen Conditioning", notes)
-        if said:
-            show_text("\n".join([f"Says, in about {seconds:.1f} s: {said}", *notes]))
+        warn("UniAVGen Conditioning", notes, f"Says, in about {seconds:.1f} s: {said}" if said else "")
         return io.NodeOutput(
             node_helpers.conditioning_set_values(positive, values | {SYMBOLS: symbols, SPEECH_SECONDS: seconds}),
             node_helpers.conditioning_set_values(negative, values | {SYMBOLS: of_negative}),

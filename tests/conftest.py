@@ -26,6 +26,8 @@ os.environ |= {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[name]
 
+collect_ignore = ["comfy/seam"]
+"""Tests for ComfyUI's own Python: test_seam.py runs them."""
 PACK = Path(__file__).absolute().parent.parent
 SHARED_DATA = PACK.parent / "shared" / "data"
 

@@ -217,7 +217,7 @@ def test_vae_of_wan_2_1(server: ComfyServer, comfy_install: ComfyInstall, tmp_pa
         ({"seconds": 25.0}, ("25.00 seconds", "20.06")),
         ({"task": "dubbing"}, ("video is not connected", "'dubbing'")),
         ({"task": "continuation"}, ("video is not connected", "'continuation'")),
-        ({"task": "audio_driven"}, ("sound is not connected", "'audio_driven'")),
+        ({"task": "audio_driven"}, ("audio is not connected", "'audio_driven'")),
     ],
 )
 def test_latent_refuses(server: ComfyServer, settings: dict[str, Any], parts: tuple[str, ...]) -> None:

@@ -1,26 +1,27 @@
-"""The model inside ComfyUI: the checks of comfy/seam_checks.py, all run in one process of ComfyUI's own python."""
+"""The model inside ComfyUI: each file of comfy/seam, run by ComfyUI's own Python."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 from pathlib import Path
 
 import pytest
+from comfy.inner_pytest import FOLDER, run_seam_tests
 from comfy.install import ComfyInstall
+from test_writing import CASES, EVENLY, write_source
 
-PACK = Path(__file__).absolute().parent.parent
-SCRIPT = PACK / "tests" / "comfy" / "seam_checks.py"
+OF_VIDEO = "test_saved_video.py"
+FILES = sorted(file.name for file in FOLDER.glob("test_*.py") if file.name != OF_VIDEO)
 
 
-def test_checks_in_comfyui(comfy_install: ComfyInstall, tmp_path: Path, subtests: pytest.Subtests) -> None:
-    command = [str(comfy_install.python), str(SCRIPT), str(PACK), str(tmp_path)]
-    run = subprocess.run(command, cwd=comfy_install.path, capture_output=True, text=True)
-    lines = [json.loads(line.removeprefix("CHECK ")) for line in run.stdout.splitlines() if line.startswith("CHECK ")]
-    for line in lines:
-        with subtests.test(line["check"]):
-            if "skipped" in line:
-                pytest.skip(line["skipped"])
-            assert line["ok"], line.get("error")
-    # All were run, and there were some.
-    assert lines and run.returncode == 0, run.stderr[-3000:]
+@pytest.mark.parametrize("name", FILES)
+def test_in_comfyui(comfy_install: ComfyInstall, tmp_path: Path, subtests: pytest.Subtests, name: str) -> None:
+    run_seam_tests(comfy_install, name, tmp_path, subtests)
+
+
+def test_saved_videos_in_comfyui(comfy_install: ComfyInstall, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    sources = tmp_path / "sources"
+    sources.mkdir()
+    for index, case in enumerate(CASES):
+        if case.ticks == EVENLY and case.options.get("bf") != "0" and min(case.size) > 16:
+            write_source(sources / f"{index:02}_{case.codec}_{case.name}", case)
+    run_seam_tests(comfy_install, OF_VIDEO, tmp_path, subtests, VIDEO_SOURCES=str(sources))

@@ -1,4 +1,4 @@
-"""The workflows of the pack: their files, and a person's whole way from the dropped file to the saved clip."""
+"""A person's whole way with each workflow, from the dropped file to the saved clip."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ import math
 import re
 import urllib.request
 from collections.abc import Iterator
-from itertools import combinations, pairwise
 from pathlib import Path
-from random import Random
-from typing import Any
 
-import av
 import numpy
 import pytest
 import soundfile
-import tomllib
 import torch
 from comfy.browser import Frontend, open_frontend
 from comfy.files import (
@@ -32,7 +27,6 @@ from comfy.graphs import (
     WORKFLOWS,
     Prompt,
     api_workflow,
-    for_this_version,
     id_of,
     ids_of,
     nodes_of,
@@ -41,6 +35,32 @@ from comfy.graphs import (
 )
 from comfy.install import ComfyInstall
 from comfy.server import ComfyServer
+from comfy.workflow_runs import (
+    CAPTION_ENCODER,
+    HEIGHT,
+    INTERPOLATOR,
+    OTHER_GENERATOR,
+    STEPS,
+    UPSCALER,
+    VIDEO_VAE,
+    WIDTH,
+    YUNET,
+    add_save,
+    check_clip,
+    clip_of,
+    distance,
+    edited,
+    frames_of_joint,
+    read_clip,
+    read_clip_pictures,
+    read_parts,
+    read_pictures,
+    read_saved_mask,
+    run,
+    save_mask,
+    save_parts,
+    saved_clip,
+)
 from PIL import Image
 from playwright.sync_api import Browser
 from safetensors.torch import save_file
@@ -48,218 +68,15 @@ from safetensors.torch import save_file
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE, pixel_frames
 from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.long_form.script import parse_script
-from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
-from uniavgen_lab import demo
 from uniavgen_lab.evaluation.lip_sync import mouth_open_area
-from uniavgen_lab.world.sentences import MOODS, SIDES, caption_of_two, check_known_words, draw_caption
 
 ROOT = WORKFLOWS.parent
-NOTE = "MarkdownNote"
-TITLE_HEIGHT = 30
-CAPTION_ENCODER = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
-VIDEO_VAE = "wan2.2_vae.safetensors"
-OTHER_GENERATOR = "wan2.2_ti2v_5B_fp16.safetensors"
-UPSCALER = "2xNomosUni_compact_multijpg.safetensors"
-INTERPOLATOR = "rife_v4.26.safetensors"
-YUNET = "face_detection_yunet_2023mar.onnx"
-OWN_DOWNLOADS = {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"}
-DETECTOR = {YUNET: "detection"}
-MORE_DOWNLOADS = {
-    "chain_upscale": {OTHER_GENERATOR: "diffusion_models", UPSCALER: "upscale_models"},
-    "chain_interpolation": {INTERPOLATOR: "frame_interpolation"},
-    "tiny_chain_interpolation": {INTERPOLATOR: "frame_interpolation"},
-    "face_mask": DETECTOR,
-    "two_speakers": DETECTOR,
-    "dialogue": DETECTOR,
-}
-"""Files that nodes of others ask for, and the folders that they go to."""
-MACHINE_PATH = re.compile(r"""(^|[\s"'(=])(/|~/|[A-Za-z]:\\)\w|localhost|127\.0\.0\.1""")
-STEPS = 3
-WIDTH, HEIGHT = 128, 160
-TASKS = ("joint_generation", "reference_voice", "continuation", "dubbing", "audio_driven", "long_form", "script")
-CHAINS = ("chain_upscale", "chain_interpolation")
-"""With nodes of others before or behind the pack's own. Dubbing, from Load Video to Save Video, is one, too."""
-FACES = ("two_speakers", "dialogue", "face_map")
-MADE_FOR = (*TASKS, "fast", *CHAINS, *FACES)
-"""Each with the released model and with the small one."""
-WITHOUT_MODEL = ("face_mask",)
-ONLY_SHOWN = "Preview"
-"""Title of the last group of a workflow that saves nothing."""
-WORKFLOW = pytest.mark.parametrize("name", WORKFLOW_NAMES)
 CODEC_ERROR = 3.2
 """Levels of 255 by which the small model's codec changes a picture of few steps on average: 2.7 are measured."""
 SILENT = 0.3
 """Part of the speaking mouth's movement that a silent one may show."""
-REAL_MEDIA = {"LoadImage": "image", "LoadVideo": "file", "LoadAudio": "audio"}
-"""Core nodes that ask for a file, and the input that names it."""
-
-
-def texts(value: Any) -> Iterator[str]:
-    """All strings in a JSON value, keys of objects too."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        yield from value
-        value = list(value.values())
-    if isinstance(value, list):
-        for part in value:
-            yield from texts(part)
-
-
-def box(node: dict[str, Any]) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a node with its title."""
-    (left, top), (width, height) = node["pos"], node["size"]
-    return left, top - TITLE_HEIGHT, left + width, top + height
-
-
-def overlap(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
-    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
-
-
-def contains(outer: list[float], inner: tuple[float, float, float, float]) -> bool:
-    left, top, width, height = outer
-    return left <= inner[0] and top <= inner[1] and inner[2] <= left + width and inner[3] <= top + height
-
-
-def test_every_one_that_has_a_model_has_its_two() -> None:
-    assert set(WORKFLOW_NAMES) == {*MADE_FOR, *(f"tiny_{name}" for name in MADE_FOR), *WITHOUT_MODEL}
-    assert {file.stem for file in (WORKFLOWS / "api").glob("*.json")} == set(WORKFLOW_NAMES)
-
-
-@WORKFLOW
-def test_nodes_name_their_pack(name: str) -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "nodes").glob("*.py"))
-    known = set(re.findall(r'node_id="(\w+)"', source))
-    for node in ui_workflow(name)["nodes"]:
-        kind, properties = node["type"], node["properties"]
-        if kind == NOTE:
-            continue
-        ours = kind.startswith("UniAVGen")
-        assert properties["Node name for S&R"] == kind
-        assert properties["cnr_id"] == ("uniavgen" if ours else "comfy-core")
-        assert properties["ver"] == version if ours else re.fullmatch(r"0\.\d+\.\d+", properties["ver"])
-        assert kind in known or not ours
-
-
-@WORKFLOW
-def test_links_hold_together(name: str) -> None:
-    workflow = ui_workflow(name)
-    nodes = {node["id"]: node for node in workflow["nodes"]}
-    assert len(nodes) == len(workflow["nodes"])
-    links = {link[0]: link for link in workflow["links"]}
-    for number, source, output, target, _, kind in links.values():
-        assert nodes[source]["outputs"][output]["type"] == kind
-        assert number in nodes[source]["outputs"][output]["links"]
-        (taken,) = (slot["type"] for slot in nodes[target]["inputs"] if slot.get("link") == number)
-        assert kind in taken.split(",") or taken == "*"
-    plugged = [slot["link"] for node in nodes.values() for slot in node["inputs"] if slot.get("link") is not None]
-    assert sorted(plugged) == sorted(links)
-
-
-@WORKFLOW
-def test_it_reads_from_left_to_right(name: str) -> None:
-    workflow = ui_workflow(name)
-    nodes = {node["id"]: node for node in workflow["nodes"]}
-    for first, second in combinations(nodes.values(), 2):
-        assert not overlap(box(first), box(second)), f"nodes {first['id']} and {second['id']} overlap"
-    for _, source, _, target, _, _ in workflow["links"]:
-        assert nodes[source]["pos"][0] <= nodes[target]["pos"][0], f"the link from {source} to {target} runs backwards"
-    titles = [group["title"] for group in sorted(workflow["groups"], key=lambda group: group["bounding"][0])]
-    assert titles[0] == "Load"
-    assert titles[-1].endswith(" and save") or name in WITHOUT_MODEL and titles[-1] == ONLY_SHOWN
-    for left, right in pairwise(sorted(group["bounding"] for group in workflow["groups"])):
-        assert left[0] + left[2] < right[0]
-    for node in nodes.values():
-        assert any(contains(group["bounding"], box(node)) for group in workflow["groups"]), f"{node['id']} is outside"
-
-
-@WORKFLOW
-def test_nothing_of_a_machine_is_in_it(name: str) -> None:
-    for value in (ui_workflow(name), api_workflow(name)):
-        assert [text for text in texts(value) if MACHINE_PATH.search(text)] == []
-
-
-@WORKFLOW
-def test_thumbnail_is_small(name: str) -> None:
-    file = WORKFLOWS / f"{name}.jpg"
-    with Image.open(file) as picture:
-        assert picture.format == "JPEG"
-        assert max(picture.size) <= 1024
-    assert file.stat().st_size < 100_000
-
-
-@WORKFLOW
-def test_downloads_are_those_of_the_loaders(name: str) -> None:
-    offered = {}
-    for node in ui_workflow(name)["nodes"]:
-        for model in node["properties"].get("models", []):
-            assert model["name"] in node["widgets_values"]
-            assert re.fullmatch(rf"https://huggingface\.co/[\w./-]+/{re.escape(model['name'])}", model["url"])
-            offered[model["name"]] = model["directory"]
-    of_the_model = {} if name.startswith("tiny_") or name in WITHOUT_MODEL else OWN_DOWNLOADS
-    assert offered == of_the_model | MORE_DOWNLOADS.get(name, {})
-
-
-@pytest.mark.parametrize("name", MADE_FOR)
-def test_the_note_of_a_tiny_one_says_whether_it_needs_a_file(name: str) -> None:
-    (note, *_) = (node["widgets_values"][0] for node in ui_workflow(f"tiny_{name}")["nodes"] if node["type"] == NOTE)
-    files = "one file" if MORE_DOWNLOADS.get(f"tiny_{name}") else "no files"
-    assert note.startswith(f"This graph needs **{files}**")
-
-
-@pytest.mark.parametrize("name", [name for name, files in MORE_DOWNLOADS.items() if YUNET in files])
-def test_a_note_says_where_the_detector_goes_and_how_it_is_licensed(name: str) -> None:
-    notes = [node["widgets_values"][0] for node in ui_workflow(name)["nodes"] if node["type"] == NOTE]
-    (note,) = (note for note in notes if YUNET in note)
-    assert all(part in note for part in ("detection/", "licence MIT", "non-commercial"))
-
-
-def known_captions(prompt: Prompt) -> set[str]:
-    """Captions that the small model knows for who is in the picture."""
-    kinds = {number: prompt[number]["inputs"]["kind"] for number in ids_of(prompt, "UniAVGenTinyPortrait")}
-    if not ids_of(prompt, "ImageStitch"):
-        (kind,) = set(kinds.values())
-        return {draw_caption(kind, mood, Random(seed)) for mood in MOODS for seed in range(20)}
-    stitched = prompt[id_of(prompt, "ImageStitch")]["inputs"]
-    beside = [kinds[stitched[side][0]] for side in ("image1", "image2")]
-    return {caption_of_two(beside, side, mood) for side in (None, *SIDES) for mood in MOODS}
-
-
-@pytest.mark.parametrize("name", MADE_FOR)
-def test_the_tiny_ones_keep_to_their_world(name: str) -> None:
-    prompt = api_workflow(f"tiny_{name}")
-    captions = known_captions(prompt) | {""}
-    assert {node["inputs"]["text"] for node in nodes_of(prompt, "CLIPTextEncode")} <= captions
-    for node in nodes_of(prompt, "PrimitiveStringMultiline"):
-        check_known_words(node["inputs"]["value"])
-    for node in nodes_of(prompt, "UniAVGenConditioning"):
-        speech = node["inputs"]["speech"]
-        if isinstance(speech, str) and speech:
-            check_known_words(speech)
-    for node in nodes_of(prompt, "UniAVGenScript"):
-        for line in parse_script(node["inputs"]["script"]):
-            assert line.caption in captions
-            for passage in line.passages:
-                for sentence in passage.words.split(". "):
-                    check_known_words(sentence)
-
-
-def test_the_tiny_clip_is_as_long_as_its_words() -> None:
-    prompt = api_workflow("tiny_joint_generation")
-    speech = prompt[id_of(prompt, "UniAVGenConditioning")]["inputs"]["speech"]
-    seconds = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]["seconds"]
-    assert check_seconds(seconds) == check_seconds(demo.clip_length(speech))
-
-
-def test_note_says_where_the_folders_go() -> None:
-    notes = [node["widgets_values"][0] for node in ui_workflow("joint_generation")["nodes"] if node["type"] == NOTE]
-    (files,) = (note for note in notes if "MCG-NJU/UniAVGen" in note)
-    assert {"diffusion_models/", "UniAVGen/", "vocoders/", "code2wav_bigvgan_model/"} <= set(
-        re.findall(r"[\w.]+/", files)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -301,51 +118,6 @@ def write_pair(shared_data: Path, file: Path) -> None:
     pair.save(file)
 
 
-def media_of(name: str) -> dict[str, str]:
-    """The real file that each loader of media takes in a workflow."""
-    sound = "driving.wav" if name == "audio_driven" else "basic_ref_en.wav"
-    picture = "pair.png" if name in ("two_speakers", "dialogue") else "woman.png"
-    return {"LoadImage": picture, "LoadVideo": "dubbing.mp4", "LoadAudio": sound}
-
-
-def edited(name: str) -> Prompt:
-    """A workflow in API form, with the test's changes: few steps, small pictures, short clips, files that are there."""
-    prompt = api_workflow(name)
-    for kind in ("UniAVGenSampler", "UniAVGenScheduler"):
-        for node in nodes_of(prompt, kind):
-            node["inputs"]["steps"] = STEPS
-    for kind, file in media_of(name).items():
-        for node in nodes_of(prompt, kind):
-            node["inputs"][REAL_MEDIA[kind]] = file
-    if not name.startswith("tiny_") and name not in WITHOUT_MODEL:
-        set_inputs(prompt, "UniAVGenLatent", size="custom", size__width=WIDTH, size__height=HEIGHT)
-        replace_caption_encoder(prompt)
-    if name in CHAINS:
-        set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
-    if name == "chain_upscale":
-        set_inputs(prompt, "KSampler", steps=STEPS)
-        set_inputs(prompt, "Wan22ImageToVideoLatent", width=WIDTH, height=HEIGHT, length=33)
-    if name in ("long_form", "script"):
-        set_inputs(prompt, "UniAVGenLatent", seconds=1.5)
-        set_inputs(prompt, "UniAVGenScript", script="A woman. | Hello, my friends. [pause 0.5] It is me.")
-    if name == "dialogue":
-        set_inputs(prompt, "UniAVGenLatent", seconds=1.5)
-        set_inputs(prompt, "UniAVGenScript", script="Two people. | [speaker 1] Hello. It is me.\n[speaker 2] Hello.")
-    if name in ("two_speakers", "face_map"):
-        set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
-    return prompt
-
-
-def replace_caption_encoder(prompt: Prompt) -> None:
-    """The tiny bundle's caption encoder in the place of umT5-XXL, which cannot be had for a test."""
-    encoder = id_of(prompt, "CLIPLoader")
-    del prompt[encoder]
-    prompt["100"] = {"class_type": "UniAVGenTinyLoader", "inputs": {}}
-    for node in prompt.values():
-        if node["inputs"].get("clip") == [encoder, 0]:
-            node["inputs"]["clip"] = ["100", 1]
-
-
 REPLACE_CAPTION_ENCODER = """() => {
     const graph = window.app.graph;
     const [encoder] = graph.nodes.filter(node => node.type === "CLIPLoader");
@@ -366,44 +138,6 @@ def edit_page(frontend: Frontend) -> None:
     frontend.set_widgets("UniAVGenLatent", {"size": "custom", "size.width": WIDTH, "size.height": HEIGHT})
     frontend.page.evaluate(REPLACE_CAPTION_ENCODER)
     frontend.settle()
-
-
-def read_clip(file: Path) -> tuple[numpy.ndarray, numpy.ndarray, list[float]]:
-    """Pictures (F, H, W, 3) of bytes, sound (channels, samples), and the seconds of both."""
-    with av.open(file) as container:
-        assert sorted(stream.type for stream in container.streams) == ["audio", "video"]
-        video, audio = container.streams.video[0], container.streams.audio[0]
-        seconds = [float(stream.duration * stream.time_base) for stream in (video, audio)]
-        pictures = numpy.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video)])
-        container.seek(0)
-        sound = numpy.concatenate([frame.to_ndarray() for frame in container.decode(audio)], axis=1)
-    return pictures, sound, seconds
-
-
-def check_clip(file: Path, frames: int | None = None, frame_rate: float = FRAME_RATE) -> numpy.ndarray:
-    """The saved file is a clip: picture and sound of one length, movement, something to hear. Its pictures."""
-    pictures, sound, seconds = read_clip(file)
-    if frames is not None:
-        assert len(pictures) == frames
-    assert seconds == pytest.approx([len(pictures) / frame_rate] * 2, abs=1 / frame_rate)
-    changes = numpy.abs(numpy.diff(pictures.astype(float), axis=0)).mean(axis=(1, 2, 3))
-    # Real clips of the small model's world move by 0.4 to 2 levels of 255 a frame.
-    assert (changes > 0.1).mean() > 0.8, f"the picture stands still: {changes.round(1)}"
-    assert sound.std() > 1e-3, "the sound is silent"
-    return pictures
-
-
-def frames_of_joint(prompt: Prompt) -> int:
-    """Frames that a workflow of joint generation promises."""
-    speech = prompt[id_of(prompt, "UniAVGenConditioning")]["inputs"]["speech"]
-    wanted = prompt[id_of(prompt, "UniAVGenLatent")]["inputs"]["seconds"]
-    return pixel_frames(check_seconds(wanted or seconds_for_speech(speech, "en")))
-
-
-def saved_clip(server: ComfyServer, outputs: dict[str, Any]) -> Path:
-    (file,) = server.output_files(outputs)
-    assert file.parent == server.base / "output" / "video"
-    return file
 
 
 def test_downloads_are_offered(server: ComfyServer, chromium: Browser) -> None:
@@ -440,16 +174,6 @@ def test_run_by_hand(server: ComfyServer, files: None, chromium: Browser) -> Non
         assert frontend.script_errors == []
         frontend.wait_for_run_of(STEPS)
     check_clip(clip, frames_of_joint(edited(name)))
-
-
-def run(server: ComfyServer, prompt: Prompt) -> dict[str, Any]:
-    """The outputs of a prompt, without inputs that this ComfyUI does not know."""
-    return server.run(for_this_version(prompt, server.object_info()))
-
-
-def clip_of(server: ComfyServer, prompt: Prompt, outputs: dict[str, Any]) -> Path:
-    saver = ids_of(prompt, "SaveVideo")[0]
-    return saved_clip(server, {saver: outputs[saver]})
 
 
 @pytest.mark.parametrize("name", ["joint_generation", "tiny_joint_generation"])
@@ -498,32 +222,6 @@ def test_the_small_models_continuation_shows_its_past_unchanged_and_goes_on(serv
     difference, to_earlier = (distance(own[:kept], frames) for frames in (past[-kept:], past[-kept - 1 : -1]))
     assert difference < CODEC_ERROR, "it begins with its past, but for the codec's error"
     assert difference < to_earlier, "it begins with no other moment of its past"
-
-
-def add_save(prompt: Prompt, source: list[Any], prefix: str) -> str:
-    """Save pictures or a video beside what the workflow saves; the node's id."""
-    kind = prompt[source[0]]["class_type"]
-    if kind != "LoadVideo":
-        prompt["201"] = {"class_type": "CreateVideo", "inputs": {"images": source, "fps": FRAME_RATE, "bit_depth": 8}}
-        source = ["201", 0]
-    inputs = prompt[id_of(prompt, "SaveVideo")]["inputs"] | {"video": source, "filename_prefix": prefix}
-    prompt["200"] = {"class_type": "SaveVideo", "inputs": inputs}
-    return "200"
-
-
-def distance(first: numpy.ndarray, second: numpy.ndarray) -> float:
-    """Mean absolute difference of pictures of bytes, in levels."""
-    return float(numpy.abs(first.astype(float) - second).mean())
-
-
-def read_pictures(files: list[Path]) -> numpy.ndarray:
-    """Pictures (F, H, W, 3) of bytes."""
-    return numpy.stack([numpy.asarray(Image.open(file)) for file in files])
-
-
-def read_clip_pictures(file: Path) -> numpy.ndarray:
-    with av.open(file) as container:
-        return numpy.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
 def test_dubbing_keeps_the_users_own_frames(server: ComfyServer, files: None, shared_data: Path) -> None:
@@ -591,22 +289,6 @@ def test_interpolation_doubles_the_frames_and_keeps_the_sound(server: ComfyServe
     assert len(sound) / SAMPLE_RATE == pytest.approx(len(before) / FRAME_RATE, abs=1 / AUDIO_TOKENS_PER_SECOND)
 
 
-def save_parts(prompt: Prompt, key: str, video: str) -> None:
-    """Save frames and sound of a node's VIDEO under node ids that begin with `key`."""
-    prompt[key + "_parts"] = {"class_type": "GetVideoComponents", "inputs": {"video": [video, 0]}}
-    for output, kind, name in ((0, "SaveImage", "images"), (1, "SaveAudio", "audio")):
-        inputs = {name: [key + "_parts", output], "filename_prefix": f"{key}_{name}"}
-        prompt[f"{key}_{name}"] = {"class_type": kind, "inputs": inputs}
-
-
-def read_parts(server: ComfyServer, outputs: dict[str, Any], key: str) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Pictures (F, H, W, 3) of bytes and sound (samples,) that `save_parts` saved."""
-    (sound,) = server.output_files({key: outputs[f"{key}_audio"]})
-    samples, rate = soundfile.read(sound)
-    assert rate == SAMPLE_RATE
-    return read_pictures(server.output_files({key: outputs[f"{key}_images"]})), samples
-
-
 @pytest.mark.parametrize("name", ["audio_driven", "tiny_audio_driven"])
 def test_a_given_sound_is_unchanged_to_the_bit(server: ComfyServer, files: None, name: str) -> None:
     prompt = edited(name)
@@ -639,17 +321,6 @@ def test_a_long_clip_is_what_its_report_says(server: ComfyServer, files: None, n
     words = " ".join(passage.words for line in parse_script(script) for passage in line.passages)
     spoken = [line for line in captions.splitlines() if line and not line[0].isdigit()]
     assert " ".join(spoken).split() == words.split()
-
-
-def save_mask(prompt: Prompt, mask: list[Any]) -> None:
-    """Save a MASK as pictures, under the node id "mask"."""
-    prompt["mask_image"] = {"class_type": "MaskToImage", "inputs": {"mask": mask}}
-    prompt["mask"] = {"class_type": "SaveImage", "inputs": {"images": ["mask_image", 0], "filename_prefix": "mask"}}
-
-
-def read_saved_mask(server: ComfyServer, outputs: dict[str, Any]) -> numpy.ndarray:
-    """What `save_mask` saved, (n, height, width), 0..255."""
-    return read_pictures(server.output_files({"mask": outputs["mask"]}))[..., 0].astype(float)
 
 
 def mouth_movements(pictures: numpy.ndarray) -> list[float]:

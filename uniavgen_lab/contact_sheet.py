@@ -11,6 +11,7 @@ from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.media.images import to_bytes
 
 FRAMES = 8
+"""Of a clip, side by side."""
 WAVEFORM_HEIGHT = 64
 SILENT, LOUD = -11.5, 2.0
 """Natural-log mel values that are drawn black and white."""

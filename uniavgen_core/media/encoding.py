@@ -113,7 +113,7 @@ class VideoEncoder:
     """Encodes frames, and holds the last one.
 
     Args:
-        stream: of `add_picture`.
+        stream: of `add_video`.
         frames: each with the tick at which it is shown.
         end: tick at which the last of them ends; None: a step after it starts.
         step: ticks for which a held frame is shown.

@@ -100,7 +100,7 @@ def replace_audio(
         target_path: ends in .mp4.
         waveform: (channels, samples), full scale = 1. It starts with the first frame that is shown.
         sample_rate: samples a second of the waveform.
-        plan: of `plan_picture` and what it offers; None takes the whole picture.
+        plan: of `plan_copy` and what it offers; None takes the whole picture.
         progress: called with the number of frames that are done, every now and then.
         check: is called again and again while the file is read; it may raise to stop that.
 

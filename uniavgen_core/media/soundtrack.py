@@ -16,7 +16,7 @@ LONGEST_HOURS = 12
 
 
 def playable(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
-    """Sounds (batch, channels, samples) in a form that AAC and every player take, as `aac_sound` makes it.
+    """Sounds (batch, channels, samples) in a form that AAC and every player take, as `aac_waveform` makes it.
 
     Raises:
         ValueError: there is no sound, or it has no channels, or the sample rate is no number of samples.

@@ -186,7 +186,7 @@ def read_times(
     check: Check = never_stop,
     each: Callable[[Packet], None] = lambda packet: None,
 ) -> VideoTimes:
-    """As `picture_times`, of a file that is open.
+    """As `video_times`, of a file that is open.
 
     Args:
         each: is called with each packet of the picture that holds something.

@@ -174,7 +174,7 @@ def mono_at_rate(pieces: Iterable[Tensor], sample_rate: int, new_rate: int) -> I
 
 
 def at_rate(pieces: Iterable[Tensor], sample_rate: int, new_rate: int, channels: int) -> Iterator[Tensor]:
-    """As `SoundAtRate`, of a sound that comes in pieces (any channels, samples): stretches (channels, samples)."""
+    """As `ResampledWaveform`, of what comes in pieces (any channels, samples): stretches (channels, samples)."""
     held, samples, skipped = list[Tensor](), 0, 0
     for piece in pieces:
         held.append(piece)

@@ -130,8 +130,8 @@ class Batches(Dataset[Batch]):
         forms = self._clips[task]
         counts = torch.tensor([len(clips) for clips in forms], dtype=torch.float64)
         clips = forms[int(torch.multinomial(counts, 1, generator=generator))]
-        places = torch.randint(len(clips), (self._settings.batch_size,), generator=generator)
-        return clips[places].tolist()
+        indices = torch.randint(len(clips), (self._settings.batch_size,), generator=generator)
+        return clips[indices].tolist()
 
 
 class _Assembly:
@@ -197,9 +197,9 @@ class _Assembly:
 
     def _reference_audio(self) -> Tensor:
         """The partners' sounds and a silence after them."""
-        waveforms = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
+        mels = torch.stack([self.shards.tensor(self._partner(clip), "loud_audio") for clip in self.clips])
         silence = normalise_mel(silence_mel(round(SILENCE_SECONDS * AUDIO_TOKENS_PER_SECOND)))[0]
-        return torch.cat((waveforms, silence.expand(len(waveforms), -1, -1)), dim=1)
+        return torch.cat((mels, silence.expand(len(mels), -1, -1)), dim=1)
 
     def _partner(self, clip: int) -> int:
         partner = self.shards.partner(clip)

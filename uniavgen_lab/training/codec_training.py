@@ -80,8 +80,8 @@ class CodecTrainer(TrainingRun):
         return self.weights
 
     def _train(self) -> dict[str, float]:
-        place = (self.config.seed, self.accelerator.process_index, self.step)
-        generator = torch.Generator().manual_seed(zlib.crc32(repr(place).encode()))
+        seeds = (self.config.seed, self.accelerator.process_index, self.step)
+        generator = torch.Generator().manual_seed(zlib.crc32(repr(seeds).encode()))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         pixels = _draw(self.windows, self.config.batch_size, generator).to(self.accelerator.device)
@@ -163,6 +163,6 @@ def _render(config: CodecConfig, path: Path) -> numpy.ndarray:
 
 def _draw(windows: numpy.ndarray, count: int, generator: torch.Generator) -> Tensor:
     """Some windows (count, 3, 9, 128, 128) in -1..1."""
-    places = torch.randint(len(windows), (count,), generator=generator).tolist()
-    pixels = torch.from_numpy(numpy.stack([windows[place] for place in places]))
+    indices = torch.randint(len(windows), (count,), generator=generator).tolist()
+    pixels = torch.from_numpy(numpy.stack([windows[index] for index in indices]))
     return pixels.float().div(127.5).sub(1).movedim(-1, 1)

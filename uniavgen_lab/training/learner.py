@@ -138,10 +138,10 @@ def _encode_by_length(texts: Sequence[list[int]], encode: Any, device: torch.dev
     """Features (rows, width) of each text; texts of one length are encoded together."""
     features: list[Tensor] = [torch.empty(0)] * len(texts)
     for length in {len(text) for text in texts}:
-        places = [place for place, text in enumerate(texts) if len(text) == length]
-        together = encode(torch.tensor([texts[place] for place in places], device=device))
-        for place, feature in zip(places, together, strict=True):
-            features[place] = feature
+        indices = [index for index, text in enumerate(texts) if len(text) == length]
+        together = encode(torch.tensor([texts[index] for index in indices], device=device))
+        for index, feature in zip(indices, together, strict=True):
+            features[index] = feature
     return features
 
 

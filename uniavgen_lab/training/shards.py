@@ -24,7 +24,7 @@ from torch import Tensor
 from uniavgen_core.files import whole_file
 
 SUFFIX = ".safetensors"
-PARTS = ("audio", "loud_audio", "video", "portrait", "face_mask", "caption")
+TENSORS = ("audio", "loud_audio", "video", "portrait", "face_mask", "caption")
 EMPTY_CAPTION = "empty_caption"
 
 
@@ -41,7 +41,7 @@ class Label:
     starts_at_rest: bool = True
     """Whether the first frame is the portrait."""
     partner: int | None = None
-    """Place in the shard of a clip of the same voice, which can be its reference."""
+    """Index in the shard of a clip of the same voice, which can be its reference."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def write_shard(
     labels = []
     for index, clip in enumerate(clips):
         labels.append(asdict(clip.label))
-        parts = {name: getattr(clip, name) for name in PARTS}
+        parts = {name: getattr(clip, name) for name in TENSORS}
         tensors |= {f"{index}.{name}": x.half().contiguous() for name, x in parts.items() if x is not None}
     with whole_file(path) as unfinished:
         save_file(tensors, unfinished, metadata={**(metadata or {}), "clips": json.dumps(labels)})

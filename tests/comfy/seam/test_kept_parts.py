@@ -1,0 +1,164 @@
+"""What a task or a mask keeps comes back; a mask that keeps less than whole frames is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import comfy.model_management
+import pytest
+import torch
+from clips import (
+    assert_kept,
+    chirp,
+    conditions,
+    joint,
+    latent_of,
+    left_half,
+    pictures,
+    refused,
+    sample,
+    ways_to_sample,
+)
+from comfy.nested_tensor import NestedTensor
+from pack.nodes import comfy_latent
+from pack.nodes.long_form import Join
+from pack.uniavgen_core.config import audio_tokens, pixel_frames
+from pack.uniavgen_core.tasks import KeptParts
+
+import nodes as comfy_nodes
+
+WAYS = pytest.mark.parametrize(
+    "way", ["UniAVGen Guider", "CFGGuider", "BasicGuider", "KSampler", "SamplerCustom", "UniAVGen Sampler"]
+)
+PAST = {"task": "continuation", "video": pictures(40), "frame_rate": 25.0}
+
+
+def with_mask(latent: dict, mask: torch.Tensor) -> dict:
+    """What the core node Set Latent Noise Mask makes of a MASK."""
+    return comfy_nodes.SetLatentNoiseMask().set_mask(latent, mask)[0]
+
+
+def with_streams_masks(latent: dict, video: torch.Tensor | None = None, audio: torch.Tensor | None = None) -> dict:
+    """The LATENT with other masks of its streams."""
+    before = latent["noise_mask"].unbind()
+    return latent | {
+        "noise_mask": NestedTensor([before[0] if video is None else video, before[1] if audio is None else audio])
+    }
+
+
+@pytest.mark.parametrize(
+    ("task", "frames", "kept_frames", "kept_tokens"),
+    [
+        (PAST | {"audio": chirp(1.6)}, 7, 3, 56),
+        (PAST | {"audio": joint(frames=6, width=64, height=64)}, 7, 3, 56),
+        ({"task": "dubbing", "video": pictures(31), "frame_rate": 30.0}, 5, 5, 0),
+        ({"task": "audio_driven", "portrait": pictures(1), "audio": chirp(1.0)}, 5, 1, 106),
+    ],
+    ids=["continuation", "continuation of a LATENT", "dubbing", "audio_driven"],
+)
+def test_each_task_keeps_what_it_is_given(
+    patcher: Any, task: dict, frames: int, kept_frames: int, kept_tokens: int
+) -> None:
+    latent = latent_of(task)
+    video, audio = latent["samples"].unbind()
+    assert (video.shape[2], audio.shape[2]) == (frames, audio_tokens(pixel_frames(frames)))
+    kept = comfy_latent.kept_parts(latent)
+    assert (sum(kept.video), sum(kept.audio)) == (kept_frames, kept_tokens)
+    speech = "Hello." if kept_tokens < 100 else ""
+    assert_kept(latent, sample(patcher, latent, 2, conds=conditions(speech=speech)))
+
+
+def test_the_sound_of_a_latent_goes_on_exactly() -> None:
+    generated = joint(frames=6, width=64, height=64)
+    kept, given = (made["samples"].unbind()[1] for made in (latent_of(PAST | {"audio": generated}), generated))
+    assert torch.equal(kept[:, :, :56], given[:, :, -56:])
+
+
+def test_clips_are_joined() -> None:
+    clip, audio = Join.execute(pictures(40), 16.0, pictures(33), chirp(33 / 16), 3, chirp(2.5)).result
+    assert len(clip) == 64 and audio["waveform"].shape == (1, 1, 64 * 1500)
+
+
+@pytest.mark.parametrize(
+    ("mask", "kept"),
+    [
+        (torch.ones(1, 37, 53), [False, False, False]),
+        (torch.zeros(1, 37, 53), [True, True, True]),
+        (torch.tensor([1.0, 0.0, 1.0]).view(3, 1, 1).expand(-1, 37, 53), [False, True, False]),
+        (torch.ones(10, 64, 96), [False, False, False]),
+    ],
+    ids=["all generated", "all kept", "the middle kept", "of ten to three frames"],
+)
+def test_a_mask_of_whole_frames_keeps_them(
+    patcher: Any, latent: dict, conds: Any, mask: torch.Tensor, kept: list[bool]
+) -> None:
+    """As ComfyUI resizes them: a picture's MASK of any size, one or one for each latent frame."""
+    video, audio = latent["samples"].unbind()
+    masked = with_mask(latent, mask)
+    assert comfy_latent.kept_parts(masked) == KeptParts(tuple(kept), (False,) * audio.shape[2])
+    result = sample(patcher, masked, 2, conds=conds)
+    assert [torch.equal(result[0][:, :, frame], video[:, :, frame]) for frame in range(3)] == kept
+    assert not torch.equal(result[1], audio)
+
+
+@WAYS
+def test_frames_and_tokens_anywhere_are_kept(patcher: Any, latent: dict, conds: Any, way: str) -> None:
+    video, audio = latent["samples"].unbind()
+    tokens = torch.ones(1, 1, audio.shape[2], 1)
+    tokens[:, :, [3, 40, 41]] = 0
+    masked = with_streams_masks(latent, torch.tensor([1.0, 0.0, 1.0]).view(1, 1, 3, 1, 1), tokens)
+    result = ways_to_sample(patcher, conds)[way](masked)
+    assert torch.equal(result[0][:, :, 1], video[:, :, 1]) and not torch.equal(result[0][:, :, 0], video[:, :, 0])
+    kept = (result[1] == audio).all(dim=-1).flatten().nonzero().flatten().tolist()
+    assert kept == [3, 40, 41]
+
+
+def half_of_one_of_nine() -> torch.Tensor:
+    mask = torch.ones(9, 64, 96)
+    mask[4, :, 32:] = 0
+    return mask
+
+
+def with_a_soft_frame(latent: dict) -> dict:
+    soft = latent["noise_mask"].unbind()[0].clone()
+    soft[:, :, 2] = 0.5
+    return with_streams_masks(latent, video=soft)
+
+
+def with_some_bands(latent: dict) -> dict:
+    bands = latent["noise_mask"].unbind()[1].clone()
+    bands[..., 20:26, :40] = 0
+    return with_streams_masks(latent, audio=bands)
+
+
+def with_one_clip_of_a_batch(latent: dict) -> dict:
+    pair = joint(batch=2)
+    mask = pair["noise_mask"].unbind()[0].repeat(2, 1, 1, 1, 1)
+    mask[1, :, 2] = 0
+    return with_streams_masks(pair, video=mask)
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("make", "part"),
+    [
+        (lambda latent: with_mask(latent, left_half()), "from 0 to 1 in latent frame 0."),
+        (lambda latent: with_mask(latent, half_of_one_of_nine()), "from 0 to 1 in latent frame 1."),
+        (lambda latent: with_mask(latent, torch.full((1, 64, 96), 0.25)), "the value 0.25 in latent frame 0."),
+        (lambda latent: with_mask(latent, (torch.arange(6) > 2).float().view(6, 1, 1)), "0.5 in latent frame 1."),
+        (with_a_soft_frame, "0.5 in latent frame 2."),
+        (with_some_bands, "in sound token 20."),
+        (with_one_clip_of_a_batch, "some clips of the batch"),
+    ],
+    ids=["half", "half of one of nine", "soft", "six for three", "one soft frame", "some bands", "a clip of a batch"],
+)
+def test_a_mask_within_a_frame_is_refused_before_the_model_is_loaded(
+    patcher: Any, latent: dict, conds: Any, monkeypatch: pytest.MonkeyPatch, way: str, make: Any, part: str
+) -> None:
+    def load(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("the model was loaded first")
+
+    sample_so = ways_to_sample(patcher, conds)[way]
+    monkeypatch.setattr(comfy.model_management, "load_models_gpu", load)
+    with refused(part, "whole latent frames"):
+        sample_so(make(latent))

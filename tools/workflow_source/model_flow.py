@@ -1,0 +1,225 @@
+"""What the workflows have in common: loaders, captions, a portrait, sampling, saving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .flow import Flow, Link
+
+Links = list[Link]
+"""A node's outputs. Where one is asked for, the first is taken."""
+WITH_SCRIPT = "Conditioning (the script replaces its words)"
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What differs between the two models, wherever a workflow says nothing else.
+
+    Attributes:
+        caption: of one person.
+        caption_of_two: of two people, which leaves open who speaks.
+        seconds: length of a clip; 0 is that of its words.
+        segment_seconds: longest part of a long clip.
+        steps, shift: of the sampling.
+        guidance: of the guider.
+    """
+
+    caption: str
+    caption_of_two: str
+    speech: str
+    seconds: float
+    segment_seconds: float
+    pace: float
+    steps: int
+    shift: float
+    guidance: dict[str, Any]
+
+
+RELEASED = ModelSettings(
+    caption="A young woman looks at the camera and speaks in a warm, friendly voice. Soft daylight, plain background.",
+    caption_of_two="A woman and a man sit side by side and look at the camera. One of them speaks in a warm, friendly "
+    "voice. Soft daylight, plain background.",
+    speech="Hello! It is so nice to meet you. Let me tell you something about my day.",
+    seconds=0,
+    segment_seconds=5.1,
+    pace=1,
+    steps=50,
+    shift=5,
+    guidance={"video_scale": 3, "audio_scale": 2},
+)
+SMALL = ModelSettings(
+    caption="A happy woman looks at the camera and speaks.",
+    caption_of_two="A woman and a man, one of them speaks in a happy mood.",
+    speech="Hello, three red birds.",
+    seconds=2,
+    segment_seconds=2.5,
+    pace=0.75,
+    steps=25,
+    shift=2,
+    guidance={"video_scale": 2, "audio_scale": 2.5, "skip_block": "none"},
+)
+
+
+class FirstClip(NamedTuple):
+    """What goes on from the first clip to the second: the words or their node, the negative caption, and the clip."""
+
+    speech: Any
+    negative: Links
+    sampled: Links
+
+
+class ModelFlow(Flow):
+    """A workflow for the released model or for the small one.
+
+    Attributes:
+        tiny: it is for the small model.
+        settings: what the model needs.
+        model, clip, vae, audio_vae: what the loaders give.
+    """
+
+    model: Link
+    clip: Link
+    vae: Link
+    audio_vae: Link
+
+    def __init__(self, name: str, tiny: bool) -> None:
+        super().__init__(f"tiny_{name}" if tiny else name)
+        self.tiny = tiny
+        self.released_name = name
+        self.settings = SMALL if tiny else RELEASED
+
+    def load(self, files: str = "**no files**", more: str = "") -> None:
+        """The first column.
+
+        Args:
+            files: what the small model's graph needs.
+            more: note that follows on what is said of the small model, by default the one of the workflow's name.
+        """
+        self.group("Load")
+        if self.tiny:
+            self.model, self.clip, self.vae, self.audio_vae = self.add("UniAVGenTinyLoader")
+            self.note("small_world", more or self.name, name=self.released_name, files=files)
+            return
+        (self.model,) = self.add("UniAVGenModelLoader", model_name="UniAVGen/")
+        encoder = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
+        (self.clip,) = self.add("CLIPLoader", "Load caption encoder", clip_name=encoder, type="wan")
+        self.note("files")
+        (self.vae,) = self.add("VAELoader", vae_name="wan2.2_vae.safetensors")
+        (self.audio_vae,) = self.add("UniAVGenAudioCodecLoader", vocoder_name="code2wav_bigvgan_model/")
+
+    def caption(self, text: str | None = None, title: str = "Caption") -> Links:
+        """What is seen and heard, by default one person."""
+        return self.add("CLIPTextEncode", title, clip=self.clip, text=self.settings.caption if text is None else text)
+
+    def captions(self, text: str | None = None, negative: Links | None = None) -> dict[str, Links]:
+        """The caption, and the negative one, which may be there already."""
+        return {"positive": self.caption(text), "negative": negative or self.caption("", "Negative caption")}
+
+    def portrait(self) -> Links:
+        """A picture of one person."""
+        return self.add("UniAVGenTinyPortrait") if self.tiny else self.picture("Portrait")
+
+    def pair(self) -> Links:
+        """A picture of two people."""
+        if not self.tiny:
+            return self.picture("A picture of two people")
+        left = self.add("UniAVGenTinyPortrait", "The one on the left")
+        right = self.add("UniAVGenTinyPortrait", "The one on the right", kind="man", person=550000024)
+        return self.add("ImageStitch", "Both side by side", image1=left, image2=right)
+
+    def picture(self, title: str) -> Links:
+        """A picture of the user's."""
+        return self.add("LoadImage", title, image="example.png")
+
+    def conditioning(self, captions: dict[str, Links], title: str | None = None, **inputs: Any) -> dict[str, Link]:
+        """Captions and words, as a sampler takes them; the words are given, or the model's own."""
+        words = {"speech": self.settings.speech}
+        positive, negative = self.add("UniAVGenConditioning", title, **captions, **words | inputs)
+        return {"positive": positive, "negative": negative}
+
+    def latent(self, task: str, people: int = 1, **inputs: Any) -> Links:
+        """The latent to fill: of the released model as large as what is given, of the small one as that draws."""
+        size = {"size": "custom", "size__width": 128 * people, "size__height": 128} if self.tiny else {}
+        return self.add("UniAVGenLatent", vae=self.vae, task=task, **size, **inputs)
+
+    def clip_of(self, conditioning: dict[str, Link], people: int = 1, **inputs: Any) -> Links:
+        """The latent of a clip that is as long as its words."""
+        lasting = {"seconds": self.settings.seconds}
+        return self.latent("joint", people, conditioning=conditioning["positive"], **lasting | inputs)
+
+    def sample(self, conditioning: dict[str, Link], latent: Links, model: Any = None, **inputs: Any) -> Links:
+        """All steps at once, by `model` or the loaded one."""
+        settings = {"steps": self.settings.steps, "shift": self.settings.shift} | self.settings.guidance
+        return self.add(
+            "UniAVGenSampler", model=model or self.model, **conditioning, latent_image=latent, **settings | inputs
+        )
+
+    def decode_picture(self, sampled: Links) -> Links:
+        """Frames."""
+        return self.add("VAEDecode", "Decode picture", samples=sampled, vae=self.vae)
+
+    def decode_sound(self, sampled: Links) -> Links:
+        """The sound."""
+        return self.add("VAEDecodeAudio", "Decode sound", samples=sampled, vae=self.audio_vae)
+
+    def save(self, picture: Any, audio: Any, **inputs: Any) -> None:
+        """Put picture and sound together in a file."""
+        self.save_video(self.add("UniAVGenAVMux", video=picture, audio=audio, **inputs))
+
+    def save_video(self, video: Any) -> None:
+        """A file of the workflow's name."""
+        self.add("SaveVideo", video=video, filename_prefix=f"video/UniAVGen_{self.name}")
+
+    def decode_and_save(self, sampled: Links) -> None:
+        """The last column, where nothing is done between sampling and saving."""
+        self.group("Decode and save")
+        self.save(self.decode_picture(sampled), self.decode_sound(sampled))
+
+    def first_clip(
+        self, person: int = 550000005, words_node: bool = False, group: str = "Sample the first clip"
+    ) -> FirstClip:
+        """Two columns of the small model, which make what the released one's workflow loads from a file.
+
+        Args:
+            person: who is drawn.
+            words_node: the words have a node of their own, which others can take them from, too.
+            group: title of the second column, which may go on.
+        """
+        self.group("A first clip")
+        portrait = self.add("UniAVGenTinyPortrait", person=person)
+        captions = {"positive": self.caption(title="Caption of the first clip")}
+        captions["negative"] = self.caption("", "Negative caption")
+        speech: Any = self.settings.speech
+        if words_node:
+            speech = self.add("PrimitiveStringMultiline", "Words of the first clip", value=speech)
+        conditioning = self.conditioning(captions, speech=speech)
+        latent = self.clip_of(conditioning, portrait=portrait)
+        self.group(group)
+        return FirstClip(speech, captions["negative"], self.sample(conditioning, latent))
+
+    def guide_and_make(self, conditioning: dict[str, Link], latent: Links, script: Links, **inputs: Any) -> None:
+        """The last two columns of a clip of several segments."""
+        self.group("Guide")
+        noise = self.add("RandomNoise", control_after_generate="fixed")
+        guider = self.add("UniAVGenGuider", model=self.model, **conditioning, **self.settings.guidance)
+        sampler = self.add("KSamplerSelect", sampler_name="euler")
+        settings = {"steps": self.settings.steps, "shift": self.settings.shift, "scheduler": "released"}
+        sigmas = self.add("UniAVGenScheduler", **settings)
+        self.group("Make and save")
+        video, report, subtitles = self.add(
+            "UniAVGenLongForm",
+            guider=guider,
+            sampler=sampler,
+            sigmas=sigmas,
+            noise=noise,
+            latent_image=latent,
+            vae=self.vae,
+            audio_vae=self.audio_vae,
+            script=script,
+            pace=self.settings.pace,
+            **inputs,
+        )
+        self.save_video(video)
+        self.add("PreviewAny", "What is said when", source=report)
+        self.add("PreviewAny", "Subtitles (SRT)", source=subtitles)
