@@ -237,7 +237,7 @@ def test_frames_are_taken_as_they_are_needed(tmp_path: Path) -> None:
             return super().sample(order)
 
     class Counting(VideoInMemory):
-        def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+        def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
             for index, frame in enumerate(super().images(width, height, first, last)):
                 taken.append(index)
                 yield frame
@@ -252,7 +252,7 @@ def test_a_video_is_let_go_of_when_its_clip_is_made_or_fails() -> None:
     class Watched(VideoInMemory):
         is_open = False
 
-        def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+        def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
             self.is_open = True
             try:
                 yield from super().images(width, height, first, last)

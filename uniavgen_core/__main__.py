@@ -1,4 +1,9 @@
-"""Command: python -m uniavgen_core convert"""
+"""The core's one command: a model, one file or shards, as one file of another precision.
+
+For example:
+
+python -m uniavgen_core convert models/diffusion_models/uniavgen/ uniavgen_fp8.safetensors --dtype fp8_e4m3fn
+"""
 
 from __future__ import annotations
 
@@ -25,6 +30,7 @@ def main() -> int:
 
 
 def _add_convert(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `convert`."""
     parser.add_argument("source", type=Path, help="safetensors file, or folder of shards with their index")
     parser.add_argument("destination", type=Path, help="the .safetensors file to write, or .gguf")
     parser.add_argument("--dtype", choices=PRECISIONS, default="bf16", help="precision of the weights; q…: GGUF")
