@@ -41,7 +41,7 @@ from ..uniavgen_core.face.tracks import Timing, Trajectory
 from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.images import to_bytes, to_rgb
 from .comfy_progress import progress_bar, show_text, warn
-from .inputs import NOT_CONNECTED, chosen, connected, frame_rate_input
+from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked
 
 INSIGHTFACE = "insightface"
 FOLDERS = (INSIGHTFACE, "detection")
@@ -244,7 +244,7 @@ class FaceMask(io.ComfyNode):
     ) -> io.NodeOutput:
         face = chosen("face", face)
         if face["face"] == PORTRAIT:
-            face = face | {"portrait": connected("portrait", portrait, "face 'portrait' needs who is looked for")}
+            face = face | {"portrait": linked("portrait", portrait, "face 'portrait' needs who is looked for")}
         frames = _frames(images)
         finder = _load_detector(detector)
         path = _mesh_file() if shape == HULL else None

@@ -37,7 +37,7 @@ def seed_input(name: str, default: int = 0, **settings: Any) -> io.Int.Input:
     return io.Int.Input(name, default=default, min=0, max=SEEDS - 1, **settings)
 
 
-def connected(name: str, value: Any, need: str) -> Any:
+def linked(name: str, value: Any, need: str) -> Any:
     """What is connected to an input that the chosen option needs.
 
     Args:

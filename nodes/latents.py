@@ -29,7 +29,7 @@ from ..uniavgen_core.tasks import TASKS, Extent
 from .comfy_latent import joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_speech_fits
 from .faces import warn_of_portrait
-from .inputs import NOT_CONNECTED, chosen, connected, frame_rate_input, past_frames_input, present
+from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
 from .media import check_vae, encode_frames, footage_of
 
 
@@ -61,14 +61,14 @@ def _portrait_alone(given: Given, task: str) -> Source:
 
 
 def _portrait(given: Given, task: str) -> Tensor:
-    portrait = connected("portrait", given.portrait, f"task '{task}' needs a picture of the person who speaks")
+    portrait = linked("portrait", given.portrait, f"task '{task}' needs a picture of the person who speaks")
     check_picture("portrait", portrait)
     warn_of_portrait("portrait", portrait)
     return portrait[:1]
 
 
 def _past(given: Given, task: str) -> Source:
-    video = connected("video", given.video, f"task '{task}' needs the clip that goes on")
+    video = linked("video", given.video, f"task '{task}' needs the clip that goes on")
     footage, past = footage_of("video", video, given.frame_rate), given.past_frames
     length = check_past(check_seconds(_seconds(given)), past)
     pictures = past_images(footage, past, *_size(given.size, *footage.size))
@@ -90,7 +90,7 @@ def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
 
 
 def _whole_video(given: Given, task: str) -> Source:
-    video = connected("video", given.video, f"task '{task}' needs the clip that gets a voice")
+    video = linked("video", given.video, f"task '{task}' needs the clip that gets a voice")
     footage = footage_of("video", video, given.frame_rate)
     check_seconds(float(footage.seconds), "video")
     pictures = dubbed_images(footage, *_size(given.size, *footage.size))
@@ -99,7 +99,7 @@ def _whole_video(given: Given, task: str) -> Source:
 
 def _portrait_and_audio(given: Given, task: str) -> Source:
     portrait = _portrait(given, task)
-    audio = present("audio", connected("audio", given.audio, f"task '{task}' needs the recording that is spoken"))
+    audio = present("audio", linked("audio", given.audio, f"task '{task}' needs the recording that is spoken"))
     if "samples" in audio:
         raise ValueError(f"audio is a LATENT: task '{task}' takes the recording as AUDIO.")
     check_sound("audio", audio["waveform"])
