@@ -20,7 +20,7 @@ from ..uniavgen_core.config import (
     SPATIAL_COMPRESSION,
     TEMPORAL_COMPRESSION,
 )
-from ..uniavgen_core.media.sound import to_mono
+from ..uniavgen_core.media.waveforms import to_mono
 from ..uniavgen_core.tiny.caption import CaptionEncoder
 from ..uniavgen_core.tiny.codec import Codec
 

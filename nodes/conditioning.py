@@ -8,12 +8,11 @@ import node_helpers
 import torch
 from comfy_api.latest import Input, io
 
-from ..uniavgen_core.audio.voice import voiced_seconds
+from ..uniavgen_core.audio.voice import reference_mel, voiced_seconds
 from ..uniavgen_core.checks import check_picture
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_finite, check_shapes
 from ..uniavgen_core.speech.duration import reference_pace
-from ..uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
 from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
 from ..uniavgen_core.speech.text import LANGUAGES, detect_language
 from .comfy_latent import streams
@@ -129,8 +128,8 @@ def speech_symbols(
     Where nothing is said, they are the same.
     """
     code = prompt_language(language, said, transcript)
-    negative = negative_symbols(code, transcript, reader)
-    positive = positive_symbols(said, code, transcript, reader) if said else negative
+    negative = reader.negative_symbols(code, transcript)
+    positive = reader.positive_symbols(said, code, transcript) if said else negative
     return torch.tensor([positive]), torch.tensor([negative])
 
 

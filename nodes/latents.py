@@ -20,11 +20,11 @@ from ..uniavgen_core.config import (
     latent_frames_for_seconds,
     pixel_frames,
 )
-from ..uniavgen_core.given import driving_mel, dubbed_pictures, past_mel, past_pictures
 from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes, check_size, last_tokens, stream_shapes
-from ..uniavgen_core.media.footage import Footage
 from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.track import track_of
+from ..uniavgen_core.media.video import Video
+from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel
 from ..uniavgen_core.tasks import TASKS, Extent
 from .comfy_latent import joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_speech_fits
@@ -71,11 +71,11 @@ def _past(given: Given, task: str) -> Source:
     video = connected("video", given.video, f"task '{task}' needs the clip that goes on")
     footage, past = footage_of("video", video, given.frame_rate), given.past_frames
     length = check_past(check_seconds(_seconds(given)), past)
-    pictures = past_pictures(footage, past, *_size(given.size, *footage.size))
+    pictures = past_images(footage, past, *_size(given.size, *footage.size))
     return Source(pictures, length, _past_mel(given.audio, footage, past))
 
 
-def _past_mel(given: Any, footage: Footage, past: int) -> Tensor:
+def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
     """The past's sound: of the LATENT that it was generated as, of an AUDIO, or the VIDEO's own."""
     if given is NOT_CONNECTED or given is None:
         with footage.track() as track:
@@ -93,7 +93,7 @@ def _whole_video(given: Given, task: str) -> Source:
     video = connected("video", given.video, f"task '{task}' needs the clip that gets a voice")
     footage = footage_of("video", video, given.frame_rate)
     check_seconds(float(footage.seconds), "video")
-    pictures = dubbed_pictures(footage, *_size(given.size, *footage.size))
+    pictures = dubbed_images(footage, *_size(given.size, *footage.size))
     return Source(pictures, latent_frames(len(pictures)))
 
 

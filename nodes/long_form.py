@@ -24,8 +24,8 @@ from ..uniavgen_core.long_form.store import SegmentStore
 from ..uniavgen_core.long_form.timeline import report, subtitles_of
 from ..uniavgen_core.media.frames import stacked
 from ..uniavgen_core.media.images import to_rgb
-from ..uniavgen_core.media.sound import fit_audio, mono_at_rate
-from ..uniavgen_core.media.track import Track, track_of
+from ..uniavgen_core.media.track import AudioTrack, track_of
+from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
 from .comfy_latent import streams
 from .comfy_long_form import (
     ComfyHost,
@@ -293,7 +293,7 @@ class Join(io.ComfyNode):
         footage = footage_of("past", past, frame_rate)
         # A clip from a file is in main memory, one just decoded may be on the graphics card.
         images = to_rgb(images.cpu())
-        before = stacked(footage.pictures(images.shape[2], images.shape[1]), footage.frames).cpu()
+        before = stacked(footage.images(images.shape[2], images.shape[1]), footage.frames).cpu()
         with footage.track() if past_audio is None else nullcontext(_track("past_audio", past_audio)) as track:
             heard = _mono(present("past_audio", track), len(before))
         following = _mono(_track("audio", audio), len(images))
@@ -301,13 +301,13 @@ class Join(io.ComfyNode):
         return io.NodeOutput(joined, {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE})
 
 
-def _track(name: str, audio: Input.Audio | None) -> Track:
+def _track(name: str, audio: Input.Audio | None) -> AudioTrack:
     given = present(name, audio)
     check_one_sound(name, given["waveform"])
     return track_of(given["waveform"].cpu(), given["sample_rate"])
 
 
-def _mono(track: Track, frames: int) -> Tensor:
+def _mono(track: AudioTrack, frames: int) -> Tensor:
     """Sound (samples) at 24 kHz, as long as so many frames."""
     pieces = [*mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE)]
     return fit_audio(torch.cat(pieces, dim=-1)[0], frames * SAMPLES_A_FRAME)

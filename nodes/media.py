@@ -12,15 +12,15 @@ import folder_paths
 from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
-from ..uniavgen_core.audio.soundtrack import held_seconds, hold_last, playable, soundtrack
 from ..uniavgen_core.checks import check_picture
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
 from ..uniavgen_core.joint_latent import check_finite
-from ..uniavgen_core.media.copying import PicturePlan, plan_picture
+from ..uniavgen_core.media.copying import CopyPlan, plan_copy
 from ..uniavgen_core.media.encoding import even_size
-from ..uniavgen_core.media.footage import Footage, FramesInMemory, VideoFile
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
-from ..uniavgen_core.media.writing import replace_audio, write_video
+from ..uniavgen_core.media.muxing import replace_audio, write_video
+from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable, soundtrack
+from ..uniavgen_core.media.video import Video, VideoFile, VideoInMemory
 from .comfy_progress import check_interrupt, progress_bar, show_text
 from .inputs import chosen, frame_rate_input, present
 
@@ -30,7 +30,7 @@ VIDEO, AUDIO = LENGTHS = ("video", "audio")
 """Which of the two keeps its length."""
 
 
-def footage_of(name: str, video: Tensor | Input.Video | None, frame_rate: float) -> Footage:
+def footage_of(name: str, video: Tensor | Input.Video | None, frame_rate: float) -> Video:
     """An IMAGE or VIDEO by its times. The frames of a file are decoded as they are asked for.
 
     Raises:
@@ -49,7 +49,7 @@ def footage_of(name: str, video: Tensor | Input.Video | None, frame_rate: float)
     check_picture(name, video)
     frames = cast(Tensor, video)
     check_finite(name, frames)
-    return FramesInMemory(frames, rate, None if audio is None else (audio["waveform"], audio["sample_rate"]))
+    return VideoInMemory(frames, rate, None if audio is None else (audio["waveform"], audio["sample_rate"]))
 
 
 def video_components(name: str, video: Tensor | Input.Video | None, frame_rate: float) -> Types.VideoComponents:
@@ -162,9 +162,9 @@ def _tell(line: str) -> None:
     show_text(line)
 
 
-def _plan(name: str, video: InputImpl.VideoFromFile) -> PicturePlan:
+def _plan(name: str, video: InputImpl.VideoFromFile) -> CopyPlan:
     try:
-        return plan_picture(video.get_stream_source(), check_interrupt).part(*video.get_active_trim_window())
+        return plan_copy(video.get_stream_source(), check_interrupt).part(*video.get_active_trim_window())
     except (FileNotFoundError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
 

@@ -46,12 +46,12 @@ def write_pictures(
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if heard is not None and sound is not None:
-            for packet in sound_packets(heard, sound, sample_rate):
+            for packet in audio_packets(heard, sound, sample_rate):
                 container.mux(packet)
     return path
 
 
-def sound_packets(stream: av.AudioStream, sound: np.ndarray, sample_rate: int) -> list[av.Packet]:
+def audio_packets(stream: av.AudioStream, sound: np.ndarray, sample_rate: int) -> list[av.Packet]:
     frame = av.AudioFrame.from_ndarray(
         np.ascontiguousarray(sound, np.float32), format="fltp", layout={1: "mono", 2: "stereo"}[len(sound)]
     )

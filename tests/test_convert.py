@@ -17,6 +17,7 @@ import pytest
 import torch
 from comfy.install import ComfyInstall
 from golden_weights import weights_by_rule
+from peak_memory import STATUS, printed_number
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -314,34 +315,27 @@ def test_command_line(
 
 
 MEMORY_SCRIPT = """
-import re, sys
 from pathlib import Path
+from peak_memory import PeakMemory
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import ModelSizes
 from uniavgen_core.convert import convert
 from uniavgen_core.model.joint_dit import JointDiT
 
-def used(field):
-    return int(re.search(field + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
-
 JointDiT(ModelSizes(1, 128, 8, 128, 8, 8), torch_operations, device="meta")  # imports much of torch, once
-Path("/proc/self/clear_refs").write_text("5")
-before = used("VmRSS")
-convert(Path(sys.argv[1]), Path(sys.argv[1]).with_name("out.safetensors"), "fp8_e4m3fn")
-print((used("VmHWM") - before) / Path(sys.argv[1]).stat().st_size)
+source = Path(sys.argv[1])
+with PeakMemory() as taken:
+    convert(source, source.with_name("out.safetensors"), "fp8_e4m3fn")
+print(taken.bytes / source.stat().st_size)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+@pytest.mark.skipif(not STATUS.exists(), reason="memory is read from Linux's /proc")
 def test_peak_memory_is_a_few_tensors(tmp_path: Path) -> None:
     names = JointDiT(ModelSizes(8, 512, 2048, 128, 256, 64), torch_operations, device=torch.device("meta")).state_dict()
     path = tmp_path / "model.safetensors"
     save_file({name: torch.zeros_like(tensor, device="cpu") for name, tensor in names.items()}, path)
-    command = [sys.executable, "-c", MEMORY_SCRIPT, str(path)]
-    root = Path(__file__).parent.parent
-    result = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
-    assert result.returncode == 0, result.stderr
-    assert float(result.stdout) < 0.3
+    assert printed_number(MEMORY_SCRIPT, str(path)) < 0.3
 
 
 COMFYUI_SCRIPT = """

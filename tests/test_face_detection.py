@@ -94,7 +94,7 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / name).touch()
     for module in ("insightface.model_zoo", "cv2"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(NotInstalledError, match=f"{package} is needed to find faces .*: run pip install {package}"):
+    with pytest.raises(NotInstalledError, match=f"{package} is needed to find faces .*: run pip install -U {package}"):
         open_detector(tmp_path / name)
 
 

@@ -19,7 +19,7 @@ from comfy.server import ComfyServer
 from safetensors.torch import save_file
 
 from uniavgen_core.config import FRAME_RATE
-from uniavgen_core.media.writing import write_video
+from uniavgen_core.media.muxing import write_video
 from uniavgen_lab.video_files import read_audio, stream_summary
 
 PACK = Path(__file__).absolute().parent.parent

@@ -10,7 +10,7 @@ from uniavgen_core.audio.mel import PEAK, log_mel, peak_scale, to_model_waveform
 from uniavgen_core.checks import check_sound
 from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.joint_latent import denormalise_mel, normalise_mel
-from uniavgen_core.media.sound import SoundAtRate, mono_at_rate, to_mono
+from uniavgen_core.media.waveforms import ResampledWaveform, mono_at_rate, to_mono
 
 GOLDEN = load_file(Path(__file__).parent / "golden" / "mel.safetensors")
 
@@ -124,11 +124,11 @@ def test_a_fourth_channel_is_bass_only_beside_others(channels: int) -> None:
 def test_a_stretch_of_a_sound_is_that_of_the_whole(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = 0.1 * torch.randn(1, 2, 3 * rate + 77, generator=torch.Generator().manual_seed(0))
     noise[0, 1, rate : 2 * rate] = -noise[0, 0, rate : 2 * rate]
-    sound = SoundAtRate(noise, rate, SAMPLE_RATE)
+    sound = ResampledWaveform(noise, rate, SAMPLE_RATE)
     whole = sound.stretch(0, sound.samples)
     assert sound.samples == to_model_waveform(noise, rate).shape[-1]
     torch.testing.assert_close(sound.stretch(12_345, 50_000), whole[:, 12_345:50_000], atol=1e-5, rtol=0)
     assert not sound.stretch(sound.samples, sound.samples + 10).any()
-    monkeypatch.setattr("uniavgen_core.media.sound.PIECE_SAMPLES", 10_000)
+    monkeypatch.setattr("uniavgen_core.media.waveforms.PIECE_SAMPLES", 10_000)
     for pieces in (sound.pieces(), mono_at_rate(iter(noise[0].split(1013, dim=-1)), rate, SAMPLE_RATE)):
         torch.testing.assert_close(torch.cat([*pieces], dim=-1), whole, atol=1e-5, rtol=0)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from uniavgen_core.config import LATENT_CHANNELS, clip_seconds
 from uniavgen_core.convert import convert
-from uniavgen_core.media.writing import write_video
+from uniavgen_core.media.muxing import write_video
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH, MODEL_SIZES
 from uniavgen_core.tiny.drawing import draw_portrait
@@ -185,7 +185,7 @@ def test_vocoder_that_is_not_there(server: ComfyServer) -> None:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("wan.safetensors", ("looks like Wan 2.2 5B", "UniAVGen")),
+        ("wan.safetensors", ("looks like Wan", "UniAVGen")),
         ("truncated/", ("00002-of-00002", "cut off", "download it again")),
         ("missing_shard/", ("00002-of-00002", "missing", "download")),
     ],

@@ -19,7 +19,7 @@ from small_model import SMALL
 from uniavgen_core.config import HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, pixel_frames
 from uniavgen_core.face.detection import Face, FaceDetector
 from uniavgen_core.face.models import open_detector
-from uniavgen_core.media.writing import write_video
+from uniavgen_core.media.muxing import write_video
 from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_lab.training.batches import Batches, BatchSettings
 from uniavgen_lab.training.clip_files import Sentence, UnfitClipError, find_clip_files, read_transcript

@@ -1,3 +1,5 @@
+"""What the passes are told to say, and the reference voice."""
+
 from __future__ import annotations
 
 import math
@@ -7,10 +9,11 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel
-from uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
-from uniavgen_core.speech.text import symbols
+from uniavgen_core.audio.voice import reference_mel
+from uniavgen_core.speech.reader import SpeechReader
 
 SPACE = 0
+READER = SpeechReader()
 
 
 def tone(seconds: float = 1.0, rate: int = 24_000) -> Tensor:
@@ -20,24 +23,26 @@ def tone(seconds: float = 1.0, rate: int = 24_000) -> Tensor:
 
 
 def test_words_alone() -> None:
-    assert positive_symbols("  Good day.\n", "en") == symbols("Good day.", "en")
-    assert negative_symbols("en") == negative_symbols("zh") == [SPACE] + [-1] * 9
+    assert READER.positive_symbols("  Good day.\n", "en") == READER.symbols("Good day.", "en")
+    assert READER.negative_symbols("en") == READER.negative_symbols("zh") == [SPACE] + [-1] * 9
 
 
 def test_words_after_those_of_a_reference_voice() -> None:
-    assert positive_symbols(" Good day.", "en", " Hello there. ") == symbols("Hello there. Good day.", "en")
-    assert negative_symbols("en", " Hello there. ") == [*symbols("Hello there.", "en"), SPACE]
+    assert READER.positive_symbols(" Good day.", "en", " Hello there. ") == READER.symbols(
+        "Hello there. Good day.", "en"
+    )
+    assert READER.negative_symbols("en", " Hello there. ") == [*READER.symbols("Hello there.", "en"), SPACE]
 
 
 def test_chinese_after_a_reference_voice() -> None:
-    unspoken = negative_symbols("zh", "你好。")
+    unspoken = READER.negative_symbols("zh", "你好。")
     assert unspoken[-1] == SPACE
-    assert positive_symbols("早上好", "zh", "你好。")[: len(unspoken)] == unspoken
+    assert READER.positive_symbols("早上好", "zh", "你好。")[: len(unspoken)] == unspoken
 
 
 def test_nothing_to_say_is_an_error() -> None:
     with pytest.raises(ValueError, match="The speech is empty"):
-        positive_symbols(" \n", "en", "Hello there.")
+        READER.positive_symbols(" \n", "en", "Hello there.")
 
 
 def test_reference_voice_is_scaled_and_followed_by_silence() -> None:

@@ -14,17 +14,17 @@ import av
 import numpy as np
 import pytest
 import torch
-from odd_files import LEVELS, copied, garbled, numbers, sound_packets, tone, write_pictures
+from odd_files import LEVELS, audio_packets, copied, garbled, numbers, tone, write_pictures
 from torch import Tensor
 
 from uniavgen_core.config import FRAME_RATE
-from uniavgen_core.given import dubbed_pictures, past_pictures
 from uniavgen_core.media import container as container_module
+from uniavgen_core.media import muxing
 from uniavgen_core.media import track as track_module
-from uniavgen_core.media import writing
-from uniavgen_core.media.footage import VideoFile
-from uniavgen_core.media.sound import PIECE_SAMPLES
-from uniavgen_lab.video_files import count_frames, read_audio, read_frames, read_video, stream_summary
+from uniavgen_core.media.video import VideoFile
+from uniavgen_core.media.waveforms import PIECE_SAMPLES
+from uniavgen_core.model_rates import dubbed_images, past_images
+from uniavgen_lab.video_files import read_audio, read_video, stream_summary
 
 RATE = 24_000
 SIDE = 64
@@ -32,7 +32,7 @@ SIDE = 64
 
 def at_16(file: VideoFile, **which: int) -> list[int]:
     """The numbers of the counting pictures that a file shows at 16 a second."""
-    return numbers([frame.numpy() for frame in file.pictures(SIDE, SIDE, **which)])
+    return numbers([frame.numpy() for frame in file.images(SIDE, SIDE, **which)])
 
 
 def expected_at_16(ticks: list[int], rate: int, seconds: float) -> list[int]:
@@ -187,7 +187,7 @@ def test_what_comes_before_the_first_whole_frame_does_not_count(
     assert float(video.seconds) == pytest.approx(50 / 25, abs=0.01)
     assert "cut.ts does not start with a whole frame: its first 0.4" in caplog.text
     assert at_16(video) == [(30 + tick) % LEVELS for tick in expected_at_16([*range(50)], 25, 2)]
-    assert count_frames(video.source)[0] == len([*read_frames(video.source)]) == 50
+    assert video.own_frames == len([*video.own_images()]) == 50
 
 
 def test_a_warning_comes_once_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -213,10 +213,10 @@ def test_the_tail_of_a_long_clip_is_not_decoded_to(tmp_path: Path, monkeypatch: 
         decoded.append(1)
         return original(packet)
 
-    monkeypatch.setattr("uniavgen_core.media.footage.decoded", counting)
+    monkeypatch.setattr("uniavgen_core.media.video.decoded", counting)
     video = VideoFile(path)
     assert not decoded, "its length is known before its frames are decoded"
-    assert past_pictures(video, 3, SIDE, SIDE).shape == (9, SIDE, SIDE, 3)
+    assert past_images(video, 3, SIDE, SIDE).shape == (9, SIDE, SIDE, 3)
     assert len(decoded) < 150
 
 
@@ -234,7 +234,7 @@ def test_reading_can_be_stopped_at_any_packet(tmp_path: Path) -> None:
             raise Stop
 
     video = VideoFile(path, check=check)
-    frames = video.pictures(SIDE, SIDE)
+    frames = video.images(SIDE, SIDE)
     next(frames)
     left = 3
     with pytest.raises(Stop):
@@ -249,7 +249,7 @@ def test_a_file_in_memory_is_read_in_two_places_at_once(tmp_path: Path) -> None:
     path = write_pictures(tmp_path / "clip.mp4", range(60), sound=tone(2))
     memory = io.BytesIO(path.read_bytes())
     video = VideoFile(memory)
-    frames = video.pictures(SIDE, SIDE)
+    frames = video.images(SIDE, SIDE)
     seen = [next(frames)]
     with video.track() as track:
         assert track is not None and sum(piece.shape[-1] for piece in track.pieces) == 2 * RATE
@@ -260,11 +260,11 @@ def test_a_file_in_memory_is_read_in_two_places_at_once(tmp_path: Path) -> None:
 LEFT_HALF_WAY = """
 import sys
 import av
-from uniavgen_core.media.container import opened, picture_stream
+from uniavgen_core.media.container import opened, video_stream
 av.logging.set_level(av.logging.WARNING)
 for _ in range(60):
     with opened(sys.argv[1]) as container:
-        stream = picture_stream(container)
+        stream = video_stream(container)
         stream.thread_type, stream.codec_context.thread_count = "AUTO", 4
         next(container.decode(stream))
 """
@@ -320,14 +320,14 @@ def test_damaged_packets_of_the_picture_are_left_out(tmp_path: Path, caplog: pyt
     seen = at_16(VideoFile(file))
     assert len(seen) == 48
     assert seen[:15] == at_16(VideoFile(source))[:15] and seen[-25:] == at_16(VideoFile(source))[-25:]
-    assert count_frames(file)[0] == 90
+    assert VideoFile(file).own_frames == 90
 
 
 def test_a_picture_that_cannot_be_decoded_at_all_is_refused_by_name(tmp_path: Path) -> None:
     source = write_pictures(tmp_path / "whole.mkv", range(20), codec="libx264")
     file = copied(source, tmp_path / "noise.mkv", lambda packet, index: garbled(packet))
     with pytest.raises(ValueError, match="noise.mkv is damaged: none of its picture can be decoded"):
-        dubbed_pictures(VideoFile(file), SIDE, SIDE)
+        dubbed_images(VideoFile(file), SIDE, SIDE)
 
 
 def test_one_damaged_packet_of_sound_is_silence_of_its_length(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -360,7 +360,7 @@ def test_a_picture_that_changes_its_size_is_cropped_to_one(tmp_path: Path, caplo
 def adts(path: Path, sound: np.ndarray, rate: int) -> bytes:
     with av.open(str(path), "w", format="adts") as writer:
         layout = {1: "mono", 2: "stereo"}[len(sound)]
-        for packet in sound_packets(writer.add_stream("aac", rate=rate, layout=layout), sound, rate):
+        for packet in audio_packets(writer.add_stream("aac", rate=rate, layout=layout), sound, rate):
             writer.mux(packet)
     return path.read_bytes()
 
@@ -390,7 +390,7 @@ def test_sound_in_an_unknown_form_leaves_the_other_track(tmp_path: Path, caplog:
             writer.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))))
         writer.mux(picture.encode(None))
         for track in tracks:
-            writer.mux(sound_packets(track, sound, RATE))
+            writer.mux(audio_packets(track, sound, RATE))
     # FFmpeg knows the form by the box inside, too.
     file.write_bytes(file.read_bytes().replace(b"mp4a", b"apac", 1).replace(b"esds", b"zzzz", 1))
     waveform, rate = read_audio(file)
@@ -423,7 +423,7 @@ def test_tags_that_are_not_text_do_no_harm(tmp_path: Path) -> None:
         writer.mux(stream.encode(None))
     path = tmp_path / "tagged.mkv"
     path.write_bytes(path.read_bytes().replace(b"QQQQQQ", b"\xff\xfe\xe9\xff\xc3\x28"))
-    assert len([*read_frames(path)]) == 1
+    assert len([*VideoFile(path).own_images()]) == 1
 
 
 def test_a_cover_is_no_picture(tmp_path: Path) -> None:
@@ -437,7 +437,7 @@ def test_a_cover_is_no_picture(tmp_path: Path) -> None:
         frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8))
         writer.mux(cover.encode(frame))
         writer.mux(cover.encode(None))
-        writer.mux(sound_packets(heard, tone(1), RATE))
+        writer.mux(audio_packets(heard, tone(1), RATE))
     with pytest.raises(ValueError, match="covered.m4a has no picture"):
         VideoFile(tmp_path / "covered.m4a")
     summary = stream_summary(tmp_path / "covered.m4a")
@@ -477,7 +477,7 @@ def test_a_circle_of_pixels_that_are_not_square_stays_round(tmp_path: Path) -> N
         for _ in range(4):
             writer.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
         writer.mux(stream.encode(None))
-    seen = next(VideoFile(path).pictures(128, 128))[..., 0] > 120
+    seen = next(VideoFile(path).images(128, 128))[..., 0] > 120
     across, down = int(seen.any(dim=0).sum()), int(seen.any(dim=1).sum())
     assert abs(across - down) <= 2 and across == pytest.approx(120 * 128 / 192, abs=3)
 
@@ -598,13 +598,13 @@ def test_packets_without_times_follow_each_other(tmp_path: Path, options: dict[s
 def test_a_wrong_length_takes_no_memory(monkeypatch: pytest.MonkeyPatch, expected: int) -> None:
     monkeypatch.setattr(track_module, "RESERVED_VALUES", 5000)
     sound = torch.rand(2, 9999, generator=torch.Generator().manual_seed(0))
-    whole = track_module.whole_track(track_module.Track(1000, 2, expected, iter(sound.split(70, dim=-1))))
+    whole = track_module.whole_track(track_module.AudioTrack(1000, 2, expected, iter(sound.split(70, dim=-1))))
     assert torch.equal(whole[0], sound)
     assert whole.untyped_storage().nbytes() < 1.2 * sound.nbytes
 
 
 def test_of_a_span_no_more_is_expected_than_it_has(tmp_path: Path) -> None:
-    writing.write_video(tmp_path / "clip.mp4", torch.rand(80, 16, 16, 3), 16, torch.rand(1, 5 * RATE), RATE)
+    muxing.write_video(tmp_path / "clip.mp4", torch.rand(80, 16, 16, 3), 16, torch.rand(1, 5 * RATE), RATE)
     span = track_module.Span(Fraction(1), Fraction(2))
     with track_module.open_track(tmp_path / "clip.mp4", span) as track:
         assert track is not None and track.expected == RATE

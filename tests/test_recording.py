@@ -25,7 +25,6 @@ from uniavgen_core.config import (
     latent_frames,
     pixel_frames,
 )
-from uniavgen_core.given import at_model_rate, whole_latents
 from uniavgen_core.long_form.maker import FinishedSegment, LongClip
 from uniavgen_core.long_form.pacing import Pacing
 from uniavgen_core.long_form.planning import LongFormSettings
@@ -34,10 +33,12 @@ from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.step import SegmentRequest
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.long_form.timeline import report, subtitles_of
-from uniavgen_core.media.footage import FramesInMemory, VideoFile
-from uniavgen_core.media.writing import write_video
+from uniavgen_core.media.frames import to_float
+from uniavgen_core.media.muxing import write_video
+from uniavgen_core.media.video import VideoFile, VideoInMemory
+from uniavgen_core.model_rates import at_model_rate, whole_latents
 from uniavgen_core.tasks import past_tokens
-from uniavgen_lab.video_files import count_frames, read_audio, read_frames, read_video, stream_summary
+from uniavgen_lab.video_files import read_audio, read_video, stream_summary
 
 HEIGHT, WIDTH = ROWS * SPATIAL_COMPRESSION, COLUMNS * SPATIAL_COMPRESSION
 LONGEST, PAST = 13, 3
@@ -59,7 +60,7 @@ def numbered(frames: int) -> Tensor:
 
 
 def video(frames: Tensor, rate: Fraction | float = FRAME_RATE) -> VideoRecording:
-    return VideoRecording(FramesInMemory(frames, rate), WIDTH, HEIGHT)
+    return VideoRecording(VideoInMemory(frames, rate), WIDTH, HEIGHT)
 
 
 def settings_along(recording: SourceRecording, given_frames: int = 1, longest: int = LONGEST) -> LongFormSettings:
@@ -73,7 +74,7 @@ def long_clip(host: CountingHost, folder: Path, recording: SourceRecording, scri
 
 
 def of_file(file: Path) -> VideoRecording:
-    return VideoRecording(VideoFile(str(file)), WIDTH, HEIGHT)
+    return VideoRecording(VideoFile(file), WIDTH, HEIGHT)
 
 
 def starts(host: CountingHost) -> list[int]:
@@ -235,9 +236,9 @@ def test_frames_are_taken_as_they_are_needed(tmp_path: Path) -> None:
             counts.append(len(taken))
             return super().sample(order)
 
-    class Counting(FramesInMemory):
-        def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
-            for index, frame in enumerate(super().pictures(width, height, first, last)):
+    class Counting(VideoInMemory):
+        def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+            for index, frame in enumerate(super().images(width, height, first, last)):
                 taken.append(index)
                 yield frame
 
@@ -248,13 +249,13 @@ def test_frames_are_taken_as_they_are_needed(tmp_path: Path) -> None:
 
 
 def test_a_video_is_let_go_of_when_its_clip_is_made_or_fails() -> None:
-    class Watched(FramesInMemory):
+    class Watched(VideoInMemory):
         is_open = False
 
-        def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+        def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
             self.is_open = True
             try:
-                yield from super().pictures(width, height, first, last)
+                yield from super().images(width, height, first, last)
             finally:
                 self.is_open = False
 
@@ -285,8 +286,9 @@ def test_a_videos_frames_one_by_one_are_those_of_the_whole(tmp_path: Path) -> No
     file = tmp_path / "clip.mp4"
     write_video(file, numbered(60), 25)
     frames, rate, _ = read_video(file)
-    assert count_frames(file) == (60, rate) == (60, 25)
-    assert torch.equal(torch.stack([*read_frames(file)]), frames)
+    video = VideoFile(file)
+    assert (video.own_frames, video.times.rate) == (60, rate) == (60, 25)
+    assert torch.equal(torch.stack([*map(to_float, video.own_images())]), frames)
 
 
 def test_a_video_of_another_size_is_cropped(host: CountingHost, tmp_path: Path) -> None:
@@ -334,7 +336,7 @@ def test_a_recording_in_which_there_is_nothing_is_refused(tmp_path: Path) -> Non
         AudioRecording(torch.zeros(1, 1, 0), SAMPLE_RATE)
     with pytest.raises(ValueError, match="is not a sound or video file|damaged"):
         (tmp_path / "text.mp4").write_text("no video")
-        count_frames(tmp_path / "text.mp4")
+        VideoFile(tmp_path / "text.mp4")
 
 
 class ContinuingHost(CountingHost):

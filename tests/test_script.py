@@ -24,7 +24,7 @@ from uniavgen_core.long_form.planning import (
 from uniavgen_core.long_form.script import Passage, parse_script, script_hints
 from uniavgen_core.long_form.timeline import subtitles
 from uniavgen_core.speech.reader import SpeechReader
-from uniavgen_core.speech.writing import Unit
+from uniavgen_core.speech.rules import Unit
 
 PARAGRAPH = (
     "The old house stood empty for years, and nobody went near it. Then one spring the birds came back: three of them "

@@ -5,8 +5,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from uniavgen_core.audio.soundtrack import held_seconds, hold_last, playable, soundtrack
 from uniavgen_core.config import audio_tokens, clip_seconds, pixel_frames
+from uniavgen_core.media.soundtrack import held_seconds, hold_last, playable, soundtrack
 
 LOUD = 3 * torch.randn(1, 2, 10_000, generator=torch.Generator().manual_seed(0))
 """Far above full scale."""

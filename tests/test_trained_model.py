@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from uniavgen_core.audio.mel import log_mel, to_model_waveform
-from uniavgen_core.audio.voice import loud_db, token_level_db
+from uniavgen_core.audio.voice import loud_db, reference_mel, token_level_db
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.face.steering import FaceGuidance, clip_mask
 from uniavgen_core.joint_latent import normalise_mel
@@ -19,7 +19,7 @@ from uniavgen_core.long_form.planning import LongFormSettings, plan_clip
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.sampling.euler import Clip, Condition
-from uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
+from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
 from uniavgen_lab import pipeline
@@ -97,8 +97,8 @@ def test_a_reference_voice_is_taken_and_not_a_strangers(bundle: TinyBundle) -> N
         request = of_person(shown, words)
         clip, *_ = pipeline.encode(bundle, request)
         clip = replace(clip, reference_audio=normalise_mel(reference_mel(voice.view(1, 1, -1), SAMPLE_RATE, SPEECH)))
-        positive = pipeline.condition(bundle, request.caption, positive_symbols(words, "en", SPEECH))
-        negative = pipeline.condition(bundle, "", negative_symbols("en", SPEECH))
+        positive = pipeline.condition(bundle, request.caption, SpeechReader().positive_symbols(words, "en", SPEECH))
+        negative = pipeline.condition(bundle, "", SpeechReader().negative_symbols("en", SPEECH))
         _, sound = made(bundle, request, clip, positive, negative)
         assert judges(sound.numpy())["kind"] == kind
 

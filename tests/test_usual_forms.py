@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from uniavgen_core.speech import chinese, english_words
-from uniavgen_core.speech.forms import name_of, usual_forms
+from uniavgen_core.speech.forms import sign_name, usual_forms
 from uniavgen_core.speech.scripts import check_speech
 from uniavgen_core.speech.text import Lexicon
 
@@ -65,7 +65,7 @@ def test_chinese_signs(written: str, usual: str) -> None:
 )  # fmt: skip
 def test_what_nobody_hears_is_left_out_and_named(written: str, usual: str, names: list[str]) -> None:
     form, left_out = usual_forms(written, "en", VOCABULARY)
-    assert (" ".join(form.split()), [name_of(sign) for sign in left_out]) == (" ".join(usual.split()), names)
+    assert (" ".join(form.split()), [sign_name(sign) for sign in left_out]) == (" ".join(usual.split()), names)
 
 
 @pytest.mark.parametrize(("language", "signs"), [("en", english_words.SIGNS), ("zh", chinese.SIGNS)])

@@ -16,8 +16,8 @@ from av.video.codeccontext import VideoCodecContext
 from odd_files import copied, garbled, numbers, tone, write_pictures
 from torch import Tensor
 
-from uniavgen_core.media import copying, encoding, writing
-from uniavgen_core.media.footage import VideoFile
+from uniavgen_core.media import copying, encoding, muxing
+from uniavgen_core.media.video import VideoFile
 from uniavgen_lab import video_files as reading
 
 RATE = 24_000
@@ -167,15 +167,15 @@ def check_plays(path: Path, seconds: float) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_new_sound_for_what_people_bring(tmp_path: Path, case: Case) -> None:
     source, target = write_source(tmp_path / case.name, case), tmp_path / "new.mp4"
-    plan = copying.plan_picture(source)
+    plan = copying.plan_copy(source)
     assert (plan.why_encoded is None) == case.is_copied, plan.why_encoded
     seconds = (case.ticks[-1] + 1) / 25
     assert float(plan.seconds) == pytest.approx(seconds, abs=A_FRAME)
     assert plan.count == FRAMES
     if plan.why_encoded != "times of frames are missing":
-        assert abs(float(plan.seconds) - reading.video_seconds(source)) < A_FRAME
+        assert abs(float(plan.seconds) - float(VideoFile(source).seconds)) < A_FRAME
     sound = clicks(float(plan.seconds), RATE)
-    writing.replace_audio(source, target, sound, RATE, plan)
+    muxing.replace_audio(source, target, sound, RATE, plan)
     check_plays(target, seconds)
     (before, _), (after, times) = shown(source), shown(target)
     width, height = (side - side % 2 for side in case.size)
@@ -194,10 +194,10 @@ def test_glued_files_are_shown_one_after_the_other(tmp_path: Path, count: int) -
     case = Case("libx264", "part.ts", False, options=REORDERED, container="mpegts", ticks=range(count), start=30)
     part, glued = write_source(tmp_path / case.name, case).read_bytes(), tmp_path / "glued.ts"
     glued.write_bytes(3 * part)
-    plan = copying.plan_picture(glued)
+    plan = copying.plan_copy(glued)
     assert plan.why_encoded == "its times start anew"
     assert float(plan.seconds) == pytest.approx(3 * seconds, abs=A_FRAME)
-    writing.replace_audio(glued, tmp_path / "new.mp4", clicks(3 * seconds, RATE), RATE)
+    muxing.replace_audio(glued, tmp_path / "new.mp4", clicks(3 * seconds, RATE), RATE)
     check_plays(tmp_path / "new.mp4", 3 * seconds)
     frames, times = shown(tmp_path / "new.mp4")
     assert times == pytest.approx([index / 25 for index in range(3 * count)], abs=2e-3)
@@ -208,12 +208,12 @@ def test_glued_files_are_shown_one_after_the_other(tmp_path: Path, count: int) -
 def test_a_sound_that_appears_in_the_middle_is_no_trouble(tmp_path: Path) -> None:
     case = Case("libx264", "mute.ts", False, options=REORDERED, container="mpegts", ticks=range(10), start=30)
     mute = write_source(tmp_path / case.name, case)
-    writing.write_video(tmp_path / "heard.ts", torch.rand(10, 48, 64, 3), 25, clicks(0.4, RATE), RATE)
+    muxing.write_video(tmp_path / "heard.ts", torch.rand(10, 48, 64, 3), 25, clicks(0.4, RATE), RATE)
     glued = tmp_path / "glued.ts"
     glued.write_bytes(50 * mute.read_bytes() + (tmp_path / "heard.ts").read_bytes())
-    plan = copying.plan_picture(glued)
+    plan = copying.plan_copy(glued)
     assert plan.count == 510
-    writing.replace_audio(glued, tmp_path / "new.mp4", clicks(2, RATE), RATE, plan)
+    muxing.replace_audio(glued, tmp_path / "new.mp4", clicks(2, RATE), RATE, plan)
     assert len(shown(tmp_path / "new.mp4")[0]) == 510
 
 
@@ -226,9 +226,9 @@ def test_a_recording_that_starts_in_the_middle_starts_with_its_first_whole_frame
     late.write_bytes(whole.read_bytes()[third:])
     readable, _ = shown(late)
     assert len(readable) < FRAMES
-    plan = copying.plan_picture(late)
+    plan = copying.plan_copy(late)
     assert plan.why_encoded and plan.count == len(readable)
-    writing.replace_audio(late, tmp_path / "new.mp4", clicks(1, RATE), RATE, plan)
+    muxing.replace_audio(late, tmp_path / "new.mp4", clicks(1, RATE), RATE, plan)
     frames, times = shown(tmp_path / "new.mp4")
     assert len(frames) == len(readable) and times[0] == 0
     assert [frame.mean() for frame in frames] == pytest.approx([frame.mean() for frame in readable], abs=2)
@@ -242,9 +242,9 @@ def test_a_picture_that_changes_its_size_is_shown_in_one(tmp_path: Path) -> None
     ]
     source = tmp_path / "changing.ts"
     source.write_bytes(b"".join(part.read_bytes() for part in parts))
-    plan = copying.plan_picture(source)
+    plan = copying.plan_copy(source)
     assert plan.why_encoded == "its size changes"
-    writing.replace_audio(source, tmp_path / "new.mp4", clicks(float(plan.seconds), RATE), RATE, plan)
+    muxing.replace_audio(source, tmp_path / "new.mp4", clicks(float(plan.seconds), RATE), RATE, plan)
     check_plays(tmp_path / "new.mp4", 3 * FRAMES / 25)
     frames, times = shown(tmp_path / "new.mp4")
     assert {frame.shape for frame in frames} == {(48, 64, 3)}
@@ -254,10 +254,10 @@ def test_a_picture_that_changes_its_size_is_shown_in_one(tmp_path: Path) -> None
 def test_a_wrong_time_is_not_waited_for(tmp_path: Path) -> None:
     case = Case("libx264", "jump.mkv", False, ticks=[0, 1, 2, 3, 4, 25 * 3600, 25 * 3600 + 1])
     source = write_source(tmp_path / case.name, case)
-    plan = copying.plan_picture(source)
+    plan = copying.plan_copy(source)
     assert plan.why_encoded and "leap" in plan.why_encoded
     assert float(plan.seconds) == pytest.approx(7 / 25, abs=A_FRAME)
-    writing.replace_audio(source, tmp_path / "new.mp4", clicks(7 / 25, RATE), RATE)
+    muxing.replace_audio(source, tmp_path / "new.mp4", clicks(7 / 25, RATE), RATE)
     assert shown(tmp_path / "new.mp4")[1] == pytest.approx([index / 25 for index in range(7)], abs=A_FRAME)
 
 
@@ -292,7 +292,7 @@ def test_pixel_aspect_and_colours_are_kept(tmp_path: Path, codec: str, name: str
         stream = container.streams.video[0]
         wanted = stream.sample_aspect_ratio, *tagged(stream.codec_context)
     assert wanted[0] != 1
-    writing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
+    muxing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
     with av.open(str(tmp_path / "new.mp4")) as container:
         stream = container.streams.video[0]
         assert (stream.sample_aspect_ratio, *tagged(stream.codec_context)) == wanted
@@ -331,7 +331,7 @@ def test_transparent_yuv_has_the_colours_that_its_tags_say(tmp_path: Path) -> No
         stream.codec_context.colorspace = 6
         frame = av.VideoFrame.from_ndarray(np.full((48, 64, 4), (200, 40, 40, 255), np.uint8), format="rgba")
         output.mux(stream.encode(frame.reformat(format="yuva420p", dst_colorspace="ITU601")) + stream.encode(None))
-    writing.replace_audio(tmp_path / "alpha.mkv", tmp_path / "new.mp4", clicks(0.04, RATE), RATE)
+    muxing.replace_audio(tmp_path / "alpha.mkv", tmp_path / "new.mp4", clicks(0.04, RATE), RATE)
     assert reading.read_video(tmp_path / "new.mp4")[0].mean(dim=(0, 1, 2)).mul(255).tolist() == pytest.approx(
         [200, 40, 40], abs=3
     )
@@ -340,7 +340,7 @@ def test_transparent_yuv_has_the_colours_that_its_tags_say(tmp_path: Path) -> No
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_hdr_that_is_encoded_anew_looks_as_it_is_read(tmp_path: Path, transfer: int) -> None:
     source = write_hdr(tmp_path / "hdr.mp4", "libx264", transfer)
-    writing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
+    muxing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
     with av.open(str(tmp_path / "new.mp4")) as container:
         assert tagged(container.streams.video[0].codec_context) == (1, 13, 1)
     before, after = reading.read_video(source)[0], reading.read_video(tmp_path / "new.mp4")[0]
@@ -351,7 +351,7 @@ def test_hdr_that_is_encoded_anew_looks_as_it_is_read(tmp_path: Path, transfer: 
 
 def test_hdr_that_is_copied_stays_hdr(tmp_path: Path) -> None:
     source = write_hdr(tmp_path / "hdr.mkv", "libx265", 18)
-    writing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
+    muxing.replace_audio(source, tmp_path / "new.mp4", clicks(0.2, RATE), RATE)
     with av.open(str(tmp_path / "new.mp4")) as container:
         context = container.streams.video[0].codec_context
         assert (context.name, context.pix_fmt, *tagged(context)) == ("hevc", "yuv420p10le", 9, 18, 9)
@@ -381,7 +381,7 @@ def test_turned_pictures_stay_upright(tmp_path: Path, codec: str, quarters: int)
         pixels = picture.mul(255).byte().numpy()
         output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)) + stream.encode(None))
     source = turned(tmp_path / "turned.mp4", quarters)
-    writing.replace_audio(source, tmp_path / "new.mp4", clicks(0.04, RATE), RATE)
+    muxing.replace_audio(source, tmp_path / "new.mp4", clicks(0.04, RATE), RATE)
     with av.open(str(tmp_path / "new.mp4")) as container:
         stream = container.streams.video[0]
         frame = next(container.decode(stream))
@@ -412,7 +412,7 @@ def test_what_is_transparent_shows_white(tmp_path: Path, codec: str, name: str, 
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
     read = reading.read_video(tmp_path / name)[0][0].mul(255).numpy()
-    writing.replace_audio(tmp_path / name, tmp_path / "new.mp4", clicks(0.08, RATE), RATE)
+    muxing.replace_audio(tmp_path / name, tmp_path / "new.mp4", clicks(0.08, RATE), RATE)
     for frame in (read, shown(tmp_path / "new.mp4")[0][0]):
         assert frame[:, 2:14].mean() == pytest.approx(90, abs=3)
         assert frame[:, 18:30].mean() == pytest.approx(172, abs=3)
@@ -422,9 +422,9 @@ def test_what_is_transparent_shows_white(tmp_path: Path, codec: str, name: str, 
 def test_transparent_frames_show_white_and_grey_ones_are_grey(tmp_path: Path) -> None:
     clear = torch.rand(2, 16, 16, 4, generator=torch.Generator().manual_seed(0))
     clear[..., 3] = 0
-    writing.write_video(tmp_path / "clear.mp4", clear, 16)
+    muxing.write_video(tmp_path / "clear.mp4", clear, 16)
     assert min(frame.mean() for frame in shown(tmp_path / "clear.mp4")[0]) > 252
-    writing.write_video(tmp_path / "grey.mp4", torch.full((2, 16, 16, 1), 0.5), 16)
+    muxing.write_video(tmp_path / "grey.mp4", torch.full((2, 16, 16, 1), 0.5), 16)
     assert shown(tmp_path / "grey.mp4")[0][1].mean() == pytest.approx(127.5, abs=2)
 
 
@@ -433,7 +433,7 @@ def test_transparent_frames_show_white_and_grey_ones_are_grey(tmp_path: Path) ->
 def test_sound_of_any_form_starts_and_ends_with_the_picture(tmp_path: Path, rate: int, channels: int) -> None:
     given = clicks(2, rate, channels)
     given[:, rate] = 3
-    writing.write_video(tmp_path / "clip.mp4", torch.rand(32, 16, 16, 3), 16, given, rate)
+    muxing.write_video(tmp_path / "clip.mp4", torch.rand(32, 16, 16, 3), 16, given, rate)
     check_plays(tmp_path / "clip.mp4", 2)
     heard, heard_rate = reading.read_audio(tmp_path / "clip.mp4")
     assert heard.shape[1] == {1: 1, 2: 2, 6: 6, 12: 1}.get(channels, 2)
@@ -446,7 +446,7 @@ def test_no_channel_is_lost_when_sound_is_mixed_down(channels: int) -> None:
     for channel in range(channels):
         given = torch.zeros(channels, RATE)
         given[channel] = torch.sin(torch.arange(RATE) * 0.1)
-        mixed, rate = encoding.aac_sound(given, RATE)
+        mixed, rate = encoding.aac_waveform(given, RATE)
         assert rate == RATE and mixed.shape[-1] == RATE
         assert mixed.square().mean() > 1e-3
 
@@ -454,7 +454,7 @@ def test_no_channel_is_lost_when_sound_is_mixed_down(channels: int) -> None:
 @pytest.mark.parametrize("channels", [3, 4, 5, 7, 8, 9])
 def test_sound_that_is_mixed_down_gets_no_louder(channels: int) -> None:
     tone = 0.9 * torch.sin(torch.arange(RATE) * 0.1)
-    mixed, _ = encoding.aac_sound(tone.repeat(channels, 1), RATE)
+    mixed, _ = encoding.aac_waveform(tone.repeat(channels, 1), RATE)
     torch.testing.assert_close(mixed, tone.repeat(len(mixed), 1), atol=1e-4, rtol=0)
 
 
@@ -469,8 +469,8 @@ def test_an_inverted_channel_cancels_no_voice_when_sound_is_mixed_down(
     tone = 0.5 * torch.sin(torch.arange(2 * RATE) * 0.1)
     given = torch.zeros(channels, len(tone))
     given[first], given[second] = tone, -tone
-    mixed, _ = encoding.aac_sound(given, RATE)
-    writing.write_video(tmp_path / f"clip.{suffix}", torch.rand(32, 16, 16, 3), 16, given, RATE)
+    mixed, _ = encoding.aac_waveform(given, RATE)
+    muxing.write_video(tmp_path / f"clip.{suffix}", torch.rand(32, 16, 16, 3), 16, given, RATE)
     heard = reading.read_audio(tmp_path / f"clip.{suffix}")[0][0]
     assert len(mixed) == len(heard) == (1 if channels == 9 else 2)
     for sound in (mixed, heard):
@@ -481,9 +481,9 @@ def test_an_inverted_channel_cancels_no_voice_when_sound_is_mixed_down(
 def test_sound_in_a_form_that_aac_takes_stays_to_the_bit() -> None:
     for channels in (1, 2, 6):
         given = 3 * torch.rand(channels, 100)
-        assert encoding.aac_sound(given, 44_100) == (given, 44_100)
-    assert encoding.aac_sound(torch.zeros(2, 0), 192_000)[0].shape[-1] == 0
-    assert encoding.aac_sound(torch.zeros(1, 40_001), 40_000)[0].shape == (1, 44_101)
+        assert encoding.aac_waveform(given, 44_100) == (given, 44_100)
+    assert encoding.aac_waveform(torch.zeros(2, 0), 192_000)[0].shape[-1] == 0
+    assert encoding.aac_waveform(torch.zeros(1, 40_001), 40_000)[0].shape == (1, 44_101)
 
 
 def test_a_picture_is_held_for_as_long_as_wanted(tmp_path: Path) -> None:
@@ -491,7 +491,7 @@ def test_a_picture_is_held_for_as_long_as_wanted(tmp_path: Path) -> None:
     frames = frames.repeat_interleave(8, 2)
     seconds = 1333 / 16
     told: list[int] = []
-    writing.write_video(tmp_path / "held.mp4", frames, 16, clicks(seconds, 8000), 8000, held=1330, progress=told.append)
+    muxing.write_video(tmp_path / "held.mp4", frames, 16, clicks(seconds, 8000), 8000, held=1330, progress=told.append)
     check_plays(tmp_path / "held.mp4", seconds)
     pictures, times = shown(tmp_path / "held.mp4")
     assert times == pytest.approx([index / 16 for index in range(1333)], abs=1e-3)
@@ -502,7 +502,7 @@ def test_a_picture_is_held_for_as_long_as_wanted(tmp_path: Path) -> None:
 
 def test_a_file_is_cut_held_and_trimmed(tmp_path: Path) -> None:
     source = write_source(tmp_path / "clip.mkv", Case("libx264", "clip.mkv", True, options=REORDERED, start=30))
-    whole = copying.plan_picture(source)
+    whole = copying.plan_copy(source)
     plans = {
         "same": whole.lasting(Fraction(1599, 1000)),
         "cut": whole.lasting(Fraction(1, 2)),
@@ -525,7 +525,7 @@ def test_a_file_is_cut_held_and_trimmed(tmp_path: Path) -> None:
         assert plan.count == len(expected[name]), name
         seconds = len(expected[name]) / 25
         assert float(plan.seconds) == pytest.approx(seconds, abs=A_FRAME)
-        writing.replace_audio(source, tmp_path / "new.mp4", clicks(float(plan.seconds), RATE), RATE, plan)
+        muxing.replace_audio(source, tmp_path / "new.mp4", clicks(float(plan.seconds), RATE), RATE, plan)
         check_plays(tmp_path / "new.mp4", seconds)
         frames, times = shown(tmp_path / "new.mp4")
         assert times == pytest.approx([index / 25 for index in range(len(expected[name]))], abs=2e-3)
@@ -538,7 +538,7 @@ def test_a_file_is_cut_held_and_trimmed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["still.mp4", "still.mkv", "still.mov"])
 def test_the_frame_on_the_screen_where_a_file_is_trimmed_is_shown(tmp_path: Path, name: str) -> None:
     source = write_source(tmp_path / name, Case("libx264", name, True, ticks=[0, 25, 100, 125]))
-    whole = copying.plan_picture(source)
+    whole = copying.plan_copy(source)
     for start, seconds, wanted, times in (
         (2.0, 0.0, [1, 2, 3], [0, 2, 3]),
         (2.0, 2.5, [1, 2], [0, 2]),
@@ -549,12 +549,12 @@ def test_the_frame_on_the_screen_where_a_file_is_trimmed_is_shown(tmp_path: Path
         plan, footage = whole.part(start, seconds), VideoFile(source, start, seconds)
         assert float(plan.seconds) == pytest.approx(float(footage.seconds), abs=1e-3)
         assert plan.count == len(wanted)
-        writing.replace_audio(source, tmp_path / "new.mp4", clicks(float(plan.seconds), RATE), RATE, plan)
+        muxing.replace_audio(source, tmp_path / "new.mp4", clicks(float(plan.seconds), RATE), RATE, plan)
         frames, shown_at = shown(tmp_path / "new.mp4")
         brightness = [FIRST_BRIGHTNESS + BRIGHTER * number for number in wanted]
         assert [frame.mean() for frame in frames] == pytest.approx(brightness, abs=2)
         assert shown_at == pytest.approx(times, abs=2e-3)
-        assert reading.video_seconds(tmp_path / "new.mp4") == pytest.approx(float(plan.seconds), abs=A_FRAME)
+        assert float(VideoFile(tmp_path / "new.mp4").seconds) == pytest.approx(float(plan.seconds), abs=A_FRAME)
     with pytest.raises(ValueError, match="second 99 on: the video lasts"):
         whole.part(99, 0)
 
@@ -567,9 +567,9 @@ def test_a_trim_within_a_frame_is_exact(tmp_path: Path, codec: str, name: str, r
 
     source = write_pictures(tmp_path / name, range(50), rate, codec, set_up=pixels)
     start, seconds = 1.5 / rate, 20.25 / rate
-    plan = copying.plan_picture(source).part(start, seconds)
+    plan = copying.plan_copy(source).part(start, seconds)
     assert float(plan.seconds) == pytest.approx(seconds, abs=2e-3)
-    writing.replace_audio(source, tmp_path / "new.mp4", clicks(seconds, RATE), RATE, plan)
+    muxing.replace_audio(source, tmp_path / "new.mp4", clicks(seconds, RATE), RATE, plan)
     check_plays(tmp_path / "new.mp4", seconds)
     frames, times = shown(tmp_path / "new.mp4")
     assert times == pytest.approx([0, *((index + 0.5) / rate for index in range(20))], abs=2e-3)
@@ -604,15 +604,15 @@ def odd_files(folder: Path) -> dict[str, Path]:
 
 def test_a_file_lasts_as_long_for_those_who_read_it_as_for_those_who_write_it(tmp_path: Path) -> None:
     for name, file in odd_files(tmp_path).items():
-        plan, tick = copying.plan_picture(file), 2e-3
+        plan, tick = copying.plan_copy(file), 2e-3
         assert float(plan.seconds) == pytest.approx(float(VideoFile(file).seconds), abs=tick), name
         for start, seconds in ((0.5, 0.0), (0.3, 0.6), (0.0, 0.7), (1.21, 40.0)):
             footage, part = VideoFile(file, start, seconds), plan.part(start, seconds)
             assert float(part.seconds) == pytest.approx(float(footage.seconds), abs=tick), (name, start, seconds)
         part = plan.part(0.5, 1.0)
-        writing.replace_audio(file, tmp_path / "new.mp4", clicks(1, RATE), RATE, part)
-        wanted = numbers([frame.numpy() for frame in VideoFile(file, 0.5, 1.0).pictures(64, 64)])
-        assert numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").pictures(64, 64)]) == wanted, name
+        muxing.replace_audio(file, tmp_path / "new.mp4", clicks(1, RATE), RATE, part)
+        wanted = numbers([frame.numpy() for frame in VideoFile(file, 0.5, 1.0).images(64, 64)])
+        assert numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").images(64, 64)]) == wanted, name
 
 
 def test_frames_behind_damage_keep_their_time_where_times_are_mended(tmp_path: Path) -> None:
@@ -626,13 +626,13 @@ def test_frames_behind_damage_keep_their_time_where_times_are_mended(tmp_path: P
         return changed
 
     file = copied(whole, tmp_path / "leap.mkv", change)
-    plan = copying.plan_picture(file)
+    plan = copying.plan_copy(file)
     assert plan.why_encoded and plan.origin is None
     assert float(plan.seconds) == pytest.approx(2, abs=A_FRAME)
-    writing.replace_audio(file, tmp_path / "new.mp4", clicks(2, RATE), RATE, plan)
-    seen = numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").pictures(64, 64)])
+    muxing.replace_audio(file, tmp_path / "new.mp4", clicks(2, RATE), RATE, plan)
+    seen = numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").images(64, 64)])
     for read, first in ((whole, 13), (file, 0)):
-        given = numbers([frame.numpy() for frame in VideoFile(read).pictures(64, 64)])
+        given = numbers([frame.numpy() for frame in VideoFile(read).images(64, 64)])
         assert seen[first:] == pytest.approx(given[first:], abs=1)
 
 
@@ -640,7 +640,7 @@ def test_a_late_part_is_not_decoded_from_the_start_and_can_be_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_pictures(tmp_path / "long.mp4", range(3000), rate=25, options={"g": "50"})
-    part = copying.plan_picture(source).part(110, 2)
+    part = copying.plan_copy(source).part(110, 2)
     count, original = 0, copying.decoded
 
     def counting(packet: av.Packet) -> object:
@@ -649,10 +649,10 @@ def test_a_late_part_is_not_decoded_from_the_start_and_can_be_stopped(
         return original(packet)
 
     monkeypatch.setattr(copying, "decoded", counting)
-    writing.replace_audio(source, tmp_path / "new.mp4", clicks(2, RATE), RATE, part)
+    muxing.replace_audio(source, tmp_path / "new.mp4", clicks(2, RATE), RATE, part)
     assert count < 150
-    seen = numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").pictures(64, 64)])
-    assert seen == numbers([frame.numpy() for frame in VideoFile(source, 110, 2).pictures(64, 64)])
+    seen = numbers([frame.numpy() for frame in VideoFile(tmp_path / "new.mp4").images(64, 64)])
+    assert seen == numbers([frame.numpy() for frame in VideoFile(source, 110, 2).images(64, 64)])
 
     class Stop(BaseException):
         pass
@@ -666,15 +666,15 @@ def test_a_late_part_is_not_decoded_from_the_start_and_can_be_stopped(
 
         return check
 
-    for plan in (part, copying.plan_picture(source)):
+    for plan in (part, copying.plan_copy(source)):
         for calls in (0, 5):
             with pytest.raises(Stop):
-                writing.replace_audio(source, tmp_path / "no.mp4", clicks(2, RATE), RATE, plan, check=after(calls))
+                muxing.replace_audio(source, tmp_path / "no.mp4", clicks(2, RATE), RATE, plan, check=after(calls))
     assert not (tmp_path / "no.mp4").exists()
     # In the packets, at the first frame, and in the copy that is tried.
     for calls in (0, 3001, 3002, 3100):
         with pytest.raises(Stop):
-            copying.plan_picture(source, after(calls))
+            copying.plan_copy(source, after(calls))
 
 
 def test_a_picture_of_which_nothing_can_be_read_is_refused_at_once(tmp_path: Path) -> None:
@@ -682,13 +682,13 @@ def test_a_picture_of_which_nothing_can_be_read_is_refused_at_once(tmp_path: Pat
     header, _, _ = source.read_bytes().partition(b"mdat")
     source.write_bytes(header + b"mdat" + bytes(source.stat().st_size - len(header) - 4))
     with pytest.raises(ValueError, match="clip.mp4 is damaged"):
-        copying.plan_picture(source)
+        copying.plan_copy(source)
 
 
 def test_a_picture_that_is_too_small_is_refused(tmp_path: Path) -> None:
     source = write_source(tmp_path / "line.mov", Case("png", "line.mov", False, "rgb24", size=(1, 40)))
     with pytest.raises(ValueError, match="1 × 40 pixels are too small"):
-        copying.plan_picture(source)
+        copying.plan_copy(source)
 
 
 def test_an_interrupt_leaves_the_old_file(tmp_path: Path) -> None:
@@ -700,10 +700,10 @@ def test_an_interrupt_leaves_the_old_file(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        writing.replace_audio(source, target, clicks(1.6, RATE), RATE, progress=stop)
+        muxing.replace_audio(source, target, clicks(1.6, RATE), RATE, progress=stop)
     assert target.read_text() == "the old one" and len([*tmp_path.iterdir()]) == 2
 
 
 def test_a_picture_shorter_than_a_sample_of_sound(tmp_path: Path) -> None:
-    writing.write_video(tmp_path / "short.mp4", torch.rand(1, 16, 16, 3), 240, torch.zeros(1, 0), 8000)
+    muxing.write_video(tmp_path / "short.mp4", torch.rand(1, 16, 16, 3), 240, torch.zeros(1, 0), 8000)
     assert len(shown(tmp_path / "short.mp4")[0]) == 1

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
@@ -28,8 +25,6 @@ OPTIONAL_NAMES = frozenset({"audio_padding"})
 """Parameters that a file may lack; they are zeros then."""
 LISTED_NAMES = 20
 """Names that one message lists; the rest are counted."""
-MAX_HEADER_BYTES = 100_000_000
-"""The limit that the safetensors library sets, too."""
 QUANTISATION_METADATA = "_quantization_metadata"
 """Key of a file's metadata under which ComfyUI keeps a JSON of the quantised layers."""
 SIDE_SUFFIXES = (
@@ -102,26 +97,6 @@ def is_side_tensor(name: str) -> bool:
     return name == "scaled_fp8" or name.endswith(SIDE_SUFFIXES)
 
 
-@dataclass(frozen=True)
-class StoredTensor:
-    """Where a tensor lies: its file, its name in it, its first byte, and what the bytes mean."""
-
-    file: Path
-    name: str
-    start: int
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def read(self) -> Tensor:
-        """The tensor, read into memory of its own."""
-        values = numpy.fromfile(self.file, dtype=numpy.uint8, count=self.nbytes, offset=self.start)
-        return torch.from_numpy(values).view(self.dtype).reshape(self.shape)
-
-
 class Checkpoint:
     """An opened checkpoint, of which only the headers have been read.
 
@@ -131,8 +106,7 @@ class Checkpoint:
     Attributes:
         path: as given.
         files: the safetensors files, in order.
-        meta: each tensor's name, without prefix, and a meta tensor of its shape and data type; in the order in which
-            the tensors lie in the files.
+        meta: each tensor's name, without prefix, and a meta tensor of its shape and data type; file by file.
         metadata: the text that the files' headers carry; names of quantised layers in it have no prefix either.
 
     Raises:
@@ -145,34 +119,46 @@ class Checkpoint:
         index = _find_index(self.path)
         listed = None if index is None else _read_index(index)
         self.files = [_single_file(self.path)] if listed is None else sorted(set(listed.values()))
-        headers = {file: _read_header(file) for file in self.files}
-        self.metadata = _merged_metadata([metadata for _, metadata in headers.values()])
-        self._stored = self._collect([tensor for tensors, _ in headers.values() for tensor in tensors], listed)
-        self.meta = {name: torch.empty(t.shape, dtype=t.dtype, device="meta") for name, t in self._stored.items()}
+        self._opened = {file: _open(file) for file in self.files}
+        self.metadata = _merged_metadata([opened.metadata() or {} for opened in self._opened.values()])
+        self._stored = self._collect(listed)
+        self.meta = {name: self._meta(*stored) for name, stored in self._stored.items()}
 
-    def _collect(self, tensors: list[StoredTensor], listed: Mapping[str, Path] | None) -> dict[str, StoredTensor]:
+    def _collect(self, listed: Mapping[str, Path] | None) -> dict[str, tuple[Path, str]]:
+        """The file of each tensor and its name there, by its name without prefix."""
+        found = [(file, name) for file, opened in self._opened.items() for name in opened.keys()]  # noqa: SIM118
         if listed is not None:
-            tensors = [tensor for tensor in tensors if listed.get(tensor.name) == tensor.file]
-            _check_listed(listed, {tensor.name for tensor in tensors})
-        if not tensors:
+            found = [(file, name) for file, name in found if listed.get(name) == file]
+            _check_listed(listed, {name for _, name in found})
+        if not found:
             raise CheckpointError(f"{self.path} holds no tensors: download it again.")
-        stored = {strip_prefix(tensor.name): tensor for tensor in tensors}
-        if len(stored) < len(tensors):
+        stored = {strip_prefix(name): (file, name) for file, name in found}
+        if len(stored) < len(found):
             raise CheckpointError(f"{self.path} holds some tensors twice, with and without a prefix: convert it again.")
         return stored
 
+    def _meta(self, file: Path, name: str) -> Tensor:
+        stored = self._opened[file].get_slice(name)
+        if stored.get_dtype() not in DTYPES:
+            raise CheckpointError(
+                f"{file} holds {name} as {stored.get_dtype()}, which is not read here: download the model in another "
+                "precision."
+            )
+        return torch.empty(stored.get_shape(), dtype=DTYPES[stored.get_dtype()], device="meta")
+
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """Names and tensors one after the other, each in memory of its own that is free when the tensor is."""
-        for name, stored in self._stored.items():
-            yield name, stored.read()
+        return ((name, self.load(name)) for name in self._stored)
 
     def load(self, name: str) -> Tensor:
         """One tensor, in memory of its own. Raises KeyError where the checkpoint has no such name."""
-        return self._stored[name].read()
+        file, stored = self._stored[name]
+        # What safetensors gives is the file itself, mapped into memory.
+        return self._opened[file].get_tensor(stored).clone()
 
     def names_in(self, file: Path) -> dict[str, str]:
         """What of a file counts: names in it, and the same without prefix."""
-        return {stored.name: name for name, stored in self._stored.items() if stored.file == file}
+        return {stored: name for name, (its_file, stored) in self._stored.items() if its_file == file}
 
 
 def load_into(
@@ -193,7 +179,7 @@ def load_into(
     """
     expected = model.state_dict()
     check_names(checkpoint.meta, expected, checkpoint.path.name)
-    check_shapes(checkpoint.meta, expected, checkpoint.path.name)
+    check_tensor_shapes(checkpoint.meta, expected, checkpoint.path.name)
     tensors = read_scaled_fp8(checkpoint, dtype)
     state = {name: tensor.to(device) for name, tensor in tensors if name in expected}
     model.load_state_dict(with_optional(state), assign=True)
@@ -244,7 +230,7 @@ def check_names(found: Collection[str], expected: Collection[str], source: str =
         logger.warning("%s holds %d tensors that are not used: %s", source, len(unknown), name_list(unknown))
 
 
-def check_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str = "The file") -> None:
+def check_tensor_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: str = "The file") -> None:
     """Compare the shapes that a file's tensors have with those that the model wants; packed weights are passed over.
 
     Raises:
@@ -350,57 +336,24 @@ def _check_listed(listed: Mapping[str, Path], found: Collection[str]) -> None:
         )
 
 
-def _read_header(file: Path) -> tuple[list[StoredTensor], dict[str, str]]:
-    """A safetensors file's tensors, in the order of their bytes, and its metadata.
-
-    The format: 8 bytes with the header's length, the header as JSON, then the tensors' bytes, without holes.
-    """
-    size = file.stat().st_size
-    if size == 0:
+def _open(file: Path) -> safe_open:
+    if file.stat().st_size == 0:
         raise CheckpointError(f"{file} is empty: download it again.")
+    try:
+        return safe_open(file, framework="pt")
+    except SafetensorError as error:
+        raise CheckpointError(_why_not_opened(file, error)) from error
+
+
+def _why_not_opened(file: Path, error: SafetensorError) -> str:
     with file.open("rb") as opened:
         start = opened.read(9)
-        length = int.from_bytes(start[:8], "little")
-        if start[8:] != b"{" or length > MAX_HEADER_BYTES:
-            raise CheckpointError(_foreign(file, start))
-        if 8 + length > size:
-            raise CheckpointError(_truncated(file, size, 8 + length))
-        text = b"{" + opened.read(length - 1)
-    try:
-        header = json.loads(text)
-        metadata = header.pop("__metadata__", {})
-        entries = sorted(header.items(), key=lambda entry: entry[1]["data_offsets"])
-        tensors = [_stored(file, name, 8 + length, entry) for name, entry in entries]
-    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"The header of {file} cannot be read, it is damaged or of a newer format: download the file again."
-        ) from error
-    wanted = max((tensor.start + tensor.nbytes for tensor in tensors), default=8 + length)
-    if size != wanted:
-        raise CheckpointError(_truncated(file, size, wanted))
-    return tensors, metadata
-
-
-def _stored(file: Path, name: str, data_start: int, entry: Mapping[str, Any]) -> StoredTensor:
-    start, end = entry["data_offsets"]
-    tensor = StoredTensor(file, name, data_start + start, DTYPES[entry["dtype"]], tuple(entry["shape"]))
-    if start < 0 or tensor.nbytes != end - start:
-        raise ValueError(f"{name} does not fill its bytes")
-    return tensor
-
-
-def _foreign(file: Path, start: bytes) -> str:
     for foreign, kind in FOREIGN_STARTS:
         if start.startswith(foreign):
             return f"{file} is {kind}. Download the .safetensors file of the model."
-    return f"{file} is not a safetensors file, or is damaged: download it again."
-
-
-def _truncated(file: Path, size: int, wanted: int) -> str:
-    return (
-        f"{file} has {size:,} bytes, but its header wants {wanted:,}: the download was cut off or damaged. "
-        "Delete the file and download it again."
-    )
+    if start[8:] != b"{":  # a header's first byte, behind its length
+        return f"{file} is not a safetensors file, or is damaged: download it again."
+    return f"{file} is cut off or damaged ({error}). Delete the file and download it again."
 
 
 def _merged_metadata(headers: list[dict[str, str]]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from torch import Tensor
 from .audio.mel import PADDING
 from .config import SAMPLE_RATE
 from .joint_latent import check_finite, not_finite
-from .media.sound import PIECE_SAMPLES, peak_of, to_mono
+from .media.waveforms import PIECE_SAMPLES, peak_of, to_mono
 
 SILENCE_PEAK = 1e-4
 """Loudest sample below which a sound counts as silence (-80 dB)."""

@@ -1,14 +1,11 @@
 """Conversion of a checkpoint, one file or shards, to one file of another precision.
 
-The output is written tensor by tensor, so that the memory taken is that of the largest tensor.
+The output is written tensor by tensor, so that it takes the memory of the largest tensor.
 """
 
 from __future__ import annotations
 
-import argparse
 import errno
-import logging
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -20,9 +17,8 @@ from . import convert_gguf, convert_safetensors
 from .checkpoint import FLOAT8_DTYPES, Checkpoint, CheckpointError, check_names, is_side_tensor
 from .convert_gguf import GgufFile
 from .convert_safetensors import SafetensorsFile
+from .files import whole_file
 from .recognition import expected_tensors, recognise
-
-logger = logging.getLogger(__name__)
 
 PRECISIONS = (*convert_safetensors.PRECISIONS, *convert_gguf.FORMS)
 """What the command line calls the precisions."""
@@ -55,24 +51,16 @@ def convert(source: Path, destination: Path, precision: str, force: bool = False
     else:
         output = SafetensorsFile(checkpoint, precision)
     _check_space(destination, output.nbytes)
-    partial = destination.with_name(destination.name + ".part")
     try:
-        _write(output, partial, checkpoint)
-        os.replace(partial, destination)
-    finally:
-        partial.unlink(missing_ok=True)
-    return destination.stat().st_size
-
-
-def _write(output: GgufFile | SafetensorsFile, path: Path, checkpoint: Checkpoint) -> None:
-    try:
-        output.write(path, _finite_tensors(checkpoint, output.names))
+        with whole_file(destination) as unfinished:
+            output.write(unfinished, _finite_tensors(checkpoint, output.names))
     except OSError as error:
         # numpy's tofile, which writes GGUF, gives no number.
         if error.errno not in (errno.ENOSPC, None):
             raise
         size = f"{output.nbytes / 1e9:.1f} GB"
-        raise OSError(f"The disk is full, {path.stem} was not written: make room for {size}.") from error
+        raise OSError(f"The disk is full, {destination.name} was not written: make room for {size}.") from error
+    return destination.stat().st_size
 
 
 def _finite_tensors(checkpoint: Checkpoint, names: Collection[str]) -> Iterator[tuple[str, Tensor]]:
@@ -92,21 +80,6 @@ def _finite_tensors(checkpoint: Checkpoint, names: Collection[str]) -> Iterator[
                     f"{checkpoint.path}: {name} holds values that are not numbers: download it again."
                 )
             yield name, tensor
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the `convert` command."""
-    parser.add_argument("source", type=Path, help="safetensors file, or folder of shards with their index")
-    parser.add_argument("destination", type=Path, help="the .safetensors file to write, or .gguf")
-    parser.add_argument("--dtype", choices=PRECISIONS, default="bf16", help="precision of the weights; q…: GGUF")
-    parser.add_argument("--force", action="store_true", help="overwrite the destination")
-
-
-def run(arguments: argparse.Namespace) -> int:
-    """Run the `convert` command. Returns the exit status."""
-    size = convert(arguments.source, arguments.destination, arguments.dtype, arguments.force)
-    logger.info("%s: %.2f GB", arguments.destination, size / 1e9)
-    return 0
 
 
 def _check_source(checkpoint: Checkpoint) -> dict[str, Tensor]:

@@ -1,8 +1,13 @@
-"""Libraries that only some parts need."""
+"""Files that appear whole or not at all, and libraries that not everybody has."""
 
 from __future__ import annotations
 
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 
@@ -10,13 +15,32 @@ class NotInstalledError(ImportError):
     """A library that something needs is not there; the message says how to get it."""
 
 
-def needed(module: str, purpose: str, extra: str = "evaluation") -> ModuleType:
-    """Import a library of an optional extra.
+@contextmanager
+def whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
+    """A path beside the target that becomes the target when the block ends well, and goes away when it does not.
+
+    Its name begins with a point and ends as the target's does, for libraries that tell the format by that:
+
+        with whole_file(path) as unfinished:
+            save_file(tensors, unfinished)
+    """
+    path = Path(target)
+    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def needed(module: str, purpose: str, extra: str = "evaluation", package: str | None = None) -> ModuleType:
+    """Import a library that is asked for only where it is used.
 
     Args:
         module: its name.
         purpose: what it is for, to be read after "needed".
         extra: the optional extra of this package that installs it.
+        package: what installs it, in place of an extra: for what the users of nodes may lack.
 
     Raises:
         NotInstalledError: it is not installed.
@@ -24,6 +48,8 @@ def needed(module: str, purpose: str, extra: str = "evaluation") -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:
-        raise NotInstalledError(
-            f"{module} is needed {purpose} ({error}): run pip install '.[{extra}]' in the pack's folder."
-        ) from error
+        advice = f"run pip install '.[{extra}]' in the pack's folder."
+        if package is not None:
+            python = "the Python that runs this (ComfyUI's, in ComfyUI)"
+            advice = f"run pip install -U {package} with {python}, and start it again."
+        raise NotInstalledError(f"{package or module} is needed {purpose} ({error}): {advice}") from error

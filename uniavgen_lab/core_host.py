@@ -13,7 +13,6 @@ from uniavgen_core.joint_latent import denormalise_mel, normalise_mel, stream_sh
 from uniavgen_core.long_form.step import SegmentRequest
 from uniavgen_core.sampling.euler import Clip
 from uniavgen_core.sampling.guidance import Guidance
-from uniavgen_core.speech.prompt import negative_symbols, positive_symbols
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.speech.text import detect_language
 from uniavgen_core.tasks import kept_prefix
@@ -70,8 +69,8 @@ class CoreHost:
         kept = kept_prefix(request.latent_frames, shapes[1][2], request.video.shape[2], request.mel.shape[2])
         clip = Clip(video, audio, kept, self.portrait)
         language = detect_language(request.words)
-        silent = negative_symbols(language)
-        spoken = positive_symbols(request.words, language, reader=self.reader) if request.words else silent
+        silent = self.reader.negative_symbols(language)
+        spoken = self.reader.positive_symbols(request.words, language) if request.words else silent
         positive, negative = (
             pipeline.condition(self.bundle, caption, symbols)
             for caption, symbols in ((request.caption, spoken), ("", silent))

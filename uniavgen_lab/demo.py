@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, clip_seconds
 from uniavgen_core.media.images import crop_and_resize, read_image, to_bytes, to_rgb
-from uniavgen_core.media.writing import write_video
+from uniavgen_core.media.muxing import write_video
 from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_core.tiny.bundle import SHORT_SIDE, TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait

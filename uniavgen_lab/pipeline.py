@@ -15,7 +15,6 @@ from uniavgen_core.media.images import crop_and_resize, to_rgb
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.guidance import NO_BLOCK, Guidance
 from uniavgen_core.sampling.schedule import flow_sigmas
-from uniavgen_core.speech.prompt import negative_symbols, positive_symbols
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import TinyBundle
@@ -64,8 +63,8 @@ def encode(bundle: TinyBundle, request: Request) -> tuple[Clip, Condition, Condi
         kept=TASKS["joint"].kept(frames, shapes[1][2]),
         reference_image=portrait,
     )
-    positive = condition(bundle, request.caption, positive_symbols(spoken.text, spoken.language, reader=reader))
-    return clip, positive, condition(bundle, "", negative_symbols(spoken.language))
+    positive = condition(bundle, request.caption, reader.positive_symbols(spoken.text, spoken.language))
+    return clip, positive, condition(bundle, "", reader.negative_symbols(spoken.language))
 
 
 @torch.no_grad()
@@ -80,7 +79,7 @@ def encode_portrait(bundle: TinyBundle, portrait: Tensor, width: int, height: in
 
 
 def condition(bundle: TinyBundle, caption: str, symbols: list[int]) -> Condition:
-    """What a pass is told: a caption and the symbols of `speech.prompt`."""
+    """What a pass is told: a caption and symbols of `SpeechReader`."""
     tokens = torch.tensor([bundle.caption_encoder.tokenize(caption)])
     return Condition(bundle.caption_encoder(tokens), torch.tensor([symbols]))
 

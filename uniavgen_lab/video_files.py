@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,17 +9,15 @@ from torch import Tensor
 
 from uniavgen_core.media.container import (
     Source,
-    name_of,
+    audio_stream,
     opened,
-    picture_stream,
-    picture_tracks,
     said_rate,
-    sound_stream,
+    source_name,
+    video_stream,
+    video_tracks,
 )
-from uniavgen_core.media.footage import VideoFile
-from uniavgen_core.media.footage import frame_count as frames_at_rate
-from uniavgen_core.media.frames import to_float
 from uniavgen_core.media.track import open_track, whole_track
+from uniavgen_core.media.video import VideoFile
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,8 @@ def read_audio(source: Source) -> tuple[Tensor, int]:
     """
     with open_track(source) as track:
         if track is None:
-            raise ValueError(f"{name_of(source)} has no sound that can be read. Give a file with sound, or convert it.")
+            name = source_name(source)
+            raise ValueError(f"{name} has no sound that can be read. Give a file with sound, or convert it.")
         return whole_track(track), track.sample_rate
 
 
@@ -74,51 +72,20 @@ def read_video(source: Source) -> tuple[Tensor, Fraction, tuple[Tensor, int] | N
     return VideoFile(source).parts()
 
 
-def read_frames(source: Source) -> Iterator[Tensor]:
-    """A video's frames as `read_video` gives them, (height, width, 3) each, decoded as they are asked for.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or has no picture.
-    """
-    yield from map(to_float, VideoFile(source).own_pictures())
-
-
-def count_frames(source: Source) -> tuple[int, Fraction]:
-    """How many frames `read_frames` gives, as its packets tell it, and how many a second.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or has no picture.
-    """
-    video = VideoFile(source)
-    return frames_at_rate(video.seconds, video.times.rate), video.times.rate
-
-
-def video_seconds(source: Source) -> float:
-    """Length of a video's picture, whatever the length of its sound, by reading its packets.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or has no picture.
-    """
-    return float(VideoFile(source).seconds)
-
-
 def stream_summary(source: Source) -> StreamSummary:
     """Say what a media file holds, by reading its packets and decoding its sound."""
     fields: dict[str, object] = {}
     with opened(source) as container:
-        has_video = bool(picture_tracks(container))
+        has_video = bool(video_tracks(container))
         if has_video:
-            stream = picture_stream(container)
+            stream = video_stream(container)
             fields.update(
                 video_codec=stream.codec_context.name,
                 width=stream.width,
                 height=stream.height,
                 frame_rate=said_rate(stream),
             )
-        waveform = sound_stream(container)
+        waveform = audio_stream(container)
         if waveform is not None:
             fields.update(audio_codec=waveform.codec_context.name)
     if has_video:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..config import HOP_LENGTH, MEL_BANDS, SAMPLE_RATE
-from ..media.sound import to_mono
+from ..media.waveforms import to_mono
 
 PEAK = 0.999146
 """Magnitude of the loudest sample of condition and reference sound."""

@@ -1,4 +1,4 @@
-"""Where in a sound a voice is heard, told from the level of its log-mel."""
+"""A voice: where in a sound it is heard, told from the level of its log-mel, and that of a reference for others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from ..config import AUDIO_TOKENS_PER_SECOND
+from ..checks import check_sound
+from ..config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE
+from .mel import log_mel, peak_scale, to_model_waveform
 
 VOICE_FLOOR_DB = 30.0
 """Sound this far below a clip's loud parts is no voice."""
@@ -20,7 +23,9 @@ BREATH_AROUND = 0.12
 """Seconds of silence before the first word that belong to speaking, and as many behind the last."""
 SHORTEST_SOUND = 0.06
 """Seconds below which a sound between silences is a click, not a voice."""
-
+SILENCE_SECONDS = 0.3
+"""Silence after a reference voice, so that its last word does not run into the first new one."""
+MAX_REFERENCE_SECONDS = 30
 EDGE = (False, math.inf)
 """What is before a sound and behind it: no voice."""
 
@@ -65,3 +70,21 @@ def voiced_seconds(mel: Tensor) -> float:
         total += seconds + min(silence, breath)
         silence, breath = 0.0, LONGEST_BREATH
     return total + min(silence, BREATH_AROUND)
+
+
+def reference_mel(waveform: Tensor, sample_rate: int, transcript: str) -> Tensor:
+    """Natural log-mel (1, R, 80) of a reference voice (batch, channels, samples); the batch's first is used.
+
+    Raises:
+        ValueError: the sound is empty, silent, too long or not of numbers, or nothing is said what it says.
+    """
+    if not transcript.strip():
+        raise ValueError("The reference transcript is empty: write what the reference voice says, word by word.")
+    check_sound("reference_audio", waveform)
+    if waveform.shape[-1] > MAX_REFERENCE_SECONDS * sample_rate:
+        raise ValueError(
+            f"reference_audio lasts {waveform.shape[-1] / sample_rate:.0f} seconds: give at most "
+            f"{MAX_REFERENCE_SECONDS} seconds of the voice, with their transcript."
+        )
+    sound = peak_scale(to_model_waveform(waveform[:1], sample_rate))
+    return log_mel(functional.pad(sound, (0, round(SILENCE_SECONDS * SAMPLE_RATE))))

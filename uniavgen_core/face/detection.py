@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy
@@ -12,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..files import NotInstalledError
+from ..files import needed
 from ..media.images import to_bytes
 from .shapes import ellipses
 
+FIND_FACES = "to find faces"
 INPUT_SIDE = 640
 """Pixels of the longer side that a picture is shrunk or grown to for a detector."""
 LEAST_SIDE = 16
@@ -56,7 +55,7 @@ class FaceDetector:
         size = round(width * scale), round(height * scale)
         if min(size) < LEAST_SIDE:
             return []
-        resized = library("cv2", "opencv-python").resize(image, size)
+        resized = needed("cv2", FIND_FACES, package="opencv-python").resize(image, size)
         if resized.dtype != numpy.uint8:
             resized = (resized.clip(0, 1) * 255).round().astype(numpy.uint8)
         back = numpy.array([width / size[0], height / size[1]], dtype=numpy.float32)
@@ -110,21 +109,6 @@ def fill_gaps(rows: Sequence[NDArray[Any] | None]) -> NDArray[numpy.float64]:
         raise ValueError(f"No face is found in any of {len(rows)} frames: give a clip that shows a face.")
     columns = numpy.stack([row for row in rows if row is not None], axis=1)
     return numpy.stack([numpy.interp(range(len(rows)), seen, column) for column in columns], axis=1)
-
-
-def library(module: str, package: str) -> ModuleType:
-    """Import what finds faces.
-
-    Raises:
-        NotInstalledError: it is not installed.
-    """
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise NotInstalledError(
-            f"{package} is needed to find faces ({error}): run pip install {package} with the Python that runs this "
-            "(ComfyUI's, in ComfyUI), and start it again."
-        ) from error
 
 
 def _distinct(faces: list[Face]) -> list[Face]:

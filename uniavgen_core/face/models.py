@@ -10,7 +10,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from .detection import INPUT_SIDE, LEAST_SCORE, Face, FaceDetector, library
+from ..files import needed
+from .detection import FIND_FACES, INPUT_SIDE, LEAST_SCORE, Face, FaceDetector
 
 OUTPUTS = (9, 15)
 """Numbers of outputs that insightface's detectors (SCRFD, RetinaFace) with keypoints have."""
@@ -48,7 +49,7 @@ class FaceRecogniser:
     """
 
     def __init__(self, path: Path) -> None:
-        self._faces = library("insightface.app.common", "insightface")
+        self._faces = needed("insightface.app.common", FIND_FACES, package="insightface")
         self._model = _load(path, "recognition model", (1,))
         if getattr(self._model, "taskname", None) != "recognition":
             raise ValueError(_no_such(path, "recognition model"))
@@ -64,8 +65,9 @@ class FaceRecogniser:
 
 def _load(path: Path, kind: str, outputs: tuple[int, ...]) -> Any:
     """A model with so many outputs; insightface takes a file of any other number for something."""
-    zoo, onnx = library("insightface.model_zoo", "insightface"), library("onnx", "onnx")
-    decode_error = library("google.protobuf.message", "protobuf").DecodeError
+    zoo = needed("insightface.model_zoo", FIND_FACES, package="insightface")
+    onnx = needed("onnx", FIND_FACES, package="onnx")
+    decode_error = needed("google.protobuf.message", FIND_FACES, package="protobuf").DecodeError
     try:
         count = len(onnx.load(path, load_external_data=False).graph.output)
     except decode_error as error:
@@ -103,7 +105,7 @@ class YuNetDetector(FaceDetector):
     """
 
     def __init__(self, path: Path) -> None:
-        cv2 = library("cv2", "opencv-python")
+        cv2 = needed("cv2", FIND_FACES, package="opencv-python")
         # As bytes: on Windows, OpenCV opens no path with letters outside ASCII.
         model, configuration = numpy.fromfile(path, dtype=numpy.uint8), numpy.zeros(0, dtype=numpy.uint8)
         size = (INPUT_SIDE, INPUT_SIDE)
@@ -152,8 +154,8 @@ class FaceMesh:
     """
 
     def __init__(self, path: Path) -> None:
-        runtime = library("onnxruntime", "onnxruntime")
-        self._cv2 = library("cv2", "opencv-python")
+        runtime = needed("onnxruntime", FIND_FACES, package="onnxruntime")
+        self._cv2 = needed("cv2", FIND_FACES, package="opencv-python")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = THREADS
         try:

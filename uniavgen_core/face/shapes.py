@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from ..files import needed
 
 BOX, ELLIPSE, HULL = SHAPES = ("box", "ellipse", "hull")
 FULL = 255
@@ -97,7 +98,7 @@ def _ellipse_distance(across: NDArray[Any], down: NDArray[Any], half_width: floa
 def _hull_distance(points: NDArray[Any], width: int, height: int, border: int) -> NDArray[Any]:
     """Pixels (height, width) by which a pixel's centre lies outside the convex hull of points; inside they are
     negative. What lies farther out of the picture than its border is not seen."""
-    cv2 = import_module("cv2")
+    cv2 = needed("cv2", "to draw a face mask", package="opencv-python")
     hull = cv2.convexHull((points + border).astype(numpy.float32))[:, 0]
     inside = numpy.zeros((height + 2 * border, width + 2 * border), dtype=numpy.uint8)
     cv2.fillConvexPoly(inside, numpy.round(hull * 2**SUBPIXEL_BITS).astype(numpy.int32), 1, shift=SUBPIXEL_BITS)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..config import FRAME_RATE, clip_seconds, latent_frames, pixel_frames
-from ..given import at_model_rate, whole_latents
+from ..model_rates import at_model_rate, whole_latents
 from .map import tokens_of_mask
 
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
-from ..media.sound import fit_audio
-from ..media.writing import join_videos
+from ..media.muxing import join_videos
+from ..media.waveforms import fit_audio
 from .planning import LongFormSettings, PlannedSegment
 from .recording import SourceRecording
 from .seams import crossfade

@@ -11,8 +11,8 @@ from itertools import accumulate, pairwise
 from ..speech.duration import CHARACTERS_PER_SECOND, speech_seconds
 from ..speech.english_words import ABBREVIATIONS, BEFORE_NUMBERS, TITLES
 from ..speech.reader import SpeechReader, Spoken, read_of, said_of
+from ..speech.rules import Unit
 from ..speech.text import MARK, detect_language
-from ..speech.writing import Unit
 
 SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)》]*\s*$")
 CLAUSE_END = re.compile(r"(?:[,;:，；：、—-]|\.\.|…)[\"'”’)》]*\s*$")

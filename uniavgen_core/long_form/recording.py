@@ -18,12 +18,12 @@ from torch import Tensor
 from ..audio.mel import PEAK
 from ..checks import check_one_sound, check_sound
 from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, latent_frames, pixel_frames
-from ..given import CONTEXT_TOKENS, mel_window
 from ..media.encoding import aac_form
-from ..media.footage import Footage
 from ..media.frames import to_float
-from ..media.sound import SoundAtRate, peak_of
-from ..media.track import Track
+from ..media.track import AudioTrack
+from ..media.video import Video
+from ..media.waveforms import ResampledWaveform, peak_of
+from ..model_rates import CONTEXT_TOKENS, mel_window
 from .planning import LongFormSettings, PlannedSegment, plan_clip, plan_wordless
 from .script import Line
 
@@ -59,7 +59,7 @@ class SourceRecording:
         """
         return None, None
 
-    def track(self) -> Track | None:
+    def track(self) -> AudioTrack | None:
         """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
 
@@ -75,7 +75,7 @@ class VideoRecording(SourceRecording):
         width, height: of the clip, to which the frames are cropped.
     """
 
-    def __init__(self, footage: Footage, width: int, height: int):
+    def __init__(self, footage: Video, width: int, height: int):
         self.seconds = footage.frames / FRAME_RATE
         self.footage, self.size = footage, (width, height)
         self.unread = _taken(footage, width, height, 0)
@@ -106,9 +106,9 @@ class VideoRecording(SourceRecording):
         self.held.clear()
 
 
-def _taken(footage: Footage, width: int, height: int, first: int) -> Generator[Tensor, None, None]:
+def _taken(footage: Video, width: int, height: int, first: int) -> Generator[Tensor, None, None]:
     """A video's frames from one on, which its file is open for until they are closed."""
-    yield from footage.pictures(width, height, first)
+    yield from footage.images(width, height, first)
 
 
 class AudioRecording(SourceRecording):
@@ -128,7 +128,7 @@ class AudioRecording(SourceRecording):
         self.frames = math.ceil(Fraction(waveform.shape[-1] * FRAME_RATE, sample_rate))
         self.seconds = self.frames / FRAME_RATE
         self.waveform, self.sample_rate = waveform, sample_rate
-        self.resampled = SoundAtRate(waveform, sample_rate, SAMPLE_RATE)
+        self.resampled = ResampledWaveform(waveform, sample_rate, SAMPLE_RATE)
         # Of the whole, so that all segments have one gain.
         self.gain = PEAK / peak_of(self.resampled.pieces())
 
@@ -157,11 +157,11 @@ class AudioRecording(SourceRecording):
         waveform = self.resampled.stretch(first, sample + (tokens + CONTEXT_TOKENS) * HOP_LENGTH) * self.gain
         return None, mel_window(waveform, sample - first, tokens)
 
-    def track(self) -> Track:
+    def track(self) -> AudioTrack:
         channels, rate = aac_form(self.waveform.shape[1], self.sample_rate)
-        resampled = SoundAtRate(self.waveform, self.sample_rate, rate, channels)
+        resampled = ResampledWaveform(self.waveform, self.sample_rate, rate, channels)
         samples = math.ceil(Fraction(self.frames * rate, FRAME_RATE))
-        return Track(rate, channels, samples, resampled.pieces(samples))
+        return AudioTrack(rate, channels, samples, resampled.pieces(samples))
 
     def _loudness(self, frame: int) -> float:
         """Power of the sound around the start of a frame."""

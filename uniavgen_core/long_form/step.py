@@ -21,7 +21,7 @@ from ..config import (
     pixel_frames,
 )
 from ..joint_latent import last_tokens
-from ..media.sound import fit_audio
+from ..media.waveforms import fit_audio
 from .pacing import words_in_the_past
 from .planning import LongFormSettings, PlannedSegment, frames_for
 from .seams import colours_of, correct_frames, correct_loudness, voice_db

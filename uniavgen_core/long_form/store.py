@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import re
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import FRAME_RATE
+from ..files import whole_file
 from ..media.images import to_bytes
-from ..media.writing import write_video
+from ..media.muxing import write_video
 
 logger = logging.getLogger(__name__)
 
@@ -123,12 +123,8 @@ class SegmentStore:
             write_video(self.video(key), images, FRAME_RATE)
             facts[VIDEO_BYTES] = self.video(key).stat().st_size
             tensors["past_images"] = torch.from_numpy(to_bytes(segment.past_images)).contiguous()
-        part = self.folder / f".{uuid.uuid4().hex}{TENSORS}"
-        try:
-            save_file(tensors, part, {FACTS: json.dumps(facts)})
-            os.replace(part, self._tensors(key))
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(self._tensors(key)) as unfinished:
+            save_file(tensors, unfinished, {FACTS: json.dumps(facts)})
         self.used.add(key)
         self._make_room()
 

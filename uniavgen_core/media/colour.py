@@ -70,8 +70,8 @@ def _compressed(nits: Tensor) -> Tensor:
     highest = screen / peak
     knee = 1.5 * highest - 0.5
     value = (_pq_value(nits) / peak).clamp(max=1)
-    part = ((value - knee) / (1 - knee)).clamp_min(0)
-    square, cube = part**2, part**3
-    curve = (2 * cube - 3 * square + 1) * knee + (cube - 2 * square + part) * (1 - knee)
+    fraction = ((value - knee) / (1 - knee)).clamp_min(0)
+    square, cube = fraction**2, fraction**3
+    curve = (2 * cube - 3 * square + 1) * knee + (cube - 2 * square + fraction) * (1 - knee)
     curve = curve + (3 * square - 2 * cube) * highest
     return torch.where(value < knee, nits, _pq_light(curve * peak))

@@ -15,25 +15,21 @@ from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer, OutputContainer
 
 from .container import (
-    ANEW_SECONDS,
-    LONGEST_STILL_SECONDS,
     SEEKING_SECONDS,
     Check,
-    Clock,
-    PictureTimes,
     Source,
     decoded,
     first_frame,
     never_stop,
     opened,
     packets_of,
-    picture_stream,
     raw_time,
-    read_times,
     sought,
     times_by_decoding,
+    video_stream,
 )
 from .encoding import even_size
+from .times import ANEW_SECONDS, LONGEST_STILL_SECONDS, PlayClock, VideoTimes, read_times
 
 PLAYED = {
     "h264": {"yuv420p", "yuvj420p"},
@@ -68,7 +64,7 @@ class PacketTimes(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PicturePlan:
+class CopyPlan:
     """How the picture of a file gets into an MP4 file.
 
     Args:
@@ -115,7 +111,7 @@ class PicturePlan:
             2 * (after - before) < 3 * self.step for before, after in pairwise(self.frames)
         )
 
-    def part(self, start_seconds: float, seconds: float) -> PicturePlan:
+    def part(self, start_seconds: float, seconds: float) -> CopyPlan:
         """The plan of what is shown in a span of time; 0 seconds go on to the end.
 
         Raises:
@@ -131,12 +127,12 @@ class PicturePlan:
         end = min(plan.end, max(last, first + 1)) if seconds else plan.end
         return replace(plan, start=first, end=end, why_encoded="it is trimmed", packets=())
 
-    def _finer(self, factor: int) -> PicturePlan:
+    def _finer(self, factor: int) -> CopyPlan:
         """The same in smaller ticks: AVI has one a frame."""
         frames, end = [frame * factor for frame in self.frames], self.end * factor
         return replace(self, time_base=self.time_base / factor, frames=frames, end=end, packets=())
 
-    def lasting(self, seconds: Fraction) -> PicturePlan:
+    def lasting(self, seconds: Fraction) -> CopyPlan:
         """The plan of a picture that is cut, or whose last frame is held, to the frame in which that time ends."""
         step = self.step * self.time_base
         more = math.ceil((seconds - self.seconds) / step)
@@ -147,7 +143,7 @@ class PicturePlan:
         end = max(self.start + 1, self.start + math.ceil(seconds / self.time_base))
         return replace(self, end=end, why_encoded="it is cut", packets=())
 
-    def without(self, late: int) -> PicturePlan:
+    def without(self, late: int) -> CopyPlan:
         """The plan of a picture of which so many ticks at the start cannot be shown."""
         if not late:
             return self
@@ -156,7 +152,7 @@ class PicturePlan:
         return replace(self, frames=frames, end=max(self.end - late, frames[-1] + 1), origin=origin)
 
 
-def plan_picture(source: Source, check: Check = never_stop) -> PicturePlan:
+def plan_copy(source: Source, check: Check = never_stop) -> CopyPlan:
     """Read all packets of a file's picture, and say how it gets into an MP4 file.
 
     What is said to be copied has been tried: nothing can fail later but the disk.
@@ -170,9 +166,9 @@ def plan_picture(source: Source, check: Check = never_stop) -> PicturePlan:
     """
     packets = list[_Read]()
     with opened(source) as container:
-        picture = picture_stream(container)
-        times = read_times(container, picture, check, lambda packet: packets.append(_Read.of(packet)))
-        plan = _plan(container, picture, packets, times)
+        video = video_stream(container)
+        times = read_times(container, video, check, lambda packet: packets.append(_Read.of(packet)))
+        plan = _plan(container, video, packets, times)
     with first_frame(source, check) as (first, frame, _):
         even_size(frame.width, frame.height)
         late = round(times.late(first) / times.base)
@@ -192,21 +188,19 @@ class _Read(NamedTuple):
         return cls(packet.pts, packet.dts, packet.duration or 0, packet.is_keyframe, packet.is_discard)
 
 
-def _filled(container: InputContainer, picture: VideoStream, check: Check = never_stop) -> Iterator[Packet]:
+def _filled(container: InputContainer, video: VideoStream, check: Check = never_stop) -> Iterator[Packet]:
     """The packets that hold something."""
-    return (packet for packet in packets_of(container, check, picture) if packet.size)
+    return (packet for packet in packets_of(container, check, video) if packet.size)
 
 
-def _plan(
-    container: InputContainer, picture: VideoStream, packets: Sequence[_Read], times: PictureTimes
-) -> PicturePlan:
+def _plan(container: InputContainer, video: VideoStream, packets: Sequence[_Read], times: VideoTimes) -> CopyPlan:
     shown = [packet for packet in packets if not packet.is_hidden]
-    odd = _why_untimed(container, picture, shown) or _why_mended(shown, times)
+    odd = _why_untimed(container, video, shown) or _why_mended(shown, times)
     frames = _apart(times.shown)
     end = max(frames[-1] + 1, round(times.seconds / times.base))
     origin = None if odd else times.first
-    why = _why_not_played(picture) or odd or _why_not_whole(packets)
-    plan = PicturePlan(times.base, frames, end, origin, times.offsets, why)
+    why = _why_not_played(video) or odd or _why_not_whole(packets)
+    plan = CopyPlan(times.base, frames, end, origin, times.offsets, why)
     return plan if why else replace(plan, packets=_packet_times(packets, plan))
 
 
@@ -215,14 +209,14 @@ def _usual_step(times: Sequence[int]) -> int:
     return round((times[-1] - times[0]) / (len(times) - 1)) if len(times) > 1 else 0
 
 
-def _why_untimed(container: InputContainer, picture: VideoStream, shown: Sequence[_Read]) -> str | None:
+def _why_untimed(container: InputContainer, video: VideoStream, shown: Sequence[_Read]) -> str | None:
     """Why packets do not say when they are shown."""
-    if picture.codec_context.has_b_frames and times_by_decoding(container):
+    if video.codec_context.has_b_frames and times_by_decoding(container):
         return f"{container.format.name.upper()} does not tell when reordered frames are shown"
     return "times of frames are missing" if any(packet.pts is None for packet in shown) else None
 
 
-def _why_mended(shown: Sequence[_Read], times: PictureTimes) -> str | None:
+def _why_mended(shown: Sequence[_Read], times: VideoTimes) -> str | None:
     """Why frames cannot be shown at the times that packets say."""
     if len(times.offsets) > 1:
         decoding = [packet.dts for packet in shown if packet.dts is not None]
@@ -236,8 +230,8 @@ def _apart(ticks: Iterable[int]) -> list[int]:
     return [*accumulate(ticks, lambda before, after: max(before + 1, after))]
 
 
-def _why_not_played(picture: VideoStream) -> str | None:
-    context = picture.codec_context
+def _why_not_played(video: VideoStream) -> str | None:
+    context = video.codec_context
     codec, pixels = context.codec.canonical_name, context.pix_fmt
     if codec not in PLAYED:
         return f"few players show {codec} in MP4"
@@ -245,8 +239,8 @@ def _why_not_played(picture: VideoStream) -> str | None:
         return f"few players show {codec} with pixels of kind {pixels}"
     if codec in CODECS_WITH_HEADER and not context.extradata:
         return "its header is missing"
-    if picture.width % 2 or picture.height % 2:
-        return f"its size of {picture.width} × {picture.height} is odd"
+    if video.width % 2 or video.height % 2:
+        return f"its size of {video.width} × {video.height} is odd"
     return None
 
 
@@ -261,7 +255,7 @@ def _why_not_whole(packets: Sequence[_Read]) -> str | None:
     return None
 
 
-def _packet_times(packets: Sequence[_Read], plan: PicturePlan) -> list[PacketTimes]:
+def _packet_times(packets: Sequence[_Read], plan: CopyPlan) -> list[PacketTimes]:
     """Times of packets, those of decoding made from those of presentation.
 
     Matroska leaves decoding times out where frames are reordered, and other containers say them wrongly. A packet is
@@ -313,7 +307,7 @@ def _why_not_one(source: Source, check: Check) -> str | None:
     with opened(source) as container:
         if _says_once(container):
             return None
-        picture_stream(container).codec_context.skip_frame = "NONKEY"
+        video_stream(container).codec_context.skip_frame = "NONKEY"
         shapes = {(frame.width, frame.height, frame.format.name) for frame in _decoded(container, check)}
         return "its size changes" if len(shapes) > 1 else None
 
@@ -322,7 +316,7 @@ def _says_once(container: InputContainer) -> bool:
     return bool(SAYING_ONCE & {*container.format.name.split(",")})
 
 
-def _why_not_taken(source: Source, plan: PicturePlan, check: Check) -> str | None:
+def _why_not_taken(source: Source, plan: CopyPlan, check: Check) -> str | None:
     """Try the copy."""
     with opened(source) as container:
         try:
@@ -334,30 +328,30 @@ def _why_not_taken(source: Source, plan: PicturePlan, check: Check) -> str | Non
     return None
 
 
-def add_copy(output: OutputContainer, picture: VideoStream) -> VideoStream:
+def add_copy(output: OutputContainer, video: VideoStream) -> VideoStream:
     """Add a picture to a file as it is in another one.
 
     Raises:
         ValueError: the container does not take the codec.
     """
     # Opaque: by codec, not by the decoder that was chosen, whose name an encoder need not have.
-    copy = output.add_stream_from_template(picture, opaque=True)
-    copy.codec_context.sample_aspect_ratio = picture.sample_aspect_ratio or SQUARE
-    tag = APPLE_TAG.get(picture.codec_context.codec.canonical_name)
+    copy = output.add_stream_from_template(video, opaque=True)
+    copy.codec_context.sample_aspect_ratio = video.sample_aspect_ratio or SQUARE
+    tag = APPLE_TAG.get(video.codec_context.codec.canonical_name)
     if tag:
         copy.codec_context.codec_tag = tag
     return copy
 
 
 def copied_packets(
-    container: InputContainer, output: OutputContainer, plan: PicturePlan, check: Check = never_stop
+    container: InputContainer, output: OutputContainer, plan: CopyPlan, check: Check = never_stop
 ) -> Iterator[Packet]:
     """Add the picture of a file to an MP4 file, and give its packets with the times of a plan."""
-    picture = picture_stream(container)
-    return _with_times(_filled(container, picture, check), add_copy(output, picture), plan)
+    video = video_stream(container)
+    return _with_times(_filled(container, video, check), add_copy(output, video), plan)
 
 
-def _with_times(packets: Iterator[Packet], copy: VideoStream, plan: PicturePlan) -> Iterator[Packet]:
+def _with_times(packets: Iterator[Packet], copy: VideoStream, plan: CopyPlan) -> Iterator[Packet]:
     for packet, times in zip(packets, plan.packets, strict=False):
         packet.pts, packet.dts, packet.duration = times
         packet.stream = copy
@@ -365,7 +359,7 @@ def _with_times(packets: Iterator[Packet], copy: VideoStream, plan: PicturePlan)
 
 
 def timed_frames(
-    container: InputContainer, plan: PicturePlan, check: Check = never_stop
+    container: InputContainer, plan: CopyPlan, check: Check = never_stop
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The frames that a plan wants, each with the tick at which it is shown, counted from the plan's start.
 
@@ -374,7 +368,7 @@ def timed_frames(
     Args:
         check: is called again and again while the file is read; it may raise to stop that.
     """
-    clock, step = Clock(plan.offsets, math.inf), plan.step * plan.time_base
+    clock, step = PlayClock(plan.offsets, math.inf), plan.step * plan.time_base
     zero = plan.origin
     shown: tuple[int, VideoFrame] | None = None
     for frame in _from_start(container, plan, check):
@@ -392,12 +386,12 @@ def timed_frames(
         yield max(0, shown[0]), shown[1]
 
 
-def _from_start(container: InputContainer, plan: PicturePlan, check: Check) -> Iterator[VideoFrame]:
+def _from_start(container: InputContainer, plan: CopyPlan, check: Check) -> Iterator[VideoFrame]:
     """The frames of a file from one at or before a plan's start on; what is far before is not decoded if need be."""
     if plan.origin is None or plan.start * plan.time_base < SEEKING_SECONDS or not _says_once(container):
         return _decoded(container, check)
     start = plan.origin + plan.start * plan.time_base
-    if sought(container, picture_stream(container), start):
+    if sought(container, video_stream(container), start):
         frames = _decoded(container, check)
         head = next(frames, None)
         time = None if head is None else raw_time(container, head)
@@ -409,8 +403,8 @@ def _from_start(container: InputContainer, plan: PicturePlan, check: Check) -> I
 
 def _decoded(container: InputContainer, check: Check = never_stop) -> Iterator[VideoFrame]:
     """The frames of a file's picture as they are shown. What is damaged is passed over."""
-    picture = picture_stream(container)
+    video = video_stream(container)
     if not times_by_decoding(container):
-        picture.thread_type = "AUTO"
-    for packet in packets_of(container, check, picture):
+        video.thread_type = "AUTO"
+    for packet in packets_of(container, check, video):
         yield from cast("list[VideoFrame]", decoded(packet) or [])

@@ -21,9 +21,9 @@ from torch import Tensor
 from .colour import HLG, PQ
 from .frames import COLOUR_CONVERSION, PALETTE, Look, has_alpha, opaque_pixels, to_float
 from .images import to_bytes, to_rgb
-from .sound import LEFT_PARTS, PIECE_SAMPLES, at_rate, fit_audio
+from .waveforms import LEFT_WEIGHTS, PIECE_SAMPLES, at_rate, fit_audio
 
-PICTURE_QUALITY = 17
+VIDEO_QUALITY = 17
 """Constant rate factor of H.264: visually lossless, far smaller than lossless."""
 LARGEST_SIDE = 16_384
 """Pixels that the encoder of H.264 takes."""
@@ -40,7 +40,7 @@ AAC_BITS_PER_SAMPLE = 5
 """AAC takes at most six bits a sample."""
 PLAYED_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 """Layouts that every player knows, by their number of channels."""
-SOUND_CODECS = {"matroska": "flac", "webm": "libopus"}
+AUDIO_CODECS = {"matroska": "flac", "webm": "libopus"}
 """Sound codec of a container, lossless where players expect that it may be; AAC in all others."""
 
 
@@ -55,7 +55,7 @@ GREY = "gray"
 
 
 @dataclass(frozen=True)
-class Colours:
+class ColourTags:
     """Numbers from H.264's tables of colours: primaries, transfer and matrix."""
 
     primaries: int = BT709
@@ -76,12 +76,12 @@ def even_size(width: int, height: int) -> tuple[int, int]:
     return width - width % 2, height - height % 2
 
 
-def add_picture(
+def add_video(
     output: OutputContainer,
     size: tuple[int, int],
     frame_rate: Fraction,
     time_base: Fraction | None = None,
-    colours: Colours | None = None,
+    colours: ColourTags | None = None,
     pixel_aspect: Fraction = Fraction(1),
     is_even: bool = True,
 ) -> VideoStream:
@@ -97,9 +97,9 @@ def add_picture(
     rate = frame_rate.limit_denominator(65535)
     stream = output.add_stream("libx264", rate=rate)
     stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
-    stream.options = {"crf": str(PICTURE_QUALITY), "forced-idr": "1"}
+    stream.options = {"crf": str(VIDEO_QUALITY), "forced-idr": "1"}
     context = stream.codec_context
-    colours = colours or Colours()
+    colours = colours or ColourTags()
     context.time_base = time_base or 1 / rate
     context.color_primaries, context.color_trc = colours.primaries, colours.transfer
     context.colorspace, context.color_range = colours.matrix, ColorRange.MPEG
@@ -109,11 +109,11 @@ def add_picture(
     return stream
 
 
-class PictureEncoder:
+class VideoEncoder:
     """Encodes frames, and holds the last one.
 
     Args:
-        stream: of `add_picture`.
+        stream: of `add_video`.
         frames: each with the tick at which it is shown.
         end: tick at which the last of them ends; None: a step after it starts.
         step: ticks for which a held frame is shown.
@@ -228,7 +228,7 @@ class FileFrames:
         self.hdr = replace(look, pixel_aspect=Fraction(1)) if look.transfer in (PQ, HLG) else None
         is_kept = self.hdr is None and not _is_rgb(_opaque(frame))
         matrix = frame.colorspace if frame.colorspace in MATRICES else UNKNOWN_MATRIX
-        self.colours = Colours(frame.color_primaries, frame.color_trc, matrix) if is_kept else Colours()
+        self.colours = ColourTags(frame.color_primaries, frame.color_trc, matrix) if is_kept else ColourTags()
         self.reformatter = VideoReformatter()
         self.shape: tuple[int, int, str] | None = None
         self.graph = Graph()
@@ -304,21 +304,21 @@ def _graph(frame: VideoFrame, filters: Sequence[tuple[str, str | None]]) -> Grap
     return graph
 
 
-def sound_layout(channels: int) -> str:
+def audio_layout(channels: int) -> str:
     """The layout that sound of so many channels is written in."""
     return PLAYED_LAYOUTS[played_channels(channels)]
 
 
 def played_channels(channels: int) -> int:
     """Channels of the sound that is made of so many: mono, stereo and 5.1 stay, up to 7.1 become stereo, more one."""
-    return channels if channels in PLAYED_LAYOUTS else 2 if channels in LEFT_PARTS else 1
+    return channels if channels in PLAYED_LAYOUTS else 2 if channels in LEFT_WEIGHTS else 1
 
 
-def add_sound(output: OutputContainer, channels: int, sample_rate: int) -> AudioStream:
+def add_audio(output: OutputContainer, channels: int, sample_rate: int) -> AudioStream:
     """Add a sound in the container's codec to a file."""
-    codec = SOUND_CODECS.get(output.format.name, "aac")
+    codec = AUDIO_CODECS.get(output.format.name, "aac")
     rate = nearest_rate(codec, sample_rate)
-    stream = cast(AudioStream, output.add_stream(codec, rate=rate, layout=sound_layout(channels)))
+    stream = cast(AudioStream, output.add_stream(codec, rate=rate, layout=audio_layout(channels)))
     if codec == "flac":
         stream.format = "s32"
     if codec == "aac":
@@ -334,20 +334,20 @@ def nearest_rate(codec: str, sample_rate: int) -> int:
     return min((rate for rate in rates if rate > sample_rate), default=max(rates))
 
 
-def sound_packets(stream: AudioStream, pieces: Iterable[Tensor], sample_rate: int) -> Iterator[Packet]:
+def audio_packets(stream: AudioStream, pieces: Iterable[Tensor], sample_rate: int) -> Iterator[Packet]:
     """Encode pieces (channels, samples) of a sound, which are mixed and resampled to the stream's form."""
     resampler = AudioResampler(format=stream.format, layout=stream.layout, rate=stream.rate)
     mixed_pieces = at_rate(pieces, sample_rate, sample_rate, stream.layout.nb_channels)
     position = 0
     for piece in chain((piece for piece in mixed_pieces if piece.shape[-1]), [None]):
-        for frame in resampler.resample(None if piece is None else _sound_frame(piece.clamp(-1, 1), sample_rate)):
+        for frame in resampler.resample(None if piece is None else _audio_frame(piece.clamp(-1, 1), sample_rate)):
             frame.pts, frame.time_base = position, Fraction(1, stream.rate)
             position += frame.samples
             yield from stream.encode(frame)
     yield from stream.encode(None)
 
 
-def _sound_frame(piece: Tensor, sample_rate: int) -> AudioFrame:
+def _audio_frame(piece: Tensor, sample_rate: int) -> AudioFrame:
     """Samples (1, 2 or 6 channels, samples) as libav takes them."""
     # Channels beside each other: PyAV loses count of more than seven planes.
     samples = piece.detach().float().cpu().t().reshape(1, -1).numpy()
@@ -361,23 +361,23 @@ def aac_form(channels: int, sample_rate: int) -> tuple[int, int]:
     return played_channels(channels), nearest_rate("aac", sample_rate)
 
 
-def is_aac_sound(channels: int, sample_rate: int) -> bool:
+def is_aac_form(channels: int, sample_rate: int) -> bool:
     """Whether AAC takes sound of this form, and every player."""
     return aac_form(channels, sample_rate) == (channels, sample_rate)
 
 
-def aac_sound(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
+def aac_waveform(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
     """A waveform (channels, samples) and its samples a second in a form that AAC and every player take.
 
     Mono, stereo and 5.1 stay, up to 7.1 is mixed down to stereo, and more channels to one. The rate stays, or becomes
     the nearest.
     """
-    if is_aac_sound(len(waveform), sample_rate):
+    if is_aac_form(len(waveform), sample_rate):
         return waveform, sample_rate
     channels, rate = aac_form(len(waveform), sample_rate)
     resampler = AudioResampler(format="fltp", layout=PLAYED_LAYOUTS[channels], rate=rate)
     pieces = at_rate(waveform.split(PIECE_SAMPLES, dim=-1), sample_rate, sample_rate, channels)
-    given = (_sound_frame(piece, sample_rate) for piece in pieces if piece.shape[-1])
-    frames = [frame for piece in chain(given, [None]) for frame in resampler.resample(piece)]
+    audio_frames = (_audio_frame(piece, sample_rate) for piece in pieces if piece.shape[-1])
+    frames = [frame for piece in chain(audio_frames, [None]) for frame in resampler.resample(piece)]
     made = [torch.from_numpy(frame.to_ndarray()) for frame in frames] or [waveform.new_zeros(channels, 0)]
     return fit_audio(torch.cat(made, dim=-1), round(Fraction(waveform.shape[-1] * rate, sample_rate))), rate

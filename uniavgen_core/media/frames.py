@@ -98,7 +98,7 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def stacked(frames: Iterable[Tensor], count: int, compact: bool = False) -> Tensor:
-    """At most so many frames (H, W, 3), as `Footage` gives them, as (F, H, W, 3) of values 0..1, each held once.
+    """At most so many frames (H, W, 3), as `Video` gives them, as (F, H, W, 3) of values 0..1, each held once.
 
     Args:
         compact: float16 where the frames are of bytes, which it holds to a fifteenth of a step, or float16; else they

@@ -17,8 +17,9 @@ from av import AudioFrame, AudioResampler, AudioStream
 from av.container import InputContainer
 from torch import Tensor
 
-from .container import Check, Clock, Source, decoded, never_stop, opened, packets_of, shown_name, sound_stream
-from .sound import PIECE_SAMPLES, to_mono
+from .container import Check, Source, audio_stream, decoded, never_stop, opened, packets_of, shown_name
+from .times import PlayClock
+from .waveforms import PIECE_SAMPLES, to_mono
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ USED_FRACTION = 0.9
 
 
 @dataclass(frozen=True)
-class Track:
+class AudioTrack:
     """A sound that is being read."""
 
     sample_rate: int
@@ -44,10 +45,10 @@ class Track:
     """(channels, samples) each, float32, full scale = 1."""
 
 
-def track_of(waveform: Tensor, sample_rate: int) -> Track:
+def track_of(waveform: Tensor, sample_rate: int) -> AudioTrack:
     """A sound (1, channels, samples) in memory as a track."""
     pieces = iter(waveform[0].split(PIECE_SAMPLES, dim=-1))
-    return Track(sample_rate, waveform.shape[1], waveform.shape[-1], pieces)
+    return AudioTrack(sample_rate, waveform.shape[1], waveform.shape[-1], pieces)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ WHOLE = Span()
 
 
 @contextmanager
-def open_track(source: Source, span: Span = WHOLE, check: Check = never_stop) -> Iterator[Track | None]:
+def open_track(source: Source, span: Span = WHOLE, check: Check = never_stop) -> Iterator[AudioTrack | None]:
     """A file's sound, or None where there is none that can be decoded.
 
     Rate and channels are those of its start; what changes in the middle is brought to them. What starts late has
@@ -77,7 +78,7 @@ def open_track(source: Source, span: Span = WHOLE, check: Check = never_stop) ->
         ValueError: the file is damaged.
     """
     with opened(source) as container:
-        stream = sound_stream(container)
+        stream = audio_stream(container)
         if stream is None:
             yield None
             return
@@ -91,7 +92,7 @@ def open_track(source: Source, span: Span = WHOLE, check: Check = never_stop) ->
         placing.last = _exact_samples(container, stream, placing)
         seconds = Fraction(max(0, container.duration or 0), av.time_base) + SPARE_SECONDS
         expected = min(round(seconds * placing.rate), placing.end)
-        yield Track(placing.rate, placing.channels, max(0, int(expected)), placing.pieces(chain([first], frames)))
+        yield AudioTrack(placing.rate, placing.channels, max(0, int(expected)), placing.pieces(chain([first], frames)))
 
 
 def _frames(container: InputContainer, stream: AudioStream, check: Check) -> Iterator[tuple[Fraction, AudioFrame]]:
@@ -133,7 +134,7 @@ class _Placing:
 
     def __init__(self, first: AudioFrame, span: Span):
         self.rate, self.channels = first.sample_rate, first.layout.nb_channels
-        self.clock = Clock(span.offsets)
+        self.clock = PlayClock(span.offsets)
         time = _time(first) or Fraction(0)
         self.start = time if span.start is None else span.start
         self.first = round((time - self.start) * self.rate)
@@ -200,7 +201,7 @@ def _form(frame: AudioFrame) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
-def whole_track(track: Track) -> Tensor:
+def whole_track(track: AudioTrack) -> Tensor:
     """All of a track as (1, channels, samples), held once where it is short and the file says its length."""
     reserved = min(track.expected, RESERVED_VALUES // track.channels)
     held, samples = torch.empty(track.channels, reserved), 0
@@ -210,5 +211,5 @@ def whole_track(track: Track) -> Tensor:
             larger = 2 * end if end > track.expected else min(2 * end, track.expected)
             held = torch.cat((held[:, :samples], held.new_empty(track.channels, larger - samples)), dim=-1)
         held[:, samples:end], samples = piece, end
-    sound = held[:, :samples]
-    return (sound.clone() if samples < USED_FRACTION * held.shape[-1] else sound).unsqueeze(0)
+    waveform = held[:, :samples]
+    return (waveform.clone() if samples < USED_FRACTION * held.shape[-1] else waveform).unsqueeze(0)

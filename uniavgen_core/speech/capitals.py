@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from . import english_words as table
-from .writing import NEAR, behind
+from .rules import NEAR, behind
 
 VOWELS = "AEIOUY"
 ONSETS = frozenset(

@@ -9,7 +9,7 @@ from cn2an import an2cn
 
 from .capitals import spelt_capitals
 from .english_words import CURRENCY_CODES, DOMAINS, FILES, GREEK
-from .writing import Rule, ahead, behind, rule
+from .rules import Rule, ahead, behind, rule
 
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![A-Za-z\d])\.\d+"
 START = r"(?<![A-Za-z\d.])"
@@ -85,55 +85,55 @@ ADDRESS_SIGNS = {
 ROMAN = ("", *"I II III IV V VI VII VIII IX X XI XII XIII XIV XV XVI XVII XVIII XIX XX".split())
 
 
-def rules() -> list[Rule]:
+def chinese_rules() -> list[Rule]:
     """In the order in which they are asked."""
     return [*_addresses(), *_dates_and_times(), *_numbers(), *_words_and_signs()]
 
 
-def cardinal(digits: str) -> str:
+def _cardinal(digits: str) -> str:
     """A whole number; one that begins with 0 or is very long, digit by digit."""
     plain = digits.replace(",", "")
     if (len(plain) > 1 and plain[0] == "0") or len(plain) > LONGEST_CARDINAL:
-        return spelt_digits(plain)
+        return _spelt(plain)
     if plain == digits and len(plain) > LONGEST_UNPARTED and not plain.endswith("000"):
-        return spelt_digits(plain)
+        return _spelt(plain)
     return an2cn(plain, "low")
 
 
-def spelt_digits(digits: str) -> str:
+def _spelt(digits: str) -> str:
     """Digit by digit."""
     return "".join("零一二三四五六七八九"[int(digit)] for digit in digits if digit.isdigit())
 
 
-def telephone(digits: str) -> str:
+def _digits_of_telephone(digits: str) -> str:
     """As numbers of telephones are said, where 1 is yao."""
-    return spelt_digits(digits).replace("一", "幺")
+    return _spelt(digits).replace("一", "幺")
 
 
-def number(text: str) -> str:
+def _number(text: str) -> str:
     """A number with commas and decimals."""
     whole, point, decimals = text.partition(".")
-    said = cardinal(whole) if whole else "零"
-    return f"{said}点{spelt_digits(decimals)}" if point else said
+    said = _cardinal(whole) if whole else "零"
+    return f"{said}点{_spelt(decimals)}" if point else said
 
 
-def counted(text: str) -> str:
+def _counted(text: str) -> str:
     """A number before a word of measure."""
-    return "两" if text == "2" else number(text)
+    return "两" if text == "2" else _number(text)
 
 
 def _addresses() -> list[Rule]:
     return [
-        rule(r"(?<![A-Za-z0-9.+_-])[A-Za-z0-9.+_-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", lambda m: address(m[0])),
-        rule(r"(?:https?://|www\.)[A-Za-z0-9./?=&%#:_~+-]*[A-Za-z0-9]/?", lambda m: address(m[0])),
+        rule(r"(?<![A-Za-z0-9.+_-])[A-Za-z0-9.+_-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", lambda m: _address(m[0])),
+        rule(r"(?:https?://|www\.)[A-Za-z0-9./?=&%#:_~+-]*[A-Za-z0-9]/?", lambda m: _address(m[0])),
         rule(
             rf"(?<![A-Za-z0-9@.-])(?:[A-Za-z0-9][A-Za-z0-9-]*\.)+(?:{DOMAINS})(?![A-Za-z0-9-])(?:/[A-Za-z0-9./?=&%#:_~+-]*[A-Za-z0-9])?",
-            lambda m: address(m[0]),
+            lambda m: _address(m[0]),
         ),
-        rule(rf"(?<![A-Za-z0-9.])[A-Za-z0-9_-]+\.(?:{FILES})(?![A-Za-z0-9])", lambda m: address(m[0])),
+        rule(rf"(?<![A-Za-z0-9.])[A-Za-z0-9_-]+\.(?:{FILES})(?![A-Za-z0-9])", lambda m: _address(m[0])),
         rule(
             rf"{START}\d{{1,3}}(?:\.\d{{1,3}}){{2,}}(?![A-Za-z\d])",
-            lambda m: "点".join((spelt_digits if m[0].count(".") == 3 else cardinal)(part) for part in m[0].split(".")),
+            lambda m: "点".join((_spelt if m[0].count(".") == 3 else _cardinal)(part) for part in m[0].split(".")),
         ),
         rule(
             r"""(?<![A-Za-z\d.,/:$€£¥-])
@@ -150,21 +150,21 @@ def _addresses() -> list[Rule]:
         rule(
             rf"(?P<before>(?:{DIGIT_BY_DIGIT})(?:号码|号|是|为|了|：|:|\ )*)(?P<number>\d{{3,4}}-\d{{4}}|\d{{3,12}})"
             r"(?!\d|[.,-]\d|[%个名位人次本元块天年月岁分台斤条米度多余折万千百亿])",
-            lambda m: m["before"] + telephone(m["number"]),
+            lambda m: m["before"] + _digits_of_telephone(m["number"]),
         ),
-        rule(r"(?<!\d)(\d{3,6})(?=房间|航班|室(?!内)|热线|专线)", lambda m: telephone(m[1])),
+        rule(r"(?<!\d)(\d{3,6})(?=房间|航班|室(?!内)|热线|专线)", lambda m: _digits_of_telephone(m[1])),
         rule(
             rf"(?:(?<=呼叫)|(?<=[叫找播])|(?<=联系)|(?<=求助))\ ?({EMERGENCY})(?!\d|[.,-]\d|\ ?(?:{MEASURES}))",
-            lambda m: telephone(m[1]),
+            lambda m: _digits_of_telephone(m[1]),
         ),
         rule(
             rf"{START}({EMERGENCY})(?=\ ?(?:{CALLED_FOR}))",
-            lambda m: telephone(m[1]),
+            lambda m: _digits_of_telephone(m[1]),
         ),
     ]
 
 
-def address(text: str) -> str:
+def _address(text: str) -> str:
     """An e-mail or web address, or a file's name, as it is read."""
     text = re.sub(r"^(?:https?|ftp)://", "", text).rstrip("/")
     words = []
@@ -172,7 +172,7 @@ def address(text: str) -> str:
         if part in ADDRESS_SIGNS:
             words.append(ADDRESS_SIGNS[part])
         elif part.isdigit():
-            words.append(spelt_digits(part) if len(part) > 2 else cardinal(part))
+            words.append(_spelt(part) if len(part) > 2 else _cardinal(part))
         elif part.lower() == "www":
             words.append("三W")
         elif part.lower() in ("cn", "hk", "tw", "io", "ai", "uk", "de", "jp", "us", "tv", "cc", "pdf", "jpg", "png"):
@@ -189,7 +189,7 @@ def _telephone(match: re.Match[str]) -> str | None:
     groups = re.findall(r"\d+", match[0])
     if len(groups) == 1 and len(digits) == 11:
         groups = [digits[:3], digits[3:7], digits[7:]]
-    return ("加" if match[0].startswith("+") else "") + "，".join(map(telephone, groups))
+    return ("加" if match[0].startswith("+") else "") + "，".join(map(_digits_of_telephone, groups))
 
 
 def _dates_and_times() -> list[Rule]:
@@ -207,21 +207,21 @@ def _dates_and_times() -> list[Rule]:
         ),
         rule(
             rf"(?P<before>(?:约好|定在|截至|日期)[:：]?){START}(?P<month>\d{{1,2}})/(?P<day>\d{{1,2}})(?![\d/])",
-            lambda m: f"{m['before']}{cardinal(str(int(m['month'])))}月{cardinal(str(int(m['day'])))}日",
+            lambda m: f"{m['before']}{_cardinal(str(int(m['month'])))}月{_cardinal(str(int(m['day'])))}日",
         ),
-        rule(rf"{START}(\d{{4}})[-–~至到]+(\d{{4}})(?=年)", lambda m: f"{spelt_digits(m[1])}到{spelt_digits(m[2])}"),
-        rule(rf"{START}(\d{{4}}|0\d)(?=年(?!前|后|内|来|以|的时间|历史|代之))", lambda m: spelt_digits(m[1])),
-        rule(rf"{START}([1-9]\d{{3}})(?=年)", lambda m: spelt_digits(m[1]) if "1100" < m[1] < "2100" else None),
-        rule(rf"{START}([6-9]\d)(?=年(?!代|前|后|内|来|以|历史|间|了|多|的|之))", lambda m: spelt_digits(m[1])),
-        rule(rf"{START}(\d|1[0-2])(?=月(?:份|底|初|中|末|\d|上|下|$|[，。,.]))", lambda m: cardinal(m[1])),
-        rule(rf"{START}0(\d)(?=[月日号])", lambda m: cardinal(m[1])),
+        rule(rf"{START}(\d{{4}})[-–~至到]+(\d{{4}})(?=年)", lambda m: f"{_spelt(m[1])}到{_spelt(m[2])}"),
+        rule(rf"{START}(\d{{4}}|0\d)(?=年(?!前|后|内|来|以|的时间|历史|代之))", lambda m: _spelt(m[1])),
+        rule(rf"{START}([1-9]\d{{3}})(?=年)", lambda m: _spelt(m[1]) if "1100" < m[1] < "2100" else None),
+        rule(rf"{START}([6-9]\d)(?=年(?!代|前|后|内|来|以|历史|间|了|多|的|之))", lambda m: _spelt(m[1])),
+        rule(rf"{START}(\d|1[0-2])(?=月(?:份|底|初|中|末|\d|上|下|$|[，。,.]))", lambda m: _cardinal(m[1])),
+        rule(rf"{START}0(\d)(?=[月日号])", lambda m: _cardinal(m[1])),
         rule(
             rf"(?P<part>上午|下午|早上|晚上|凌晨|中午|傍晚|夜里)?\ ?{START}(?P<hour>[01]?\d|2[0-4])"
             rf"[:：](?P<minute>[0-5]\d)(?:[:：](?P<second>[0-5]\d))?{half}?(?![\d:])",
             _time,
         ),
         rule(rf"(?P<part>){START}(?P<hour>1[0-2]|0?\d)(?P<minute>)(?P<second>){half}", _time),
-        rule(rf"{START}(\d{{1,2}})点(0\d)分?", lambda m: f"{counted(m[1])}点零{cardinal(m[2][1])}分"),
+        rule(rf"{START}(\d{{1,2}})点(0\d)分?", lambda m: f"{_counted(m[1])}点零{_cardinal(m[2][1])}分"),
         rule(
             rf"{START}({YEAR})\ ?[-–—~至到]\ ?({YEAR}){no_measure}",
             _years,
@@ -230,25 +230,25 @@ def _dates_and_times() -> list[Rule]:
              r"(?!左右|以上|以下|上下|[分级涨降跌减]"
             r"|升[至到]|增[至到加]|提[高升]|加[到至]"
             rf"|\ ?[-–—~至到]\ ?\d+(?:{MEASURES}))", _year_behind),
-        rule(rf"{START}((?:19|20)\d\d)(?=\ ?(?:{BEHIND_YEARS}))", lambda m: spelt_digits(m[1])),
+        rule(rf"{START}((?:19|20)\d\d)(?=\ ?(?:{BEHIND_YEARS}))", lambda m: _spelt(m[1])),
         rule(
             rf"{START}((?:19|20)\d\d){no_measure}(?=[\u4e00-\u9fff]{{1,4}}?(?:{BEHIND_YEARS}))",
-            lambda m: spelt_digits(m[1]),
+            lambda m: _spelt(m[1]),
         ),
-        rule(rf"{START}((?:19|20)(?!00)\d\d)(?=款)", lambda m: spelt_digits(m[1])),
-        rule(rf"{START}(\d[05])(?=后(?!来|天|面|边|退|悔|果|再))", lambda m: spelt_digits(m[1])),
+        rule(rf"{START}((?:19|20)(?!00)\d\d)(?=款)", lambda m: _spelt(m[1])),
+        rule(rf"{START}(\d[05])(?=后(?!来|天|面|边|退|悔|果|再))", lambda m: _spelt(m[1])),
     ]  # fmt: skip
 
 
 def _date(year: str, month: str, day: str) -> str | None:
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
         return None
-    return f"{spelt_digits(year)}年{an2cn(str(int(month)), 'low')}月{an2cn(str(int(day)), 'low')}日"
+    return f"{_spelt(year)}年{an2cn(str(int(month)), 'low')}月{an2cn(str(int(day)), 'low')}日"
 
 
 def _year_behind(match: re.Match[str]) -> str:
     """What stands before a year, and the year digit by digit."""
-    return match[0][: match.start(1) - match.start()] + spelt_digits(match[1])
+    return match[0][: match.start(1) - match.start()] + _spelt(match[1])
 
 
 def _years(match: re.Match[str]) -> str | None:
@@ -256,7 +256,7 @@ def _years(match: re.Match[str]) -> str | None:
     first, last = match[1], match[2]
     if first >= last or first.endswith("00") and last.endswith("00"):
         return None
-    return f"{spelt_digits(first)}到{spelt_digits(last)}"
+    return f"{_spelt(first)}到{_spelt(last)}"
 
 
 def _time(match: re.Match[str]) -> str | None:
@@ -266,18 +266,18 @@ def _time(match: re.Match[str]) -> str | None:
     part = match["part"] or ""
     if match["half"] and not part:
         part = "上午" if match["half"] in "Aa" else "下午" if hour in (12, *range(1, 6)) else "晚上"
-    said = f"{part}{counted(str(hour))}点"
+    said = f"{part}{_counted(str(hour))}点"
     if minute and minute != "00":
         said += (
-            f"零{cardinal(minute[1])}分"
+            f"零{_cardinal(minute[1])}分"
             if minute[0] == "0"
             else "半"
             if minute == "30" and not second
-            else f"{cardinal(minute)}分"
+            else f"{_cardinal(minute)}分"
         )
     elif second:
         said += "零分"
-    return said + (f"{cardinal(str(int(second)))}秒" if second else "")
+    return said + (f"{_cardinal(str(int(second)))}秒" if second else "")
 
 
 def _numbers() -> list[Rule]:
@@ -301,10 +301,10 @@ def _numbers() -> list[Rule]:
             _book_number,
             re.IGNORECASE,
         ),
-        rule(r"(?<![A-Za-z])N[oO](\d+)(?![\d.]*[A-Za-z\d])", lambda m: f"第{cardinal(m[1])}"),
+        rule(r"(?<![A-Za-z])N[oO](\d+)(?![\d.]*[A-Za-z\d])", lambda m: f"第{_cardinal(m[1])}"),
         rule(r"(?<=[A-Za-z])\.(?=\d)", lambda m: " "),
         rule(r"第([IVX]+)(?=[章节卷部集季篇回册幕条代届次期])",
-             lambda m: f"第{cardinal(str(ROMAN.index(m[1])))}" if m[1] in ROMAN else None),
+             lambda m: f"第{_cardinal(str(ROMAN.index(m[1])))}" if m[1] in ROMAN else None),
         rule(r"(?<=[\w)])\ ?[-=]>\ ?(?=[\w(])", lambda m: "到"),
         rule(r"(?:(?<=[^\W_])|(?<=\)))\ ?([<>]=?)\ ?(?=[^\W_]|[(.+-])|([<>]=?)\ ?(?=[.+-]?\d)", _compared),
         rule(r"(?<![\d)A-Za-z])-(?=\.?\d+(?:\.\d+)?\ ?°)", lambda m: "零下"),
@@ -312,13 +312,13 @@ def _numbers() -> list[Rule]:
         rule(r"(?<=\d)\ ?-\ ?(?=\d[\d.,]*\ ?=)", lambda m: "减"),
         rule(r"(?<=[\d%年月日号点分万亿])\ ?[-–—~]{1,2}\ ?(?=[$€£¥]?\.?\d)", lambda m: "到"),
         rule(rf"{START}(?P<first>{NUMBER})\ ?[-–~]\ ?(?P<second>{NUMBER})\ ?(?P<sign>[%‰])",
-             lambda m: f"百分之{number(m['first'])}到百分之{number(m['second'])}"),
+             lambda m: f"百分之{_number(m['first'])}到百分之{_number(m['second'])}"),
         rule(rf"{START}(?P<first>{NUMBER})\ ?[-–~]\ ?(?P<second>{NUMBER})(?P<unit>{units})(?![A-Za-z²³]|/[A-Za-z])",
-             lambda m: f"{number(m['first'])}到{number(m['second'])}{UNITS[m['unit']]}"),
+             lambda m: f"{_number(m['first'])}到{_number(m['second'])}{UNITS[m['unit']]}"),
         rule(r"(?<=\d)\ ?:\ ?(?=\d)", lambda m: "比"),
         rule(r"(?<=\d)\ ?[x×*]\ ?(?=\d)", lambda m: "乘"),
         rule(rf"{START}(?P<number>{NUMBER})\ ?(?P<sign>[%‰])",
-             lambda m: f"{'百' if m['sign'] == '%' else '千'}分之{number(m['number'])}"),
+             lambda m: f"{'百' if m['sign'] == '%' else '千'}分之{_number(m['number'])}"),
         rule(rf"{START}24/7(?![\d/])", lambda m: "二十四乘七"),
         rule(
             rf"{START}(?:(?P<whole>\d+)\ )?(?P<top>\d{{1,3}})/(?P<bottom>\d{{1,3}})(?![A-Za-z\d/])",
@@ -326,15 +326,15 @@ def _numbers() -> list[Rule]:
         ),
         rule(r"(?:(?P<whole>\d+)\ ?)?(?P<sign>[¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", _vulgar_fraction),
         rule(rf"{START}(?P<number>{NUMBER})\ ?(?P<unit>{units})(?![A-Za-z²³]|/[A-Za-z])",
-             lambda m: f"{counted(m['number'])}{UNITS[m['unit']]}"),
+             lambda m: f"{_counted(m['number'])}{UNITS[m['unit']]}"),
         rule(rf"{START}(?P<number>\d+(?:\.\d+)?)\ ?(?P<unit>[KMGT]B)(?![A-Za-z])",
-             lambda m: f"{number(m['number'])} {' '.join(m['unit'])}"),
-        rule(r"(?<=\d)\^(-?)(\d+)", lambda m: f"的{'负' if m[1] else ''}{number(m[2])}次方"),
+             lambda m: f"{_number(m['number'])} {' '.join(m['unit'])}"),
+        rule(r"(?<=\d)\^(-?)(\d+)", lambda m: f"的{'负' if m[1] else ''}{_number(m[2])}次方"),
         rule(r"(?<=[\w)])([²³])", lambda m: "的平方" if m[1] == "²" else "的立方"),
         rule(rf"(?<![A-Za-z\d.第十百千初周期礼拜])2(?=\ ?(?:{MEASURES})(?!月))", _two),
-        rule(r"(?<=[A-Za-z])-?(\d{3,})(?![\d.])", lambda m: spelt_digits(m[1])),
+        rule(r"(?<=[A-Za-z])-?(\d{3,})(?![\d.])", lambda m: _spelt(m[1])),
         rule(r"(?<=[A-Za-z])-(?=\d)", lambda m: " "),
-        rule(rf"(?P<number>{NUMBER})", lambda m: number(m["number"])),
+        rule(rf"(?P<number>{NUMBER})", lambda m: _number(m["number"])),
     ]  # fmt: skip
 
 
@@ -350,7 +350,7 @@ def _compared(match: re.Match[str]) -> str | None:
 
 
 def _book_number(match: re.Match[str]) -> str:
-    said = "点".join(cardinal(part) for part in match[2].split("."))
+    said = "点".join(_cardinal(part) for part in match[2].split("."))
     return BOOK_NUMBERS[match[1].lower()].format(said)
 
 
@@ -366,9 +366,9 @@ def _money(match: re.Match[str]) -> str | None:
     sign = match["sign"] or CODES[match["code"]]
     name, size = CURRENCIES[sign], _size(match["size"])
     if match["to"]:
-        return f"{number(match['amount'])}{size}到{number(match['to'])}{match['to_size'] or ''}{name}"
+        return f"{_number(match['amount'])}{size}到{_number(match['to'])}{match['to_size'] or ''}{name}"
     amount = re.sub(r"(\.\d)0$|\.00$", r"\1", match["amount"])
-    return f"{counted(amount)}{size}{name}"
+    return f"{_counted(amount)}{size}{name}"
 
 
 def _size(sign: str | None) -> str:
@@ -378,8 +378,8 @@ def _size(sign: str | None) -> str:
 def _fraction(whole: str | None, top: str, bottom: str) -> str | None:
     if int(bottom) == 0:
         return None
-    said = f"{cardinal(str(int(bottom)))}分之{cardinal(str(int(top)))}"
-    return f"{cardinal(whole)}又{said}" if whole else said
+    said = f"{_cardinal(str(int(bottom)))}分之{_cardinal(str(int(top)))}"
+    return f"{_cardinal(whole)}又{said}" if whole else said
 
 
 def _vulgar_fraction(match: re.Match[str]) -> str | None:

@@ -12,24 +12,24 @@ from . import english_words as table
 from .capitals import begins_sentence, capitals, sentence_stop, spelt_capitals
 from .english_dates import date_rules
 from .english_numbers import NUMBER, THOUSANDS, cardinal, fraction, number, ordinal, spelt_digits, with_point
-from .writing import Rule, ahead, behind, rule
+from .rules import Rule, ahead, behind, rule
 
 
-def rules() -> list[Rule]:
+def english_rules() -> list[Rule]:
     """In the order in which they are asked."""
     return [*_addresses(), *date_rules(), *_numbers(), *_words(), *_signs()]
 
 
 def _addresses() -> list[Rule]:
     return [
-        rule(r"(?<![\w.+-])[\w.+-]*\w@\w[\w-]*(?:\.\w[\w-]*)+", lambda m: address(m[0])),
-        rule(r"\b(?:https?://|ftp://|www\.)[^\s<>\"()]*[^\s<>\"().,;:!?']", lambda m: address(m[0])),
+        rule(r"(?<![\w.+-])[\w.+-]*\w@\w[\w-]*(?:\.\w[\w-]*)+", lambda m: _address(m[0])),
+        rule(r"\b(?:https?://|ftp://|www\.)[^\s<>\"()]*[^\s<>\"().,;:!?']", lambda m: _address(m[0])),
         rule(
             rf"(?<![\w@.-])(?:[a-z0-9][a-z0-9-]*\.)+(?:{table.DOMAINS})\b(?!\.\w|[-\w])(?:/[^\s<>\"()]*[^\s<>\"().,;:!?'])?",
-            lambda m: address(m[0]),
+            lambda m: _address(m[0]),
             re.IGNORECASE,
         ),
-        rule(rf"(?<![\w.])\w[\w-]*\.(?:{table.FILES})\b(?![.-]\w)", lambda m: address(m[0])),
+        rule(rf"(?<![\w.])\w[\w-]*\.(?:{table.FILES})\b(?![.-]\w)", lambda m: _address(m[0])),
         rule(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){2,}(?![\w]|\.\d)", lambda m: _versions(m[0])),
         rule(r"(?<![\w.])@(\w+)", lambda m: f"at {_name(m[1])}"),
         rule(r"(?<![\w&])\#(\d+)\b", lambda m: f"number {number(m[1])}"),
@@ -68,7 +68,7 @@ ADDRESS_SIGNS = {
 }  # fmt: skip
 
 
-def address(text: str) -> str:
+def _address(text: str) -> str:
     """An e-mail or web address, or a file's name, as it is read."""
     text = re.sub(r"^(?:https?|ftp)://", "", text, flags=re.IGNORECASE).rstrip("/")
     words = []

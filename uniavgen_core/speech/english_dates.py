@@ -9,7 +9,7 @@ from num2words import num2words
 from . import english_words as table
 from .capitals import sentence_stop
 from .english_numbers import START, cardinal, ordinal, year
-from .writing import Rule, ahead, behind, rule
+from .rules import Rule, ahead, behind, rule
 
 BEFORE_DECADES = r"(?:\b(?:the|in|early|mid|late|his|her|their|my|your|our|its)|\d0s\ (?:and|or|to))[\ -]$"
 BEHIND_DECADES = (

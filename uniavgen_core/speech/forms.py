@@ -67,7 +67,7 @@ def usual_forms(text: str, language: str, vocabulary: Container[str]) -> tuple[s
     return SPACES.sub(" ", "".join(usual)), list(left_out)
 
 
-def name_of(sign: str) -> str:
+def sign_name(sign: str) -> str:
     """How a message calls a sign, such as "GRINNING FACE 😀"."""
     name = " + ".join(unicodedata.name(character, f"U+{ord(character):04X}") for character in sign)
     return (

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from .text import Lexicon, is_ideograph, sounds_of, syllables
+from ..files import needed
+from .text import SPEAK_CHINESE, Lexicon, is_ideograph, sounds_of, syllables
 
 WORDS = {
     "落下": ("luo4", "xia4"),
@@ -54,7 +55,7 @@ def corrections(text: str, lexicon: Lexicon) -> dict[int, str]:
     """Syllables for characters of a Chinese text, by their index.
 
     Raises:
-        ImportError: jieba or pypinyin is not installed.
+        NotInstalledError: jieba or pypinyin is not installed.
     """
     segments = lexicon.segments(text)
     starts = [0, *accumulate(map(len, segments))]
@@ -142,6 +143,4 @@ def _is_again(segment: str, offset: int, right: str, lexicon: Lexicon) -> bool:
 
 
 def _is_phrase(word: str) -> bool:
-    from pypinyin.constants import PHRASES_DICT
-
-    return word in PHRASES_DICT
+    return word in needed("pypinyin.constants", SPEAK_CHINESE, package="pypinyin").PHRASES_DICT

@@ -9,16 +9,24 @@ from itertools import pairwise
 
 from opencc_purepy import OpenCC
 
-from . import chinese, english, polyphones
+from . import polyphones
 from .capitals import small_letters
+from .chinese import chinese_rules
 from .duration import speech_seconds
-from .forms import name_of, usual_forms
+from .english import english_rules
+from .forms import sign_name, usual_forms
 from .markup import bar_hint, strip_markup
 from .readings import BAR, Reading, parse_reading, symbols_of
+from .rules import Rule, Unit, write_out
 from .scripts import check_speech
 from .text import MARK, Lexicon, check_language, detect_language, is_ideograph, syllables, symbols
-from .writing import Rule, Unit, write_out
 
+SPACE = 0
+"""Symbol of a space."""
+NO_SYMBOL = -1
+"""Where nothing is said."""
+NEGATIVE_LENGTH = 10
+"""Symbols of a pass in which nothing is said."""
 SPOKEN_SIGNS = frozenset(" .,!?;:'\"()-–—…，。！？、·《》【】")
 """Signs beside letters and digits that stay in what is said: they shape how it is said."""
 SENTENCE = re.compile(r"(?<=[。！？!?])(?![\"'”’)）」])")
@@ -104,7 +112,7 @@ class SpeechReader:
 
         Raises:
             ValueError: there are no words, some of a script that the model does not speak, or a bad reading.
-            ImportError: a package that Chinese needs is not installed.
+            NotInstalledError: a package that Chinese needs is not installed.
         """
         language = language or detect_language(text)
         check_language(language)
@@ -117,14 +125,14 @@ class SpeechReader:
         units = self._units(parts, language, left_out)
         if name == "speech" and any(sign in BAR for sign in left_out):
             hints.append(bar_hint())
-        return Spoken(language, tuple(units), tuple(map(name_of, left_out)), tuple(hints))
+        return Spoken(language, tuple(units), tuple(map(sign_name, left_out)), tuple(hints))
 
     def units(self, text: str, language: str) -> list[Unit]:
         """The units of a text that was read before, such as `Spoken.text`; nothing is refused but bad readings.
 
         Raises:
             ValueError: a reading is none.
-            ImportError: a package that Chinese needs is not installed.
+            NotInstalledError: a package that Chinese needs is not installed.
         """
         return self._units(self._usual_parts(text, language)[0], language, {})
 
@@ -137,13 +145,38 @@ class SpeechReader:
 
         Raises:
             ValueError: another language.
-            ImportError: a package that Chinese needs is not installed.
+            NotInstalledError: a package that Chinese needs is not installed.
         """
         plain, given = _split_readings(text)
         if language == "zh":
             found = {index: [" ", sound] for index, sound in polyphones.corrections(plain, self.lexicon).items()}
             given = found | given
         return symbols(plain, language, self.lexicon, given)
+
+    def positive_symbols(self, text: str, language: str, transcript: str | None = None) -> list[int]:
+        """Symbols of the positive pass: the words, after those of the reference voice where there is one.
+
+        Args:
+            text, transcript: what is said, as `Spoken.text` has it.
+            language: "en" or "zh".
+
+        Raises:
+            ValueError: there are no words, or another language.
+            NotInstalledError: a package that Chinese needs is not installed.
+        """
+        if not text.strip():
+            raise ValueError("The speech is empty: write what the person says.")
+        said = text.strip() if transcript is None else f"{transcript.strip()} {text.strip()}"
+        return self.symbols(said, language)
+
+    def negative_symbols(self, language: str, transcript: str | None = None) -> list[int]:
+        """Symbols of the negative pass: nothing said, or only what the reference voice says.
+
+        Arguments and errors as in `positive_symbols`.
+        """
+        if transcript is None:
+            return [SPACE] + [NO_SYMBOL] * (NEGATIVE_LENGTH - 1)
+        return [*self.symbols(transcript.strip(), language), SPACE]
 
     def _usual_parts(self, text: str, language: str) -> tuple[list[str | Reading], dict[str, None]]:
         """The text in usual forms and its readings, in order, and the signs that were left out."""
@@ -223,7 +256,7 @@ class SpeechReader:
 
     def _rules_of(self, language: str) -> list[Rule]:
         if language not in self._rules:
-            self._rules[language] = english.rules() if language == "en" else chinese.rules()
+            self._rules[language] = english_rules() if language == "en" else chinese_rules()
         return self._rules[language]
 
     def _without_silent(self, atom: Unit, left_out: dict[str, None]) -> Unit:

@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..files import needed
+
+SPEAK_CHINESE = "to speak Chinese"
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 UNKNOWN_SYMBOL = 0
 """Index of every symbol that the vocabulary lacks: that of the space."""
@@ -35,7 +38,7 @@ class Lexicon:
         """Words of a Chinese text, by jieba's own dictionary alone; they join to the text.
 
         Raises:
-            ImportError: jieba is not installed.
+            NotInstalledError: jieba is not installed.
         """
         if self._segmenter is None:
             self._segmenter = _segmenter()
@@ -52,32 +55,27 @@ class Lexicon:
         return "" if found < 0 else self._dictionary[found + 1 :].split("\n", 1)[0].split(" ")[-1]
 
 
-def tokens(
-    text: str, language: str, lexicon: Lexicon | None = None, readings: Mapping[int, list[str]] | None = None
-) -> list[str]:
+def tokens(text: str, language: str, lexicon: Lexicon, readings: Mapping[int, list[str]] | None = None) -> list[str]:
     """Split speech text into the model's symbols, as the released model's text was.
 
     Args:
         text: what is said; may be empty.
         language: "en" or "zh".
-        lexicon: the run's; None makes one.
+        lexicon: the run's.
         readings: symbols that stand for the characters at these indices of a Chinese text, in place of their own.
 
     Raises:
         ValueError: another language.
-        ImportError: Chinese without jieba or pypinyin installed.
+        NotInstalledError: Chinese without jieba or pypinyin installed.
     """
     check_language(language)
     if language == "en":
         return list(text)
-    return _chinese_tokens(text, lexicon or Lexicon(), readings or {})
+    return _chinese_tokens(text, lexicon, readings or {})
 
 
-def symbols(
-    text: str, language: str, lexicon: Lexicon | None = None, readings: Mapping[int, list[str]] | None = None
-) -> list[int]:
+def symbols(text: str, language: str, lexicon: Lexicon, readings: Mapping[int, list[str]] | None = None) -> list[int]:
     """Indices of `tokens` in the vocabulary; what it lacks becomes 0. Arguments and errors as there."""
-    lexicon = lexicon or Lexicon()
     return [lexicon.indices.get(token, UNKNOWN_SYMBOL) for token in tokens(text, language, lexicon, readings)]
 
 
@@ -105,21 +103,18 @@ def syllables(text: str) -> list[str]:
     """Pinyin with a tone digit and tone sandhi, one a character; what has none stays itself.
 
     Raises:
-        ImportError: pypinyin is not installed.
+        NotInstalledError: pypinyin is not installed.
     """
-    try:
-        from pypinyin import Style, lazy_pinyin
-    except ImportError as error:
-        raise _missing_package(error) from error
-    # list: characters without pinyin are returned one by one, not joined (documented, if not in its annotation).
-    return lazy_pinyin(text, style=Style.TONE3, tone_sandhi=True, errors=list)  # type: ignore[arg-type]
+    pypinyin = needed("pypinyin", SPEAK_CHINESE, package="pypinyin")
+    # list: characters without pinyin are returned one by one, not joined.
+    return pypinyin.lazy_pinyin(text, style=pypinyin.Style.TONE3, tone_sandhi=True, errors=list)
 
 
 def sounds_of(segment: str) -> list[str]:
     """Symbols of a word of a Chinese text, one a character.
 
     Raises:
-        ImportError: pypinyin is not installed.
+        NotInstalledError: pypinyin is not installed.
     """
     if segment.isascii():
         return list(segment)
@@ -157,16 +152,8 @@ def _pinyin_alone(character: str) -> str:
 
 
 def _segmenter() -> Any:
-    try:
-        from jieba import Tokenizer
-    except ImportError as error:
-        raise _missing_package(error) from error
-    segmenter = Tokenizer()
+    segmenter = needed("jieba", SPEAK_CHINESE, package="jieba").Tokenizer()
     # Its initialize() would write to the console and keep a cache file among the temporary files.
     segmenter.FREQ, segmenter.total = segmenter.gen_pfdict(segmenter.get_dict_file())
     segmenter.initialized = True
     return segmenter
-
-
-def _missing_package(error: ImportError) -> ImportError:
-    return ImportError(f"Chinese speech needs two packages, run: pip install jieba pypinyin ({error})")

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..backend import torch_operations
-from ..checkpoint import check_names, check_shapes, with_optional
+from ..checkpoint import check_names, check_tensor_shapes, with_optional
 from ..config import ModelSizes
 from ..model.joint_dit import JointDiT
 from .caption import CaptionEncoder
@@ -164,5 +164,5 @@ def assign_weights(part: nn.Module, state: dict[str, Tensor], source: str) -> No
         CheckpointError: weights are missing, or have another shape.
     """
     check_names(state, part.state_dict(), source)
-    check_shapes(state, part.state_dict(), source)
+    check_tensor_shapes(state, part.state_dict(), source)
     part.load_state_dict(with_optional(state) if isinstance(part, JointDiT) else state, assign=True)

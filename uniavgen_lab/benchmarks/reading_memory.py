@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE
-from uniavgen_core.given import dubbed_pictures
 from uniavgen_core.long_form.recording import AudioRecording
-from uniavgen_core.media.footage import VideoFile
 from uniavgen_core.media.images import automatic_size
+from uniavgen_core.media.video import VideoFile
+from uniavgen_core.model_rates import dubbed_images
 
 from .processes import in_own_process, peak_bytes
 
@@ -69,7 +69,7 @@ def read_form(form: str) -> dict[str, float]:
         torch.nn.functional.interpolate(torch.zeros(1, 3, 8, 8), (4, 4), mode="bicubic", antialias=True)
         start = peak_bytes()
         video = VideoFile(path)
-        frames = dubbed_pictures(video, *automatic_size(*video.size))
+        frames = dubbed_images(video, *automatic_size(*video.size))
         return {
             "read": len(frames),
             "bytes": peak_bytes() - start,

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel, peak_scale
+from uniavgen_core.audio.voice import reference_mel
 from uniavgen_core.config import SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.sampling.euler import Clip
 from uniavgen_core.sampling.guidance import NO_BLOCK, Guidance
-from uniavgen_core.speech.prompt import negative_symbols, positive_symbols, reference_mel
+from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import TASKS, Extent
 from uniavgen_core.tiny.bundle import TinyBundle
 
@@ -78,8 +79,10 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     """
     clip = _clip(task, bundle, corpus_clip, partner)
     transcript = partner.speech if clip.reference_audio is not None else None
-    positive = condition(bundle, corpus_clip.caption, positive_symbols(corpus_clip.speech, LANGUAGE, transcript))
-    negative = condition(bundle, "", negative_symbols(LANGUAGE, transcript))
+    reader = SpeechReader()
+    words = reader.positive_symbols(corpus_clip.speech, LANGUAGE, transcript)
+    positive = condition(bundle, corpus_clip.caption, words)
+    negative = condition(bundle, "", reader.negative_symbols(LANGUAGE, transcript))
     face = token_mask(torch.from_numpy(corpus_clip.face_mask)).numpy()
     with mask_agreement(bundle.model, face) as agreement:
         video, audio = sample_clip(

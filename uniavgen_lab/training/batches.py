@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from uniavgen_core.audio.mel import silence_mel
+from uniavgen_core.audio.voice import SILENCE_SECONDS
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.sampling.schedule import shift_sigma
-from uniavgen_core.speech.prompt import SILENCE_SECONDS, negative_symbols, positive_symbols
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import TASKS, Extent, KeptParts, Switches, Task, task_switches
 
@@ -215,9 +215,9 @@ class _Assembly:
             transcript = self.shards.labels[self._partner(clip)].speech if has_reference else None
             dropped.append(self.negative or _chance(self.generator) < dropout)
             symbols.append(
-                negative_symbols(label.language, transcript, self.reader)
+                self.reader.negative_symbols(label.language, transcript)
                 if dropped[-1]
-                else positive_symbols(label.speech, label.language, transcript, self.reader)
+                else self.reader.positive_symbols(label.speech, label.language, transcript)
             )
         return symbols, dropped
 

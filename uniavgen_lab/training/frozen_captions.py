@@ -34,7 +34,7 @@ class FrozenCaptions:
                 f"There is no caption encoder {folder}: give a transformers folder of umT5, with its config.json, "
                 "weights and tokenizer."
             )
-        transformers = needed("transformers", "to read captions", "training")
+        transformers = needed("transformers", "to encode captions", package="transformers")
         self._tokenizer: Any = transformers.AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
         self._encoder: Any = (
             transformers.UMT5EncoderModel.from_pretrained(encoder, local_files_only=True).eval().to(device)

@@ -22,7 +22,7 @@ from .clip_files import ClipFile, UnfitClipError, find_clip_files, read_transcri
 from .frozen_captions import FrozenCaptions
 from .real_clips import Form, Utterance, cut_utterance, read_real_clip
 from .render import CLIPS_A_SHARD, token_mask
-from .shards import SUFFIX, Label, TrainingClip, write_shard
+from .shards import SUFFIX, Label, TrainingClip, shard_files, write_shard
 from .video_codecs import VideoCodec
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def prepare(preparation: Preparation) -> Summary:
 def _finished_files(preparation: Preparation) -> set[str]:
     """Names of the clips that are in shards."""
     done: set[str] = set()
-    for path in preparation.output.glob(f"*{SUFFIX}"):
+    for path in shard_files(preparation.output):
         with safe_open(path, framework="pt") as shard:
             metadata = shard.metadata()
         settings = json.loads(metadata.get(SETTINGS, "{}"))
@@ -164,7 +164,7 @@ def _training_clip(preparation: Preparation, utterance: Utterance, caption: str)
 
 
 def _write(preparation: Preparation, prepared: Sequence[_Prepared]) -> None:
-    number = 1 + max((int(path.stem.rpartition("_")[2]) for path in preparation.output.glob(f"*{SUFFIX}")), default=-1)
+    number = 1 + max((int(path.stem.rpartition("_")[2]) for path in shard_files(preparation.output)), default=-1)
     metadata = {
         SETTINGS: json.dumps(preparation.settings),
         FILES: json.dumps(sorted({one.file for one in prepared})),

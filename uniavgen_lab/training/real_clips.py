@@ -22,10 +22,10 @@ from uniavgen_core.config import (
     pixel_frames,
     whole_latent_frames,
 )
-from uniavgen_core.media.footage import VideoFile
 from uniavgen_core.media.frames import stacked
 from uniavgen_core.media.images import automatic_size, crop_and_resize
-from uniavgen_core.media.sound import fit_audio, mono_at_rate
+from uniavgen_core.media.video import VideoFile
+from uniavgen_core.media.waveforms import fit_audio, mono_at_rate
 from uniavgen_core.speech.scripts import check_speech
 from uniavgen_core.speech.text import detect_language
 
@@ -94,7 +94,7 @@ def read_real_clip(path: Path) -> RealClip:
     """
     try:
         video = VideoFile(path)
-        frames = stacked(video.pictures(*video.size), video.frames)
+        frames = stacked(video.images(*video.size), video.frames)
         with video.track() as track:
             if track is None:
                 raise UnfitClipError("it has no sound")

@@ -12,7 +12,7 @@ from torch import Tensor
 from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.schedule import flow_sigmas
-from uniavgen_core.speech.prompt import negative_symbols, positive_symbols
+from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import TASKS
 
 from .. import pipeline
@@ -57,7 +57,8 @@ def _sample(learner: Learner, shards: Shards, clip: int) -> list[Tensor]:
     empty = shards.empty_caption(clip)
     features = None if empty is None else [shards.tensor(clip, "caption"), empty]
     captions = learner.caption_rows([label.caption, ""], features)
-    symbols = (positive_symbols(label.speech, label.language), negative_symbols(label.language))
+    reader = SpeechReader()
+    symbols = (reader.positive_symbols(label.speech, label.language), reader.negative_symbols(label.language))
     positive, negative = (
         Condition(rows[None], torch.tensor([spoken], device=learner.device))
         for rows, spoken in zip(captions, symbols, strict=True)

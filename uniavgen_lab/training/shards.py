@@ -21,6 +21,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from uniavgen_core.files import whole_file
+
 SUFFIX = ".safetensors"
 TENSORS = ("audio", "loud_audio", "video", "portrait", "face_mask", "caption")
 EMPTY_CAPTION = "empty_caption"
@@ -76,9 +78,13 @@ def write_shard(
         labels.append(asdict(clip.label))
         parts = {name: getattr(clip, name) for name in TENSORS}
         tensors |= {f"{index}.{name}": x.half().contiguous() for name, x in parts.items() if x is not None}
-    unfinished = path.with_suffix(".part")
-    save_file(tensors, unfinished, metadata={**(metadata or {}), "clips": json.dumps(labels)})
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        save_file(tensors, unfinished, metadata={**(metadata or {}), "clips": json.dumps(labels)})
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """The shards of a folder, in order; one that is still being written is none."""
+    return sorted(folder.glob(f"[!.]*{SUFFIX}"))
 
 
 class Shards:
@@ -91,7 +97,7 @@ class Shards:
     def __init__(self, *folders: Path):
         files = []
         for folder in folders:
-            there = sorted(folder.glob(f"*{SUFFIX}"))
+            there = shard_files(folder)
             if not there:
                 raise ValueError(
                     f"{folder} holds no shards: make them with `python -m uniavgen_lab` render or prepare."

@@ -23,6 +23,7 @@ from comfy.nested_tensor import NestedTensor
 from pack.nodes import comfy_latent
 from pack.nodes.long_form import Join
 from pack.uniavgen_core.config import audio_tokens, pixel_frames
+from pack.uniavgen_core.tasks import KeptParts
 
 import nodes as comfy_nodes
 

@@ -19,7 +19,7 @@ from clips import (
     tiny_vae,
 )
 from comfy.nested_tensor import NestedTensor
-from pack.nodes.conditioning import Conditioning
+from pack.nodes.conditioning import Conditioning, ReferenceImage
 from pack.nodes.long_form import Join
 
 SILENCE = {"waveform": torch.zeros(1, 1, 30_000), "sample_rate": 24_000}

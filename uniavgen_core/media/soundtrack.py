@@ -8,15 +8,15 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ..media.encoding import aac_sound, is_aac_sound
-from ..media.sound import fade, fit_audio, set_loudness
+from .encoding import aac_waveform, is_aac_form
+from .waveforms import fade, fit_audio, set_loudness
 
 LONGEST_HOURS = 12
 """A picture is not held for longer."""
 
 
 def playable(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
-    """Sounds (batch, channels, samples) in a form that AAC and every player take, as `aac_sound` makes it.
+    """Sounds (batch, channels, samples) in a form that AAC and every player take, as `aac_waveform` makes it.
 
     Raises:
         ValueError: there is no sound, or it has no channels, or the sample rate is no number of samples.
@@ -26,9 +26,9 @@ def playable(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
             f"audio is no sound: it has the shape {(*waveform.shape,)} at {sample_rate} samples a second, but should "
             "have sounds, channels and samples."
         )
-    if is_aac_sound(waveform.shape[1], sample_rate):
+    if is_aac_form(waveform.shape[1], sample_rate):
         return waveform, sample_rate
-    sounds, rates = zip(*(aac_sound(one, sample_rate) for one in waveform), strict=True)
+    sounds, rates = zip(*(aac_waveform(one, sample_rate) for one in waveform), strict=True)
     return torch.stack(sounds), rates[0]
 
 

@@ -17,10 +17,10 @@ from uniavgen_core.config import (
     audio_tokens,
     pixel_frames,
 )
-from uniavgen_core.given import at_model_rate, driving_mel, past_mel, past_pictures, whole_latents
 from uniavgen_core.joint_latent import check_past, last_tokens
-from uniavgen_core.media.footage import FramesInMemory
 from uniavgen_core.media.track import track_of
+from uniavgen_core.media.video import VideoInMemory
+from uniavgen_core.model_rates import at_model_rate, driving_mel, past_images, past_mel, whole_latents
 from uniavgen_core.tasks import past_tokens
 
 
@@ -61,9 +61,9 @@ def test_the_last_frame_fills_the_last_latent(frames: int, whole: int) -> None:
 
 
 def test_the_past_is_the_clips_end() -> None:
-    assert numbers(past_pictures(FramesInMemory(numbered(40), 16), 3, 1, 1)) == list(range(31, 40))
+    assert numbers(past_images(VideoInMemory(numbered(40), 16), 3, 1, 1)) == list(range(31, 40))
     with pytest.raises(ValueError, match=r"lasts 0\.50 seconds, but 3 past_frames are 0\.56"):
-        past_pictures(FramesInMemory(numbered(8), 16), 3, 1, 1)
+        past_images(VideoInMemory(numbered(8), 16), 3, 1, 1)
 
 
 def test_a_past_leaves_something_to_generate() -> None:

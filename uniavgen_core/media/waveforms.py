@@ -30,16 +30,16 @@ BASS_CHANNEL = 3
 """Of 5.1 and 7.1 sound, in the order of WAVE files. It is not mixed (ITU-R BS.775)."""
 SURROUND_CHANNELS = (6, 8)
 SIDE = 0.5**0.5
-"""Part that a channel beside the front ones has of a mix to stereo (ITU-R BS.775)."""
-LEFT_PARTS = {
+"""Weight that a channel beside the front ones has of a mix to stereo (ITU-R BS.775)."""
+LEFT_WEIGHTS = {
     3: (1, 0, SIDE),
     4: (1, 0, SIDE, 0),
     5: (1, 0, SIDE, SIDE, 0),
     7: (1, 0, SIDE, SIDE, 0, SIDE, 0),
     8: (1, 0, SIDE, SIDE, SIDE, 0, SIDE, 0),
 }
-"""Parts that the channels of 3.0, quad, 5.0, 7.0 and 7.1 have of the left one of stereo, before they are scaled."""
-RIGHT_PARTS = {
+"""Weights that the channels of 3.0, quad, 5.0, 7.0 and 7.1 have of the left one of stereo, before they are scaled."""
+RIGHT_WEIGHTS = {
     3: (0, 1, SIDE),
     4: (0, 1, 0, SIDE),
     5: (0, 1, SIDE, 0, SIDE),
@@ -72,23 +72,23 @@ def mixed(waveform: Tensor, sample_rate: int, channels: int) -> Tensor:
 
 
 def _mixed(waveform: Tensor, block: int, channels: int) -> Tensor:
-    waveform, given = waveform.float(), waveform.shape[1]
-    if given == channels or not waveform.shape[-1]:
+    waveform, count = waveform.float(), waveform.shape[1]
+    if count == channels or not waveform.shape[-1]:
         return waveform[:, :channels]
-    powers = torch.stack([_block_powers(waveform[:, channel], block) for channel in range(given)], dim=1)
-    rows = [[1.0] * given] if channels == 1 else [LEFT_PARTS[given], RIGHT_PARTS[given]]
-    return torch.stack([_mean(waveform, powers, powers.new_tensor(parts), block) for parts in rows], dim=1)
+    powers = torch.stack([_block_powers(waveform[:, channel], block) for channel in range(count)], dim=1)
+    rows = [[1.0] * count] if channels == 1 else [LEFT_WEIGHTS[count], RIGHT_WEIGHTS[count]]
+    return torch.stack([_mean(waveform, powers, powers.new_tensor(row), block) for row in rows], dim=1)
 
 
-def _mean(waveform: Tensor, powers: Tensor, parts: Tensor, block: int) -> Tensor:
-    """The channels' mean (batch, samples) by their parts, in which they do not cancel each other."""
-    weights = parts[:, None] * ~_left_out(powers)
+def _mean(waveform: Tensor, powers: Tensor, channel_weights: Tensor, block: int) -> Tensor:
+    """The channels' mean (batch, samples) by their weights, in which they do not cancel each other."""
+    weights = channel_weights[:, None] * ~_left_out(powers)
     weights = weights / weights.sum(dim=1, keepdim=True)
     shares = weights.square() * powers
     mean = _weighted(waveform, weights, block)
     cancelled = _block_powers(mean, block) < CANCELLED_POWER * shares.sum(dim=1)
     chosen = (shares >= LOUD_POWER * shares.amax(dim=1, keepdim=True)).byte().argmax(dim=1)
-    only = functional.one_hot(chosen, len(parts)).movedim(-1, 1).to(weights)
+    only = functional.one_hot(chosen, len(channel_weights)).movedim(-1, 1).to(weights)
     changed = torch.where(cancelled[:, None], only, weights)
     if torch.equal(changed, weights[..., :1].expand_as(weights)):
         return mean
@@ -96,7 +96,7 @@ def _mean(waveform: Tensor, powers: Tensor, parts: Tensor, block: int) -> Tensor
 
 
 def _left_out(powers: Tensor) -> Tensor:
-    """Which channels are no part of a mix, as `powers` (batch, channels, blocks): that of bass, where it is one."""
+    """Which channels are not in a mix, as `powers` (batch, channels, blocks): that of bass, where it is one."""
     left_out = torch.zeros_like(powers, dtype=torch.bool)
     if powers.shape[1] in SURROUND_CHANNELS:
         left_out[:, BASS_CHANNEL] = ~_is_alone(powers)
@@ -122,13 +122,13 @@ def _weighted(waveform: Tensor, weights: Tensor, block: int, faded: bool = False
     return total
 
 
-def _block_powers(sound: Tensor, block: int) -> Tensor:
+def _block_powers(waveform: Tensor, block: int) -> Tensor:
     """Sums of squares (batch, blocks) of a sound (batch, samples)."""
-    whole = functional.pad(sound, (0, -sound.shape[-1] % block))
+    whole = functional.pad(waveform, (0, -waveform.shape[-1] % block))
     return whole.unflatten(-1, (-1, block)).square().sum(dim=-1)
 
 
-class SoundAtRate:
+class ResampledWaveform:
     """A sound at another sample rate, of which any stretch is made when it is asked for.
 
     However long the sound is, no more is held than itself and a stretch, and a stretch is what it is in the whole.
@@ -153,10 +153,10 @@ class SoundAtRate:
         # A step more on each side: what is near the ends hears what is really beyond them.
         first = max(0, start // self.new_step - 1)
         last = -(-end // self.new_step) + 1
-        given = _mixed(self.waveform[:, :, first * self.step : last * self.step], self.step, self.channels)[0]
-        if not given.shape[-1]:
-            return given.new_zeros(len(given), end - start)
-        new = torchaudio.functional.resample(given, self.sample_rate, self.new_rate)
+        mix = _mixed(self.waveform[:, :, first * self.step : last * self.step], self.step, self.channels)[0]
+        if not mix.shape[-1]:
+            return mix.new_zeros(len(mix), end - start)
+        new = torchaudio.functional.resample(mix, self.sample_rate, self.new_rate)
         skipped = first * self.new_step
         return fit_audio(new[:, start - skipped : self.samples - skipped], end - start)
 
@@ -174,23 +174,23 @@ def mono_at_rate(pieces: Iterable[Tensor], sample_rate: int, new_rate: int) -> I
 
 
 def at_rate(pieces: Iterable[Tensor], sample_rate: int, new_rate: int, channels: int) -> Iterator[Tensor]:
-    """As `SoundAtRate`, of a sound that comes in pieces (any channels, samples): stretches (channels, samples)."""
+    """As `ResampledWaveform`, of what comes in pieces (any channels, samples): stretches (channels, samples)."""
     held, samples, skipped = list[Tensor](), 0, 0
     for piece in pieces:
         held.append(piece)
         samples += piece.shape[-1]
         if samples < PIECE_SAMPLES:
             continue
-        sound = SoundAtRate(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate, channels)
-        steps = sound.waveform.shape[-1] // sound.step - 1
+        resampled = ResampledWaveform(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate, channels)
+        steps = resampled.waveform.shape[-1] // resampled.step - 1
         if steps > skipped:
-            yield sound.stretch(skipped * sound.new_step, steps * sound.new_step)
+            yield resampled.stretch(skipped * resampled.new_step, steps * resampled.new_step)
             # A step that is behind stays, so that the next stretch hears what was before it.
-            held, skipped = [sound.waveform[0, :, (steps - 1) * sound.step :].clone()], 1
+            held, skipped = [resampled.waveform[0, :, (steps - 1) * resampled.step :].clone()], 1
             samples = held[0].shape[-1]
     if held:
-        sound = SoundAtRate(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate, channels)
-        yield sound.stretch(skipped * sound.new_step, sound.samples)
+        resampled = ResampledWaveform(torch.cat(held, dim=-1).unsqueeze(0), sample_rate, new_rate, channels)
+        yield resampled.stretch(skipped * resampled.new_step, resampled.samples)
 
 
 def peak_of(pieces: Iterable[Tensor]) -> float:
@@ -251,9 +251,9 @@ def _measured(waveform: Tensor) -> Tensor:
             f"The sound has {channels} channels: its loudness can be set where it has {MEASURED_CHANNELS} at most, or "
             "is 5.1. Mix it down first."
         )
-    sounds = waveform.reshape(-1, *waveform.shape[-2:])
-    measured = sounds[:, [0, 1, 2, 4, 5]]
-    alone = _is_alone(sounds.square().sum(dim=-1))
+    waveforms = waveform.reshape(-1, *waveform.shape[-2:])
+    measured = waveforms[:, [0, 1, 2, 4, 5]]
+    alone = _is_alone(waveforms.square().sum(dim=-1))
     # What is heard there alone is no bass, and is measured as a front channel.
-    measured[:, 2] = torch.where(alone[:, None], sounds[:, BASS_CHANNEL], measured[:, 2])
+    measured[:, 2] = torch.where(alone[:, None], waveforms[:, BASS_CHANNEL], measured[:, 2])
     return measured.reshape(*waveform.shape[:-2], *measured.shape[-2:])

@@ -1,4 +1,4 @@
-"""What users give, at the rates of the model: 16 frames and 100 mel frames a second, in whole latent frames."""
+"""Videos and audio at the rates of the model: 16 frames and 100 mel frames a second, in whole latent frames."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 from .audio.mel import PEAK, log_mel, peak_scale, to_model_waveform
 from .checks import check_heard, check_one_sound, check_sound
 from .config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, latent_frames, pixel_frames
-from .media.footage import Footage, frames_shown
 from .media.frames import stacked
-from .media.sound import fit_audio, mono_at_rate, peak_of
-from .media.track import Track
+from .media.track import AudioTrack
+from .media.video import Video, frames_shown
+from .media.waveforms import fit_audio, mono_at_rate, peak_of
 from .tasks import past_tokens
 
 CONTEXT_TOKENS = 2
@@ -23,7 +23,7 @@ CONTEXT_TOKENS = 2
 
 
 def at_model_rate(frames: Tensor, frame_rate: Fraction | float) -> Tensor:
-    """Frames (F, H, W, channels) at 16 a second: each is the one that is shown in the middle of its time.
+    """Frames (F, H, W, channels) at 16 a second: each is the one that `media.video.shown_at` says.
 
     Raises:
         ValueError: the frame rate is not positive.
@@ -38,39 +38,39 @@ def whole_latents(frames: Tensor) -> Tensor:
     return torch.cat((frames, frames[-1:].expand(missing, -1, -1, -1))) if missing else frames
 
 
-def dubbed_pictures(footage: Footage, width: int, height: int) -> Tensor:
-    """All frames of a footage (4(T-1)+1, height, width, 3), values 0..1, the last one repeated for whole latent frames.
+def dubbed_images(video: Video, width: int, height: int) -> Tensor:
+    """All frames of a video (4(T-1)+1, height, width, 3), values 0..1, the last one repeated for whole latent frames.
 
-    There may be fewer than the footage promises, where its file is damaged.
+    There may be fewer than the video promises, where its file is damaged.
     """
-    return _whole(footage.pictures(width, height), footage.frames)
+    return _whole(video.images(width, height), video.frames)
 
 
-def past_pictures(footage: Footage, past_frames: int, width: int, height: int) -> Tensor:
-    """The last frames (4(k-1)+1, height, width, 3) of a footage, values 0..1, which become k latent frames.
+def past_images(video: Video, past_frames: int, width: int, height: int) -> Tensor:
+    """The last frames (4(k-1)+1, height, width, 3) of a video, values 0..1, which become k latent frames.
 
     Raises:
-        ValueError: the footage is shorter.
+        ValueError: the video is shorter.
     """
     wanted = pixel_frames(past_frames)
-    if footage.frames < wanted:
+    if video.frames < wanted:
         raise ValueError(
-            f"The past lasts {footage.frames / FRAME_RATE:.2f} seconds, but {past_frames} past_frames are "
+            f"The past lasts {video.frames / FRAME_RATE:.2f} seconds, but {past_frames} past_frames are "
             f"{wanted / FRAME_RATE:.2f} seconds of it: give a longer clip, or keep fewer."
         )
-    return _whole(footage.pictures(width, height, footage.frames - wanted), wanted, wanted)
+    return _whole(video.images(width, height, video.frames - wanted), wanted, wanted)
 
 
 def _whole(frames: Iterator[Tensor], count: int, least: int = 1) -> Tensor:
     """At most so many frames (F, H, W, 3), the last one repeated until they fill whole latent frames."""
 
     def repeating() -> Iterator[Tensor]:
-        given, last = 0, None
+        made, last = 0, None
         for last in islice(frames, count):
-            given += 1
+            made += 1
             yield last
         if last is not None:
-            yield from repeat(last, pixel_frames(latent_frames(max(given, least))) - given)
+            yield from repeat(last, pixel_frames(latent_frames(max(made, least))) - made)
 
     return stacked(repeating(), pixel_frames(latent_frames(max(count, least))), compact=True)
 
@@ -85,11 +85,11 @@ def driving_mel(waveform: Tensor, sample_rate: int, tokens: int) -> Tensor:
     """
     check_one_sound("audio", waveform)
     check_sound("audio", waveform)
-    sound = peak_scale(to_model_waveform(waveform, sample_rate))
-    return log_mel(fit_audio(sound, tokens * HOP_LENGTH)).unsqueeze(1)
+    waveform = peak_scale(to_model_waveform(waveform, sample_rate))
+    return log_mel(fit_audio(waveform, tokens * HOP_LENGTH)).unsqueeze(1)
 
 
-def past_mel(track: Track, frames: int, past_frames: int) -> Tensor:
+def past_mel(track: AudioTrack, frames: int, past_frames: int) -> Tensor:
     """Natural log-mel (1, 1, m, 80) of the sound of a clip's last k latent frames.
 
     The whole sound has one gain, which scales its peak; no more of it is held than what is wanted.
@@ -103,17 +103,17 @@ def past_mel(track: Track, frames: int, past_frames: int) -> Tensor:
     """
     past_start, end = (frames - pixel_frames(past_frames)) * SAMPLES_A_FRAME, frames * SAMPLES_A_FRAME
     start = past_start - min(CONTEXT_TOKENS * HOP_LENGTH, past_start)
-    peak, samples, kept = 0.0, 0, list[Tensor]()
+    peak, samples, pieces = 0.0, 0, list[Tensor]()
     for piece in mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE):
         peak = peak_of([torch.tensor([peak]), piece])
-        kept.append(piece[:, max(0, start - samples) : max(0, end - samples)])
+        pieces.append(piece[:, max(0, start - samples) : max(0, end - samples)])
         samples += piece.shape[-1]
     check_heard("audio", samples, peak)
-    sound = fit_audio(torch.cat(kept, dim=-1), end - start) * (PEAK / peak)
-    return mel_window(sound, past_start - start, past_tokens(past_frames))
+    waveform = fit_audio(torch.cat(pieces, dim=-1), end - start) * (PEAK / peak)
+    return mel_window(waveform, past_start - start, past_tokens(past_frames))
 
 
-def mel_window(sound: Tensor, start: int, tokens: int) -> Tensor:
+def mel_window(waveform: Tensor, start: int, tokens: int) -> Tensor:
     """Natural log-mel (1, 1, tokens, 80) of a part of a sound (1, samples) at 24 kHz, as it is in the whole's.
 
     Args:
@@ -121,4 +121,4 @@ def mel_window(sound: Tensor, start: int, tokens: int) -> Tensor:
     """
     context = min(CONTEXT_TOKENS, start // HOP_LENGTH)
     first, end = start - context * HOP_LENGTH, start + (tokens + CONTEXT_TOKENS) * HOP_LENGTH
-    return log_mel(sound[:, first:end])[:, context : context + tokens].unsqueeze(1)
+    return log_mel(waveform[:, first:end])[:, context : context + tokens].unsqueeze(1)

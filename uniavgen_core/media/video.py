@@ -1,4 +1,4 @@
-"""What users give of pictures: a video file, or frames in memory. Both are asked for frames by their times."""
+"""Videos, in a file or in memory: both are asked for frames by the times at which they are shown."""
 
 from __future__ import annotations
 
@@ -21,23 +21,22 @@ from ..config import FRAME_RATE
 from .container import (
     SEEKING_SECONDS,
     Check,
-    Clock,
     Source,
     decoded,
     first_frame,
-    name_of,
     never_stop,
     opened,
     packets_of,
-    picture_stream,
-    picture_times,
     raw_time,
     sought,
+    source_name,
     times_by_decoding,
+    video_stream,
 )
 from .frames import Look, stacked
 from .images import crop_and_resize, to_rgb
-from .track import Span, Track, open_track, track_of, whole_track
+from .times import PlayClock, video_times
+from .track import AudioTrack, Span, open_track, track_of, whole_track
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +46,22 @@ DECODING_THREADS = 4
 """Each holds a frame."""
 
 
+def shown_at(index: int, rate: Fraction | int = FRAME_RATE) -> Fraction:
+    """Second at which a frame of so many a second is on the screen, whatever else is: the rule for all frames.
+
+    It is the middle of the frame's time, because times that are rounded, as to milliseconds, would now and then show
+    the frame before at a start.
+    """
+    return (index + Fraction(1, 2)) / rate
+
+
+def frame_shown(index: int, frame_rate: Fraction | float) -> int:
+    """Which frame at a rate is shown in the index-th sixteenth of a second."""
+    return int(shown_at(index) * Fraction(frame_rate))
+
+
 def frames_shown(count: int, frame_rate: Fraction | float) -> list[int]:
-    """Which of so many frames is shown in the middle of each sixteenth of a second.
+    """Which of so many frames at a rate is shown in each sixteenth of a second.
 
     Raises:
         ValueError: the frame rate is not positive.
@@ -59,21 +72,13 @@ def frames_shown(count: int, frame_rate: Fraction | float) -> list[int]:
     return [min(count - 1, frame_shown(index, frame_rate)) for index in range(wanted)]
 
 
-def frame_shown(index: int, frame_rate: Fraction | float) -> int:
-    """Which frame at a rate is shown in the middle of the index-th sixteenth of a second: the rule for all pictures.
-
-    The middle, because times that are rounded, as to milliseconds, would now and then show the frame before at a start.
-    """
-    return int((index + Fraction(1, 2)) * Fraction(frame_rate) / FRAME_RATE)
-
-
 def frame_count(seconds: Fraction, rate: Fraction | int = FRAME_RATE) -> int:
     """Frames at a rate that last as long as a picture, one at least."""
     return max(1, round(seconds * rate))
 
 
-class Footage(ABC):
-    """Pictures with their times, and the sound that goes with them. The first frame is shown at second 0."""
+class Video(ABC):
+    """Frames with their times, and the audio that goes with them. The first frame is shown at second 0."""
 
     seconds: Fraction
     """How long the pictures are shown."""
@@ -86,17 +91,17 @@ class Footage(ABC):
         return frame_count(self.seconds)
 
     @abstractmethod
-    def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+    def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
         """Frames at 16 a second, cropped and resized to (height, width, 3), one at a time.
 
-        Each is the one that is shown in the middle of its sixteenth of a second. They are uint8, or of floats 0..1.
+        Each is the one that `shown_at` says. They are uint8, or of floats 0..1.
 
         Args:
             first, last: which ones, as of a slice; None is to the end.
         """
 
     @abstractmethod
-    def track(self) -> AbstractContextManager[Track | None]:
+    def track(self) -> AbstractContextManager[AudioTrack | None]:
         """The sound from the first frame on, or None."""
 
     @abstractmethod
@@ -104,32 +109,32 @@ class Footage(ABC):
         """All frames (F, H, W, channels) of values 0..1 at even times, how many a second, and the sound."""
 
 
-class FramesInMemory(Footage):
+class VideoInMemory(Video):
     """Frames (F, H, W, channels) of values 0..1 at a rate, and a sound (1, channels, samples) that starts with them.
 
     Raises:
         ValueError: the frame rate is not positive.
     """
 
-    def __init__(self, frames: Tensor, frame_rate: Fraction | float, sound: tuple[Tensor, int] | None = None):
-        self.images, self.shown, self.sound = frames, frames_shown(len(frames), frame_rate), sound
+    def __init__(self, frames: Tensor, frame_rate: Fraction | float, audio: tuple[Tensor, int] | None = None):
+        self.stored, self.shown, self.audio = frames, frames_shown(len(frames), frame_rate), audio
         self.rate = Fraction(frame_rate)
         self.seconds = len(frames) / Fraction(frame_rate)
         self.size = frames.shape[2], frames.shape[1]
 
-    def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+    def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
         for index in self.shown[first:last]:
-            yield crop_and_resize(to_rgb(self.images[index : index + 1]), width, height)[0]
+            yield crop_and_resize(to_rgb(self.stored[index : index + 1]), width, height)[0]
 
-    def track(self) -> AbstractContextManager[Track | None]:
-        return nullcontext(None if self.sound is None else track_of(*self.sound))
+    def track(self) -> AbstractContextManager[AudioTrack | None]:
+        return nullcontext(None if self.audio is None else track_of(*self.audio))
 
     def parts(self) -> tuple[Tensor, Fraction, tuple[Tensor, int] | None]:
         """The frames as they are."""
-        return self.images, self.rate, self.sound
+        return self.stored, self.rate, self.audio
 
 
-class VideoFile(Footage):
+class VideoFile(Video):
     """A video file, or a part of it.
 
     It is read as far as it goes; warnings say what is damaged, and how far it goes.
@@ -146,25 +151,25 @@ class VideoFile(Footage):
 
     def __init__(self, source: Source, start: float = 0.0, seconds: float = 0.0, check: Check = never_stop):
         self.source, self.check = source, check
-        self.told = set[str]()
-        self.times = times = picture_times(source, check)
+        self.warned = set[str]()
+        self.times = times = video_times(source, check)
         if times.missing > CUT_OFF_SECONDS and len(times.offsets) < 2:
             logger.warning(
                 "%s is damaged or cut off at %.2f s of %.2f: it is read up to there.",
-                name_of(source), times.seconds, times.seconds + times.missing,
+                source_name(source), times.seconds, times.seconds + times.missing,
             )  # fmt: skip
         self.first, self.size = self._first_shown()
         late = times.late(self.first)
         if late:
             logger.warning(
-                "%s does not start with a whole frame: its first %.2f s cannot be shown.", name_of(source), late
+                "%s does not start with a whole frame: its first %.2f s cannot be shown.", source_name(source), late
             )
         lasts = times.seconds - late
         self.start = Fraction(start).limit_denominator(av.time_base)
         rest = lasts - self.start
         if rest <= 0:
             raise ValueError(
-                f"{name_of(source)} lasts {float(lasts):.2f} s, but is wanted from {start:.2f} s on: trim less."
+                f"{source_name(source)} lasts {float(lasts):.2f} s, but is wanted from {start:.2f} s on: trim less."
             )
         self.trimmed = bool(seconds) and seconds < rest
         self.seconds = Fraction(seconds).limit_denominator(av.time_base) if self.trimmed else rest
@@ -174,35 +179,40 @@ class VideoFile(Footage):
         with first_frame(self.source, self.check) as (time, frame, stream):
             return time or Fraction(0), Look.of(stream).size(frame)
 
-    def pictures(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
+    def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
         last = self.frames if last is None else min(last, self.frames)
         return self._at_rate(Fraction(FRAME_RATE), (width, height), first, last)
 
-    def own_pictures(self) -> Iterator[Tensor]:
-        """As `pictures`, of the file's own size and as many a second as it has on average."""
-        return self._at_rate(self.times.rate, self.size, 0, frame_count(self.seconds, self.times.rate))
+    @property
+    def own_frames(self) -> int:
+        """How many frames `own_images` gives, as the packets tell."""
+        return frame_count(self.seconds, self.times.rate)
+
+    def own_images(self) -> Iterator[Tensor]:
+        """As `images`, of the file's own size and as many a second as it has on average."""
+        return self._at_rate(self.times.rate, self.size, 0, self.own_frames)
 
     def parts(self) -> tuple[Tensor, Fraction, tuple[Tensor, int] | None]:
         """As many frames a second as the file has on average."""
-        frames = stacked(self.own_pictures(), frame_count(self.seconds, self.times.rate))
+        frames = stacked(self.own_images(), self.own_frames)
         with self.track() as track:
-            sound = None if track is None else (whole_track(track), track.sample_rate)
-        return frames, self.times.rate, sound
+            audio = None if track is None else (whole_track(track), track.sample_rate)
+        return frames, self.times.rate, audio
 
-    def track(self) -> AbstractContextManager[Track | None]:
+    def track(self) -> AbstractContextManager[AudioTrack | None]:
         start = self.first + self.start
         span = Span(start, start + self.seconds if self.trimmed else None, self.times.offsets)
         return open_track(self.source, span, self.check)
 
     def _at_rate(self, rate: Fraction, size: tuple[int, int], first: int, last: int) -> Iterator[Tensor]:
-        """Frames first to last of those at a rate: each is the one that is shown in the middle of its time."""
+        """Frames first to last of those at a rate: each is the one that `shown_at` says."""
 
-        def middle(index: int) -> Fraction:
-            return self.start + (index + Fraction(1, 2)) / rate
+        def time_of(index: int) -> Fraction:
+            return self.start + shown_at(index, rate)
 
         index, shown = first, None
-        for time, following in self._shown_from(middle(first), size):
-            while shown is not None and index < last and middle(index) < time:
+        for time, following in self._shown_from(time_of(first), size):
+            while shown is not None and index < last and time_of(index) < time:
                 yield shown.pixels
                 index += 1
             if index >= last:
@@ -219,7 +229,7 @@ class VideoFile(Footage):
         start = self.first
         for seeking in (True, False) if self._is_worth_seeking(time) else (False,):
             with opened(self.source) as container:
-                stream = picture_stream(container)
+                stream = video_stream(container)
                 if seeking and not sought(container, stream, start + time):
                     continue
                 frames = self._decoded(container, stream)
@@ -242,8 +252,8 @@ class VideoFile(Footage):
         """
         if not times_by_decoding(container):
             stream.thread_type, stream.codec_context.thread_count = "AUTO", DECODING_THREADS
-        clock, size = Clock(self.times.offsets, math.inf), None
-        for packet in packets_of(container, self.check, stream, was_told=True):
+        clock, size = PlayClock(self.times.offsets, math.inf), None
+        for packet in packets_of(container, self.check, stream, is_known=True):
             frames = decoded(packet)
             if frames is None:
                 self._warn(clock, "is damaged at {}: what cannot be decoded is left out.")
@@ -257,13 +267,13 @@ class VideoFile(Footage):
             yield clock.end, None
         yield math.inf, None
 
-    def _warn(self, clock: Clock, sentence: str) -> None:
+    def _warn(self, clock: PlayClock, sentence: str) -> None:
         """Say it once of a file, where it is met first."""
-        if sentence in self.told:
+        if sentence in self.warned:
             return
-        self.told.add(sentence)
+        self.warned.add(sentence)
         seconds = max(Fraction(0), clock.end - self.first)
-        logger.warning("%s %s", name_of(self.source), sentence.format(f"{float(seconds):.2f} s"))
+        logger.warning("%s %s", source_name(self.source), sentence.format(f"{float(seconds):.2f} s"))
 
 
 class _Shown:

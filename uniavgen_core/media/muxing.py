@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import heapq
 import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from operator import attrgetter
@@ -21,9 +19,10 @@ from av import Packet, VideoStream
 from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
-from .container import Check, Source, never_stop, opened, picture_stream
-from .copying import PicturePlan, add_copy, copied_packets, plan_picture, timed_frames
-from .encoding import FileFrames, PictureEncoder, add_picture, add_sound, even_size, pixel_frames_as_yuv, sound_packets
+from ..files import whole_file
+from .container import Check, Source, never_stop, opened, video_stream
+from .copying import CopyPlan, add_copy, copied_packets, plan_copy, timed_frames
+from .encoding import FileFrames, VideoEncoder, add_audio, add_video, audio_packets, even_size, pixel_frames_as_yuv
 from .frames import Look
 
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
@@ -31,18 +30,6 @@ MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
 
 
 FRAMES_BETWEEN_PROGRESS = 16
-
-
-@contextmanager
-def _whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path beside the target that becomes the target when the block ends well, and goes away when it does not."""
-    path = Path(target)
-    part = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _create(path: Path) -> OutputContainer:
@@ -84,13 +71,13 @@ def write_video(
     if first is None:
         raise ValueError("There are no frames to write.")
     size = even_size(first.shape[1], first.shape[0])
-    with _whole_file(path) as part, _create(part) as output:
-        stream = add_picture(output, size, Fraction(frame_rate))
-        pictures = pixel_frames_as_yuv(chain([first], remaining), size)
-        packets = [_told(PictureEncoder(stream, pictures, held=held).packets(), progress)]
+    with whole_file(path) as unfinished, _create(unfinished) as output:
+        stream = add_video(output, size, Fraction(frame_rate))
+        frames_as_yuv = pixel_frames_as_yuv(chain([first], remaining), size)
+        packets = [_reported(VideoEncoder(stream, frames_as_yuv, held=held).packets(), progress)]
         if waveform is not None and sample_rate is not None:
-            sound = add_sound(output, len(waveform), sample_rate)
-            packets.append(sound_packets(sound, _pieces(waveform, sample_rate), sample_rate))
+            audio = add_audio(output, len(waveform), sample_rate)
+            packets.append(audio_packets(audio, _pieces(waveform, sample_rate), sample_rate))
         _mux(output, *packets)
 
 
@@ -99,7 +86,7 @@ def replace_audio(
     target_path: str | os.PathLike[str],
     waveform: Tensor,
     sample_rate: int,
-    plan: PicturePlan | None = None,
+    plan: CopyPlan | None = None,
     progress: Callable[[int], None] = _nothing,
     check: Check = never_stop,
 ) -> None:
@@ -113,7 +100,7 @@ def replace_audio(
         target_path: ends in .mp4.
         waveform: (channels, samples), full scale = 1. It starts with the first frame that is shown.
         sample_rate: samples a second of the waveform.
-        plan: of `plan_picture` and what it offers; None takes the whole picture.
+        plan: of `plan_copy` and what it offers; None takes the whole picture.
         progress: called with the number of frames that are done, every now and then.
         check: is called again and again while the file is read; it may raise to stop that.
 
@@ -121,26 +108,26 @@ def replace_audio(
         FileNotFoundError: there is no such source.
         ValueError: the source is damaged or has no picture, or is too small or too large for a video.
     """
-    plan = plan or plan_picture(source, check)
-    with _whole_file(target_path) as part, opened(source) as container, _create(part) as output:
+    plan = plan or plan_copy(source, check)
+    with whole_file(target_path) as unfinished, opened(source) as container, _create(unfinished) as output:
         if plan.packets:
-            picture = copied_packets(container, output, plan, check)
+            video = copied_packets(container, output, plan, check)
         else:
-            picture = _encoded_again(container, output, plan, check)
-        sound = add_sound(output, len(waveform), sample_rate)
-        _mux(output, _told(picture, progress), sound_packets(sound, _pieces(waveform, sample_rate), sample_rate))
+            video = _encoded_again(container, output, plan, check)
+        audio = add_audio(output, len(waveform), sample_rate)
+        _mux(output, _reported(video, progress), audio_packets(audio, _pieces(waveform, sample_rate), sample_rate))
 
 
 def _encoded_again(
-    container: InputContainer, output: OutputContainer, plan: PicturePlan, check: Check
+    container: InputContainer, output: OutputContainer, plan: CopyPlan, check: Check
 ) -> Iterator[Packet]:
-    frames = FileFrames(timed_frames(container, plan, check), Look.of(picture_stream(container)))
+    frames = FileFrames(timed_frames(container, plan, check), Look.of(video_stream(container)))
     rate = 1 / (plan.step * plan.time_base)
-    stream = add_picture(output, frames.size, rate, plan.time_base, frames.colours, frames.pixel_aspect, plan.is_even)
-    return PictureEncoder(stream, frames, plan.end - plan.start, plan.step, plan.held).packets()
+    stream = add_video(output, frames.size, rate, plan.time_base, frames.colours, frames.pixel_aspect, plan.is_even)
+    return VideoEncoder(stream, frames, plan.end - plan.start, plan.step, plan.held).packets()
 
 
-def _told(packets: Iterator[Packet], progress: Callable[[int], None]) -> Iterator[Packet]:
+def _reported(packets: Iterator[Packet], progress: Callable[[int], None]) -> Iterator[Packet]:
     done = 0
     for done, packet in enumerate(packets, start=1):
         if done % FRAMES_BETWEEN_PROGRESS == 0:
@@ -163,7 +150,7 @@ def _mux(output: OutputContainer, *streams: Iterator[Packet]) -> None:
 def join_videos(
     sources: Sequence[str | os.PathLike[str]],
     target_path: str | os.PathLike[str],
-    sound: Iterable[Tensor],
+    audio: Iterable[Tensor],
     sample_rate: int,
     channels: int = 1,
 ) -> None:
@@ -174,7 +161,7 @@ def join_videos(
     Args:
         sources: videos of one size and frame rate.
         target_path: ends in .mp4.
-        sound: pieces (channels, samples) of the sound, full scale = 1.
+        audio: pieces (channels, samples) of the sound, full scale = 1.
         sample_rate: samples a second.
         channels: of the sound.
 
@@ -182,10 +169,10 @@ def join_videos(
         FileNotFoundError: there is no such source.
         ValueError: a source is damaged or has no picture.
     """
-    with _whole_file(target_path) as part, opened(sources[0]) as first, _create(part) as output:
-        copy = add_copy(output, picture_stream(first))
-        stream = add_sound(output, channels, sample_rate)
-        _mux(output, _joined_packets(sources, copy), sound_packets(stream, sound, sample_rate))
+    with whole_file(target_path) as unfinished, opened(sources[0]) as first, _create(unfinished) as output:
+        copy = add_copy(output, video_stream(first))
+        stream = add_audio(output, channels, sample_rate)
+        _mux(output, _joined_packets(sources, copy), audio_packets(stream, audio, sample_rate))
 
 
 def _joined_packets(sources: Iterable[str | os.PathLike[str]], copy: VideoStream) -> Iterator[Packet]:
@@ -193,9 +180,9 @@ def _joined_packets(sources: Iterable[str | os.PathLike[str]], copy: VideoStream
     for source in sources:
         offset = end
         with opened(source) as container:
-            picture = picture_stream(container)
-            start = picture.start_time or 0
-            for packet in filter(attrgetter("size"), container.demux(picture)):
+            video = video_stream(container)
+            start = video.start_time or 0
+            for packet in filter(attrgetter("size"), container.demux(video)):
                 packet.pts, packet.dts = (packet.pts or 0) - start + offset, (packet.dts or 0) - start + offset
                 packet.stream = copy
                 end = max(end, packet.pts + (packet.duration or 0))
