@@ -74,7 +74,7 @@ def long_clip(host: CountingHost, folder: Path, recording: SourceRecording, scri
 
 
 def of_file(file: Path) -> VideoRecording:
-    return VideoRecording(VideoFile(str(file)), WIDTH, HEIGHT)
+    return VideoRecording(VideoFile(file), WIDTH, HEIGHT)
 
 
 def starts(host: CountingHost) -> list[int]:
