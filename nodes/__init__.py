@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .comfy_face import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .conditioning import Conditioning, ReferenceImage
+from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .faces import FaceMask, FacePortrait
 from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait

@@ -25,7 +25,7 @@ from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel
-from ..uniavgen_core.tasks import TASKS, Extent
+from ..uniavgen_core.tasks import TASKS
 from .comfy_latent import joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_speech_fits
 from .faces import warn_of_portrait
@@ -108,15 +108,13 @@ def _portrait_and_audio(given: Given, task: str) -> Source:
     return Source(portrait, length, mel)
 
 
-SOURCES: dict[tuple[Extent, Extent], Callable[[Given, str], Source]] = {
-    (Extent.FIRST_FRAME, Extent.NOTHING): _portrait_alone,
-    (Extent.PAST, Extent.PAST): _past,
-    (Extent.ALL, Extent.NOTHING): _whole_video,
-    (Extent.FIRST_FRAME, Extent.ALL): _portrait_and_audio,
+SOURCES: dict[str, Callable[[Given, str], Source]] = {
+    "joint": _portrait_alone,
+    "continuation": _past,
+    "dubbing": _whole_video,
+    "audio_driven": _portrait_and_audio,
 }
-"""Where that comes from which a task keeps of video and audio."""
-LATENT_TASKS = [name for name, task in TASKS.items() if not task.reference_voice]
-"""A reference voice comes with the conditioning: to the latent it is the same task as without."""
+"""Where what a task keeps comes from. A reference voice comes with the conditioning: here it is joint generation."""
 
 
 def _size(size: dict[str, Any], width: int, height: int) -> tuple[int, int]:
@@ -136,12 +134,12 @@ def _seconds(given: Given) -> float:
             "seconds is 0, which is as long as the words take, but no words are connected: connect the positive "
             "output of UniAVGen Conditioning to conditioning, or set seconds."
         )
-    told = [values[SPEECH_SECONDS] for _, values in given.conditioning if SPEECH_SECONDS in values]
-    if not told:
+    lengths = [values[SPEECH_SECONDS] for _, values in given.conditioning if SPEECH_SECONDS in values]
+    if not lengths:
         raise ValueError(
             "conditioning holds no speech: connect the positive output of UniAVGen Conditioning, not a caption's."
         )
-    seconds = max(told)
+    seconds = max(lengths)
     if not seconds:
         raise ValueError(
             "seconds is 0, which is as long as the words take, but UniAVGen Conditioning says nothing: write what the "
@@ -211,7 +209,7 @@ class Latent(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "task",
-                    options=LATENT_TASKS,
+                    options=list(SOURCES),
                     tooltip="joint: picture and voice from a portrait. continuation: a clip goes on. dubbing: a voice "
                     "for a video. audio_driven: a picture that speaks a recording.",
                 ),
@@ -259,7 +257,7 @@ class Latent(io.ComfyNode):
         check_vae(vae)
         size = chosen("size", size)
         given = Given(portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size)
-        source = SOURCES[TASKS[task].video, TASKS[task].audio](given, task)
+        source = SOURCES[task](given, task)
         width, height = _size(size, source.pictures.shape[2], source.pictures.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
         kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.pictures)))

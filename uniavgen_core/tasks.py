@@ -1,7 +1,7 @@
-"""The five tasks of the paper: what each keeps of a joint latent, and what follows from that for the interaction.
+"""The tasks of the paper: what each keeps of a joint latent, and what follows from that for the interaction.
 
 A task is what it keeps (arXiv 2511.03334, section 3.6): what is kept is clean, has timestep 0 and takes no update, so
-that one model does all of them. Nothing else in the code knows the tasks; who differs by task asks `TASKS`.
+that one model does all of them. No code of the model knows the tasks; who differs by task asks `TASKS`.
 """
 
 from __future__ import annotations
@@ -114,8 +114,9 @@ class Task:
 
     @property
     def has_past(self) -> bool:
-        """Whether the clip begins with what was there before, which is no work of the task's."""
-        return Extent.PAST in (self.video, self.audio)
+        """Whether the clip begins with more than a portrait that was there before, which is no work of the task's."""
+        whole_or_none = {Extent.NOTHING, Extent.FIRST_FRAME, Extent.ALL}
+        return not {self.video, self.audio} <= whole_or_none
 
 
 TASKS = {

@@ -1,1 +1,1 @@
-"""Faces in pictures: where they are."""
+"""Faces: found, followed, drawn as masks, and laid over what the model predicts."""

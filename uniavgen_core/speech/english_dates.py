@@ -21,7 +21,6 @@ BEHIND_DECADES = (
 def date_rules() -> list[Rule]:
     """In the order in which they are asked."""
     month, short = table.FULL_MONTH, "Mon|Tues?|Wed|Thur?s?|Fri|Sat|Sun"
-    years, measures = r"1[1-9]\d\d|20\d\d", "m|km|kg|g|cm|mm|px|MB|GB|Hz|W|L|ml"
     weekday = (
         r"(?P<weekday>Mon|Tues?|Wed|Thur?s?|Fri|Sat|Sun)\.?,?\ (?="
         + month
@@ -63,6 +62,13 @@ def date_rules() -> list[Rule]:
             rf"\b(?P<month>{month}),?\ (?P<year>[12]\d{{3}})(?!\d|,\d)",
             lambda m: f"{_month(m['month'])} {year(int(m['year']))}",
         ),
+        *_time_and_year_rules(),
+    ]  # fmt: skip
+
+
+def _time_and_year_rules() -> list[Rule]:
+    years, measures = r"1[1-9]\d\d|20\d\d", "m|km|kg|g|cm|mm|px|MB|GB|Hz|W|L|ml"
+    return [
         rule(
             r"(?<![\w:.])(?P<hour>[01]?\d|2[0-4])(?:[:.](?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d))?)?\ ?"
             r"(?P<half>[AaPp])\.?\ ?[Mm]\b(?P<stop>\.?)",

@@ -136,10 +136,6 @@ class SpeechReader:
         """
         return self._units(self._usual_parts(text, language)[0], language, {})
 
-    def told_by(self) -> list[bool]:
-        """What tells readers apart; the dictionaries that they have loaded do not."""
-        return [self.read_numbers]
-
     def symbols(self, text: str, language: str) -> list[int]:
         """Indices in the vocabulary of a text that is said, as `Spoken.text` has it.
 

@@ -1,1 +1,1 @@
-"""Training as in the paper: a corpus, three stages, five tasks."""
+"""Training as in the paper, in three stages."""

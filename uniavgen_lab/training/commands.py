@@ -152,7 +152,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of `train` and `train-codec`."""
-    parser.add_argument("config", type=Path, help="a YAML file, as in configs/")
+    parser.add_argument("config", type=Path, help="a YAML file, as in uniavgen_lab/configs/")
     parser.add_argument("--stop-after", type=int, help="stop after this step with a checkpoint")
     parser.add_argument("--seed", type=int, help="in place of the configuration's, in an output folder of its own")
 

@@ -171,7 +171,7 @@ def windowed(patcher: Any) -> Any:
 
 def with_face_mask(patcher: Any, mask: torch.Tensor) -> Any:
     """A MODEL with UniAVGen Face Guidance."""
-    from pack.nodes.comfy_face import FaceGuidanceNode
+    from pack.nodes.face_guidance import FaceGuidanceNode
 
     settings = {"frame_rate": 16.0, "operation": "replace", "strength": 1.0, "layers": "all"}
     return FaceGuidanceNode.execute(patcher, mask, **settings, start_percent=0.0, end_percent=1.0)[0]

@@ -18,7 +18,7 @@ from clips import (
     with_face_mask,
 )
 from comfy.nested_tensor import NestedTensor
-from pack.nodes.comfy_face import FaceGuidanceNode, FaceMapCapture, FaceMapNode
+from pack.nodes.face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from pack.tests.common import relative_error
 
 IMAGES = torch.zeros(9, 64, 96, 3)
