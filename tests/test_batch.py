@@ -25,8 +25,8 @@ import pytest
 import ray
 import soundfile
 from batch_client.jobs import Choice, Job, read_jobs
+from batch_client.server import Limits
 from batch_client.table import BadTable
-from batch_client.worker import Timing
 from batch_client.workflow import SLOTS, places, read_workflow
 from comfy.fake_server import FakeComfy, fake_comfy, result_name
 from comfy.graphs import Prompt, api_workflow, id_of
@@ -86,7 +86,7 @@ def cluster() -> Iterator[None]:
 @pytest.fixture
 def no_waiting(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the actors look often and wait little."""
-    monkeypatch.setattr(batch, "Timing", partial(Timing, poll=0.02, patience=0.1, longest_wait=0.1))
+    monkeypatch.setattr(batch, "Limits", partial(Limits, poll=0.02, patience=0.1, longest_wait=0.1))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
     python tools/batch.py JOBS.csv --server http://127.0.0.1:8188 --server http://other:8188 --output clips
     python tools/batch.py JOBS.csv --comfyui ComfyUI --output clips
-    python tools/batch.py JOBS.csv --comfyui /opt/ComfyUI --address ray://head:10001 --output clips
+    python tools/batch.py JOBS.csv --comfyui /opt/ComfyUI --address head:6379 --output clips
 
 With --server it sends to servers that run; with --comfyui it starts one for each GPU, and ends them; --address takes
 the machines of a Ray cluster. Needs the extra `batch`. The same command goes on where it was stopped. Exit status: 0
@@ -16,28 +16,27 @@ import argparse
 import asyncio
 import logging
 import math
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import ray
-from batch_client.jobs import Choice, Job, read_jobs
-from batch_client.pool import GO_ON, Lane, Pool
+from batch_client.jobs import Choice, read_jobs
+from batch_client.pool import BadServers, Lane, Pool, say
 from batch_client.report import DONE, FAILED, SENT, WAITING, BadReport, Report
-from batch_client.server import InvalidAddress, Limits, Refused, ServerLost, UnknownHost, checked_address
+from batch_client.server import TRANSFER_FACTOR, InvalidAddress, Limits, checked_address
 from batch_client.table import COLUMNS, BadTable
-from batch_client.worker import ComfyUIWorker, Timing, Worker, lacks
-from ray.exceptions import RayActorError, RayError
-from tqdm import tqdm
+from batch_client.worker import ComfyUIWorker, Worker
 
 PACKAGE = Path(__file__).resolve().parent / "batch_client"
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows" / "api"
 DEFAULT_SERVER = "http://127.0.0.1:8188"
 LINES_SHOWN = 20
-RETRIES = 2
-"""Of a row whose actor ends, before it fails."""
+ENDURANCE = {"max_restarts": -1, "max_task_retries": 2}
+"""An actor that ends is begun anew, and what it was asked is asked again."""
 ALL_DONE, SOME_LEFT, BAD_INPUT, STOPPED = 0, 1, 2, 130
 
 
@@ -56,7 +55,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--python", type=Path, help="with --comfyui: that runs it (default: its virtual environment's)")
     parser.add_argument("--workers", type=_count, metavar="N", help="with --comfyui: how many (default: one a GPU)")
     parser.add_argument("--arguments", default="", help="with --comfyui: more of its command line, in one text")
-    parser.add_argument("--address", help="of a Ray cluster (default: this machine alone)")
+    parser.add_argument(
+        "--address", help="of a Ray cluster, as seen from one of its machines (default: this one alone)"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--task", help="for rows without one in the column task: dubbing, …, or the release's 0 to 3")
     which.add_argument("--workflow", type=Path, metavar="FILE", help="one workflow in API form for all rows")
@@ -68,13 +69,11 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--queue", type=_count, default=2, metavar="N", help="with --server: rows it holds at a time (%(default)s)"
     )
     parser.add_argument(
-        "--timeout", type=_above_zero, default=60, metavar="SECONDS", help="for a whole answer (%(default)g)"
-    )
+        "--timeout", type=_above_zero, default=60, metavar="SECONDS",
+        help=f"for a whole answer (%(default)g); for a file {TRANSFER_FACTOR} times as long",
+    )  # fmt: skip
     parser.add_argument(
-        "--transfer-timeout", type=_above_zero, default=1800, metavar="SECONDS", help="for a whole file (%(default)g)"
-    )
-    parser.add_argument(
-        "--largest-result", type=_above_zero, default=4, metavar="GB", help="that is fetched (%(default)g)"
+        "--largest-result", type=_above_zero, default=4, metavar="GB", help="of a row that is fetched (%(default)g)"
     )
     parser.add_argument(
         "--give-up", type=_above_zero, default=10, metavar="MINUTES", help="try a lost server for so long (%(default)g)"
@@ -84,6 +83,10 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--comfyui needs --output: what it makes goes with the ComfyUI that it starts")
     if options.comfyui and not (options.comfyui / "main.py").is_file() and not options.address:
         parser.error(f"--comfyui {options.comfyui} is no folder of ComfyUI: it has no main.py")
+    if (options.address or "").startswith("ray://"):
+        parser.error(
+            "--address takes HOST:PORT or auto, on a machine of the cluster: Ray's client cannot fetch results"
+        )
     return options
 
 
@@ -101,37 +104,25 @@ def _above_zero(text: str) -> float:
     return number
 
 
-class BadServers(Exception):
-    """The batch cannot begin with these servers; a line for each reason."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; its exit status."""
     options = parse_arguments(arguments)
-    report, lanes = None, []
     try:
         choice = Choice(WORKFLOWS, options.task, options.workflow, options.allow_outside)
-        jobs = read_jobs(options.table, choice, options.prefix, _say)
-        urls = [] if options.comfyui else list(map(checked_address, options.server or [DEFAULT_SERVER]))
+        jobs = read_jobs(options.table, choice, options.prefix, say)
+        urls = list(dict.fromkeys(map(checked_address, options.server or [DEFAULT_SERVER])))
         if options.output:
             options.output.mkdir(parents=True, exist_ok=True)
-        report = Report(options.report or options.table.with_suffix(".report.jsonl"))
-        begin_ray(options.address)
-        lanes = comfyui_lanes(options) if options.comfyui else server_lanes(options, list(dict.fromkeys(urls)))
-        check_servers(lanes, jobs)
+        with Report(options.report or options.table.with_suffix(".report.jsonl"), jobs) as report:
+            begin_ray(options.address)
+            with actors(options, urls) as lanes:
+                depth = 1 if options.comfyui else options.queue
+                return work(Pool(report, options.output, lanes, depth, _limits(options)), report)
     except (BadTable, BadServers, BadReport, InvalidAddress, OSError) as error:
-        if report:
-            report.close([])
-        end(lanes)
         lines = str(error).splitlines()
         more = [f"and {len(lines) - LINES_SHOWN} more"] if len(lines) > LINES_SHOWN else []
-        _say("\n".join([*lines[:LINES_SHOWN], *more, "Nothing was sent."]))
+        say("\n".join([*lines[:LINES_SHOWN], *more, "Nothing was sent."]))
         return BAD_INPUT
-    pool = Pool(jobs, report, options.output, lanes, 1 if options.comfyui else options.queue)
-    try:
-        return work(pool)
-    finally:
-        end(lanes)
 
 
 def begin_ray(address: str | None) -> None:
@@ -142,6 +133,7 @@ def begin_ray(address: str | None) -> None:
     """
     if ray.is_initialized():
         return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         context = ray.init(
             address=address or "local", runtime_env={"py_modules": [str(PACKAGE)]}, log_to_driver=False,
@@ -150,32 +142,34 @@ def begin_ray(address: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise BadServers(f"Ray cannot be reached at {address}: {error}" if address else str(error)) from error
     if context.dashboard_url:
-        _say(f"Ray's dashboard: http://{context.dashboard_url}")
+        say(f"Ray's dashboard: http://{context.dashboard_url}")
 
 
-def server_lanes(options: argparse.Namespace, urls: Sequence[str]) -> list[Lane]:
-    """An actor for each server that runs."""
-    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=RETRIES)(Worker)
-    return [Lane(url, actor.remote(url, *_manners(options))) for url in urls]
+@contextmanager
+def actors(options: argparse.Namespace, urls: Sequence[str]) -> Iterator[list[Lane]]:
+    """An actor for each server, or with a ComfyUI of its own for each GPU of the cluster; ended afterwards."""
+    limits = _limits(options)
+    if options.comfyui:
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        python = str(options.python or _python_of(options.comfyui))
+        words = shlex.split(options.arguments) + ([] if gpus else ["--cpu"])
+        kind = ray.remote(num_gpus=min(gpus, 1), num_cpus=0, **ENDURANCE)(ComfyUIWorker)
+        made = [
+            Lane(f"ComfyUI {number}", kind.remote(str(options.comfyui.absolute()), python, words, limits))
+            for number in range(1, (options.workers or gpus or 1) + 1)
+        ]
+    else:
+        kind = ray.remote(num_cpus=0, **ENDURANCE)(Worker)
+        made = [Lane(url, kind.remote(url, limits)) for url in urls]
+    try:
+        yield made
+    finally:
+        for lane in made:
+            ray.kill(lane.actor)
 
 
-def comfyui_lanes(options: argparse.Namespace) -> list[Lane]:
-    """An actor with a ComfyUI of its own for each GPU of the cluster; one on the processor where there is none."""
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    python = str(options.python or _python_of(options.comfyui))
-    words = shlex.split(options.arguments) + ([] if gpus else ["--cpu"])
-    needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 0}
-    actor = ray.remote(**needs, max_restarts=-1, max_task_retries=RETRIES)(ComfyUIWorker)
-    folder = str(options.comfyui.absolute())
-    return [
-        Lane(f"ComfyUI {number}", actor.remote(folder, python, words, *_manners(options)))
-        for number in range(1, (options.workers or gpus or 1) + 1)
-    ]
-
-
-def _manners(options: argparse.Namespace) -> tuple[Limits, Timing]:
-    largest = int(options.largest_result * 2**30)
-    return Limits(options.timeout, options.transfer_timeout, largest), Timing(give_up=60 * options.give_up)
+def _limits(options: argparse.Namespace) -> Limits:
+    return Limits(options.timeout, int(options.largest_result * 2**30), give_up=60 * options.give_up)
 
 
 def _python_of(comfyui: Path) -> Path:
@@ -185,67 +179,25 @@ def _python_of(comfyui: Path) -> Path:
     return next((path for place in places if (path := comfyui.absolute() / place).is_file()), Path(sys.executable))
 
 
-def check_servers(lanes: Sequence[Lane], jobs: Sequence[Job]) -> None:
-    """See that a server answers, and that all that do know the nodes; one that is away may come back later.
-
-    Raises:
-        BadServers: a server lacks the nodes or is no ComfyUI, or none answers.
-    """
-    kinds = sorted({node["class_type"] for job in jobs for node in job.prompt.values()})
-    away, problems = [], []
-    for lane, asked in [(lane, lane.actor.missing_nodes.remote(kinds)) for lane in lanes]:
-        try:
-            missing = ray.get(asked)
-            if missing:
-                problems.append(lacks(lane.name, missing))
-        except (UnknownHost, Refused, RayActorError) as error:
-            problems.append(str(error))
-        except ServerLost as error:
-            away.append(str(error))
-    if problems or len(away) == len(lanes):
-        raise BadServers("\n".join(problems + away))
-
-
-def work(pool: Pool) -> int:
-    """Have all rows made; the exit status."""
-    status, fault = SOME_LEFT, None
+def work(pool: Pool, report: Report) -> int:
+    """Have all rows made, and say how it went; the exit status."""
+    status, fault = SOME_LEFT, ""
     try:
         asyncio.run(pool.run())
     except KeyboardInterrupt:
         status = STOPPED
     except OSError as error:
-        fault = f"{pool.report.file} cannot be written: {error}."
-    counts = pool.counts()
-    pool.close()
-    if status != STOPPED and counts[DONE] == len(pool.jobs):
+        fault = f"{report.file} cannot be written: {error}. "
+    counts = report.counts()
+    if status != STOPPED and counts[DONE] == len(report.jobs):
         status = ALL_DONE
-    _summarise(pool, counts, status, fault)
-    return status
-
-
-def end(lanes: Sequence[Lane]) -> None:
-    """End the ComfyUIs that the batch has started, and its actors."""
-    try:
-        ray.get([lane.actor.end.remote() for lane in lanes], timeout=60)
-    except RayError:
-        pass
-    for lane in lanes:
-        ray.kill(lane.actor)
-
-
-def _summarise(pool: Pool, counts: dict[str, int], status: int, fault: str | None) -> None:
-    parts = [f"{counts[DONE]} of {len(pool.jobs)} rows are done", f"{counts[FAILED]} failed"]
-    if counts[SENT]:
-        parts.append(f"{counts[SENT]} are still with their servers")
-    if counts[WAITING]:
-        parts.append(f"{counts[WAITING]} are left")
-    _say(" ".join(filter(None, (fault, f"{', '.join(parts)}. Report: {pool.report.file}"))))
+    parts = [f"{counts[DONE]} of {len(report.jobs)} rows are done", f"{counts[FAILED]} failed"]
+    parts += [f"{counts[SENT]} are still with their servers"] if counts[SENT] else []
+    parts += [f"{counts[WAITING]} are left"] if counts[WAITING] else []
+    say(f"{fault}{', '.join(parts)}. Report: {report.file}")
     if status != ALL_DONE:
-        _say(GO_ON)
-
-
-def _say(message: str) -> None:
-    tqdm.write(message, file=sys.stderr)
+        say("The same command goes on from here: it fetches what the servers finish and tries failed rows again.")
+    return status
 
 
 if __name__ == "__main__":

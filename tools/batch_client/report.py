@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,18 +24,18 @@ class BadReport(ValueError):
 
 
 class Report:
-    """Remembers each row's last state, on disk before the call returns.
+    """Remembers each row's last state, on disk before the call returns; a context manager.
 
-    While a batch runs, the file grows by a line for every change, of which the last one of a row counts; `close` leaves
-    one line a row. A file that is there is read, so a batch goes on where the last one stopped, however that ended.
+    While a batch runs, the file grows by a line for every change, of which the last one of a row counts; at the end one
+    line a row is left. A file that is there is read, so a batch goes on where the last one stopped, however that ended.
 
     Raises:
         BadReport: the file is another one, or another batch is writing it.
         OSError: it cannot be read or written.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, file: Path, jobs: Sequence[Job]) -> None:
+        self.file, self.jobs = file, jobs
         self._lock = FileLock(file.with_name(f"{file.name}.lock"))
         try:
             self._lock.acquire(timeout=0)
@@ -56,8 +57,7 @@ class Report:
         try:
             if rest[: len(LINE_START)] != LINE_START[: len(rest)]:
                 raise ValueError("not the start of a line")
-            lines = [json.loads(line) for line in whole.splitlines()]
-            last = {line["key"]: line for line in lines}
+            last = {line["key"]: line for line in map(json.loads, whole.splitlines())}
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             self._stream.close()
             raise BadReport(f"{self.file} is not a report: name another file with --report.") from error
@@ -65,13 +65,12 @@ class Report:
         return last
 
     def line(self, job: Job) -> dict[str, Any]:
-        """What is remembered of a row; empty where nothing is."""
-        return self._lines.get(job.key, {})
+        """What is remembered of a row."""
+        return self._lines.get(job.key) or _line(job, WAITING, {})
 
-    def state(self, job: Job) -> str:
-        """A row's state."""
-        state: str = self.line(job).get("state", WAITING)
-        return state
+    def counts(self) -> Counter[str]:
+        """How many rows are in which state."""
+        return Counter(self.line(job)["state"] for job in self.jobs)
 
     def write(self, job: Job, state: str, **details: Any) -> None:
         """Remember a row's state."""
@@ -81,9 +80,12 @@ class Report:
         os.fsync(self._stream.fileno())
         self._lines[job.key] = line
 
-    def close(self, jobs: Iterable[Job]) -> None:
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         """Leave one line a row, in the order of the rows; after them those of rows that are no longer in the CSV."""
-        rows = {job.key: (self._lines.get(job.key) or _line(job, WAITING, {})) | {"row": job.row} for job in jobs}
+        rows = {job.key: self.line(job) | {"row": job.row} for job in self.jobs}
         others = {key: line | {"row": None} for key, line in self._lines.items() if key not in rows}
         part = self.file.with_name(f"{self.file.name}.part")
         try:
@@ -97,7 +99,6 @@ class Report:
             # On a full disk the longer form stays, which says the same.
             part.unlink(missing_ok=True)
         finally:
-            self._stream.close()
             self._lock.release()
 
 

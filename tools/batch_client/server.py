@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -16,11 +18,12 @@ import aiohttp
 from .jobs import CHUNK
 from .workflow import Prompt
 
-GATEWAY_ERRORS = {502, 503, 504}
+GATEWAY_ERRORS = {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
 """What a proxy answers while the server behind it is away."""
-TOO_LARGE = 413
 LARGEST_ANSWER = 64 * 2**20
 """Bytes of an answer that is no file."""
+TRANSFER_FACTOR = 30
+"""How much longer than another answer a file may take."""
 LONGEST_MESSAGE = 2000
 FILE_KEYS = ("filename", "subfolder", "type")
 """What names a file of a server."""
@@ -46,17 +49,23 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What an answer may take.
+    """What is waited for.
 
     Attributes:
-        seconds: for a whole answer.
-        transfer_seconds: for a whole file, up or down.
-        largest: bytes of a result.
+        seconds: for a whole answer, and between two parts of a file.
+        largest: bytes of a row's results.
+        poll: seconds between two looks at the queue.
+        patience: seconds without an answer after which others may take the rows.
+        longest_wait: seconds between two tries of a lost server.
+        give_up: seconds after which it is no longer tried.
     """
 
     seconds: float = 60.0
-    transfer_seconds: float = 1800.0
     largest: int = 4 * 2**30
+    poll: float = 0.5
+    patience: float = 15.0
+    longest_wait: float = 60.0
+    give_up: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -99,19 +108,19 @@ class Server:
 
     def __init__(self, url: str, limits: Limits) -> None:
         self.url = url
-        self._limits = limits
+        self.limits = limits
 
     async def missing_nodes(self, kinds: Iterable[str]) -> list[str]:
         """Those of the node classes that this server does not know."""
-        return [kind for kind in sorted(kinds) if kind not in await self._json(f"/object_info/{quote(kind, safe='')}")]
+        return [kind for kind in kinds if kind not in await self._json(f"/object_info/{quote(kind, safe='')}")]
 
     async def upload(self, chunks: Chunks, name: str, folder: str) -> str:
         """Put a file into a subfolder of the input folder, unless it is there; the name by which nodes read it."""
         # Not "overwrite": a running prompt may be reading the same file.
         form = aiohttp.FormData({"type": "input", "subfolder": folder})
         form.add_field("image", _FilePayload(chunks), filename=name)
-        answer = await self._json("/upload/image", data=form, seconds=self._limits.transfer_seconds)
-        with understood(self.url):
+        answer = await self._json("/upload/image", self.limits.seconds * TRANSFER_FACTOR, data=form)
+        with self._understood():
             return f"{_text(answer['subfolder'])}/{_text(answer['name'])}"
 
     async def queue(self, prompt: Prompt, prompt_id: str) -> None:
@@ -120,25 +129,26 @@ class Server:
         if answer.get("node_errors"):
             # The rest of the prompt is in the queue all the same.
             await self.cancel([prompt_id])
-            with understood(self.url):
+            with self._understood():
                 raise Refused(_validation_message(answer))
 
-    async def queued(self) -> tuple[set[str], set[str]]:
-        """The ids of the prompts that run, and of those that wait."""
+    async def queued(self) -> set[str]:
+        """The ids of the prompts that run or wait."""
         answer = await self._json("/queue")
-        with understood(self.url):
-            running, waiting = (
-                {_text(item[1]) for item in answer[name]} for name in ("queue_running", "queue_pending")
-            )
-        return running, waiting
+        with self._understood():
+            return {_text(item[1]) for item in [*answer["queue_running"], *answer["queue_pending"]]}
 
     async def outcome(self, prompt_id: str) -> Outcome | None:
         """What became of a prompt that has ended; None where the server knows of none."""
         answer = await self._json(f"/history/{prompt_id}")
-        if prompt_id not in answer:
-            return None
-        with understood(self.url):
-            return read_outcome(answer[prompt_id])
+        with self._understood():
+            return read_outcome(answer[prompt_id]) if prompt_id in answer else None
+
+    async def known(self, prompt_ids: Sequence[str]) -> list[str]:
+        """Those of the prompts that the server has, whether they wait, run or have ended."""
+        # The queue first: what leaves it is in the history from then on.
+        queued = await self.queued()
+        return [prompt_id for prompt_id in prompt_ids if prompt_id in queued or await self.outcome(prompt_id)]
 
     async def cancel(self, prompt_ids: Sequence[str]) -> None:
         """Take prompts from the queue, and interrupt the one that runs."""
@@ -147,62 +157,70 @@ class Server:
         for prompt_id in prompt_ids:
             await self._read("/interrupt", json={"prompt_id": prompt_id})
 
-    async def download(self, file: dict[str, str]) -> AsyncIterator[bytes]:
-        """A file of the output folder, as an outcome names it, in chunks."""
-        seconds, most = self._limits.transfer_seconds, self._limits.largest
-        async with self._answer(f"/view?{urlencode(file)}", seconds) as answer:
-            async for chunk in _limited(answer, most, f"its result is larger than {most / 2**30:g} GB"):
-                yield chunk
+    async def download(self, file: dict[str, str], most: int) -> AsyncIterator[bytes]:
+        """A file of the output folder, as an outcome names it, in chunks; refused where it has more bytes."""
+        async for chunk in self._chunks(f"/view?{urlencode(file)}", self.limits.seconds * TRANSFER_FACTOR, most):
+            yield chunk
 
     async def _json(self, path: str, seconds: float | None = None, **content: Any) -> dict[str, Any]:
         text = await self._read(path, seconds, **content)
-        with understood(self.url):
+        with self._understood():
             answer: dict[str, Any] = dict(json.loads(text).items())
-        return answer
+            return answer
 
     async def _read(self, path: str, seconds: float | None = None, **content: Any) -> bytes:
-        fault = f"{self.url} answers with more than {LARGEST_ANSWER >> 20} MB"
-        async with self._answer(path, seconds or self._limits.seconds, **content) as answer:
-            return b"".join([chunk async for chunk in _limited(answer, LARGEST_ANSWER, fault)])
+        chunks = self._chunks(path, seconds or self.limits.seconds, LARGEST_ANSWER, **content)
+        return b"".join([chunk async for chunk in chunks])
 
-    @asynccontextmanager
-    async def _answer(self, path: str, seconds: float, **content: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _chunks(self, path: str, seconds: float, most: int, **content: Any) -> AsyncIterator[bytes]:
         """The server's answer, if it is a yes; a POST where there is content."""
-        limit = aiohttp.ClientTimeout(total=seconds)
+        limit = aiohttp.ClientTimeout(total=seconds, sock_read=self.limits.seconds)
+        method, taken, error = "POST" if content else "GET", 0, b""
         try:
             async with (
                 aiohttp.ClientSession(timeout=limit, headers={"Accept-Encoding": "identity"}) as session,
-                session.request(
-                    "POST" if content else "GET", self.url + path, allow_redirects=False, **content
-                ) as answer,
+                session.request(method, self.url + path, allow_redirects=False, **content) as answer,
             ):
-                await self._check(answer)
-                yield answer
-        except asyncio.TimeoutError as error:
-            raise ServerLost(f"{self.url} has not answered within {seconds:g} s") from error
-        except aiohttp.ClientConnectorDNSError as error:
-            raise UnknownHost(f"{self.url} does not answer ({error})") from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ServerLost(f"{self.url} does not answer ({error})") from error
+                async for chunk in answer.content.iter_chunked(CHUNK):
+                    taken += len(chunk)
+                    if taken > most:
+                        raise Refused(f"{self.url} answers with more than {most / 2**20:.0f} MB")
+                    if answer.ok and answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                        yield chunk
+                    else:
+                        error += chunk
+                if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
+                    raise self._no(answer, error)
+        except asyncio.TimeoutError as fault:
+            raise ServerLost(f"{self.url} does not answer in time") from fault
+        except aiohttp.ClientConnectorDNSError as fault:
+            raise UnknownHost(f"{self.url} does not answer ({fault})") from fault
+        except (aiohttp.ClientError, OSError, ValueError) as fault:
+            raise ServerLost(f"{self.url} does not answer ({_shown(str(fault))})") from fault
 
-    async def _check(self, answer: aiohttp.ClientResponse) -> None:
-        if answer.status < 300:
-            return
+    def _no(self, answer: aiohttp.ClientResponse, text: bytes) -> Exception:
+        """What an answer means that is no yes."""
+        said = f"{self.url} answers {answer.status} {_shown(answer.reason or '')}"
         if answer.status in GATEWAY_ERRORS:
-            raise ServerLost(f"{self.url} answers {answer.status} {answer.reason}")
-        if answer.status < 400:
-            target = answer.headers.get("Location", "another address")
-            raise ServerLost(f"{self.url} sends on to {target[:200]}: give the address of the ComfyUI itself")
-        if answer.status == TOO_LARGE:
-            raise Refused("a file is larger than the server takes: start ComfyUI with a larger --max-upload-size (MB)")
-        text = b"".join([chunk async for chunk in _limited(answer, LARGEST_ANSWER, "its error has no end")])
-        message = ""
+            return ServerLost(said)
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            target = _shown(answer.headers.get("Location", "another address"))
+            return ServerLost(f"{self.url} sends on to {target}: give the address of the ComfyUI itself")
+        if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            return Refused("a file is larger than the server takes: start ComfyUI with a larger --max-upload-size (MB)")
         try:
-            with understood(self.url):
-                message = _validation_message(dict(json.loads(text).items()))
+            with self._understood():
+                return Refused(_validation_message(dict(json.loads(text).items())) or said)
         except ServerLost:
-            pass  # An error need not be ComfyUI's own.
-        raise Refused(message or f"{self.url} answers {answer.status} {answer.reason}")
+            return Refused(said)  # An error need not be ComfyUI's own.
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Tell what is not of ComfyUI's form from a fault of ours."""
+        try:
+            yield
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            raise ServerLost(f"{self.url} does not answer as ComfyUI does") from error
 
 
 class _FilePayload(aiohttp.payload.AsyncIterablePayload):
@@ -215,30 +233,6 @@ class _FilePayload(aiohttp.payload.AsyncIterablePayload):
 
         super().__init__(contents(), content_type="application/octet-stream")
         self._size = sum(size for size, _ in chunks)
-
-
-async def _limited(answer: aiohttp.ClientResponse, most: int, fault: str) -> AsyncIterator[bytes]:
-    taken = 0
-    async for chunk in answer.content.iter_chunked(CHUNK):
-        taken += len(chunk)
-        if taken > most:
-            raise Refused(fault)
-        yield chunk
-
-
-@contextmanager
-def understood(url: str) -> Iterator[None]:
-    """Tell what is not of ComfyUI's form from a fault of ours."""
-    try:
-        yield
-    except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-        raise ServerLost(f"{url} does not answer as ComfyUI does") from error
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
 
 
 def read_outcome(entry: dict[str, Any]) -> Outcome:
@@ -261,7 +255,7 @@ def read_outcome(entry: dict[str, Any]) -> Outcome:
 def _error(messages: dict[str, dict[str, Any]]) -> str | None:
     if "execution_error" in messages:
         event = messages["execution_error"]
-        return f"{_text(event['node_type'])}: {_text(event['exception_message']).strip()}"[:LONGEST_MESSAGE]
+        return _shown(f"{event['node_type']}: {event['exception_message']}")
     if "execution_interrupted" in messages:
         return "cancelled on the server"
     return None
@@ -278,7 +272,8 @@ def _files(outputs: dict[str, dict[str, Any]]) -> Iterator[dict[str, str]]:
 
 def _seconds(messages: dict[str, dict[str, Any]]) -> float | None:
     times = [float(event["timestamp"]) for event in messages.values() if "timestamp" in event]
-    return (max(times) - min(times)) / 1000 if len(times) > 1 else None
+    seconds = (max(times) - min(times)) / 1000 if len(times) > 1 else math.nan
+    return seconds if math.isfinite(seconds) else None
 
 
 def _validation_message(answer: dict[str, Any]) -> str:
@@ -289,5 +284,17 @@ def _validation_message(answer: dict[str, Any]) -> str:
         for fault in node["errors"]
     ]
     error = answer.get("error") or {}
-    said = "; ".join(faults) or f"{error.get('message', '')} {error.get('details', '')}".strip()
-    return re.sub(r"\s+", " ", said)[:LONGEST_MESSAGE]
+    return _shown("; ".join(faults) or f"{error.get('message', '')} {error.get('details', '')}")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    value.encode()
+    return value
+
+
+def _shown(text: str) -> str:
+    """What a server said, as one line that can be shown."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text[: 2 * LONGEST_MESSAGE])
+    return re.sub(r" +", " ", plain).strip()[:LONGEST_MESSAGE]
