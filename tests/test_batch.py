@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -34,6 +36,7 @@ from comfy.install import ComfyInstall
 from comfy.server import ComfyServer
 from patience import PATIENCE_SECONDS, wait_until
 from PIL import Image
+from ray.util.state import list_actors
 
 from uniavgen_core.config import SAMPLE_RATE, pixel_frames
 from uniavgen_core.joint_latent import check_seconds
@@ -131,12 +134,19 @@ def run(table: Path, servers: Sequence[FakeComfy | ComfyServer], *options: str) 
     return batch.main([str(table), *(word for server in servers for word in ("--server", server.url)), *options])
 
 
-def start(table: Path, servers: Sequence[FakeComfy | ComfyServer], *options: str) -> subprocess.Popen[str]:
+def start(
+    table: Path, servers: Sequence[FakeComfy | ComfyServer], *options: str, **environment: str
+) -> subprocess.Popen[str]:
     """Run the command in a process of its own."""
     addresses = (word for server in servers for word in ("--server", server.url))
     command = [sys.executable, str(SCRIPT), str(table), *addresses, *options]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_heed_interrupts
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_heed_interrupts,
     )
 
 
@@ -392,6 +402,23 @@ def test_all_faults_are_named_at_once(folder: Path) -> None:
     assert sorted(starts) == ["row 2, column seed", "row 4, column lang", "row 4, column ref_image_path"]
 
 
+def test_files_outside_are_refused(folder: Path) -> None:
+    inside = folder / "inside"
+    inside.mkdir()
+    (inside / "link.png").symlink_to(folder / "face.png")
+    (folder / "passwd").write_bytes(b"root")
+    outside = ["../face.png", str(folder / "face.png"), "link.png"]
+    for name in outside:
+        table = write_table(inside, many(1, ref_image_path=name))
+        with pytest.raises(BadTable, match="outside the CSV file's folder.*--allow-outside"):
+            jobs_of(table)
+        assert len(jobs_of(table, allow_outside=True)) == 1
+    for name in ("../passwd", "/etc/passwd"):
+        for allow in (False, True):
+            with pytest.raises(BadTable, match="is no picture, sound or video by its name"):
+                jobs_of(write_table(inside, many(1, ref_image_path=name)), allow_outside=allow)
+
+
 @pytest.mark.parametrize(
     ("content", "part"),
     [
@@ -578,7 +605,7 @@ def test_a_server_that_starts_again_goes_on(folder: Path, servers: list[FakeComf
     assert status.result() == 0
     assert states(table) == [(row, "done") for row in (2, 3, 4)]
     # The one that it was working on, and no other, began twice.
-    assert server.runs == ["clip_1", "clip_1", "clip_2", "clip_3"]
+    assert sorted(Counter(server.runs).values()) == [1, 1, 2]
 
 
 def test_a_server_that_was_only_away_keeps_its_rows(
@@ -692,6 +719,118 @@ def test_what_was_queued_is_found_when_the_answer_was_lost(folder: Path, servers
     assert len(lost) == 2
     assert sorted(server.runs) == ["clip_1", "clip_2", "clip_3"]
     assert len(server.prompts) == 3
+
+
+# Servers that are not as they should be, and disks
+
+
+def cut_short(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbeginning")
+
+
+def stalled(connection: BaseHTTPRequestHandler) -> None:
+    cut_short(connection)
+    threading.Event().wait(6)
+
+
+def dripping(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    for _ in range(1000):
+        connection.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+def endless(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.wfile.write(bytes(2**16))
+
+
+def elsewhere(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+
+
+def gone(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n\x1b[2J<p>")
+
+
+QUIET = b'"status": {"status_str": "success", "messages": []}'
+LIES = [
+    *(("queue", lie) for lie in (b"null", b'{"queue_running": 3}', b"[" * 100_000, dripping, endless)),
+    *(("prompt", lie) for lie in (b"[]", b'{"node_errors": [1]}', elsewhere)),
+    *(("history", b'{"ID": %s}' % lie) for lie in (b"5", b'{"status": 5}', b'{"status": {"messages": [7]}}')),
+    ("history", b'{"ID": {"outputs": {"1": {"images": [{"type": "output", "filename": 7}]}}}}'),
+    ("history", b'{"ID": {"outputs": {"1": {"images": [{"type": "output", "filename": "\\ud800.mp4"}]}}}}'),
+    ("history", b'{"ID": {%s, "outputs": {"1": {"images": [{"type": "output", "filename": "../x/y"}]}}}}' % QUIET),
+    *(("view", lie) for lie in (cut_short, stalled, endless, elsewhere, gone)),
+]
+
+
+@pytest.mark.parametrize(("route", "lie"), LIES)
+def test_a_server_that_lies_harms_only_its_rows(
+    folder: Path, servers: list[FakeComfy], capsys: pytest.CaptureFixture[str], route: str, lie: Any
+) -> None:
+    table = write_table(folder, many(6))
+    liar, honest = servers
+    liar.lies[route] = lie
+    limits = ("--timeout", "4", "--largest-result", "0.001", "--give-up", "0.01")
+    status = run(table, servers, *limits, "--output", str(folder / "clips"))
+    lines = report(table)
+    assert status == (1 if any(line["state"] != "done" for line in lines) else 0)
+    for line in lines:
+        assert line["state"] == "done" or line["state"] == "failed" and line["server"] == liar.url and line["error"]
+    assert sum(line["server"] == honest.url for line in lines) >= 2
+    saved = {f"{line['name']}.mp4" for line in lines if line["state"] == "done"}
+    assert {file.name for file in (folder / "clips").iterdir()} == saved
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown and "\x1b[2J" not in shown
+
+
+def test_a_download_that_is_always_cut_short(folder: Path, servers: list[FakeComfy]) -> None:
+    table = write_table(folder, many(2))
+    server = servers[0]
+    server.lies["view"] = cut_short
+    options = ("--output", str(folder / "clips"))
+    assert run(table, [server], *options) == 1
+    assert [line["state"] for line in report(table)] == ["failed"] * 2
+    server.lies.clear()
+    assert run(table, [server], *options) == 0
+    assert server.runs == ["clip_1", "clip_2"]
+
+
+def test_a_success_without_a_file(folder: Path, servers: list[FakeComfy]) -> None:
+    table = write_table(folder, many(1))
+    servers[0].lies["history"] = b'{"ID": {%s, "outputs": {}}}' % QUIET
+    assert run(table, servers[:1]) == 1
+    assert "names no file" in report(table)[0]["error"]
+
+
+def test_a_full_disk(folder: Path, servers: list[FakeComfy], capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(folder, many(5))
+    clips = folder / "clips"
+    clips.mkdir()
+    (clips / "clip_2.mp4.part").symlink_to("/dev/full")
+    assert run(table, servers[:1], "--output", str(clips)) == 1
+    assert "its result cannot be written: [Errno 28] No space left on device" in report(table)[1]["error"]
+    assert {state for row, state in states(table) if row != 3} <= {"done", "waiting"}
+    shown = capsys.readouterr().err
+    assert "no more rows are sent" in shown and "Traceback" not in shown
+    assert run(table, servers[:1], "--output", str(clips)) == 0
+    assert sorted(servers[0].runs) == [f"clip_{number}" for number in range(1, 6)]
+    assert len(list(clips.iterdir())) == 5
+
+
+def test_an_actor_that_ends_is_begun_anew(folder: Path, servers: list[FakeComfy], in_thread: InThread) -> None:
+    table = write_table(folder, many(3))
+    server = servers[0]
+    server.hold()
+    status = in_thread(table, [server])
+    server.wait_for(lambda: len(server.prompts) == 2)
+    (actor,) = (actor for actor in list_actors() if actor.state == "ALIVE")
+    os.kill(actor.pid, signal.SIGKILL)
+    server.release()
+    assert status.result() == 0
+    assert server.runs == ["clip_1", "clip_2", "clip_3"]
 
 
 # What is given wrongly
@@ -950,6 +1089,50 @@ def test_a_killed_real_server_loses_no_row(
     assert ends_of_prompts([comfy_server]) == {(name, "success"): 1 for name in made}
     for number in range(6):
         check_clip(folder / "clips" / f"clip_{number}.mp4")
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The ids of the ComfyUIs whose folders lie in this one, and of their keepers."""
+    commands = {}
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            commands[int(file.parent.name)] = file.read_bytes().decode().split("\0")
+    prefix = str(folder / "uniavgen_batch_")
+    return [
+        id for id, words in commands.items() if any(word.startswith(prefix) for word in words) and "main.py" in words
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_own_comfyuis_of_which_one_is_killed(folder: Path, comfy_install: ComfyInstall) -> None:
+    """The first client is killed, and what it began ends; then a ComfyUI of the second one is."""
+    (folder / "custom_nodes").mkdir()
+    (folder / "custom_nodes" / "uniavgen").symlink_to(ROOT)
+    (folder / "paths.yaml").write_text(f"tests:\n  custom_nodes: {folder / 'custom_nodes'}\n", encoding="utf-8")
+    table = write_table(folder, tiny_rows(6))
+    own = ("--comfyui", str(comfy_install.path), "--python", str(comfy_install.python), "--workers", "2")
+    more = ("--arguments", f"--extra-model-paths-config {folder / 'paths.yaml'} --disable-api-nodes")
+    environment = {"TMPDIR": str(folder), "RAY_TMPDIR": os.environ.get("RAY_TMPDIR", "/tmp")}
+
+    def working() -> list[Path]:
+        logs = folder.glob("uniavgen_batch_*/comfyui.log")
+        return [log.parent for log in logs if b"got prompt" in log.read_bytes()]
+
+    client = start(table, [], *own, *more, "--output", str(folder / "clips"), **environment)
+    wait_until(lambda: working() or client.poll() is not None)
+    client.kill()
+    client.communicate()
+    wait_until(lambda: not processes_of(folder) and not list(folder.glob("uniavgen_batch_*")))
+    client = start(table, [], *own, *more, "--output", str(folder / "clips"), **environment)
+    wait_until(lambda: len(working()) == 2 or client.poll() is not None)
+    (*_, comfyui) = sorted(processes_of(working()[0].parent))
+    os.kill(comfyui, signal.SIGKILL)
+    shown, _ = client.communicate(timeout=PATIENCE_SECONDS)
+    assert client.returncode == 0, shown
+    assert states(table) == [(row, "done") for row in range(2, 8)]
+    for number in range(6):
+        check_clip(folder / "clips" / f"clip_{number}.mp4")
+    wait_until(lambda: not processes_of(folder) and not list(folder.glob("uniavgen_batch_*")))
 
 
 def check_clip(file: Path) -> None:

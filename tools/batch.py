@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 from batch_client.jobs import Choice, read_jobs
@@ -35,7 +36,7 @@ PACKAGE = Path(__file__).resolve().parent / "batch_client"
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows" / "api"
 DEFAULT_SERVER = "http://127.0.0.1:8188"
 LINES_SHOWN = 20
-ENDURANCE = {"max_restarts": -1, "max_task_retries": 2}
+ENDURANCE: dict[str, Any] = {"max_restarts": -1, "max_task_retries": 2}
 """An actor that ends is begun anew, and what it was asked is asked again."""
 ALL_DONE, SOME_LEFT, BAD_INPUT, STOPPED = 0, 1, 2, 130
 
@@ -55,9 +56,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--python", type=Path, help="with --comfyui: that runs it (default: its virtual environment's)")
     parser.add_argument("--workers", type=_count, metavar="N", help="with --comfyui: how many (default: one a GPU)")
     parser.add_argument("--arguments", default="", help="with --comfyui: more of its command line, in one text")
-    parser.add_argument(
-        "--address", help="of a Ray cluster, as seen from one of its machines (default: this one alone)"
-    )
+    parser.add_argument("--address", help="of a Ray cluster, seen from one of its machines (default: this one alone)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--task", help="for rows without one in the column task: dubbing, …, or the release's 0 to 3")
     which.add_argument("--workflow", type=Path, metavar="FILE", help="one workflow in API form for all rows")
@@ -84,9 +83,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.comfyui and not (options.comfyui / "main.py").is_file() and not options.address:
         parser.error(f"--comfyui {options.comfyui} is no folder of ComfyUI: it has no main.py")
     if (options.address or "").startswith("ray://"):
-        parser.error(
-            "--address takes HOST:PORT or auto, on a machine of the cluster: Ray's client cannot fetch results"
-        )
+        parser.error("--address takes HOST:PORT or auto, on a machine of the cluster: results cannot come by ray://")
     return options
 
 
@@ -153,9 +150,9 @@ def actors(options: argparse.Namespace, urls: Sequence[str]) -> Iterator[list[La
         gpus = int(ray.cluster_resources().get("GPU", 0))
         python = str(options.python or _python_of(options.comfyui))
         words = shlex.split(options.arguments) + ([] if gpus else ["--cpu"])
-        kind = ray.remote(num_gpus=min(gpus, 1), num_cpus=0, **ENDURANCE)(ComfyUIWorker)
+        own = ray.remote(num_gpus=min(gpus, 1), num_cpus=0, **ENDURANCE)(ComfyUIWorker)
         made = [
-            Lane(f"ComfyUI {number}", kind.remote(str(options.comfyui.absolute()), python, words, limits))
+            Lane(f"ComfyUI {number}", own.remote(str(options.comfyui.absolute()), python, words, limits))
             for number in range(1, (options.workers or gpus or 1) + 1)
         ]
     else:

@@ -22,7 +22,12 @@ END_SECONDS = 20
 def keep(base: Path, comfyui: str, command: list[str]) -> None:
     """Run the command in ComfyUI's folder, again and again until the standard input ends; then remove the base."""
     gone = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), gone.set()), daemon=True).start()
+
+    def wait_for_the_actor() -> None:
+        sys.stdin.read()
+        gone.set()
+
+    threading.Thread(target=wait_for_the_actor, daemon=True).start()
     with (base / LOG).open("ab", buffering=0) as log:
         while not gone.is_set():
             try:

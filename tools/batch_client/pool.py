@@ -49,6 +49,7 @@ class Lane:
         given_up: whether it is no longer tried.
         losses: rows that were lost there since the last one that came to an end.
         returning: held while a lost server is tried.
+        sending: held while a row goes to it, so that they arrive in their order.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Lane:
     given_up: bool = False
     losses: int = 0
     returning: asyncio.Lock = field(default_factory=asyncio.Lock)
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def ask(self, method: str, *arguments: Any, seconds: float | None = ACTOR_SECONDS) -> Any:
         """An actor's answer; raises ServerLost and Refused as `server.Server` does."""
@@ -128,8 +130,10 @@ class Pool:
         await self._begin()
         total = len(self._report.jobs)
         with tqdm(total=total, initial=total - len(self._open), unit="row", dynamic_ncols=True) as self._bar:
-            work = asyncio.gather(*(self._serve(lane) for lane in self._lanes for _ in range(self._depth)))
-            over = asyncio.ensure_future(self._until_over())
+            work: asyncio.Future[Any] = asyncio.gather(
+                *(self._serve(lane) for lane in self._lanes for _ in range(self._depth))
+            )
+            over: asyncio.Future[Any] = asyncio.ensure_future(self._until_over())
             await asyncio.wait([work, over], return_when=asyncio.FIRST_COMPLETED)
             over.cancel()
             if work.done():
@@ -240,10 +244,12 @@ class Pool:
                 self._ids.pop(job.key, None)  # The result is gone.
         prompt_id = self._ids.setdefault(job.key, str(uuid.uuid4()))
         self._homes[job.key] = lane
-        files = await asyncio.to_thread(_objects, job)
-        # Written first, so that it can be found again after a kill.
-        self._report.write(job, SENT, server=lane.name, prompt_id=prompt_id)
-        outcome = await lane.make(job, prompt_id, files)
+        async with lane.sending:
+            files = await asyncio.to_thread(_objects, job)
+            # Written first, so that it can be found again after a kill.
+            self._report.write(job, SENT, server=lane.name, prompt_id=prompt_id)
+            making = asyncio.ensure_future(lane.make(job, prompt_id, files))
+        outcome = await making
         if outcome.error:
             raise Refused(outcome.error)
         made = {"files": list(outcome.files), "seconds": outcome.seconds}

@@ -31,7 +31,7 @@ class Worker(Server):
     def __init__(self, url: str, limits: Limits) -> None:
         super().__init__(url, limits)
         self._uploaded: dict[str, str] = {}
-        self._uploading = asyncio.Lock()
+        self._sending = asyncio.Lock()
 
     async def ping(self) -> None:
         """Answer, as long as the actor lives."""
@@ -44,21 +44,17 @@ class Worker(Server):
             files: chunks of all of them.
         """
         try:
-            if not await self.known([prompt_id]):
-                await self._upload(files)
-                names = {f"{UPLOADS}/{name}": given for name, given in self._uploaded.items()}
-                await self.queue(with_names(prompt, names), prompt_id)
+            async with self._sending:
+                if not await self.known([prompt_id]):
+                    for name in files.keys() - self._uploaded.keys():
+                        self._uploaded[name] = await self.upload(files[name], name, UPLOADS)
+                    names = {f"{UPLOADS}/{name}": given for name, given in self._uploaded.items()}
+                    await self.queue(with_names(prompt, names), prompt_id)
             return await self._end_of(prompt_id)
         except ServerLost:
             # When it comes back, its input folder may be empty.
             self._uploaded.clear()
             raise
-
-    async def _upload(self, files: Mapping[str, Chunks]) -> None:
-        async with self._uploading:
-            for name, chunks in files.items():
-                if name not in self._uploaded:
-                    self._uploaded[name] = await self.upload(chunks, name, UPLOADS)
 
     async def _end_of(self, prompt_id: str) -> Outcome:
         """Look until the prompt has ended, and past answers that do not come for a while."""
