@@ -826,7 +826,7 @@ def test_an_actor_that_ends_is_begun_anew(folder: Path, servers: list[FakeComfy]
     server.hold()
     status = in_thread(table, [server])
     server.wait_for(lambda: len(server.prompts) == 2)
-    (actor,) = (actor for actor in list_actors() if actor.state == "ALIVE")
+    (actor,) = (actor for actor in list_actors(ray.get_runtime_context().gcs_address) if actor.state == "ALIVE")
     os.kill(actor.pid, signal.SIGKILL)
     server.release()
     assert status.result() == 0

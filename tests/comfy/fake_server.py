@@ -34,6 +34,7 @@ class FakeComfy:
         away: whether requests get no answer, while prompts go on.
         before, after: called with the request's path before and after it is obeyed; may raise ConnectionError, and then
             there is no answer.
+        seconds: that a prompt takes.
         lies: by the first part of their paths, what is answered instead: bytes, or what writes to the connection.
         prompts: all prompts that were ever queued, by their ids.
         runs: the names of the results of all prompts that began to run.
@@ -48,6 +49,7 @@ class FakeComfy:
         self.deadly: set[str] = set()
         self.away = False
         self.lies: dict[str, bytes | Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.seconds = 0.0
         self.inputs: dict[str, bytes] = {}
         self.outputs: dict[str, bytes] = {}
         self.prompts: dict[str, Prompt] = {}
@@ -122,6 +124,7 @@ class FakeComfy:
             self.running = [prompt_id]
             self.runs.append(name)
             self.lock.notify_all()
+            self.lock.wait_for(lambda: self._life != life or not self.running, self.seconds)
             self.lock.wait_for(lambda: self._life != life or not self.running or not self._holds(name))
             if self._life == life and self.running and name not in self.deadly:
                 self.end(prompt_id)

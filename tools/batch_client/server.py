@@ -159,7 +159,8 @@ class Server:
 
     async def download(self, file: dict[str, str], most: int) -> AsyncIterator[bytes]:
         """A file of the output folder, as an outcome names it, in chunks; refused where it has more bytes."""
-        async for chunk in self._chunks(f"/view?{urlencode(file)}", self.limits.seconds * TRANSFER_FACTOR, most):
+        seconds = self.limits.seconds * TRANSFER_FACTOR
+        async for chunk in self._chunks(f"/view?{urlencode(file)}", seconds, most, Refused):
             yield chunk
 
     async def _json(self, path: str, seconds: float | None = None, **content: Any) -> dict[str, Any]:
@@ -169,10 +170,12 @@ class Server:
             return answer
 
     async def _read(self, path: str, seconds: float | None = None, **content: Any) -> bytes:
-        chunks = self._chunks(path, seconds or self.limits.seconds, LARGEST_ANSWER, **content)
+        chunks = self._chunks(path, seconds or self.limits.seconds, LARGEST_ANSWER, ServerLost, **content)
         return b"".join([chunk async for chunk in chunks])
 
-    async def _chunks(self, path: str, seconds: float, most: int, **content: Any) -> AsyncIterator[bytes]:
+    async def _chunks(
+        self, path: str, seconds: float, most: int, too_long: type[Exception], **content: Any
+    ) -> AsyncIterator[bytes]:
         """The server's answer, if it is a yes; a POST where there is content."""
         limit = aiohttp.ClientTimeout(total=seconds, sock_read=self.limits.seconds)
         method, taken, error = "POST" if content else "GET", 0, b""
@@ -184,7 +187,7 @@ class Server:
                 async for chunk in answer.content.iter_chunked(CHUNK):
                     taken += len(chunk)
                     if taken > most:
-                        raise Refused(f"{self.url} answers with more than {most / 2**20:.0f} MB")
+                        raise too_long(f"{self.url} answers with more than {most / 2**20:.0f} MB")
                     if answer.ok and answer.status < HTTPStatus.MULTIPLE_CHOICES:
                         yield chunk
                     else:
