@@ -67,7 +67,7 @@ SLOTS = {
         "portrait", ((LATENT, "portrait|video"), (REFERENCE_PICTURE, "image")), {"LoadImage": "image"}, False
     ),
     "ref_audio_path": Slot("reference voice", ((CONDITIONING, "reference_audio"),), {"LoadAudio": "audio"}, False),
-    "audio_path": Slot("sound", ((LATENT, "sound"),), {"LoadAudio": "audio"}, False),
+    "audio_path": Slot("sound", ((LATENT, "sound|audio"),), {"LoadAudio": "audio"}, False),
     "video_path": Slot("video", ((LATENT, "video"),), {"LoadVideo": "file"}, False),
 }
 """By the names of the CSV's columns."""
