@@ -63,8 +63,13 @@ class Lane:
 
     async def ask(self, method: str, *arguments: Any, seconds: float | None = ACTOR_SECONDS) -> Any:
         """An actor's answer; raises ServerLost and Refused as `server.Server` does."""
+        answer = getattr(self.actor, method).remote(*arguments)
         with self._faults():
-            return await asyncio.wait_for(getattr(self.actor, method).remote(*arguments), seconds)
+            try:
+                return await asyncio.wait_for(answer, seconds)
+            except asyncio.CancelledError:
+                ray.cancel(answer)  # Or Ray would say that it failed when the actor is ended.
+                raise
 
     async def make(self, job: Job, prompt_id: str, files: Any) -> Outcome:
         """`Worker.run`, for as long as the actor lives."""
@@ -134,13 +139,13 @@ class Pool:
                 *(self._serve(lane) for lane in self._lanes for _ in range(self._depth))
             )
             over: asyncio.Future[Any] = asyncio.ensure_future(self._until_over())
-            await asyncio.wait([work, over], return_when=asyncio.FIRST_COMPLETED)
-            over.cancel()
-            if work.done():
-                work.result()
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
+            try:
+                await asyncio.wait([work, over], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                over.cancel()
+                work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
 
     async def _begin(self) -> None:
         """See which servers answer; one that is away may come back later."""
