@@ -16,6 +16,7 @@ test: lint
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy uniavgen_core uniavgen_lab
+	MYPYPATH=tools $(VENV)/bin/mypy tools/batch.py
 	mkdir -p $(TYPECHECK)
 	ln -sfn "$(CURDIR)" $(TYPECHECK)/uniavgen
 	cd $(TYPECHECK) && ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" uniavgen/nodes

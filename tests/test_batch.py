@@ -6,30 +6,28 @@ import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from queue import SimpleQueue
-from types import SimpleNamespace
 from typing import Any
 
 import av
 import batch
 import numpy
 import pytest
+import ray
 import soundfile
 from batch_client.jobs import Choice, Job, read_jobs
-from batch_client.lane import Patience
-from batch_client.report import LOCKED_BYTE
-from batch_client.report import _lock as lock
-from batch_client.server import Server
+from batch_client.server import Limits
 from batch_client.table import BadTable
 from batch_client.workflow import SLOTS, holders, read_workflow
 from comfy.fake_server import FakeComfy, fake_comfy, result_name
@@ -38,6 +36,7 @@ from comfy.install import ComfyInstall
 from comfy.server import ComfyServer
 from patience import PATIENCE_SECONDS, wait_until
 from PIL import Image
+from ray.util.state import list_actors
 
 from uniavgen_core.config import SAMPLE_RATE, pixel_frames
 from uniavgen_core.joint_latent import check_seconds
@@ -79,11 +78,18 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """Ray, begun once for all batches of this process."""
+    batch.begin_ray(None)
+    yield
+    ray.shutdown()
+
+
 @pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the client in this process look often and wait little."""
-    monkeypatch.setattr(batch, "Patience", partial(Patience, poll=0.02, first_wait=0.02, longest_wait=0.1))
-    monkeypatch.setattr(batch, "SECONDS_BETWEEN_LOOKS", 0.01)
+def no_waiting(cluster: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the actors look often and wait little."""
+    monkeypatch.setattr(batch, "Limits", partial(Limits, poll=0.02, patience=0.1, longest_wait=0.1))
 
 
 @pytest.fixture
@@ -128,12 +134,19 @@ def run(table: Path, servers: Sequence[FakeComfy | ComfyServer], *options: str) 
     return batch.main([str(table), *(word for server in servers for word in ("--server", server.url)), *options])
 
 
-def start(table: Path, servers: Sequence[FakeComfy | ComfyServer], *options: str) -> subprocess.Popen[str]:
+def start(
+    table: Path, servers: Sequence[FakeComfy | ComfyServer], *options: str, **environment: str
+) -> subprocess.Popen[str]:
     """Run the command in a process of its own."""
     addresses = (word for server in servers for word in ("--server", server.url))
     command = [sys.executable, str(SCRIPT), str(table), *addresses, *options]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=_heed_interrupts
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=_heed_interrupts,
     )
 
 
@@ -389,6 +402,23 @@ def test_all_faults_are_named_at_once(folder: Path) -> None:
     assert sorted(starts) == ["row 2, column seed", "row 4, column lang", "row 4, column ref_image_path"]
 
 
+def test_files_outside_are_refused(folder: Path) -> None:
+    inside = folder / "inside"
+    inside.mkdir()
+    (inside / "link.png").symlink_to(folder / "face.png")
+    (folder / "passwd").write_bytes(b"root")
+    outside = ["../face.png", str(folder / "face.png"), "link.png"]
+    for name in outside:
+        table = write_table(inside, many(1, ref_image_path=name))
+        with pytest.raises(BadTable, match="outside the CSV file's folder.*--allow-outside"):
+            jobs_of(table)
+        assert len(jobs_of(table, allow_outside=True)) == 1
+    for name in ("../passwd", "/etc/passwd"):
+        for allow in (False, True):
+            with pytest.raises(BadTable, match="is no picture, sound or video by its name"):
+                jobs_of(write_table(inside, many(1, ref_image_path=name)), allow_outside=allow)
+
+
 @pytest.mark.parametrize(
     ("content", "part"),
     [
@@ -575,7 +605,7 @@ def test_a_server_that_starts_again_goes_on(folder: Path, servers: list[FakeComf
     assert status.result() == 0
     assert states(table) == [(row, "done") for row in (2, 3, 4)]
     # The one that it was working on, and no other, began twice.
-    assert server.runs == ["clip_1", "clip_1", "clip_2", "clip_3"]
+    assert sorted(Counter(server.runs).values()) == [1, 1, 2]
 
 
 def test_a_server_that_was_only_away_keeps_its_rows(
@@ -607,14 +637,15 @@ def test_a_server_that_was_only_away_drops_what_others_took(
     status = in_thread(table, servers)
     for server in servers:
         server.wait_for(lambda server=server: len(server.prompts) == 2)
-    taken, kept = map(result_name, first.prompts.values())
+    rows = set(map(result_name, first.prompts.values()))
     _, own = map(result_name, second.prompts.values())
     # It has room for one row more, not for two.
-    second.hold(own, taken)
+    second.hold(own, *rows)
     first.away = True
     second.wait_for(lambda: len(second.prompts) == 3)
+    (kept,) = rows - set(map(result_name, second.prompts.values()))
     first.away = False
-    first.wait_for(lambda: first.runs == [taken, kept])
+    first.wait_for(lambda: [result_name(first.prompts[id]) for id in first.running + first.pending] == [kept])
     for server in servers:
         server.release()
     assert status.result() == 0
@@ -644,22 +675,19 @@ def test_a_server_that_stays_away_is_given_up(
     assert status.result() == 1
     assert [state for _, state in states(table)] == ["waiting"] * 3
     shown = capsys.readouterr().err
-    assert "has not answered for 0.6 s. Going on without this server." in shown
+    assert f", for 0.6 s. Going on without {first.url}." in shown
     assert "3 are left" in shown
     assert run(table, [second]) == 0
     assert second.runs == ["clip_1", "clip_2", "clip_3"]
 
 
-def test_a_server_that_hangs(folder: Path, servers: list[FakeComfy], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_hangs(folder: Path, servers: list[FakeComfy]) -> None:
     table = write_table(folder, many(3))
     first, second = servers
     ended = threading.Event()
     first.hold()
     first.before = lambda path: ended.wait() if path == "/queue" and first.prompts else None
-    # The other one's answers may come late on a busy machine.
-    timeouts = {second.url: PATIENCE_SECONDS}
-    monkeypatch.setattr(batch, "Server", lambda url, timeout: Server(url, timeouts.get(url, timeout)))
-    assert run(table, servers, "--timeout", "0.2") == 0
+    assert run(table, servers, "--timeout", "5") == 0
     ended.set()
     assert sorted(second.runs) == ["clip_1", "clip_2", "clip_3"]
 
@@ -694,6 +722,118 @@ def test_what_was_queued_is_found_when_the_answer_was_lost(folder: Path, servers
     assert len(server.prompts) == 3
 
 
+# Servers that are not as they should be, and disks
+
+
+def cut_short(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbeginning")
+
+
+def stalled(connection: BaseHTTPRequestHandler) -> None:
+    cut_short(connection)
+    threading.Event().wait(6)
+
+
+def dripping(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    for _ in range(1000):
+        connection.wfile.write(b" ")
+        time.sleep(0.05)
+
+
+def endless(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:
+        connection.wfile.write(bytes(2**16))
+
+
+def elsewhere(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+
+
+def gone(connection: BaseHTTPRequestHandler) -> None:
+    connection.wfile.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\n\r\n\x1b[2J<p>")
+
+
+QUIET = b'"status": {"status_str": "success", "messages": []}'
+LIES = [
+    *(("queue", lie) for lie in (b"null", b'{"queue_running": 3}', b"[" * 100_000, dripping, endless)),
+    *(("prompt", lie) for lie in (b"[]", b'{"node_errors": [1]}', elsewhere)),
+    *(("history", b'{"ID": %s}' % lie) for lie in (b"5", b'{"status": 5}', b'{"status": {"messages": [7]}}')),
+    ("history", b'{"ID": {"outputs": {"1": {"images": [{"type": "output", "filename": 7}]}}}}'),
+    ("history", b'{"ID": {"outputs": {"1": {"images": [{"type": "output", "filename": "\\ud800.mp4"}]}}}}'),
+    ("history", b'{"ID": {%s, "outputs": {"1": {"images": [{"type": "output", "filename": "../x/y"}]}}}}' % QUIET),
+    *(("view", lie) for lie in (cut_short, stalled, endless, elsewhere, gone)),
+]
+
+
+@pytest.mark.parametrize(("route", "lie"), LIES)
+def test_a_server_that_lies_harms_only_its_rows(
+    folder: Path, servers: list[FakeComfy], capsys: pytest.CaptureFixture[str], route: str, lie: Any
+) -> None:
+    table = write_table(folder, many(6))
+    liar, honest = servers
+    liar.lies[route] = lie
+    limits = ("--timeout", "4", "--largest-result", "0.001", "--give-up", "0.01")
+    status = run(table, servers, *limits, "--output", str(folder / "clips"))
+    lines = report(table)
+    assert status == (1 if any(line["state"] != "done" for line in lines) else 0)
+    for line in lines:
+        assert line["state"] == "done" or line["state"] == "failed" and line["server"] == liar.url and line["error"]
+    assert sum(line["server"] == honest.url for line in lines) >= 2
+    saved = {f"{line['name']}.mp4" for line in lines if line["state"] == "done"}
+    assert {file.name for file in (folder / "clips").iterdir()} == saved
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown and "\x1b[2J" not in shown
+
+
+def test_a_download_that_is_always_cut_short(folder: Path, servers: list[FakeComfy]) -> None:
+    table = write_table(folder, many(2))
+    server = servers[0]
+    server.lies["view"] = cut_short
+    options = ("--output", str(folder / "clips"))
+    assert run(table, [server], *options) == 1
+    assert [line["state"] for line in report(table)] == ["failed"] * 2
+    server.lies.clear()
+    assert run(table, [server], *options) == 0
+    assert server.runs == ["clip_1", "clip_2"]
+
+
+def test_a_success_without_a_file(folder: Path, servers: list[FakeComfy]) -> None:
+    table = write_table(folder, many(1))
+    servers[0].lies["history"] = b'{"ID": {%s, "outputs": {}}}' % QUIET
+    assert run(table, servers[:1]) == 1
+    assert "names no file" in report(table)[0]["error"]
+
+
+def test_a_full_disk(folder: Path, servers: list[FakeComfy], capsys: pytest.CaptureFixture[str]) -> None:
+    table = write_table(folder, many(5))
+    clips = folder / "clips"
+    clips.mkdir()
+    (clips / "clip_2.mp4.part").symlink_to("/dev/full")
+    assert run(table, servers[:1], "--output", str(clips)) == 1
+    assert "its result cannot be written: [Errno 28] No space left on device" in report(table)[1]["error"]
+    assert {state for row, state in states(table) if row != 3} <= {"done", "waiting"}
+    shown = capsys.readouterr().err
+    assert "no more rows are sent" in shown and "Traceback" not in shown
+    assert run(table, servers[:1], "--output", str(clips)) == 0
+    assert sorted(servers[0].runs) == [f"clip_{number}" for number in range(1, 6)]
+    assert len(list(clips.iterdir())) == 5
+
+
+def test_an_actor_that_ends_is_begun_anew(folder: Path, servers: list[FakeComfy], in_thread: InThread) -> None:
+    table = write_table(folder, many(3))
+    server = servers[0]
+    server.hold()
+    status = in_thread(table, [server])
+    server.wait_for(lambda: len(server.prompts) == 2)
+    (actor,) = (actor for actor in list_actors(ray.get_runtime_context().gcs_address) if actor.state == "ALIVE")
+    os.kill(actor.pid, signal.SIGKILL)
+    server.release()
+    assert status.result() == 0
+    assert server.runs == ["clip_1", "clip_2", "clip_3"]
+
+
 # What is given wrongly
 
 
@@ -706,22 +846,7 @@ def refused(capsys: pytest.CaptureFixture[str], servers: Sequence[FakeComfy], *a
     return shown
 
 
-@pytest.fixture
-def no_name_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Machines have addresses; no name but this machine's own is known."""
-    own = socket.getaddrinfo
-
-    def known(host: str, *arguments: Any, **named: Any) -> Any:
-        if host.endswith(".invalid"):
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return own(host, *arguments, **named)
-
-    monkeypatch.setattr(socket, "getaddrinfo", known)
-
-
-def test_servers_are_checked_first(
-    folder: Path, servers: list[FakeComfy], capsys: pytest.CaptureFixture[str], no_name_service: None
-) -> None:
+def test_servers_are_checked_first(folder: Path, servers: list[FakeComfy], capsys: pytest.CaptureFixture[str]) -> None:
     table = str(write_table(folder, many(1)))
     first, second = servers
     second.missing = {"UniAVGenLatent", "UniAVGenSampler"}
@@ -799,7 +924,7 @@ def test_a_client_killed_between_report_and_prompt(folder: Path, servers: list[F
     clients.put(client)
     client.communicate()
     server.before = lambda path: None
-    assert [line["state"] for line in report(table)] == ["sent"]
+    assert {line["state"] for line in report(table)} == {"sent"}
     assert run(table, [server]) == 0
     assert server.runs == ["clip_1", "clip_2"]
 
@@ -827,28 +952,11 @@ def test_interrupt_leaves_what_is_queued(folder: Path, servers: list[FakeComfy])
     shown, _ = client.communicate(timeout=PATIENCE_SECONDS)
     assert client.returncode == 130
     assert "2 are still with their servers, 2 are left" in shown
-    assert "The same command goes on" in shown
+    assert "The same command goes on" in shown and "Traceback" not in shown
     assert states(table) == [(2, "sent"), (3, "sent"), (4, "waiting"), (5, "waiting")]
     server.release()
     assert run(table, [server]) == 0
     assert server.runs == [f"clip_{number}" for number in range(1, 5)]
-
-
-def test_windows_locks_one_byte_wherever_the_report_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    locked: list[tuple[int, int]] = []
-
-    def locking(file: int, mode: int, length: int) -> None:
-        locked.append((os.lseek(file, 0, os.SEEK_CUR), length))
-
-    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(LK_NBLCK=2, locking=locking))
-    file = tmp_path / "clips.report.jsonl"
-    for content in ("", '{"row": 1, "key": "a"}\n'):
-        file.write_text(content, encoding="utf-8")
-        with monkeypatch.context() as patch, file.open("a+b") as stream:
-            patch.setattr(sys, "platform", "win32")
-            lock(stream)
-            assert stream.tell() == len(content)
-    assert locked == [(LOCKED_BYTE, 1)] * 2
 
 
 def test_two_clients_do_not_share_a_report(
@@ -982,6 +1090,50 @@ def test_a_killed_real_server_loses_no_row(
     assert ends_of_prompts([comfy_server]) == {(name, "success"): 1 for name in made}
     for number in range(6):
         check_clip(folder / "clips" / f"clip_{number}.mp4")
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The ids of the ComfyUIs whose folders lie in this one, and of their keepers."""
+    commands = {}
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            commands[int(file.parent.name)] = file.read_bytes().decode().split("\0")
+    prefix = str(folder / "uniavgen_batch_")
+    return [
+        id for id, words in commands.items() if any(word.startswith(prefix) for word in words) and "main.py" in words
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_own_comfyuis_of_which_one_is_killed(folder: Path, comfy_install: ComfyInstall) -> None:
+    """The first client is killed, and what it began ends; then a ComfyUI of the second one is."""
+    (folder / "custom_nodes").mkdir()
+    (folder / "custom_nodes" / "uniavgen").symlink_to(ROOT)
+    (folder / "paths.yaml").write_text(f"tests:\n  custom_nodes: {folder / 'custom_nodes'}\n", encoding="utf-8")
+    table = write_table(folder, tiny_rows(6))
+    own = ("--comfyui", str(comfy_install.path), "--python", str(comfy_install.python), "--workers", "2")
+    more = ("--arguments", f"--extra-model-paths-config {folder / 'paths.yaml'} --disable-api-nodes")
+    environment = {"TMPDIR": str(folder), "RAY_TMPDIR": os.environ.get("RAY_TMPDIR", "/tmp")}
+
+    def working() -> list[Path]:
+        logs = folder.glob("uniavgen_batch_*/comfyui.log")
+        return [log.parent for log in logs if b"got prompt" in log.read_bytes()]
+
+    client = start(table, [], *own, *more, "--output", str(folder / "clips"), **environment)
+    wait_until(lambda: working() or client.poll() is not None)
+    client.kill()
+    client.communicate()
+    wait_until(lambda: not processes_of(folder) and not list(folder.glob("uniavgen_batch_*")))
+    client = start(table, [], *own, *more, "--output", str(folder / "clips"), **environment)
+    wait_until(lambda: len(working()) == 2 or client.poll() is not None)
+    (*_, comfyui) = sorted(processes_of(working()[0].parent))
+    os.kill(comfyui, signal.SIGKILL)
+    shown, _ = client.communicate(timeout=PATIENCE_SECONDS)
+    assert client.returncode == 0, shown
+    assert states(table) == [(row, "done") for row in range(2, 8)]
+    for number in range(6):
+        check_clip(folder / "clips" / f"clip_{number}.mp4")
+    wait_until(lambda: not processes_of(folder) and not list(folder.glob("uniavgen_batch_*")))
 
 
 def check_clip(file: Path) -> None:

@@ -34,6 +34,8 @@ class FakeComfy:
         away: whether requests get no answer, while prompts go on.
         before, after: called with the request's path before and after it is obeyed; may raise ConnectionError, and then
             there is no answer.
+        seconds: that a prompt takes.
+        lies: by the first part of their paths, what is answered instead: bytes, or what writes to the connection.
         prompts: all prompts that were ever queued, by their ids.
         runs: the names of the results of all prompts that began to run.
     """
@@ -46,6 +48,8 @@ class FakeComfy:
         self.partly = False
         self.deadly: set[str] = set()
         self.away = False
+        self.lies: dict[str, bytes | Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.seconds = 0.0
         self.inputs: dict[str, bytes] = {}
         self.outputs: dict[str, bytes] = {}
         self.prompts: dict[str, Prompt] = {}
@@ -120,6 +124,7 @@ class FakeComfy:
             self.running = [prompt_id]
             self.runs.append(name)
             self.lock.notify_all()
+            self.lock.wait_for(lambda: self._life != life or not self.running, self.seconds)
             self.lock.wait_for(lambda: self._life != life or not self.running or not self._holds(name))
             if self._life == life and self.running and name not in self.deadly:
                 self.end(prompt_id)
@@ -200,9 +205,15 @@ class _Handler(BaseHTTPRequestHandler):
                 answer = routes[self.parts[0]]()
                 self.fake.lock.notify_all()
             self.fake.after(url.path)
+            lie = self.fake.lies.get(self.parts[0])
+            if callable(lie):
+                lie(self)
+                raise ConnectionResetError
         except ConnectionError:
             self.close_connection = True
             return
+        if lie is not None:
+            answer = lie.replace(b"ID", self.parts[-1].encode())
         self._answer(*answer) if isinstance(answer, tuple) else self._answer(answer)
 
     def _answer(self, content: Any, status: int = 200) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -37,6 +37,15 @@ from .workflow import (
     set_seconds,
 )
 
+CHUNK = 4 * 2**20
+MEDIA = {
+    f".{suffix}"
+    for suffix in (
+        "png jpg jpeg webp bmp gif tif tiff avif wav mp3 flac ogg opus m4a aac wma aif aiff "
+        "mp4 m4v mov mkv webm avi ts mts m2ts flv 3gp mpg mpeg vob wmv"
+    ).split()
+}
+"""Suffixes of what a row may name."""
 UPLOADS = "uniavgen_batch"
 """Subfolder of the server's input folder that takes the files of the rows."""
 LANGUAGES = {"en": "English", "zh": "Chinese", "english": "English", "chinese": "Chinese", "auto": "auto"}
@@ -76,11 +85,13 @@ class Choice:
     Attributes:
         folder: holds the workflows in API form, one a task.
         task: for rows without one; None: the task that suits what the row gives.
+        allow_outside: whether a row may name files that do not lie below the CSV file's folder.
     """
 
     folder: Path
     task: str | None = None
     workflow: Path | None = None
+    allow_outside: bool = False
 
     def file(self, values: Mapping[str, str]) -> Path:
         """The row's workflow; raises WorkflowError where the task is unknown."""
@@ -208,7 +219,7 @@ class _JobBuilder:
             return
         local = self._find(text)
         if local not in self._remote_names:
-            self._remote_names[local] = remote_name(local.read_bytes(), local.suffix)
+            self._remote_names[local] = remote_name(read_chunks(local), local.suffix)
         name = self._remote_names[local]
         fill(draft.prompt, slot, f"{UPLOADS}/{name}")
         draft.files[name] = local
@@ -219,10 +230,15 @@ class _JobBuilder:
         self._leaves_images_out = True
 
     def _find(self, text: str) -> Path:
-        """A file beside the CSV file, or else in the working folder, where the release looks for it."""
+        """A media file beside the CSV file, or else in the working folder, where the release looks for it."""
         found = next((path for path in (self._folder / text, Path(text)) if path.is_file()), None)
         if found is None:
             raise WorkflowError(f"there is no file {text}, neither beside the CSV file nor in the working folder")
+        if found.suffix.lower() not in MEDIA:
+            raise WorkflowError(f"{text} is no picture, sound or video by its name")
+        # A link counts as what it leads to.
+        if not self._choice.allow_outside and self._folder.resolve() not in found.resolve().parents:
+            raise WorkflowError(f"{text} lies outside the CSV file's folder: move it there, or give --allow-outside")
         return found
 
     def _value(self, column: str, text: str) -> str | int:
@@ -246,9 +262,19 @@ def _is_needed(prompt: Prompt, column: str, slot: Slot) -> bool:
     return column == NAME or column in (*FILES, *TEXTS) and bool(holders(prompt, slot))
 
 
-def remote_name(content: bytes, suffix: str) -> str:
+def read_chunks(file: Path) -> Iterator[bytes]:
+    """A file's content."""
+    with file.open("rb") as stream:
+        while chunk := stream.read(CHUNK):
+            yield chunk
+
+
+def remote_name(chunks: Iterable[bytes], suffix: str) -> str:
     """The name under which a server gets a file: the same for the same content, so that it is there once only."""
-    return sha256(content).hexdigest()[:32] + suffix.lower()
+    digest = sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()[:32] + suffix.lower()
 
 
 def with_names(prompt: Prompt, names: Mapping[str, str]) -> Prompt:
