@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from patience import PATIENCE_SECONDS
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, sync_playwright
 
 from .prompt_errors import PromptRejected
@@ -92,6 +93,11 @@ WATCH_RUN = """() => {
     window.watchedRun = {steps: [], previews: 0};
     window.app.api.addEventListener("progress", ({detail}) => window.watchedRun.steps.push([detail.value, detail.max]));
     window.app.api.addEventListener("b_preview", () => window.watchedRun.previews++);
+}"""
+
+RUN_WAS_WATCHED = """steps => {
+    const {steps: told, previews} = window.watchedRun;
+    return previews >= steps && told.some(([value, max]) => value === steps && max === steps);
 }"""
 
 
@@ -208,13 +214,12 @@ class Frontend:
         self.page.evaluate(SET_WIDGETS, [kind, list(values.items())])
 
     def watch_run(self) -> None:
-        """Note from now on what the page is told while prompts run; `watched_run` says what it was."""
+        """Note from now on what the page is told while prompts run, for `wait_for_run_of`."""
         self.page.evaluate(WATCH_RUN)
 
-    def watched_run(self) -> dict[str, Any]:
-        """Since `watch_run`: "steps", the progress messages as [value, max], and "previews", how many pictures."""
-        watched: dict[str, Any] = self.page.evaluate("() => window.watchedRun")
-        return watched
+    def wait_for_run_of(self, steps: int) -> None:
+        """Wait until the page has been told, since `watch_run`, of so many steps with a preview each."""
+        self.page.wait_for_function(RUN_WAS_WATCHED, arg=steps, timeout=PATIENCE_SECONDS * 1000)
 
     def queue(self) -> str:
         """Press Run; the prompt's id. Raises PromptRejected where validation refuses the graph."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -56,14 +55,22 @@ class EventRecorder:
 
     def wait_for(self, name: str, matches: Callable[[dict[str, Any]], bool] = lambda data: True) -> dict[str, Any]:
         """The data of the first event of this type that `matches`; raises TimeoutError when none comes."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+
+        def first() -> dict[str, Any] | None:
+            found = (event for event in self.events if event["type"] == name and matches(event["data"]))
+            return next(found, None)
+
         with self._changed:
-            while True:
-                for event in self.events:
-                    if event["type"] == name and matches(event["data"]):
-                        return event["data"]
-                if not self._changed.wait(deadline - time.monotonic()):
-                    raise TimeoutError(f"no {name!r} event within {PATIENCE_SECONDS:g} s")
+            event = self._changed.wait_for(first, PATIENCE_SECONDS)
+        if event is None:
+            raise TimeoutError(f"no {name!r} event within {PATIENCE_SECONDS:g} s")
+        return event["data"]
+
+    def wait_for_previews(self, count: int) -> None:
+        """Wait until so many previews have come, each after the progress of its step; raises TimeoutError."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self.previews >= count, PATIENCE_SECONDS):
+                raise TimeoutError(f"{self.previews} previews within {PATIENCE_SECONDS:g} s, not {count}")
 
 
 @contextmanager
