@@ -259,7 +259,8 @@ def plan_wordless(line: Line, loudness: Sequence[float], settings: LongFormSetti
 
 def _in_order(segments: Sequence[PlannedSegment], seed: int) -> list[PlannedSegment]:
     """The segments with what follows from those around them: seeds, silences behind, and which is the last."""
-    ordered: list[PlannedSegment] = []
+    ordered, before = list[PlannedSegment](), Counter[int]()
+    """Before: segments of a line so far, by its number."""
     for index, segment in enumerate(segments):
         following = segments[index + 1] if index + 1 < len(segments) else None
         own, first = segment.line.seed, seed + index

@@ -138,8 +138,9 @@ def _usual_marks(row: str) -> str:
 
 def _split(row: str) -> list[str]:
     """The row parted at its signs, but not at those of readings."""
-    readings = [range(*mark.span()) for mark in READING.finditer(row)]
-    cuts = [sign.start() for sign in SEPARATOR.finditer(row) if not any(sign.start() in one for one in readings)]
+    # As long as the row, so that a sign keeps its index.
+    outside = READING.sub(lambda mark: " " * len(mark[0]), row)
+    cuts = [sign.start() for sign in SEPARATOR.finditer(outside)]
     starts, ends = [0, *(cut + 1 for cut in cuts)], [*cuts, len(row)]
     return [row[start:end].replace(r"\|", "|").strip() for start, end in zip(starts, ends, strict=True)]
 

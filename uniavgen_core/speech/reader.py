@@ -316,17 +316,18 @@ def _runs_on(before: str, after: str) -> bool:
 
 def _glued(atoms: Sequence[Unit], language: str) -> Iterator[Unit]:
     """Stretches that are not cut: words with the punctuation and space behind them."""
-    held: list[Unit] = []
+    held, has_word = list[Unit](), False
     for before, atom in pairwise([Unit(" ", "", ""), *atoms]):
         inseparable = (
             not (before.written[-1:].isspace() or atom.written[:1].isspace())
             if language == "en"
             else not any(map(str.isalnum, atom.written)) or (before.written + "。")[-1] in "(《【" or not before.written
         )
-        if not inseparable and any(map(str.isalnum, "".join(unit.written for unit in held))):
+        if not inseparable and has_word:
             yield _joined(held)
-            held = []
+            held, has_word = [], False
         held.append(atom)
+        has_word = has_word or any(map(str.isalnum, atom.written))
     if held:
         yield _joined(held)
 
