@@ -155,8 +155,8 @@ class Checkpoint:
         stored = self._opened[file].get_slice(name)
         if stored.get_dtype() not in DTYPES:
             raise CheckpointError(
-                f"{file} holds {name_list([name])} as {stored.get_dtype()}, which is not read here: download the model in another "
-                "precision."
+                f"{file} holds {name_list([name])} as {stored.get_dtype()}, which is not read here: download the model "
+                "in another precision."
             )
         shape = stored.get_shape()
         try:
@@ -263,8 +263,8 @@ def check_tensor_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tens
         if name not in expected or tensor.dtype in PACKED_DTYPES or tensor.shape == expected[name].shape:
             continue
         raise CheckpointError(
-            f"{source}: {name_list([name])} has the shape {list(tensor.shape)}, the model wants {list(expected[name].shape)}. "
-            "The file is damaged or of another variant of the model."
+            f"{source}: {name_list([name])} has the shape {list(tensor.shape)}, the model wants "
+            f"{list(expected[name].shape)}. The file is damaged or of another variant of the model."
         )
 
 

@@ -76,7 +76,8 @@ def _check_words(text: str, name: str) -> None:
     found = LONG_WORD.search(text)
     if found is not None:
         raise ValueError(
-            f"The {name} has {LONGEST_WORD} signs without a space, from “{found[0][:20]}…” on: write words, with spaces."
+            f"The {name} has {LONGEST_WORD} signs without a space, from “{found[0][:20]}…” on: write words, "
+            "with spaces."
         )
 
 
@@ -123,8 +124,8 @@ class SpeechReader:
             name: what messages call the text.
 
         Raises:
-            ValueError: there are no words, some of a script that the model does not speak, one that is too long, or a bad
-            reading.
+            ValueError: there are no words, some of a script that the model does not speak, one that is too long,
+                or a bad reading.
             NotInstalledError: a package that Chinese needs is not installed.
         """
         language = language or detect_language(text)
