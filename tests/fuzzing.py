@@ -91,14 +91,13 @@ def odd_json(most: int = 20) -> st.SearchStrategy[Any]:
 
 DEEP = "[" * 100_000
 PIECES = [
-    "|", "\\|", "[pause 1]", "[pause", "[seed 7]", "[seed 99999999999999999999]", "[speaker
-    2]", "[speaker]", "[Nguyen|win]",     "[银行|yin2 hang2]", "[银行|xx9]", "[a|]", "[|b]",
-    "【停|ting2】", "［pause １］", "<break time='1s'/>", "<break/>", "<speak>",     "**", "*", "_",
-    "__", "~~", "`", "```", "# ", "- ", "---", "[x](y)", "Dr. ", "3.14", "1,000,000", "$5",
-    "€", "%", "12:30",     "2024-02-30", "½", "①", "Ⅳ", "A.B.", "NASA", "www.a.b", "a@b.c",
-    "\n", "\r\n", "\x00", "\x1b[31m", "\u2028", "\ufeff",     "\u200d", "\u202e", "\u0301",
-    "\ud800", "😀", "👨‍👩‍👧", "你好", "銀行", "龘", "。", "，", "“", "”", "привет", "こんにちは", "مرحبا",
-    "x" * 1200, "9" * 900, " ", "hello ", "It's ",
+    "|", "\\|", "[pause 1]", "[pause", "[seed 7]", "[seed 99999999999999999999]", "[speaker 2]", "[speaker]",
+    "[Nguyen|win]", "[银行|yin2 hang2]", "[银行|xx9]", "[a|]", "[|b]", "【停|ting2】", "［pause １］",
+    "<break time='1s'/>", "<break/>", "<speak>", "**", "*", "_", "__", "~~", "`", "```", "# ", "- ", "---", "[x](y)",
+    "Dr. ", "3.14", "1,000,000", "$5", "€", "%", "12:30", "2024-02-30", "½", "①", "Ⅳ", "A.B.", "NASA", "www.a.b",
+    "a@b.c", "\n", "\r\n", "\x00", "\x1b[31m", "\u2028", "\ufeff", "\u200d", "\u202e", "\u0301", "\ud800", "😀",
+    "你好", "銀行", "龘", "。", "，", "“", "”", "привет", "こんにちは", "مرحبا", "x" * 1200, "9" * 900,
+    " ", "hello ", "It's ",
 ]  # fmt: skip
 """Of texts that people and other programs write."""
 texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=6), max_size=12).map("".join) | st.text(max_size=40)
