@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from PIL import Image
 from uniavgen_core.media.container import Source
 from uniavgen_core.media.images import read_image
 from uniavgen_core.media.muxing import replace_audio
-from uniavgen_core.media.track import open_track, whole_track
+from uniavgen_core.media.track import open_track
 from uniavgen_core.media.video import VideoFile
 
 pytestmark = pytest.mark.fuzz
