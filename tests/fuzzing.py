@@ -27,6 +27,8 @@ fuzzed = settings(
     suppress_health_check=list(HealthCheck),
 )
 """Decorates a test: how many inputs it gets."""
+fuzzed_rarely = settings(fuzzed, max_examples=-(-INPUTS // 5))
+"""The same for what builds a model each time."""
 NUMBERS = [0, 1, 7, 8, 127, 128, 255, 2**16, 2**31 - 1, 2**32 - 1, 2**63, 2**64 - 1]
 
 
