@@ -31,7 +31,9 @@ def read_image(path: str | os.PathLike[str]) -> Tensor:
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: there is no such picture file.") from error
     except Image.DecompressionBombError as error:
-        raise ValueError(f"{path} is damaged, or far larger than a picture may be ({error}). Save it smaller.") from error
+        raise ValueError(
+            f"{path} is damaged, or far larger than a picture may be ({error}). Save it smaller."
+        ) from error
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture in a known format. Save it as PNG or JPEG.") from error
     # Pillow's readers of single formats stumble over damage with errors of many kinds.
