@@ -3,7 +3,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 TYPECHECK := $(VENV)/typecheck
 
-.PHONY: demo test lint
+.PHONY: demo test fuzz lint
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -11,6 +11,10 @@ demo: $(INSTALLED)
 
 test: lint
 	$(VENV)/bin/pytest
+
+# Ten thousand random inputs for each reader, where `make test` has a hundred that are always the same. It takes hours.
+fuzz: $(INSTALLED)
+	UNIAVGEN_FUZZ=many $(VENV)/bin/pytest -m fuzz
 
 # The nodes are checked under a link with an importable name: the checkout's own folder may be called anything.
 lint: $(INSTALLED)

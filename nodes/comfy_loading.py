@@ -137,7 +137,8 @@ def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
     name = Path(path).name
     try:
         state = pack["gguf_sd_loader"](path)
-    except (ValueError, TypeError, KeyError, IndexError) as error:
+    # What a file that lies makes its reader stumble over.
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, MemoryError) as error:
         raise CheckpointError(
             f"{name} cannot be read as a GGUF file of a model ({error}): download it or convert it again."
         ) from error

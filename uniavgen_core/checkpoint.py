@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+
+from .files import parsed_json
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +29,15 @@ OPTIONAL_NAMES = frozenset({"audio_padding"})
 """Parameters that a file may lack; they are zeros then."""
 LISTED_NAMES = 20
 """Names that one message lists; the rest are counted."""
+LONGEST_NAME = 200
+"""Signs of a name that a message shows."""
+HEADER_LENGTH_BYTES = 8
+"""At a file's start, where it says how long its header is."""
+MOST_HEADER_BYTES = 10 * 10**6
+"""Of all a model's headers together, and of its index. Those of the released model take 0.3 MB; each byte of a header
+takes up to twenty of memory."""
+MOST_DIMENSIONS = 64
+"""Of a tensor: NumPy's limit."""
 QUANTISATION_METADATA = "_quantization_metadata"
 """Key of a file's metadata under which ComfyUI keeps a JSON of the quantised layers."""
 SIDE_SUFFIXES = (
@@ -111,7 +124,7 @@ class Checkpoint:
 
     Raises:
         FileNotFoundError: there is no such file or folder, or a shard is missing.
-        CheckpointError: there are no weights, or they are damaged, or in another format.
+        CheckpointError: there are no weights, or they are damaged, or in another format, or their headers are too long.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -119,8 +132,9 @@ class Checkpoint:
         index = _find_index(self.path)
         listed = None if index is None else _read_index(index)
         self.files = [_single_file(self.path)] if listed is None else sorted(set(listed.values()))
+        _check_headers(self.files)
         self._opened = {file: _open(file) for file in self.files}
-        self.metadata = _merged_metadata([opened.metadata() or {} for opened in self._opened.values()])
+        self.metadata = _merged_metadata({file: opened.metadata() or {} for file, opened in self._opened.items()})
         self._stored = self._collect(listed)
         self.meta = {name: self._meta(*stored) for name, stored in self._stored.items()}
 
@@ -141,10 +155,19 @@ class Checkpoint:
         stored = self._opened[file].get_slice(name)
         if stored.get_dtype() not in DTYPES:
             raise CheckpointError(
-                f"{file} holds {name} as {stored.get_dtype()}, which is not read here: download the model in another "
-                "precision."
+                f"{file} holds {name_list([name])} as {stored.get_dtype()}, which is not read here: download the model "
+                "in another precision."
             )
-        return torch.empty(stored.get_shape(), dtype=DTYPES[stored.get_dtype()], device="meta")
+        shape = stored.get_shape()
+        try:
+            if len(shape) > MOST_DIMENSIONS:
+                raise ValueError(f"it has {len(shape)} dimensions")
+            return torch.empty(shape, dtype=DTYPES[stored.get_dtype()], device="meta")
+        # The sizes of a tensor without values may be any.
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{file}: {name_list([name])} has a shape that no tensor has. The file is damaged: download it again."
+            ) from error
 
     def __iter__(self) -> Iterator[tuple[str, Tensor]]:
         """Names and tensors one after the other, each in memory of its own that is free when the tensor is."""
@@ -240,15 +263,21 @@ def check_tensor_shapes(found: Mapping[str, Tensor], expected: Mapping[str, Tens
         if name not in expected or tensor.dtype in PACKED_DTYPES or tensor.shape == expected[name].shape:
             continue
         raise CheckpointError(
-            f"{source}: {name} has the shape {list(tensor.shape)}, the model wants {list(expected[name].shape)}. "
-            "The file is damaged or of another variant of the model."
+            f"{source}: {name_list([name])} has the shape {list(tensor.shape)}, the model wants "
+            f"{list(expected[name].shape)}. The file is damaged or of another variant of the model."
         )
 
 
 def name_list(names: list[str], shown: int = LISTED_NAMES) -> str:
     """The first few names, and how many more there are."""
     rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+    return ", ".join(map(_shown, names[:shown])) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _shown(name: str) -> str:
+    """A name as a message can hold it: of some length, and without signs that nobody sees."""
+    cut = name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "…"
+    return "".join(sign if sign.isprintable() else "�" for sign in cut)
 
 
 def with_optional(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -297,7 +326,7 @@ def _single_file(path: Path) -> Path:
 
 
 def _only_file(folder: Path) -> Path:
-    files = sorted(file for file in folder.iterdir() if file.name.lower().endswith(WEIGHT_SUFFIXES))
+    files = sorted(file for file in folder.iterdir() if file.name.lower().endswith(WEIGHT_SUFFIXES) and file.is_file())
     if len(files) == 1:
         return _single_file(files[0])
     if files:
@@ -312,12 +341,20 @@ def _only_file(folder: Path) -> Path:
 
 def _read_index(index: Path) -> dict[str, Path]:
     """Each tensor's name and the shard that it lies in."""
+    if index.stat().st_size > MOST_HEADER_BYTES:
+        raise CheckpointError(
+            f"The index {index} has {index.stat().st_size / 1e6:.0f} MB, and no model's has more than "
+            f"{MOST_HEADER_BYTES / 1e6:.0f}: it is damaged, or no index. Download it again."
+        )
     try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        weight_map = parsed_json(index.read_text(encoding="utf-8"))["weight_map"]
         listed = {str(name): index.parent / Path(shard).name for name, shard in weight_map.items()}
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"The index {index} is damaged: download it again.") from error
-    missing = sorted({file.name for file in listed.values() if not file.is_file()})
+    if not listed:
+        raise CheckpointError(f"The index {index} lists no tensors: download it again.")
+    # Not Path.is_file, which raises where no file can have such a name.
+    missing = sorted({file.name for file in listed.values() if not os.path.isfile(file)})
     if missing:
         raise FileNotFoundError(
             f"{name_list(missing)} of {len(set(listed.values()))} shards is missing in {index.parent}: "
@@ -336,6 +373,22 @@ def _check_listed(listed: Mapping[str, Path], found: Collection[str]) -> None:
         )
 
 
+def _check_headers(files: Collection[Path]) -> None:
+    """Refuse headers that would take much memory, before they are read."""
+    total = 0
+    for file in files:
+        with file.open("rb") as opened:
+            length, start = opened.read(HEADER_LENGTH_BYTES), opened.read(1)
+        header_bytes = int.from_bytes(length, "little")
+        # What begins otherwise, or ends earlier, has no header, and is told from one when it is opened.
+        total += header_bytes if start == b"{" and header_bytes < file.stat().st_size else 0
+        if total > MOST_HEADER_BYTES:
+            raise CheckpointError(
+                f"{file} begins with {total / 1e6:.0f} MB of names, and no model has more than "
+                f"{MOST_HEADER_BYTES / 1e6:.0f}: it is damaged, or not a model. Download it again."
+            )
+
+
 def _open(file: Path) -> safe_open:
     if file.stat().st_size == 0:
         raise CheckpointError(f"{file} is empty: download it again.")
@@ -347,24 +400,30 @@ def _open(file: Path) -> safe_open:
 
 def _why_not_opened(file: Path, error: SafetensorError) -> str:
     with file.open("rb") as opened:
-        start = opened.read(9)
+        start = opened.read(HEADER_LENGTH_BYTES + 1)
     for foreign, kind in FOREIGN_STARTS:
         if start.startswith(foreign):
             return f"{file} is {kind}. Download the .safetensors file of the model."
-    if start[8:] != b"{":  # a header's first byte, behind its length
+    if start[HEADER_LENGTH_BYTES:] != b"{":  # a header's first byte, behind its length
         return f"{file} is not a safetensors file, or is damaged: download it again."
     return f"{file} is cut off or damaged ({error}). Delete the file and download it again."
 
 
-def _merged_metadata(headers: list[dict[str, str]]) -> dict[str, str]:
-    merged = {key: value for header in headers for key, value in header.items()}
-    stored = [header[QUANTISATION_METADATA] for header in headers if QUANTISATION_METADATA in header]
-    if not stored:
-        return merged
-    try:
-        quantised = [json.loads(text) for text in stored]
-        layers = {strip_prefix(name): form for part in quantised for name, form in part["layers"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError("The file's description of its quantised layers is damaged: convert it again.") from error
-    merged[QUANTISATION_METADATA] = json.dumps({**quantised[0], "layers": layers})
+def _merged_metadata(headers: Mapping[Path, dict[str, str]]) -> dict[str, str]:
+    merged = {key: value for header in headers.values() for key, value in header.items()}
+    first, layers = dict[str, Any](), dict[str, Any]()
+    for file, header in headers.items():
+        if QUANTISATION_METADATA not in header:
+            continue
+        try:
+            quantised = parsed_json(header[QUANTISATION_METADATA])
+            own = {strip_prefix(name): dict(form) for name, form in quantised["layers"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{file}: its description of its quantised layers is damaged. Download it or convert it again."
+            ) from error
+        first = first or quantised
+        layers |= own
+    if first:
+        merged[QUANTISATION_METADATA] = json.dumps({**first, "layers": layers})
     return merged

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import convert_gguf, convert_safetensors
-from .checkpoint import FLOAT8_DTYPES, Checkpoint, CheckpointError, check_names, is_side_tensor
+from .checkpoint import Checkpoint, CheckpointError, check_names, is_side_tensor, name_list
 from .convert_gguf import GgufFile
 from .convert_safetensors import SafetensorsFile
 from .files import whole_file
@@ -84,10 +84,19 @@ def _finite_tensors(checkpoint: Checkpoint, names: Collection[str]) -> Iterator[
 
 def _check_source(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The model's tensors, which all are there."""
-    quantised = any(tensor.dtype in FLOAT8_DTYPES or is_side_tensor(name) for name, tensor in checkpoint.meta.items())
+    quantised = any(
+        (tensor.is_floating_point() and tensor.itemsize == 1) or is_side_tensor(name)
+        for name, tensor in checkpoint.meta.items()
+    )
     if quantised:
         raise CheckpointError(
             f"{checkpoint.path} is quantised already: convert the model as it was released, in bf16, fp16 or float32."
+        )
+    complex_names = [name for name, tensor in checkpoint.meta.items() if tensor.is_complex()]
+    if complex_names:
+        raise CheckpointError(
+            f"{checkpoint.path} holds complex numbers ({name_list(complex_names)}), which no UniAVGen model has: "
+            "download it again."
         )
     sizes = recognise(checkpoint.meta, str(checkpoint.path))
     expected = expected_tensors(sizes)

@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all, and libraries that not everybody has."""
+"""Files that appear whole or not at all, JSON that strangers wrote, and libraries that not everybody has."""
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 class NotInstalledError(ImportError):
@@ -31,6 +33,18 @@ def whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def parsed_json(text: str | bytes) -> Any:
+    """What a JSON text says, whoever wrote it.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeper than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def needed(module: str, purpose: str, extra: str = "evaluation", package: str | None = None) -> ModuleType:

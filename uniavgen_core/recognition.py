@@ -15,6 +15,8 @@ from .model.joint_dit import JointDiT
 
 AUDIO = "audio_blocks.*"
 """What every UniAVGen model has, and nothing that it was made from."""
+MOST_DIGITS = 6
+"""Of a block's number."""
 CHOOSE_THE_MODEL = "Choose the UniAVGen model's folder or file instead."
 CHOOSE_HERE = "and choose the UniAVGen model's folder or file here."
 
@@ -156,7 +158,7 @@ def _variant_faults(meta: Mapping[str, Tensor], sizes: ModelSizes) -> list[str]:
 
 def _indices(meta: Mapping[str, Tensor], prefix: str) -> set[int]:
     parts = (name.split(".") for name in meta if name.startswith(f"{prefix}."))
-    return {int(part[1]) for part in parts if part[1].isdecimal()}
+    return {int(part[1]) for part in parts if part[1].isdecimal() and len(part[1]) <= MOST_DIGITS}
 
 
 def _any_fits(names: Collection[str], pattern: str) -> bool:

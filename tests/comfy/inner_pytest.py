@@ -13,8 +13,18 @@ import pytest
 from tests.comfy.install import ComfyInstall
 
 FOLDER = Path(__file__).absolute().parent / "seam"
-PYTEST = ("pytest", "pluggy", "iniconfig", "packaging", "pygments", "exceptiongroup", "tomli")
-"""Distributions in pure Python that pytest consists of; the last two only for Python 3.10."""
+PYTEST = (
+    "pytest",
+    "pluggy",
+    "iniconfig",
+    "packaging",
+    "pygments",
+    "exceptiongroup",
+    "tomli",
+    "hypothesis",
+    "sortedcontainers",
+)
+"""Distributions in pure Python that pytest and hypothesis consist of; two of them only for Python 3.10."""
 LIMIT_SECONDS = 1800
 
 
@@ -56,6 +66,6 @@ def link_pytest(folder: Path) -> Path:
         except PackageNotFoundError:
             continue
         for top in {file.parts[0] for file in held.files or []}:
-            if top.isidentifier() or top.endswith(".py"):
+            if top != "__pycache__" and (top.isidentifier() or top.endswith(".py")):
                 (folder / top).symlink_to(str(held.locate_file(top)))
     return folder

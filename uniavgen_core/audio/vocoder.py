@@ -6,7 +6,6 @@ Both take (B, frames, 80) log-mel, not normalised, and return (B, frames * 240) 
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from torch.nn import functional
 
 from ..checkpoint import Checkpoint, name_list
 from ..config import HOP_LENGTH, MEL_BANDS
-from ..files import needed
+from ..files import needed, parsed_json
 from .mel import FFT_LENGTH, mel_filters
 
 logger = logging.getLogger(__name__)
@@ -40,6 +39,8 @@ BIGVGAN_SIZES = (
     "upsample_kernel_sizes",
 )
 """What a config.json says about a BigVGAN; anything else in it is of no concern here."""
+MOST_CONFIG_BYTES, MOST_LAYERS, WIDEST = 10**6, 16, 4096
+"""What no config.json goes beyond; the release's is 1536 wide and has six layers."""
 FIRST_WEIGHT = "conv_pre.weight"
 NAMES_SHOWN = 5
 TRANSFORMERS_MODULE = "transformers.models.qwen2_5_omni.modeling_qwen2_5_omni"
@@ -141,12 +142,25 @@ def _read_sizes(folder: Path) -> dict[str, Any]:
     """Sizes of the BigVGAN in a folder's config.json, which may be that of the whole Qwen2.5-Omni; {} without one."""
     path = folder / "config.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if path.is_file() and path.stat().st_size > MOST_CONFIG_BYTES:
+            raise ValueError(f"it has more than {MOST_CONFIG_BYTES // 10**6} MB")
+        values = parsed_json(path.read_bytes()) if path.is_file() else {}
     except ValueError as error:
         raise ValueError(f"{path} is damaged: it is not valid JSON ({error}).") from error
     for outer in ("token2wav_config", "bigvgan_config"):
-        values = values.get(outer, values)
-    return {name: values[name] for name in BIGVGAN_SIZES if name in values}
+        values = values.get(outer, values) if isinstance(values, dict) else {}
+    sizes = {name: values[name] for name in BIGVGAN_SIZES if name in values} if isinstance(values, dict) else {}
+    wrong = [name for name, value in sizes.items() if not _is_size(value)]
+    if wrong:
+        raise ValueError(f"{path} is damaged: {name_list(wrong)} can be no size of a vocoder. Download it again.")
+    return sizes
+
+
+def _is_size(value: Any, depth: int = 2) -> bool:
+    """Whether this is a whole number that a vocoder can have as a size, or a short list of such."""
+    if isinstance(value, list):
+        return 0 < len(value) <= MOST_LAYERS and depth > 0 and all(_is_size(one, depth - 1) for one in value)
+    return type(value) is int and 0 < value <= WIDEST
 
 
 def _build_bigvgan(sizes: dict[str, Any], path: Path) -> nn.Module:

@@ -23,6 +23,8 @@ POINTED = frozenset(word.lower() for word in ("St", *TITLES, *ABBREVIATIONS, *BE
 SENTENCE_PULL, CLAUSE_PULL = 0.45, 0.3
 """By this fraction of a segment's time, a cut may lie off its ideal to fall on a sentence's or clause's end."""
 ROUNDING = 1e-9
+SHOWN = 100
+"""Signs of a word that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def _fitting(unit: Unit, language: str, pacing: Pacing, room: float, number: int
     Raises:
         ValueError: a word alone does not fit.
     """
+    pacing.reader.step()
     seconds = pacing.unit_seconds([unit], language)
     if seconds <= room:
         return [unit]
@@ -138,9 +141,15 @@ def _fitting(unit: Unit, language: str, pacing: Pacing, room: float, number: int
             "the words are drawn out over the clip: add pauses where nobody speaks, such as [pause 5], or more words"
         )
     raise ValueError(
-        f"Line {number} of the script: “{(unit.written or unit.said).strip()}” alone takes {seconds:.1f} seconds, and "
+        f"Line {number} of the script: “{_beginning(unit)}” alone takes {seconds:.1f} seconds, and "
         f"a segment has room for {room:.1f}: {advice}."
     )
+
+
+def _beginning(unit: Unit) -> str:
+    """A unit as a message shows it."""
+    text = (unit.written or unit.said).strip()
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 
 def _signs_and_readings(said: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
@@ -186,6 +187,7 @@ def plan_segments(lines: Sequence[Line], settings: LongFormSettings) -> list[Pla
 
     Raises:
         ValueError: a segment is no longer than its past, or a single word is longer than a segment.
+        What the reader's `step` raises, which is called for each passage and each word.
     """
     room = settings.new_frames() * LATENT_SECONDS
     passages = [(line, passage) for line in lines for passage in line.passages]
@@ -194,6 +196,7 @@ def plan_segments(lines: Sequence[Line], settings: LongFormSettings) -> list[Pla
     first = _as_one(*passages[0], settings.pacing, first_room)
     segments, pause = list(first), 0.0
     for line, passage in passages[len(first) :]:
+        settings.pacing.reader.step()
         segments += _of_passage(line, passage, pause, settings.pacing, room)
         pause = 0.0 if passage.words else pause + passage.silence_seconds
     return _in_order(segments, settings.seed)
@@ -259,12 +262,14 @@ def plan_wordless(line: Line, loudness: Sequence[float], settings: LongFormSetti
 
 def _in_order(segments: Sequence[PlannedSegment], seed: int) -> list[PlannedSegment]:
     """The segments with what follows from those around them: seeds, silences behind, and which is the last."""
-    ordered: list[PlannedSegment] = []
+    ordered, so_far = list[PlannedSegment](), Counter[int]()
+    """The latter: how many segments each line has had."""
     for index, segment in enumerate(segments):
         following = segments[index + 1] if index + 1 < len(segments) else None
         own, first = segment.line.seed, seed + index
         if own is not None:
-            first = own + sum(before.line is segment.line for before in segments[:index])
+            first = own + so_far[id(segment.line)]
+        so_far[id(segment.line)] += 1
         is_same_line = following is not None and following.line is segment.line
         pause = 0.0 if following is None else following.pause_seconds
         unasked = LONGEST_SILENCE_SECONDS["within a passage" if is_same_line else "between lines"]

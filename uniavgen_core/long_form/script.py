@@ -30,6 +30,8 @@ BULLET = re.compile(r"\s*(?:[-*+•>]|#{1,6})\s+")
 LONGEST_PAUSE_SECONDS = 60.0
 NUMBERS = {"seed": (0, SEEDS - 1), "speaker": (1, 999)}
 """Marks with a whole number, and the least and the greatest that it may be."""
+MOST_DIGITS = 100
+"""Of a number in a mark, zeros before it included; Python itself refuses some thousand."""
 FORM = "write `caption | speech`"
 
 
@@ -138,8 +140,9 @@ def _usual_marks(row: str) -> str:
 
 def _split(row: str) -> list[str]:
     """The row parted at its signs, but not at those of readings."""
-    readings = [range(*mark.span()) for mark in READING.finditer(row)]
-    cuts = [sign.start() for sign in SEPARATOR.finditer(row) if not any(sign.start() in one for one in readings)]
+    # As long as the row, so that a sign keeps its index.
+    outside = READING.sub(lambda mark: " " * len(mark[0]), row)
+    cuts = [sign.start() for sign in SEPARATOR.finditer(outside)]
     starts, ends = [0, *(cut + 1 for cut in cuts)], [*cuts, len(row)]
     return [row[start:end].replace(r"\|", "|").strip() for start, end in zip(starts, ends, strict=True)]
 
@@ -202,7 +205,7 @@ def _pause(number: int, value: str) -> float:
 
 def _number(number: int, mark: str, value: str) -> int:
     least, most = NUMBERS[mark]
-    if not value.isdecimal() or not least <= int(value) <= most:
+    if not value.isdecimal() or len(value) > MOST_DIGITS or not least <= int(value) <= most:
         raise ValueError(
             f"Line {number} of the script has [{mark} {value}]: give a whole number from {least}, such as [{mark} 2]."
         )

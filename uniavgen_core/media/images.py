@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 
 import numpy as np
 import torch
@@ -29,9 +30,14 @@ def read_image(path: str | os.PathLike[str]) -> Tensor:
             pixels = _pixels(ImageOps.exif_transpose(file))
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{path}: there is no such picture file.") from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f"{path} is damaged, or far larger than a picture may be ({error}). Save it smaller."
+        ) from error
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} is not a picture in a known format. Save it as PNG or JPEG.") from error
-    except OSError as error:
+    # Pillow's readers of single formats stumble over damage with errors of many kinds.
+    except (OSError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, struct.error) as error:
         raise ValueError(f"{path} is damaged or cut off and cannot be read as a picture ({error}).") from error
     return to_rgb(pixels).unsqueeze(0)
 

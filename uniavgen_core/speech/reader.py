@@ -29,6 +29,9 @@ NEGATIVE_LENGTH = 10
 """Symbols of a pass in which nothing is said."""
 SPOKEN_SIGNS = frozenset(" .,!?;:'\"()-–—…，。！？、·《》【】")
 """Signs beside letters and digits that stay in what is said: they shape how it is said."""
+LONGEST_WORD = 1000
+"""Signs without a space, those of Chinese not counted."""
+LONG_WORD = re.compile(rf"[^\s\u3000-\u9fff]{{{LONGEST_WORD}}}")
 SENTENCE = re.compile(r"(?<=[。！？!?])(?![\"'”’)）」])")
 
 
@@ -66,6 +69,16 @@ class Spoken:
         """What was left out, and the hints, each a sentence."""
         left_out = [f"Left out, as it has no sound: {', '.join(self.left_out)}."] if self.left_out else []
         return [*left_out, *self.hints]
+
+
+def _check_words(text: str, name: str) -> None:
+    """Refuse what is no word: each rule of reading looks at the whole of it again and again."""
+    found = LONG_WORD.search(text)
+    if found is not None:
+        raise ValueError(
+            f"The {name} has {LONGEST_WORD} signs without a space, from “{found[0][:20]}…” on: write words, "
+            "with spaces."
+        )
 
 
 def said_of(units: Sequence[Unit]) -> str:
@@ -111,7 +124,8 @@ class SpeechReader:
             name: what messages call the text.
 
         Raises:
-            ValueError: there are no words, some of a script that the model does not speak, or a bad reading.
+            ValueError: there are no words, some of a script that the model does not speak, one that is too long,
+                or a bad reading.
             NotInstalledError: a package that Chinese needs is not installed.
         """
         language = language or detect_language(text)
@@ -122,6 +136,7 @@ class SpeechReader:
         source = heard if any(map(str.isalnum, heard)) else plain
         # Marks alone are no words.
         check_speech(source if source.strip() or not text.strip() else ".", language, name)
+        _check_words(heard, name)
         units = self._units(parts, language, left_out)
         if name == "speech" and any(sign in BAR for sign in left_out):
             hints.append(bar_hint())
@@ -312,17 +327,18 @@ def _runs_on(before: str, after: str) -> bool:
 
 def _glued(atoms: Sequence[Unit], language: str) -> Iterator[Unit]:
     """Stretches that are not cut: words with the punctuation and space behind them."""
-    held: list[Unit] = []
+    held, has_word = list[Unit](), False
     for before, atom in pairwise([Unit(" ", "", ""), *atoms]):
         inseparable = (
             not (before.written[-1:].isspace() or atom.written[:1].isspace())
             if language == "en"
             else not any(map(str.isalnum, atom.written)) or (before.written + "。")[-1] in "(《【" or not before.written
         )
-        if not inseparable and any(map(str.isalnum, "".join(unit.written for unit in held))):
+        if not inseparable and has_word:
             yield _joined(held)
-            held = []
+            held, has_word = [], False
         held.append(atom)
+        has_word = has_word or any(map(str.isalnum, atom.written))
     if held:
         yield _joined(held)
 

@@ -21,6 +21,8 @@ CHINESE_REPLACEMENTS = str.maketrans({";": ",", "“": '"', "”": '"', "‘": "
 MARK = re.compile(r"[\[［【]([^\[\]［］【】|｜]*)[|｜]([^\[\]［］【】|｜]*)[\]］】]")
 """A reading that the user gives to a stretch of text; see `readings`."""
 SPELT_READING = re.compile(r"\s*[A-Za-z][A-Za-z '.-]*")
+LONGEST_STRETCH = 1000
+"""Signs that jieba is given at once: its time grows with their square."""
 NO_SPACE_AFTER = " :'\""
 """A Latin word in a Chinese text gets no space before it where it follows one of these."""
 
@@ -42,7 +44,8 @@ class Lexicon:
         """
         if self._segmenter is None:
             self._segmenter = _segmenter()
-        return list(self._segmenter.cut(text))
+        stretches = (text[start : start + LONGEST_STRETCH] for start in range(0, len(text), LONGEST_STRETCH))
+        return [word for stretch in stretches for word in self._segmenter.cut(stretch)]
 
     def word_class(self, word: str) -> str:
         """Class of a Chinese word as its dictionary has it, "v" or "a" and the like; "" for a word it lacks."""
