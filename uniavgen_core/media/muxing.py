@@ -6,20 +6,21 @@ when it is complete, so an interrupt or an error leaves the target as it was.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from operator import attrgetter
-from pathlib import Path
 
 import av
 from av import Packet, VideoStream
 from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
-from ..files import whole_file
+from ..files import FORBIDDEN, FULL, whole_file
 from .container import Check, Source, never_stop, opened, video_stream
 from .copying import CopyPlan, add_copy, copied_packets, plan_copy, timed_frames
 from .encoding import FileFrames, VideoEncoder, add_audio, add_video, audio_packets, even_size, pixel_frames_as_yuv
@@ -32,9 +33,21 @@ MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
 FRAMES_BETWEEN_PROGRESS = 16
 
 
-def _create(path: Path) -> OutputContainer:
-    options = MP4_OPTIONS if path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
-    return av.open(os.fspath(path), "w", options=options)
+@contextmanager
+def _created(target: str | os.PathLike[str]) -> Iterator[OutputContainer]:
+    """A media file to write, which appears whole or not at all; libav's own errors become a sentence about it."""
+    with whole_file(target) as unfinished:
+        options = MP4_OPTIONS if unfinished.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
+        try:
+            with av.open(os.fspath(unfinished), "w", options=options) as output:
+                yield output
+        except av.FFmpegError as error:
+            if error.errno in FULL | FORBIDDEN | {errno.ENOENT}:
+                raise
+            raise ValueError(
+                f"{os.fspath(target)} cannot be written ({error.strerror}): FFmpeg does not encode its picture or "
+                "sound. Give frames of another size, or update PyAV (pip install -U av)."
+            ) from error
 
 
 def _nothing(done: int) -> None:
@@ -71,7 +84,7 @@ def write_video(
     if first is None:
         raise ValueError("There are no frames to write.")
     size = even_size(first.shape[1], first.shape[0])
-    with whole_file(path) as unfinished, _create(unfinished) as output:
+    with _created(path) as output:
         stream = add_video(output, size, Fraction(frame_rate))
         frames_as_yuv = pixel_frames_as_yuv(chain([first], remaining), size)
         packets = [_reported(VideoEncoder(stream, frames_as_yuv, held=held).packets(), progress)]
@@ -109,7 +122,7 @@ def replace_audio(
         ValueError: the source is damaged or has no picture, or is too small or too large for a video.
     """
     plan = plan or plan_copy(source, check)
-    with whole_file(target_path) as unfinished, opened(source) as container, _create(unfinished) as output:
+    with _created(target_path) as output, opened(source) as container:
         if plan.packets:
             video = copied_packets(container, output, plan, check)
         else:
@@ -169,7 +182,7 @@ def join_videos(
         FileNotFoundError: there is no such source.
         ValueError: a source is damaged or has no picture.
     """
-    with whole_file(target_path) as unfinished, opened(sources[0]) as first, _create(unfinished) as output:
+    with _created(target_path) as output, opened(sources[0]) as first:
         copy = add_copy(output, video_stream(first))
         stream = add_audio(output, channels, sample_rate)
         _mux(output, _joined_packets(sources, copy), audio_packets(stream, audio, sample_rate))
