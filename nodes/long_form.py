@@ -10,7 +10,7 @@ from typing import Any
 
 import folder_paths
 import torch
-from comfy_api.latest import Input, InputImpl, io
+from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound
@@ -41,7 +41,8 @@ from .comfy_model import REFERENCE_AUDIO
 from .comfy_progress import warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
-from .media import check_masks, check_vae, check_video, footage_of, temporary_file, with_audio
+from .media import check_masks, check_vae, check_video, footage_of, with_pieces
+from .temporary import TemporaryVideo, temporary_path
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's output folder: the finished segments."""
@@ -209,7 +210,7 @@ def _store(keep: bool) -> Iterator[SegmentStore]:
         yield kept
         return
     kept.empty()
-    folder = temporary_file("")
+    folder = temporary_path("")
     try:
         yield SegmentStore(folder)
     finally:
@@ -241,11 +242,10 @@ def _recording(recording: Any, host: ComfyHost, seconds: float) -> SourceRecordi
 def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any) -> Input.Video:
     """The finished clip: a recorded picture with the sound that is made, or the picture that is made."""
     if isinstance(recording, Input.Video):
-        waveform = torch.cat([*clip.waveform(made)], dim=-1).unsqueeze(0)
-        return with_audio("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
-    path = temporary_file(".mp4")
+        return with_pieces("recording", recording, clip.waveform(made), SAMPLE_RATE)
+    path = temporary_path(".mp4")
     clip.write(made, path)
-    return InputImpl.VideoFromFile(str(path))
+    return TemporaryVideo(path)
 
 
 def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool) -> list[str]:

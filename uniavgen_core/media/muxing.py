@@ -58,10 +58,11 @@ def write_video(
     path: str | os.PathLike[str],
     frames: Iterable[Tensor],
     frame_rate: Fraction | float,
-    waveform: Tensor | None = None,
+    waveform: Tensor | Iterable[Tensor] | None = None,
     sample_rate: int | None = None,
     held: int = 0,
     progress: Callable[[int], None] = _nothing,
+    channels: int = 1,
 ) -> None:
     """Write H.264 (8 bits, 4:2:0) and sound (AAC in MP4) to a file, all or nothing.
 
@@ -71,10 +72,12 @@ def write_video(
             `to_rgb` takes them. Where width or height is odd, the last column or row is cut off, because 4:2:0 needs
             even sizes.
         frame_rate: frames a second.
-        waveform: (channels, samples), full scale = 1, or None for no sound. It starts with the first frame.
+        waveform: (channels, samples), full scale = 1, or pieces of it, or None for no sound. It starts with the first
+            frame.
         sample_rate: samples a second of the waveform.
         held: how many times the last frame is shown again; whatever the number, it takes no memory.
         progress: called with the number of frames that are done, every now and then.
+        channels: of the pieces.
 
     Raises:
         ValueError: there are no frames, or they are too small or too large for a video.
@@ -89,19 +92,19 @@ def write_video(
         frames_as_yuv = pixel_frames_as_yuv(chain([first], remaining), size)
         packets = [_reported(VideoEncoder(stream, frames_as_yuv, held=held).packets(), progress)]
         if waveform is not None and sample_rate is not None:
-            audio = add_audio(output, len(waveform), sample_rate)
-            packets.append(audio_packets(audio, _pieces(waveform, sample_rate), sample_rate))
+            packets.append(_audio(output, waveform, sample_rate, channels))
         _mux(output, *packets)
 
 
 def replace_audio(
     source: Source,
     target_path: str | os.PathLike[str],
-    waveform: Tensor,
+    waveform: Tensor | Iterable[Tensor],
     sample_rate: int,
     plan: CopyPlan | None = None,
     progress: Callable[[int], None] = _nothing,
     check: Check = never_stop,
+    channels: int = 1,
 ) -> None:
     """Write a video's picture to a new MP4 file with another sound (AAC), all or nothing.
 
@@ -111,11 +114,12 @@ def replace_audio(
     Args:
         source: the video; it may be the target itself.
         target_path: ends in .mp4.
-        waveform: (channels, samples), full scale = 1. It starts with the first frame that is shown.
+        waveform: (channels, samples), full scale = 1, or pieces of it. It starts with the first frame that is shown.
         sample_rate: samples a second of the waveform.
         plan: of `plan_copy` and what it offers; None takes the whole picture.
         progress: called with the number of frames that are done, every now and then.
         check: is called again and again while the file is read; it may raise to stop that.
+        channels: of the pieces.
 
     Raises:
         FileNotFoundError: there is no such source.
@@ -127,8 +131,7 @@ def replace_audio(
             video = copied_packets(container, output, plan, check)
         else:
             video = _encoded_again(container, output, plan, check)
-        audio = add_audio(output, len(waveform), sample_rate)
-        _mux(output, _reported(video, progress), audio_packets(audio, _pieces(waveform, sample_rate), sample_rate))
+        _mux(output, _reported(video, progress), _audio(output, waveform, sample_rate, channels))
 
 
 def _encoded_again(
@@ -149,9 +152,13 @@ def _reported(packets: Iterator[Packet], progress: Callable[[int], None]) -> Ite
     progress(done)
 
 
-def _pieces(waveform: Tensor, sample_rate: int) -> Sequence[Tensor]:
-    """A second each."""
-    return waveform.split(sample_rate, dim=-1)
+def _audio(
+    output: OutputContainer, waveform: Tensor | Iterable[Tensor], sample_rate: int, channels: int
+) -> Iterator[Packet]:
+    """Add a sound, in one or in pieces of so many channels."""
+    if isinstance(waveform, Tensor):
+        channels, waveform = len(waveform), waveform.split(sample_rate, dim=-1)
+    return audio_packets(add_audio(output, channels, sample_rate), waveform, sample_rate)
 
 
 def _mux(output: OutputContainer, *streams: Iterator[Packet]) -> None:
@@ -184,8 +191,7 @@ def join_videos(
     """
     with _created(target_path) as output, opened(sources[0]) as first:
         copy = add_copy(output, video_stream(first))
-        stream = add_audio(output, channels, sample_rate)
-        _mux(output, _joined_packets(sources, copy), audio_packets(stream, audio, sample_rate))
+        _mux(output, _joined_packets(sources, copy), _audio(output, audio, sample_rate, channels))
 
 
 def _joined_packets(sources: Iterable[str | os.PathLike[str]], copy: VideoStream) -> Iterator[Packet]:
