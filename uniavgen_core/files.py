@@ -69,7 +69,7 @@ def _full(folder: Path, needed: str) -> str:
     )
 
 
-def check_room(folder: str | os.PathLike[str], needed_bytes: float) -> None:
+def check_free_space(folder: str | os.PathLike[str], needed_bytes: float) -> None:
     """Refuse to begin what will not fit on a folder's disk.
 
     Raises:
