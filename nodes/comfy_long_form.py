@@ -227,10 +227,12 @@ def check_audio_vae(audio_vae: Any) -> None:
     Raises:
         ValueError: it says what to connect.
     """
-    if getattr(audio_vae, "audio_sample_rate_output", None) != SAMPLE_RATE:
+    rate, channels = (getattr(audio_vae, name, None) for name in ("audio_sample_rate_output", "latent_channels"))
+    # Other models' audio VAEs may have the rate.
+    if (rate, channels) != (SAMPLE_RATE, 1):
         raise ValueError(
-            f"audio_vae does not make sound at {SAMPLE_RATE} Hz: connect the VAE of UniAVGen Audio Codec Loader to it, "
-            "and the Wan 2.2 VAE to vae."
+            f"audio_vae does not make sound at {SAMPLE_RATE} Hz of UniAVGen's mel: connect the VAE of UniAVGen Audio "
+            "Codec Loader to it, and the Wan 2.2 VAE to vae."
         )
 
 

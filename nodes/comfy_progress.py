@@ -1,4 +1,4 @@
-"""What a node tells its user while it runs: how far it is, what it would warn of, and text on the node itself."""
+"""What a node tells its user before and while it runs: what will not fit, how far it is, warnings, and its text."""
 
 from __future__ import annotations
 
@@ -7,12 +7,33 @@ from collections.abc import Callable, Sequence
 
 import comfy.model_management
 import comfy.utils
+import torch
 from comfy_execution.utils import get_executing_context
+
+GIGABYTE = 1e9
 
 
 def check_interrupt() -> None:
     """Raise ComfyUI's interrupt where the user has cancelled."""
     comfy.model_management.throw_exception_if_processing_interrupted()
+
+
+def check_memory(name: str, needed_bytes: float, content: str) -> None:
+    """Refuse what main memory cannot hold, before it is made.
+
+    Args:
+        name: the input at fault.
+        content: what takes the memory.
+
+    Raises:
+        ValueError: there is less memory; it names the input and the sizes.
+    """
+    free = comfy.model_management.get_free_memory(torch.device("cpu"))
+    if needed_bytes > free:
+        raise ValueError(
+            f"{name} is too long: {content} take {needed_bytes / GIGABYTE:,.1f} GB of memory, and "
+            f"{free / GIGABYTE:,.1f} GB are free. Give a shorter clip: of a VIDEO, its end is enough (Video Slice)."
+        )
 
 
 def progress_bar(total: int) -> Callable[[int], None]:

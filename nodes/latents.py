@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from comfy_api.latest import io
+from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound, check_picture, check_sound
@@ -91,6 +91,9 @@ def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
 
 def _whole_video(given: Given, task: str) -> Source:
     video = linked("video", given.video, f"task '{task}' needs the clip that gets a voice")
+    if isinstance(video, Input.Video) and not isinstance(video, InputImpl.VideoFromFile):
+        # Before it hands over its frames. A file says more exactly how long it is.
+        check_seconds(video.get_duration(), "video")
     footage = footage_of("video", video, given.frame_rate)
     check_seconds(float(footage.seconds), "video")
     pictures = dubbed_images(footage, *_size(given.size, *footage.size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -10,7 +11,7 @@ from typing import Any
 
 import folder_paths
 import torch
-from comfy_api.latest import Input, InputImpl, io
+from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound
@@ -22,7 +23,7 @@ from ..uniavgen_core.long_form.script import Line, parse_script, read_lines, scr
 from ..uniavgen_core.long_form.seams import join_clips
 from ..uniavgen_core.long_form.store import SegmentStore
 from ..uniavgen_core.long_form.timeline import report, subtitles_of
-from ..uniavgen_core.media.frames import stacked
+from ..uniavgen_core.media.frames import put_in
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack, track_of
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
@@ -38,10 +39,11 @@ from .comfy_long_form import (
     files_named,
 )
 from .comfy_model import REFERENCE_AUDIO
-from .comfy_progress import warn
+from .comfy_progress import check_memory, warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
-from .media import check_masks, check_vae, check_video, footage_of, temporary_file, with_audio
+from .media import check_masks, check_vae, check_video, footage_of, with_pieces
+from .temporary import TemporaryVideo, temporary_path
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's output folder: the finished segments."""
@@ -49,6 +51,7 @@ KEPT_BYTES = 10 * 10**9
 """What they may take of the disk: about 500 segments of the released size, more than half an hour."""
 
 
+FLOAT_BYTES = 4
 SCRIPT = io.Custom("UNIAVGEN_SCRIPT")
 
 
@@ -209,7 +212,7 @@ def _store(keep: bool) -> Iterator[SegmentStore]:
         yield kept
         return
     kept.empty()
-    folder = temporary_file("")
+    folder = temporary_path("")
     try:
         yield SegmentStore(folder)
     finally:
@@ -241,11 +244,10 @@ def _recording(recording: Any, host: ComfyHost, seconds: float) -> SourceRecordi
 def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any) -> Input.Video:
     """The finished clip: a recorded picture with the sound that is made, or the picture that is made."""
     if isinstance(recording, Input.Video):
-        waveform = torch.cat([*clip.waveform(made)], dim=-1).unsqueeze(0)
-        return with_audio("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
-    path = temporary_file(".mp4")
+        return with_pieces("recording", recording, clip.waveform(made), SAMPLE_RATE)
+    path = temporary_path(".mp4")
     clip.write(made, path)
-    return InputImpl.VideoFromFile(str(path))
+    return TemporaryVideo(path)
 
 
 def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool) -> list[str]:
@@ -293,11 +295,15 @@ class Join(io.ComfyNode):
         footage = footage_of("past", past, frame_rate)
         # A clip from a file is in main memory, one just decoded may be on the graphics card.
         images = to_rgb(images.cpu())
-        before = stacked(footage.images(images.shape[2], images.shape[1]), footage.frames).cpu()
+        shared = pixel_frames(past_frames)
+        size = footage.frames + max(0, len(images) - shared), *images.shape[1:]
+        check_memory("past", math.prod(size) * FLOAT_BYTES, f"{size[0]} frames of {size[2]} × {size[1]} pixels")
+        room = torch.empty(size)
+        before = put_in(room, footage.images(images.shape[2], images.shape[1]))
         with footage.track() if past_audio is None else nullcontext(_track("past_audio", past_audio)) as track:
             heard = _mono(present("past_audio", track), len(before))
         following = _mono(_track("audio", audio), len(images))
-        joined, waveform = join_clips(before, heard, images, following, pixel_frames(past_frames))
+        joined, waveform = join_clips(before, heard, images, following, shared, room)
         return io.NodeOutput(joined, {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE})
 
 

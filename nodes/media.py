@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import uuid
+from collections.abc import Iterable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, cast
 
-import folder_paths
+import torch
 from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
@@ -19,10 +18,12 @@ from ..uniavgen_core.media.copying import CopyPlan, plan_copy
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
 from ..uniavgen_core.media.muxing import replace_audio, write_video
-from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable, soundtrack
+from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable, soundtrack, soundtrack_pieces
 from ..uniavgen_core.media.video import Video, VideoFile, VideoInMemory
+from ..uniavgen_core.media.waveforms import fitted_pieces
 from .comfy_progress import check_interrupt, progress_bar, show_text
 from .inputs import chosen, frame_rate_input, present
+from .temporary import TemporaryVideo, temporary_path
 
 logger = logging.getLogger(__name__)
 
@@ -125,8 +126,26 @@ def with_audio(
     audio = _playable(audio)
     seconds = held_seconds(audio["waveform"], audio["sample_rate"]) if length == AUDIO else None
     if isinstance(video, InputImpl.VideoFromFile):
-        return _file_with_audio(name, video, audio, seconds, lufs, fade)
+        plan = _plan(name, video)
+        plan = plan if seconds is None else plan.lasting(seconds)
+        waveform, sample_rate = audio["waveform"], audio["sample_rate"]
+        lasts = None if seconds else plan.seconds
+        pieces = soundtrack_pieces(waveform, sample_rate, lasts, lufs, fade)
+        return _written(name, video, plan, pieces, sample_rate, waveform.shape[1])
     return _frames_with_audio(name, video, audio, frame_rate, seconds, lufs, fade)
+
+
+def with_pieces(name: str, video: Input.Video, pieces: Iterable[Tensor], sample_rate: int) -> Input.Video:
+    """As `with_audio`, of a VIDEO and a sound of one channel in pieces (1, samples).
+
+    Of a file, no more than a piece of the sound is held.
+    """
+    if isinstance(video, InputImpl.VideoFromFile):
+        plan = _plan(name, video)
+        wanted = fitted_pieces(pieces, round(plan.seconds * sample_rate))
+        return _written(name, video, plan, wanted, sample_rate, channels=1)
+    waveform = torch.cat([*pieces], dim=-1).unsqueeze(0)
+    return with_audio(name, video, {"waveform": waveform, "sample_rate": sample_rate})
 
 
 def check_video(name: str, video: Input.Video) -> None:
@@ -140,13 +159,6 @@ def check_video(name: str, video: Input.Video) -> None:
     else:
         images = video_components(name, video, FRAME_RATE).images
         even_size(images.shape[2], images.shape[1])
-
-
-def temporary_file(suffix: str) -> Path:
-    """A new name in ComfyUI's temp folder."""
-    folder = Path(folder_paths.get_temp_directory())
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"uniavgen_{uuid.uuid4().hex}{suffix}"
 
 
 def _playable(audio: Input.Audio) -> Input.Audio:
@@ -169,24 +181,20 @@ def _plan(name: str, video: InputImpl.VideoFromFile) -> CopyPlan:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _file_with_audio(
+def _written(
     name: str,
     video: InputImpl.VideoFromFile,
-    audio: Input.Audio,
-    seconds: Fraction | None,
-    lufs: float | None,
-    fade: float,
-) -> InputImpl.VideoFromFile:
-    plan = _plan(name, video)
-    if seconds is not None:
-        plan = plan.lasting(seconds)
+    plan: CopyPlan,
+    pieces: Iterable[Tensor],
+    sample_rate: int,
+    channels: int,
+) -> TemporaryVideo:
+    """The picture of a plan with a sound that comes in pieces."""
     if plan.why_encoded:
         _tell(f"{name}: the picture is encoded anew as H.264, because {plan.why_encoded}.")
-    track = soundtrack(audio["waveform"], audio["sample_rate"], None if seconds else plan.seconds, lufs, fade)[0]
-    path = temporary_file(".mp4")
-    shown = progress_bar(plan.count)
-    replace_audio(video.get_stream_source(), path, track, audio["sample_rate"], plan, shown, check_interrupt)
-    return InputImpl.VideoFromFile(str(path))
+    path, shown = temporary_path(".mp4"), progress_bar(plan.count)
+    replace_audio(video.get_stream_source(), path, pieces, sample_rate, plan, shown, check_interrupt, channels)
+    return TemporaryVideo(path)
 
 
 def _frames_with_audio(
@@ -204,11 +212,13 @@ def _frames_with_audio(
     images, held = components.images[:, :height, :width], 0
     if seconds is not None:
         images, held = hold_last(images, rate, seconds)
-    track = soundtrack(audio["waveform"], sample_rate, None if seconds else len(images) / rate, lufs, fade)
+    waveform, lasts = audio["waveform"], None if seconds else len(images) / rate
     if held:
-        path = temporary_file(".mp4")
-        write_video(path, images, rate, track[0], sample_rate, held, progress_bar(len(images) + held))
-        return InputImpl.VideoFromFile(str(path))
+        path, shown = temporary_path(".mp4"), progress_bar(len(images) + held)
+        pieces = soundtrack_pieces(waveform, sample_rate, lasts, lufs, fade)
+        write_video(path, images, rate, pieces, sample_rate, held, shown, waveform.shape[1])
+        return TemporaryVideo(path)
+    track = soundtrack(waveform, sample_rate, lasts, lufs, fade)
     joined = Types.VideoComponents(
         images=to_rgb(images).contiguous(), audio={"waveform": track, "sample_rate": sample_rate}, frame_rate=rate
     )

@@ -14,11 +14,14 @@ import av
 import numpy as np
 import pytest
 import torch
+import torchaudio
 from PIL import Image
 from torch import Tensor
 
-from uniavgen_core.media import images, muxing, waveforms
+from uniavgen_core.media import images, loudness, muxing, waveforms
 from uniavgen_core.media.frames import to_float
+from uniavgen_core.media.loudness import loudness_gain
+from uniavgen_core.media.soundtrack import soundtrack
 from uniavgen_core.media.video import VideoFile
 from uniavgen_lab import video_files as reading
 
@@ -257,30 +260,44 @@ def test_fit_audio_cuts_and_pads_at_the_end() -> None:
 
 
 def test_fade_touches_only_the_ends() -> None:
-    faded = waveforms.fade(torch.ones(2, 1000), 1000, 0.1)
+    faded = soundtrack(torch.ones(1, 2, 1000), 1000, None, fade_seconds=0.1)[0]
     assert faded[0, 0] == 0 and faded[0, -1] == 0 and faded[0, 50] == 0.5
     assert torch.equal(faded[:, 100:900], torch.ones(2, 800))
     assert torch.equal(faded, faded.flip(-1))
-    assert torch.equal(waveforms.fade(torch.ones(1, 3), 1000, 0), torch.ones(1, 3))
-    assert waveforms.fade(torch.ones(1, 10), 1000, 9).shape == (1, 10)
+    assert torch.equal(soundtrack(torch.ones(1, 1, 3), 1000, None), torch.ones(1, 1, 3))
+    assert soundtrack(torch.ones(1, 1, 10), 1000, None, fade_seconds=9).shape == (1, 1, 10)
+
+
+def set_loudness(waveform: Tensor, sample_rate: int, lufs: float) -> Tensor:
+    """A waveform (…, channels, samples) of a loudness."""
+    sounds = waveform.reshape(-1, *waveform.shape[-2:])
+    return torch.stack([sound * loudness_gain(sound, sample_rate, lufs) for sound in sounds]).reshape(waveform.shape)
+
+
+def test_loudness_in_pieces_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, 7 * RATE, generator=generator) * torch.linspace(0.001, 0.05, 7 * RATE)
+    wanted = 10 ** ((-30 - float(torchaudio.functional.loudness(noise * 0.1, RATE)) - 20) / 20)
+    monkeypatch.setattr(loudness, "PIECE_SAMPLES", RATE)
+    assert loudness_gain(noise, RATE, -30) == pytest.approx(wanted, rel=1e-3)
 
 
 def test_set_loudness_reaches_the_target(shared_data: Path) -> None:
     import torchaudio
 
     waveform, rate = reading.read_audio(shared_data / "speech" / "basic_ref_en.wav")
-    changed = waveforms.set_loudness(waveform, rate, -30)
+    changed = set_loudness(waveform, rate, -30)
     assert float(torchaudio.functional.loudness(changed[0], rate)) == pytest.approx(-30, abs=0.1)
     assert changed.shape == waveform.shape
     full_scale = 10 ** (-1 / 20)
-    assert waveforms.set_loudness(waveform, rate, 0).abs().max() == pytest.approx(full_scale, abs=1e-4), "never clips"
+    assert set_loudness(waveform, rate, 0).abs().max() == pytest.approx(full_scale, abs=1e-4), "never clips"
 
 
 def test_set_loudness_leaves_silence_and_takes_short_sound() -> None:
     silence = torch.zeros(1, 2, RATE)
-    assert torch.equal(waveforms.set_loudness(silence, RATE, -20), silence)
+    assert torch.equal(set_loudness(silence, RATE, -20), silence)
     short = 0.01 * torch.sin(torch.arange(2400) * 0.3)[None, None]
-    louder = waveforms.set_loudness(torch.cat((short, torch.zeros_like(short))), RATE, -30)
+    louder = set_loudness(torch.cat((short, torch.zeros_like(short))), RATE, -30)
     assert louder[0].abs().max() > short.abs().max()
     assert torch.equal(louder[1], torch.zeros(1, 2400))
 
@@ -292,18 +309,16 @@ def test_set_loudness_of_surround_sound_leaves_its_bass_out() -> None:
     generator = torch.Generator().manual_seed(0)
     noise = 0.01 * torch.randn(2, 6, RATE, generator=generator)
     noise[:, 3] *= 2
-    without = waveforms.set_loudness(noise[:, [0, 1, 2, 4, 5]], RATE, -30)
-    changed = waveforms.set_loudness(noise, RATE, -30)
+    without = set_loudness(noise[:, [0, 1, 2, 4, 5]], RATE, -30)
+    changed = set_loudness(noise, RATE, -30)
     torch.testing.assert_close(changed[:, [0, 1, 2, 4, 5]], without)
     torch.testing.assert_close(changed[:, 3] / noise[:, 3], changed[:, 0] / noise[:, 0], msg="one gain for all")
-    torch.testing.assert_close(waveforms.set_loudness(noise[0], RATE, -30), changed[0])
+    torch.testing.assert_close(set_loudness(noise[0], RATE, -30), changed[0])
     only = torch.zeros(1, 6, RATE)
     only[:, 3] = noise[:1, 3]
-    torch.testing.assert_close(
-        waveforms.set_loudness(only, RATE, -30)[:, 3], waveforms.set_loudness(noise[:1, 3], RATE, -30)
-    )
+    torch.testing.assert_close(set_loudness(only, RATE, -30)[:, 3], set_loudness(noise[:1, 3], RATE, -30))
     with pytest.raises(ValueError, match="7 channels"):
-        waveforms.set_loudness(torch.ones(7, RATE), RATE, -30)
+        set_loudness(torch.ones(7, RATE), RATE, -30)
 
 
 def test_real_clip_is_read_whole(shared_data: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +14,76 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+"""What the system says where a folder takes no file."""
+MEGABYTE = 1e6
+
 
 class NotInstalledError(ImportError):
     """A library that something needs is not there; the message says how to get it."""
+
+
+class NotWrittenError(OSError):
+    """A folder takes no file; the message names it and says what to do."""
+
+
+@contextmanager
+def written_into(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Write into a folder, which is made if it is not there. Any library's words for a full disk become a sentence.
+
+    Raises:
+        NotWrittenError: the disk is full, or the folder is gone or may not be written to.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        yield
+    except NotWrittenError:
+        raise
+    except Exception as error:
+        reason = _why_not_written(Path(folder), error)
+        if reason is None:
+            raise
+        raise NotWrittenError(reason) from error
+
+
+def _why_not_written(folder: Path, error: Exception) -> str | None:
+    """A sentence about the folder, where an error is about it."""
+    code = getattr(error, "errno", None)
+    # safetensors has no number for it, but the system's words.
+    if code in FULL or os.strerror(errno.ENOSPC) in str(error):
+        return _full(folder, "")
+    if code in FORBIDDEN:
+        return f"{folder} may not be written to: allow it, or choose another folder, and run again."
+    lost = getattr(error, "filename", None)
+    if code == errno.ENOENT and (not folder.is_dir() or (isinstance(lost, str) and Path(lost).parent == folder)):
+        return (
+            f"{folder} was emptied while a file was written there. A second ComfyUI that starts with the same folders "
+            "does so: give each its own with --temp-directory or --base-directory, and run again."
+        )
+    return None
+
+
+def _full(folder: Path, needed: str) -> str:
+    return (
+        f"The disk of {folder} is full: {needed}delete files there, or choose a folder on another disk (ComfyUI is "
+        "started with --temp-directory or --output-directory), and run again."
+    )
+
+
+def check_free_space(folder: str | os.PathLike[str], needed_bytes: float) -> None:
+    """Refuse to begin what will not fit on a folder's disk.
+
+    Raises:
+        NotWrittenError: fewer bytes are free; it names the folder.
+    """
+    there = Path(folder)
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    free = shutil.disk_usage(there).free
+    if free < needed_bytes:
+        needed = f"{free / MEGABYTE:,.0f} MB are free and about {needed_bytes / MEGABYTE:,.0f} are needed. Make room: "
+        raise NotWrittenError(_full(Path(folder), needed))
 
 
 @contextmanager
@@ -25,12 +94,16 @@ def whole_file(target: str | os.PathLike[str]) -> Iterator[Path]:
 
         with whole_file(path) as unfinished:
             save_file(tensors, unfinished)
+
+    Raises:
+        NotWrittenError: the folder takes no file.
     """
     path = Path(target)
     unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
-        yield unfinished
-        os.replace(unfinished, path)
+        with written_into(path.parent):
+            yield unfinished
+            os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
 

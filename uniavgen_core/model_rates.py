@@ -106,10 +106,13 @@ def past_mel(track: AudioTrack, frames: int, past_frames: int) -> Tensor:
     peak, samples, pieces = 0.0, 0, list[Tensor]()
     for piece in mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE):
         peak = peak_of([torch.tensor([peak]), piece])
-        pieces.append(piece[:, max(0, start - samples) : max(0, end - samples)])
+        wanted = piece[:, max(0, start - samples) : max(0, end - samples)]
+        # A copy: what is cut off a piece would be held with it.
+        pieces += [wanted.clone()] if wanted.shape[-1] else []
         samples += piece.shape[-1]
     check_heard("audio", samples, peak)
-    waveform = fit_audio(torch.cat(pieces, dim=-1), end - start) * (PEAK / peak)
+    heard = torch.cat(pieces, dim=-1) if pieces else torch.zeros(1, 0)
+    waveform = fit_audio(heard, end - start) * (PEAK / peak)
     return mel_window(waveform, past_start - start, past_tokens(past_frames))
 
 

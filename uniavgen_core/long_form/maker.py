@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
+from ..config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, SPATIAL_COMPRESSION, pixel_frames
+from ..files import NotWrittenError, check_free_space
 from ..media.muxing import join_videos
 from ..media.waveforms import fit_audio
 from .planning import LongFormSettings, PlannedSegment
@@ -65,6 +66,9 @@ class LongClip:
 
         Args:
             progress: called with the index of each segment in the plan when it is there.
+
+        Raises:
+            NotWrittenError: what is to be made will not fit on the disk; before it is sampled.
         """
         step, finished = SegmentStep(self.host, self.settings), list[FinishedSegment]()
         before, key = step.start(), _digest([self.host.identity(), repr(self.settings)])
@@ -75,14 +79,22 @@ class LongClip:
             stored = self.store.read(key)
             was_kept = stored is not None
             if stored is None:
+                check_free_space(self.store.folder, (len(self.plan) - index) * self._least_bytes(given))
                 self.store.write(key, *step.make(segment, before, latent_frames, given))
                 # Read back also when it is new, so that a rerun goes on from exactly the same.
                 stored = self.store.read(key)
-            before = _there(stored, key)
+            before = self._there(stored)
             seconds = before.added / FRAME_RATE
             finished.append(FinishedSegment(segment, key, before.start / FRAME_RATE, seconds, before.silence, was_kept))
             progress(index)
         return finished
+
+    def _least_bytes(self, given: Sequence[Tensor | None]) -> int:
+        """What a segment takes of the disk at least: the frames that the next one starts with, byte for byte."""
+        if given[0] is not None:
+            return 0
+        pixels = self.host.start()[0].shape[-2:].numel() * SPATIAL_COMPRESSION**2
+        return 3 * pixel_frames(self.settings.past_frames) * pixels
 
     def write(self, segments: Sequence[FinishedSegment], path: Path) -> None:
         """The clip as an MP4 file, where its picture is made; one segment and the recording are held at a time."""
@@ -92,13 +104,27 @@ class LongClip:
         else:
             join_videos(videos, path, track.pieces, track.sample_rate, track.channels)
 
+    def _there(self, stored: StoredSegment | None) -> StoredSegment:
+        """A segment that was written in this run.
+
+        Raises:
+            NotWrittenError: somebody deleted it meanwhile.
+        """
+        if stored is None:
+            raise NotWrittenError(
+                f"A finished segment in {self.store.folder} is gone before the clip was written. A second ComfyUI that "
+                "starts with the same folders empties temp: set keep, or give each its own with --base-directory, and "
+                "run again."
+            )
+        return stored
+
     def waveform(self, segments: Sequence[FinishedSegment]) -> Iterator[Tensor]:
         """Pieces (1, samples) of the clip's sound at 24 kHz where it is made, exactly as long as the frames."""
         overlap = pixel_frames(self.settings.past_frames) * SAMPLES_A_FRAME
         missing = sum(round(one.seconds * SAMPLE_RATE) for one in segments)
         tail = torch.zeros(0)
         for one in segments:
-            waveform = _there(self.store.read(one.key), one.key).waveform
+            waveform = self._there(self.store.read(one.key)).waveform
             if len(tail):
                 waveform = torch.cat((crossfade(tail, waveform[:overlap], SAMPLE_RATE), waveform[overlap:]))
             piece, tail = waveform[:-overlap][:missing], waveform[-overlap:]
@@ -120,14 +146,3 @@ def _key(before: str, segment: PlannedSegment, given: Sequence[Tensor | None]) -
 
 def _digest(facts: list[object]) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _there(stored: StoredSegment | None, key: str) -> StoredSegment:
-    """A segment that was written in this run.
-
-    Raises:
-        FileNotFoundError: somebody deleted it meanwhile.
-    """
-    if stored is None:
-        raise FileNotFoundError(f"The finished segment {key} is gone: run again.")
-    return stored

@@ -19,7 +19,7 @@ from ..audio.mel import PEAK
 from ..checks import check_one_sound, check_sound
 from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, latent_frames, pixel_frames
 from ..media.encoding import aac_form
-from ..media.frames import to_float
+from ..media.frames import put_in
 from ..media.track import AudioTrack
 from ..media.video import Video
 from ..media.waveforms import ResampledWaveform, peak_of
@@ -99,7 +99,7 @@ class VideoRecording(SourceRecording):
         for _ in range(start - self.start):
             self.held.popleft()
         self.start = start
-        return torch.stack([to_float(frame) for frame in islice(self.held, wanted)]), None
+        return put_in(torch.empty((wanted, *self.held[0].shape)), islice(self.held, wanted)), None
 
     def close(self) -> None:
         self.unread.close()

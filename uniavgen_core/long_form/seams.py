@@ -62,11 +62,12 @@ def correct_frames(frames: Tensor, kept: Tensor, past: Tensor, first: Tensor) ->
         first: the colours (2, 3) of the first segment.
     """
     contrast, brightness = _change_of(colours_of(kept), colours_of(past))
-    frames, kept = (decoded * contrast + brightness for decoded in (frames, kept))
+    frames, kept = ((decoded * contrast).add_(brightness) for decoded in (frames, kept))
     frames = fade_from_past(frames, kept, past)
     contrast, brightness = _change_of(colours_of(frames[-len(past) :]), first)
     fraction = torch.linspace(0, 1, len(frames) + 1, device=frames.device)[1:].view(-1, 1, 1, 1)
-    return (frames * (1 + fraction * (contrast - 1)) + fraction * brightness).clamp(0, 1)
+    # In place, since frames are copies by now: a clip at full size is held as seldom as can be.
+    return frames.mul_(1 + fraction * (contrast - 1)).add_(fraction * brightness).clamp_(0, 1)
 
 
 def fade_from_past(frames: Tensor, kept: Tensor, past: Tensor) -> Tensor:
@@ -144,7 +145,12 @@ def crossfade(before: Tensor, after: Tensor, sample_rate: int) -> Tensor:
 
 
 def join_clips(
-    past: Tensor, past_waveform: Tensor, frames: Tensor, waveform: Tensor, shared: int
+    past: Tensor,
+    past_waveform: Tensor,
+    frames: Tensor,
+    waveform: Tensor,
+    shared: int,
+    room: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A clip and its continuation as one, with what they share shown once.
 
@@ -152,6 +158,7 @@ def join_clips(
         past, frames: frames (F, H, W, 3) at 16 a second.
         past_waveform, waveform: samples at 24 kHz, as long as the frames.
         shared: frames at the end of the past with which the continuation begins.
+        room: frames enough for the result, the first of which are the past, which is not copied then.
 
     Returns:
         Frames and samples.
@@ -170,7 +177,12 @@ def join_clips(
     overlap = shared * SAMPLES_A_FRAME
     waveform = waveform * join_gain(past_waveform, waveform, overlap)
     seam = crossfade(past_waveform[-overlap:], waveform[:overlap], SAMPLE_RATE)
-    return torch.cat((past, added)), torch.cat((past_waveform[:-overlap], seam, waveform[overlap:]))
+    if room is None:
+        room = torch.cat((past, added))
+    else:
+        room = room[: len(past) + len(added)]
+        room[len(past) :] = added
+    return room, torch.cat((past_waveform[:-overlap], seam, waveform[overlap:]))
 
 
 def join_gain(past: Tensor, waveform: Tensor, shared: int) -> float:

@@ -114,7 +114,6 @@ class SegmentStore:
 
     def write(self, key: str, segment: StoredSegment, images: Tensor) -> None:
         """Keep a segment and the frames (F, H, W, 3) that it adds, if it makes any. It is there when it is whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         values = {each.name: getattr(segment, each.name) for each in fields(segment)}
         tensors = {name: value.contiguous() for name, value in values.items() if isinstance(value, Tensor)}
         facts = {name: value for name, value in values.items() if value is not None and name not in tensors}

@@ -15,6 +15,8 @@ from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
+from ..files import FORBIDDEN, FULL
+
 logger = logging.getLogger(__name__)
 
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
@@ -38,7 +40,12 @@ def source_name(source: Source) -> str:
 
 @contextmanager
 def opened(source: Source) -> Iterator[InputContainer]:
-    """Open a media file for reading; libav's own error becomes a sentence about the file."""
+    """Open a media file for reading; libav's own errors, also later ones, become a sentence about the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it cannot be opened, or what is done with it within the block is beyond libav.
+    """
     name = source_name(source)
     file: str | BinaryIO = name
     if isinstance(source, str | os.PathLike):
@@ -67,6 +74,14 @@ def opened(source: Source) -> Iterator[InputContainer]:
     with container:
         try:
             yield container
+        except av.FFmpegError as error:
+            if error.errno in FULL | FORBIDDEN:
+                # Of what is written meanwhile.
+                raise
+            raise ValueError(
+                f"{name} cannot be read to its end ({error.strerror}): it is damaged, or its picture or sound is in a "
+                "form that FFmpeg cannot convert. Copy or record it again, or convert it to MP4 with H.264."
+            ) from error
         finally:
             _rest(container)
 

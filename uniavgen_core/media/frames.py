@@ -97,6 +97,20 @@ def to_float(pixels: Tensor) -> Tensor:
     return pixels.float() / 255 if pixels.dtype == torch.uint8 else pixels.float()
 
 
+def put_in(room: Tensor, frames: Iterable[Tensor]) -> Tensor:
+    """Put frames (H, W, 3), as `Video` gives them, at the start of a room (F, H, W, 3); what of it they fill.
+
+    Raises:
+        ValueError: there are no frames.
+    """
+    made = 0
+    for made, frame in enumerate(islice(frames, len(room)), start=1):
+        room[made - 1] = to_float(frame)
+    if not made:
+        raise ValueError("The picture is empty: it has no frames.")
+    return room[:made]
+
+
 def stacked(frames: Iterable[Tensor], count: int, compact: bool = False) -> Tensor:
     """At most so many frames (H, W, 3), as `Video` gives them, as (F, H, W, 3) of values 0..1, each held once.
 

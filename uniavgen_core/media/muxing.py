@@ -6,20 +6,21 @@ when it is complete, so an interrupt or an error leaves the target as it was.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from operator import attrgetter
-from pathlib import Path
 
 import av
 from av import Packet, VideoStream
 from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
-from ..files import whole_file
+from ..files import FORBIDDEN, FULL, whole_file
 from .container import Check, Source, never_stop, opened, video_stream
 from .copying import CopyPlan, add_copy, copied_packets, plan_copy, timed_frames
 from .encoding import FileFrames, VideoEncoder, add_audio, add_video, audio_packets, even_size, pixel_frames_as_yuv
@@ -32,9 +33,21 @@ MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
 FRAMES_BETWEEN_PROGRESS = 16
 
 
-def _create(path: Path) -> OutputContainer:
-    options = MP4_OPTIONS if path.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
-    return av.open(os.fspath(path), "w", options=options)
+@contextmanager
+def _created(target: str | os.PathLike[str]) -> Iterator[OutputContainer]:
+    """A media file to write, which appears whole or not at all; libav's own errors become a sentence about it."""
+    with whole_file(target) as unfinished:
+        options = MP4_OPTIONS if unfinished.suffix.lower() in (".mp4", ".m4v", ".mov") else {}
+        try:
+            with av.open(os.fspath(unfinished), "w", options=options) as output:
+                yield output
+        except av.FFmpegError as error:
+            if error.errno in FULL | FORBIDDEN | {errno.ENOENT}:
+                raise
+            raise ValueError(
+                f"{os.fspath(target)} cannot be written ({error.strerror}): FFmpeg does not encode its picture or "
+                "sound. Give frames of another size, or update PyAV (pip install -U av)."
+            ) from error
 
 
 def _nothing(done: int) -> None:
@@ -45,10 +58,11 @@ def write_video(
     path: str | os.PathLike[str],
     frames: Iterable[Tensor],
     frame_rate: Fraction | float,
-    waveform: Tensor | None = None,
+    waveform: Tensor | Iterable[Tensor] | None = None,
     sample_rate: int | None = None,
     held: int = 0,
     progress: Callable[[int], None] = _nothing,
+    channels: int = 1,
 ) -> None:
     """Write H.264 (8 bits, 4:2:0) and sound (AAC in MP4) to a file, all or nothing.
 
@@ -58,10 +72,12 @@ def write_video(
             `to_rgb` takes them. Where width or height is odd, the last column or row is cut off, because 4:2:0 needs
             even sizes.
         frame_rate: frames a second.
-        waveform: (channels, samples), full scale = 1, or None for no sound. It starts with the first frame.
+        waveform: (channels, samples), full scale = 1, or pieces of it, or None for no sound. It starts with the first
+            frame.
         sample_rate: samples a second of the waveform.
         held: how many times the last frame is shown again; whatever the number, it takes no memory.
         progress: called with the number of frames that are done, every now and then.
+        channels: of the pieces.
 
     Raises:
         ValueError: there are no frames, or they are too small or too large for a video.
@@ -71,24 +87,24 @@ def write_video(
     if first is None:
         raise ValueError("There are no frames to write.")
     size = even_size(first.shape[1], first.shape[0])
-    with whole_file(path) as unfinished, _create(unfinished) as output:
+    with _created(path) as output:
         stream = add_video(output, size, Fraction(frame_rate))
         frames_as_yuv = pixel_frames_as_yuv(chain([first], remaining), size)
         packets = [_reported(VideoEncoder(stream, frames_as_yuv, held=held).packets(), progress)]
         if waveform is not None and sample_rate is not None:
-            audio = add_audio(output, len(waveform), sample_rate)
-            packets.append(audio_packets(audio, _pieces(waveform, sample_rate), sample_rate))
+            packets.append(_audio(output, waveform, sample_rate, channels))
         _mux(output, *packets)
 
 
 def replace_audio(
     source: Source,
     target_path: str | os.PathLike[str],
-    waveform: Tensor,
+    waveform: Tensor | Iterable[Tensor],
     sample_rate: int,
     plan: CopyPlan | None = None,
     progress: Callable[[int], None] = _nothing,
     check: Check = never_stop,
+    channels: int = 1,
 ) -> None:
     """Write a video's picture to a new MP4 file with another sound (AAC), all or nothing.
 
@@ -98,24 +114,24 @@ def replace_audio(
     Args:
         source: the video; it may be the target itself.
         target_path: ends in .mp4.
-        waveform: (channels, samples), full scale = 1. It starts with the first frame that is shown.
+        waveform: (channels, samples), full scale = 1, or pieces of it. It starts with the first frame that is shown.
         sample_rate: samples a second of the waveform.
         plan: of `plan_copy` and what it offers; None takes the whole picture.
         progress: called with the number of frames that are done, every now and then.
         check: is called again and again while the file is read; it may raise to stop that.
+        channels: of the pieces.
 
     Raises:
         FileNotFoundError: there is no such source.
         ValueError: the source is damaged or has no picture, or is too small or too large for a video.
     """
     plan = plan or plan_copy(source, check)
-    with whole_file(target_path) as unfinished, opened(source) as container, _create(unfinished) as output:
+    with _created(target_path) as output, opened(source) as container:
         if plan.packets:
             video = copied_packets(container, output, plan, check)
         else:
             video = _encoded_again(container, output, plan, check)
-        audio = add_audio(output, len(waveform), sample_rate)
-        _mux(output, _reported(video, progress), audio_packets(audio, _pieces(waveform, sample_rate), sample_rate))
+        _mux(output, _reported(video, progress), _audio(output, waveform, sample_rate, channels))
 
 
 def _encoded_again(
@@ -136,9 +152,13 @@ def _reported(packets: Iterator[Packet], progress: Callable[[int], None]) -> Ite
     progress(done)
 
 
-def _pieces(waveform: Tensor, sample_rate: int) -> Sequence[Tensor]:
-    """A second each."""
-    return waveform.split(sample_rate, dim=-1)
+def _audio(
+    output: OutputContainer, waveform: Tensor | Iterable[Tensor], sample_rate: int, channels: int
+) -> Iterator[Packet]:
+    """Add a sound, in one or in pieces of so many channels."""
+    if isinstance(waveform, Tensor):
+        channels, waveform = len(waveform), waveform.split(sample_rate, dim=-1)
+    return audio_packets(add_audio(output, channels, sample_rate), waveform, sample_rate)
 
 
 def _mux(output: OutputContainer, *streams: Iterator[Packet]) -> None:
@@ -169,10 +189,9 @@ def join_videos(
         FileNotFoundError: there is no such source.
         ValueError: a source is damaged or has no picture.
     """
-    with whole_file(target_path) as unfinished, opened(sources[0]) as first, _create(unfinished) as output:
+    with _created(target_path) as output, opened(sources[0]) as first:
         copy = add_copy(output, video_stream(first))
-        stream = add_audio(output, channels, sample_rate)
-        _mux(output, _joined_packets(sources, copy), audio_packets(stream, audio, sample_rate))
+        _mux(output, _joined_packets(sources, copy), _audio(output, audio, sample_rate, channels))
 
 
 def _joined_packets(sources: Iterable[str | os.PathLike[str]], copy: VideoStream) -> Iterator[Packet]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from .encoding import aac_waveform, is_aac_form
-from .waveforms import fade, fit_audio, set_loudness
+from .loudness import loudness_gain
+from .waveforms import PIECE_SAMPLES, fit_audio
 
 LONGEST_HOURS = 12
 """A picture is not held for longer."""
+HELD_BYTES = 1 << 28
+"""So much of a picture that is held is held in memory at most."""
 
 
 def playable(waveform: Tensor, sample_rate: int) -> tuple[Tensor, int]:
@@ -39,7 +43,23 @@ def soundtrack(
     target_lufs: float | None = None,
     fade_seconds: float = 0.0,
 ) -> Tensor:
-    """Sound (1, channels, samples) exactly as long as the picture: cut, or padded with silence.
+    """As `soundtrack_pieces`, in one (1, channels, samples); beside it no more than a piece is held."""
+    samples = len(waveform) * _clip_samples(waveform, sample_rate, seconds)
+    made, position = waveform.new_empty(1, waveform.shape[1], samples), 0
+    for piece in soundtrack_pieces(waveform, sample_rate, seconds, target_lufs, fade_seconds):
+        made[0, :, position : position + piece.shape[-1]] = piece
+        position += piece.shape[-1]
+    return made
+
+
+def soundtrack_pieces(
+    waveform: Tensor,
+    sample_rate: int,
+    seconds: Fraction | float | None,
+    target_lufs: float | None = None,
+    fade_seconds: float = 0.0,
+) -> Iterator[Tensor]:
+    """Sound in pieces (channels, samples), exactly as long as the picture: cut, or padded with silence.
 
     Args:
         waveform: (batch, channels, samples). Clips of a batch follow each other, as their pictures do, each as long as
@@ -47,14 +67,28 @@ def soundtrack(
         sample_rate: samples a second.
         seconds: length of the picture; None leaves the sound's.
         target_lufs: loudness to bring each clip to; None leaves it.
-        fade_seconds: how long each clip fades in and out; 0 leaves it.
+        fade_seconds: how long each clip fades in and out, linearly, or half the clip; 0 leaves it.
     """
-    if seconds is not None:
-        waveform = fit_audio(waveform, round(seconds * sample_rate / waveform.shape[0]))
-    if target_lufs is not None:
-        waveform = set_loudness(waveform, sample_rate, target_lufs)
-    waveform = fade(waveform, sample_rate, fade_seconds)
-    return waveform.movedim(0, 1).flatten(1).unsqueeze(0)
+    samples = _clip_samples(waveform, sample_rate, seconds)
+    faded = min(round(fade_seconds * sample_rate), samples // 2)
+    for clip in waveform:
+        gain = 1.0 if target_lufs is None else loudness_gain(clip, sample_rate, target_lufs, samples)
+        for start in range(0, samples, PIECE_SAMPLES):
+            end = min(start + PIECE_SAMPLES, samples)
+            piece = fit_audio(clip[:, start:end], end - start)
+            piece = piece if gain == 1 else piece * gain
+            yield piece * _fade_gain(start, end, samples, faded).to(piece) if faded else piece
+
+
+def _clip_samples(waveform: Tensor, sample_rate: int, seconds: Fraction | float | None) -> int:
+    """Samples that each clip gets."""
+    return waveform.shape[-1] if seconds is None else round(seconds * sample_rate / len(waveform))
+
+
+def _fade_gain(start: int, end: int, samples: int, faded: int) -> Tensor:
+    """Gain of a stretch of a sound whose first and last samples, so many, fade."""
+    index = torch.arange(start, end)
+    return (torch.minimum(index, samples - 1 - index) / faded).clamp(max=1)
 
 
 def held_seconds(waveform: Tensor, sample_rate: int) -> Fraction:
@@ -79,13 +113,13 @@ def held_seconds(waveform: Tensor, sample_rate: int) -> Fraction:
 def hold_last(images: Tensor, frame_rate: Fraction | float, seconds: Fraction) -> tuple[Tensor, int]:
     """Frames (F, H, W, channels) up to the one in which that time ends, and how often the last must be shown again.
 
-    Where that is more often than there are frames, it is left to do; else it is done. Frames that are only cut are not
-    copied.
+    Where that is more often than there are frames, or needs much memory, it is left to do; else it is done. Frames that
+    are only cut are not copied.
     """
     wanted = math.ceil(seconds * Fraction(frame_rate))
     held = max(0, wanted - len(images))
     if not held:
         return images[:wanted], 0
-    if held > len(images):
+    if held > len(images) or (len(images) + held) * images[0].nbytes > HELD_BYTES:
         return images, held
     return torch.cat((images, images[-1:].expand(held, -1, -1, -1))), 0

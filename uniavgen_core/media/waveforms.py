@@ -1,4 +1,4 @@
-"""Sound as a tensor: of one channel, of a rate, of a length, faded, of a loudness."""
+"""Sound as a tensor: of one channel, of a rate, of a length."""
 
 from __future__ import annotations
 
@@ -10,15 +10,6 @@ import torch
 import torchaudio
 from torch import Tensor
 from torch.nn import functional
-
-PEAK_LIMIT = 10 ** (-1 / 20)
-"""Loudest sample after a change of loudness: 1 dB below full scale."""
-MEASURED_PEAK = 0.1
-"""Loudness is measured of a copy whose peak is no higher: torchaudio's filters clip at full scale."""
-MEASURED_CHANNELS = 5
-"""Most channels whose loudness torchaudio measures."""
-LOUDNESS_BLOCK_SECONDS = 0.4
-"""Loudness (ITU-R BS.1770) is measured over blocks of this length, so it needs one at least."""
 
 MIX_BLOCK_SECONDS = 0.05
 """Whether channels cancel each other is asked of so long a block."""
@@ -107,6 +98,12 @@ def _is_alone(powers: Tensor) -> Tensor:
     """Whether only the bass channel is loud, of powers (batch, channels, …)."""
     others = [channel for channel in range(powers.shape[1]) if channel != BASS_CHANNEL]
     return powers[:, others].amax(dim=1) < LOUD_POWER * powers[:, BASS_CHANNEL]
+
+
+def is_bass_alone(waveform: Tensor) -> bool:
+    """Whether the bass channel of surround sound (channels, samples) is the only loud one: then it is no bass."""
+    powers = sum(piece.square().sum(dim=-1) for piece in waveform.split(PIECE_SAMPLES, dim=-1))
+    return bool(_is_alone(torch.as_tensor(powers)[None, :, None]))
 
 
 def _weighted(waveform: Tensor, weights: Tensor, block: int, faded: bool = False) -> Tensor:
@@ -206,54 +203,23 @@ def peak_of(pieces: Iterable[Tensor]) -> float:
 
 
 def fit_audio(waveform: Tensor, samples: int) -> Tensor:
-    """Cut a waveform (…, samples) at its end, or pad it with silence there, to that many samples."""
+    """Cut a waveform (…, samples) at its end, or pad it with silence there, to that many samples.
+
+    What is not padded is not copied.
+    """
+    if samples <= waveform.shape[-1]:
+        return waveform[..., :samples]
     return functional.pad(waveform, (0, samples - waveform.shape[-1]))
 
 
-def fade(waveform: Tensor, sample_rate: int, seconds: float) -> Tensor:
-    """Fade a waveform (…, samples) in and out linearly, each over that many seconds or half the sound."""
-    samples = min(round(seconds * sample_rate), waveform.shape[-1] // 2)
-    if samples < 1:
-        return waveform
-    ramp = torch.arange(samples, device=waveform.device, dtype=waveform.dtype) / samples
-    gain = waveform.new_ones(waveform.shape[-1])
-    gain[:samples] = ramp
-    gain[-samples:] = ramp.flip(0)
-    return waveform * gain
-
-
-def set_loudness(waveform: Tensor, sample_rate: int, target_lufs: float) -> Tensor:
-    """Scale a waveform (…, channels, samples) to a loudness in LUFS (ITU-R BS.1770-4), with one gain a sound.
-
-    The loudest sample stays 1 dB below full scale, so a sound with high peaks ends up softer than asked for. A sound
-    that is silent, or too soft to be measured, is returned as it is. The bass channel of 5.1 is not measured.
-
-    Raises:
-        ValueError: there are more than five channels, and it is not 5.1.
-    """
-    block = math.ceil(LOUDNESS_BLOCK_SECONDS * sample_rate)
-    peak = waveform.abs().amax(dim=(-2, -1))
-    softer = (MEASURED_PEAK / peak).clamp(max=1)
-    heard = fit_audio(_measured(waveform) * softer[..., None, None], max(block, waveform.shape[-1]))
-    measured = torchaudio.functional.loudness(heard, sample_rate) - 20 * softer.log10()
-    gain = torch.minimum(10 ** ((target_lufs - measured) / 20), PEAK_LIMIT / peak)
-    gain = torch.where(measured.isfinite() & (peak > 0), gain, torch.ones_like(gain))
-    return waveform * gain[..., None, None]
-
-
-def _measured(waveform: Tensor) -> Tensor:
-    """Channels of a waveform (…, channels, samples) of which loudness is measured."""
-    channels = waveform.shape[-2]
-    if channels <= MEASURED_CHANNELS:
-        return waveform
-    if channels != SURROUND_CHANNELS[0]:
-        raise ValueError(
-            f"The sound has {channels} channels: its loudness can be set where it has {MEASURED_CHANNELS} at most, or "
-            "is 5.1. Mix it down first."
-        )
-    waveforms = waveform.reshape(-1, *waveform.shape[-2:])
-    measured = waveforms[:, [0, 1, 2, 4, 5]]
-    alone = _is_alone(waveforms.square().sum(dim=-1))
-    # What is heard there alone is no bass, and is measured as a front channel.
-    measured[:, 2] = torch.where(alone[:, None], waveforms[:, BASS_CHANNEL], measured[:, 2])
-    return measured.reshape(*waveform.shape[:-2], *measured.shape[-2:])
+def fitted_pieces(pieces: Iterable[Tensor], samples: int) -> Iterator[Tensor]:
+    """As `fit_audio`, of a sound in pieces (channels, samples), of which there is one at least."""
+    missing = samples
+    channels = 1
+    for piece in pieces:
+        channels = len(piece)
+        if missing > 0:
+            yield piece[:, :missing]
+        missing -= piece.shape[-1]
+    for start in range(0, missing, PIECE_SAMPLES):
+        yield torch.zeros(channels, min(PIECE_SAMPLES, missing - start))

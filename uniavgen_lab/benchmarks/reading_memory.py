@@ -85,13 +85,14 @@ def read_waveform(minutes: int) -> dict[str, float]:
     AudioRecording(waveform[..., :AUDIO_RATE], AUDIO_RATE).given(0, 2)
     start = peak_bytes()
     recording = AudioRecording(waveform, AUDIO_RATE)
-    segments = sum(recording.given(*window)[1] is not None for window in _windows(recording.frames))
+    segments = sum(recording.given(*window)[1] is not None for window in windows(recording.frames))
     track = recording.track()
     heard = sum(piece.shape[-1] for piece in track.pieces) / track.sample_rate
     return {"read": segments, "bytes": peak_bytes() - start, "seconds": heard, "rate": SAMPLE_RATE}
 
 
-def _windows(frames: int) -> Iterator[tuple[int, int]]:
+def windows(frames: int) -> Iterator[tuple[int, int]]:
+    """Where the segments of a long clip begin, and their latent frames."""
     for start in range(0, frames, 4 * (WINDOW_LATENT_FRAMES - 1)):
         yield start, WINDOW_LATENT_FRAMES
 
