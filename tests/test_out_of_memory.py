@@ -14,9 +14,9 @@ from comfy.server import ComfyServer
 PACK = Path(__file__).absolute().parent.parent
 TEST_PACK = Path(__file__).absolute().parent / "comfy" / "test_pack"
 COMFYUI_SAYS = "This error means you ran out of memory on your GPU."
-SMALL_SIDE, LARGE_SIDE = 64, 128
-MOST_TOKENS = 200
-"""Tokens of the picture: a clip of the small side has 16 for each latent frame, of the large one 64."""
+SMALL_SIDE, LARGE_SIDE = 64, 256
+MOST_TOKENS = 250
+"""A clip of the large side has 64 tokens of picture in each of its 7 latent frames; sound alone has about 150."""
 SECONDS = 1.5
 HELD_RATIO = 1.02
 

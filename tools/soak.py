@@ -32,7 +32,7 @@ from soak_run.clip_checks import check_finished  # noqa: E402
 from soak_run.drawn_prompts import draw_prompt  # noqa: E402
 from soak_run.impatient_client import ImpatientClient, Shared  # noqa: E402
 from soak_run.server_watch import files_left, own_bytes  # noqa: E402
-from soak_run.small_disk import enter_namespace, filled, mount_small_disk  # noqa: E402
+from soak_run.small_disk import enter_namespace, filled, small_disk  # noqa: E402
 from soak_run.soak_report import SoakReport  # noqa: E402
 
 CLIENTS = 2
@@ -42,6 +42,10 @@ DISKS = ("output", "temp")
 FULL_AFTER, FULL_FOR = 20, 6
 """Of every so many prompts in a row, so many meet a full disk."""
 SECONDS_BEFORE_KILL = 1.0
+KILLED_STEPS = 10
+LONG_SCRIPT = (
+    "A happy woman talks. | Hello, three red birds. We see two green fish.\nA sad woman talks. | Goodbye, one cat."
+)
 
 
 class Numbers:
@@ -109,8 +113,10 @@ def make_same_clip(shared: Shared) -> None:
 def kill_and_go_on(server: ComfyServer, shared: Shared, report: SoakReport) -> None:
     """Kill the server in the middle of a long clip, start it again, and let the same prompt go on."""
     drawn = draw_prompt(-1, report.seed, "tiny_script", bad=False)
+    set_inputs(drawn.prompt, "UniAVGenLatent", seconds=2.5)
+    set_inputs(drawn.prompt, "UniAVGenScript", script=LONG_SCRIPT)
     set_inputs(drawn.prompt, "UniAVGenLongForm", keep=True)
-    set_inputs(drawn.prompt, "UniAVGenScheduler", steps=25)
+    set_inputs(drawn.prompt, "UniAVGenScheduler", steps=KILLED_STEPS)
     prompt = for_this_version(drawn.prompt, shared.info)
     with server.events() as events:
         server.queue(prompt)
@@ -140,13 +146,13 @@ def main() -> int:
     if install is None:
         parser.error(HOW_TO_SET)
     seed = SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed
-    print(f"seed {seed}", flush=True)
     enter_namespace(
         [*sys.argv[:1], "--prompts", str(arguments.prompts), "--seed", str(seed), "--report", str(arguments.report)]
     )
-    with TemporaryDirectory(prefix="soak_") as folder:
+    print(f"seed {seed}", flush=True)
+    with TemporaryDirectory(prefix="soak_") as folder, ExitStack() as disks:
         base = Path(folder) / "base"
-        small = all([mount_small_disk(base / name) for name in DISKS])
+        small = all([disks.enter_context(small_disk(base / name)) for name in DISKS])
         with ComfyServer(install, base, [ROOT]) as server:
             version = server.request("/system_stats")["system"]["comfyui_version"]
             report = SoakReport(seed, CLIENTS, version, small)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from comfy.graphs import WORKFLOW_NAMES, Prompt, api_workflow, nodes_of
 
+from uniavgen_core.speech.duration import seconds_for_speech
 from uniavgen_lab.world.sentences import MOODS, draw_caption, draw_sentence
 
 NEEDS_A_MODEL = "tiny_chain_interpolation"
@@ -15,6 +17,8 @@ NEEDS_A_MODEL = "tiny_chain_interpolation"
 WORKFLOWS = tuple(name for name in WORKFLOW_NAMES if name.startswith("tiny_") and name != NEEDS_A_MODEL)
 SIDES = (64, 96, 128)
 SECONDS = (1.0, 1.25, 1.5, 2.0)
+LONG_SECONDS = (2.0, 2.5)
+"""Of a long form's longest segment, which has room for a phrase."""
 PAST_SECONDS = 0.75
 """More of a continuation than it keeps."""
 MOST_STEPS = 3
@@ -49,8 +53,8 @@ def draw_prompt(number: int, seed: int, workflow: str | None = None, bad: bool |
     random = Random(f"{seed} {number}")
     workflow = workflow or random.choice(WORKFLOWS)
     prompt = api_workflow(workflow)
-    change_sizes(prompt, random)
-    change_words(prompt, random)
+    longest = change_words(prompt, random)
+    change_sizes(prompt, longest, random)
     for node in prompt.values():
         for name in ("seed", "noise_seed"):
             if name in node["inputs"]:
@@ -63,33 +67,41 @@ def draw_prompt(number: int, seed: int, workflow: str | None = None, bad: bool |
     return DrawnPrompt(number, workflow, prompt)
 
 
-def change_sizes(prompt: Prompt, random: Random) -> None:
-    """Few steps; pictures and lengths of several sizes. Pictures of two people keep theirs, which their masks have."""
+def change_sizes(prompt: Prompt, longest: float, random: Random) -> None:
+    """Few steps; pictures and lengths of several sizes. Pictures of two people keep theirs, which their masks have.
+
+    Args:
+        longest: seconds that any speech of the prompt takes.
+    """
     steps = random.randint(1, MOST_STEPS)
     for kind in ("UniAVGenSampler", "UniAVGenScheduler"):
         for node in nodes_of(prompt, kind):
             node["inputs"]["steps"] = steps
     width, height = random.choice(SIDES), random.choice(SIDES)
+    lengths = LONG_SECONDS if nodes_of(prompt, "UniAVGenLongForm") else SECONDS
     for node in nodes_of(prompt, "UniAVGenLatent"):
         inputs = node["inputs"]
         if not nodes_of(prompt, "SolidMask"):
             inputs |= {"size.width": width, "size.height": height}
         if inputs["seconds"]:
             past = PAST_SECONDS if inputs["task"] == "continuation" else 0.0
-            inputs["seconds"] = random.choice(SECONDS) + past
+            inputs["seconds"] = max(random.choice(lengths), longest) + past
     for node in nodes_of(prompt, "UniAVGenLongForm"):
         node["inputs"]["keep"] = random.random() < 0.7
 
 
-def change_words(prompt: Prompt, random: Random) -> None:
-    """Other words of the small model's, moods and people."""
+def change_words(prompt: Prompt, random: Random) -> float:
+    """Other words of the small model's, moods and people; the seconds that the longest of its speeches takes."""
+    speeches = []
     for node in prompt.values():
         inputs: dict[str, Any] = node["inputs"]
         kind = node["class_type"]
         if kind == "UniAVGenConditioning" and isinstance(inputs["speech"], str) and inputs["speech"]:
-            inputs["speech"] = draw_sentence(random)
+            speeches.append(draw_sentence(random))
+            inputs["speech"] = speeches[-1]
         elif kind == "PrimitiveStringMultiline":
-            inputs["value"] = draw_sentence(random)
+            speeches.append(draw_sentence(random))
+            inputs["value"] = speeches[-1]
         elif kind == "UniAVGenTinyPortrait":
             inputs["person"] = random.randrange(2**30)
         elif kind == "UniAVGenScript":
@@ -97,6 +109,8 @@ def change_words(prompt: Prompt, random: Random) -> None:
             caption = draw_caption("woman", random.choice(MOODS), random)
             lines = [f"{caption} | {speaker}{draw_sentence(random)}" for _ in range(random.randint(1, MOST_LINES))]
             inputs["script"] = "\n".join(lines)
+    # Rounded up to what the widget takes.
+    return max((math.ceil(4 * seconds_for_speech(speech, "en")) / 4 for speech in speeches), default=0.0)
 
 
 def spoil(prompt: Prompt, kind: str, changes: dict[str, Any]) -> None:

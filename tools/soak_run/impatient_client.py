@@ -67,7 +67,7 @@ class Shared:
     fills: int = 0
     """How often the disk was filled so far."""
     kept_files: set[str] = field(default_factory=set)
-    """Files that a finished prompt has named."""
+    """Files that a prompt's history names."""
     acts: Counter[str] = field(default_factory=Counter)
     lock: threading.Lock = field(default_factory=threading.Lock)
     """Held while a number is taken."""
@@ -142,11 +142,11 @@ class ImpatientClient:
         entry = self._entry(answer)
         if entry is None:
             return DELETED, ""
+        # What was saved before a prompt failed is shown to its user, too.
+        self.shared.kept_files |= {str(file) for file in self.shared.server.output_files(entry["outputs"])}
         try:
             outputs = check_history_entry(entry)
-            files = self.shared.server.output_files(outputs)
-            self.shared.kept_files |= {str(file) for file in files}
-            check_finished(drawn, files)
+            check_finished(drawn, self.shared.server.output_files(outputs))
         except PromptInterrupted:
             return INTERRUPTED, ""
         except PromptFailed as error:

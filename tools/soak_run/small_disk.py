@@ -31,13 +31,21 @@ def enter_namespace(command: Sequence[str]) -> None:
     os.execvp(NAMESPACE[0], [*NAMESPACE, sys.executable, *command])
 
 
-def mount_small_disk(folder: Path) -> bool:
-    """Whether there is now a disk of DISK_BYTES at a folder."""
+@contextmanager
+def small_disk(folder: Path) -> Iterator[bool]:
+    """A disk of DISK_BYTES at a folder until the block is left; whether it is there."""
     folder.mkdir(parents=True, exist_ok=True)
     if INSIDE not in os.environ:
-        return False
+        yield False
+        return
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    return subprocess.run(command, capture_output=True).returncode == 0
+    is_there = subprocess.run(command, capture_output=True).returncode == 0
+    try:
+        yield is_there
+    finally:
+        if is_there:
+            # Lazily: a server that was killed may still have files open for a moment.
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @contextmanager
