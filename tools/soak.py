@@ -43,6 +43,7 @@ FULL_AFTER, FULL_FOR = 20, 6
 """Of every so many prompts in a row, so many meet a full disk."""
 SECONDS_BEFORE_KILL = 1.0
 KILLED_STEPS = 10
+SECONDS_TO_FORGET = 5.0
 LONG_SCRIPT = (
     "A happy woman talks. | Hello, three red birds. We see two green fish.\nA sad woman talks. | Goodbye, one cat."
 )
@@ -89,12 +90,11 @@ def soak(server: ComfyServer, report: SoakReport, prompts: int) -> None:
             report.outcomes += [outcome for work in works for outcome in work.result()]
         numbers.end()
         make_same_clip(shared)
+        report.memory_with_cache[goal] = own_bytes(server.process_id)
+        empty_cache(server)
         report.memory[goal] = own_bytes(server.process_id)
         print(f"{goal} prompts, {report.memory[goal] / 1e6:.0f} MB", flush=True)
         done = goal
-    # What is in ComfyUI's cache may still be asked for.
-    server.request("/free", {"unload_models": True, "free_memory": True})
-    make_same_clip(shared)
     report.files_left = files_left(server.base, shared.kept_files)
     kill_and_go_on(server, shared, report)
     report.acts, report.fills, report.seconds = dict(shared.acts), shared.fills, time.monotonic() - start
@@ -108,6 +108,13 @@ def make_same_clip(shared: Shared) -> None:
     files = shared.server.output_files(outputs)
     check_finished(drawn, files)
     shared.kept_files |= {str(file) for file in files}
+
+
+def empty_cache(server: ComfyServer) -> None:
+    """Let ComfyUI forget all results and models, so that what is held after it is held by mistake."""
+    server.request("/free", {"unload_models": True, "free_memory": True})
+    # Nothing says when it is done.
+    time.sleep(SECONDS_TO_FORGET)
 
 
 def kill_and_go_on(server: ComfyServer, shared: Shared, report: SoakReport) -> None:
@@ -129,8 +136,7 @@ def kill_and_go_on(server: ComfyServer, shared: Shared, report: SoakReport) -> N
         check_finished(drawn, files)
         report.restarted = "Killed in the middle of a long clip and started again, the server finished it."
         shared.kept_files |= {str(file) for file in files}
-        restarted.request("/free", {"unload_models": True, "free_memory": True})
-        make_same_clip(Shared(restarted, shared.seed, shared.info, kept_files=shared.kept_files))
+        empty_cache(restarted)
         report.files_left_after_kill = files_left(server.base, shared.kept_files)
 
 

@@ -21,7 +21,7 @@ LONG_SECONDS = (2.0, 2.5)
 """Of a long form's longest segment, which has room for a phrase."""
 PAST_SECONDS = 0.75
 """More of a continuation than it keeps."""
-MOST_STEPS = 3
+MOST_STEPS = 2
 MOST_LINES = 2
 BAD_SHARE = 0.08
 BAD = {

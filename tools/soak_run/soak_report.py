@@ -31,7 +31,9 @@ class SoakReport:
     small_disk: bool
     seconds: float = 0.0
     memory: dict[int, int] = field(default_factory=dict)
-    """Bytes of the server's own after so many prompts; 0: before the first."""
+    """Bytes of the server's own after so many prompts, with ComfyUI's cache emptied; 0: before the first."""
+    memory_with_cache: dict[int, int] = field(default_factory=dict)
+    """The same with what ComfyUI keeps of the prompts before, until memory runs low."""
     outcomes: list[Outcome] = field(default_factory=list)
     acts: dict[str, int] = field(default_factory=dict)
     fills: int = 0
@@ -80,7 +82,7 @@ class SoakReport:
             f"Tasks: {', '.join(f'{name} {count}' for name, count in sorted(kinds.items()))}.",
             f"What the clients did after asking: {acts}. "
             + (f"The disk was filled {self.fills} times." if self.small_disk else "No small disk could be had here."),
-            _table(("prompts", "memory of the server's own, MB"), self._memory_rows()),
+            _table(("prompts", "memory of the server's own, MB (with ComfyUI's cache)"), self._memory_rows()),
             _table(("ended as", "prompts"), how.most_common()),
             f"Clips right: {how[DONE]} of {how[DONE] + how[FAULTY]}. Files left: {len(self.files_left)}, after the "
             f"kill of the server {len(self.files_left_after_kill)}. {self.restarted}",
@@ -91,7 +93,10 @@ class SoakReport:
         return "\n\n".join(parts) + "\n"
 
     def _memory_rows(self) -> list[tuple[str, str]]:
-        rows = [(str(count), f"{taken / MEGABYTE:.0f}") for count, taken in sorted(self.memory.items())]
+        rows = []
+        for count, taken in sorted(self.memory.items()):
+            cached = self.memory_with_cache.get(count)
+            rows.append((str(count), f"{taken / MEGABYTE:.0f}" + (f" ({cached / MEGABYTE:.0f})" if cached else "")))
         return rows if self.growth is None else [*rows, ("last over the 50th", f"{self.growth:+.1%}")]
 
 
