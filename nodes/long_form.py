@@ -10,7 +10,7 @@ from typing import Any
 
 import folder_paths
 import torch
-from comfy_api.latest import Input, io
+from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_one_sound
@@ -41,7 +41,7 @@ from .comfy_model import REFERENCE_AUDIO
 from .comfy_progress import warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
-from .media import check_masks, check_vae, check_video, footage_of, temporary_file, temporary_video, with_audio
+from .media import check_masks, check_vae, check_video, footage_of, temporary_file, with_audio
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's output folder: the finished segments."""
@@ -245,7 +245,7 @@ def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any) -> I
         return with_audio("recording", recording, {"waveform": waveform, "sample_rate": SAMPLE_RATE})
     path = temporary_file(".mp4")
     clip.write(made, path)
-    return temporary_video(path)
+    return InputImpl.VideoFromFile(str(path))
 
 
 def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool) -> list[str]:

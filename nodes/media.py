@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import uuid
-import weakref
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -150,20 +149,6 @@ def temporary_file(suffix: str) -> Path:
     return folder / f"uniavgen_{uuid.uuid4().hex}{suffix}"
 
 
-class _PathOfOurs(str):
-    """The path of a file that is there for as long as any VIDEO has it, cut ones among them, and then deleted."""
-
-    def __new__(cls, path: Path) -> _PathOfOurs:
-        ours = super().__new__(cls, path)
-        weakref.finalize(ours, path.unlink, missing_ok=True)
-        return ours
-
-
-def temporary_video(path: Path) -> InputImpl.VideoFromFile:
-    """The VIDEO of a file of `temporary_file`, which goes when nobody, ComfyUI's cache included, has it any more."""
-    return InputImpl.VideoFromFile(_PathOfOurs(path))
-
-
 def _playable(audio: Input.Audio) -> Input.Audio:
     """The sound in a form that Save Video can write."""
     waveform, sample_rate = playable(audio["waveform"], int(audio["sample_rate"]))
@@ -201,7 +186,7 @@ def _file_with_audio(
     path = temporary_file(".mp4")
     shown = progress_bar(plan.count)
     replace_audio(video.get_stream_source(), path, track, audio["sample_rate"], plan, shown, check_interrupt)
-    return temporary_video(path)
+    return InputImpl.VideoFromFile(str(path))
 
 
 def _frames_with_audio(
@@ -223,7 +208,7 @@ def _frames_with_audio(
     if held:
         path = temporary_file(".mp4")
         write_video(path, images, rate, track[0], sample_rate, held, progress_bar(len(images) + held))
-        return temporary_video(path)
+        return InputImpl.VideoFromFile(str(path))
     joined = Types.VideoComponents(
         images=to_rgb(images).contiguous(), audio={"waveform": track, "sample_rate": sample_rate}, frame_rate=rate
     )

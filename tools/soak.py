@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from random import SystemRandom
 from tempfile import TemporaryDirectory
@@ -53,7 +53,8 @@ class Numbers:
     """Numbers of prompts for several clients, and a disk that is full at some of them."""
 
     def __init__(self, numbers: range, shared: Shared, disks: Sequence[Path]) -> None:
-        self._numbers, self._shared, self._disks = iter(numbers), shared, disks
+        self._shared, self._disks = shared, disks
+        self._numbers: Iterator[int] = iter(numbers)
         self._full = ExitStack()
 
     def __iter__(self) -> Iterator[int]:
@@ -67,11 +68,16 @@ class Numbers:
                 self._shared.fills += 1
                 self._shared.disk_is_full.set()
             elif number % FULL_AFTER == 0:
-                self.end()
+                self._empty_disk()
             return number
 
-    def end(self) -> None:
-        """Give the disk back."""
+    def close(self) -> None:
+        """Give out no more numbers, and the disk back."""
+        with self._shared.lock:
+            self._numbers = iter(())
+            self._empty_disk()
+
+    def _empty_disk(self) -> None:
         self._shared.disk_is_full.clear()
         self._full.close()
 
@@ -85,10 +91,9 @@ def soak(server: ComfyServer, report: SoakReport, prompts: int) -> None:
     done = 0
     for goal in sorted({*(look for look in LOOKS if look < prompts), prompts}):
         numbers = Numbers(range(done, goal), shared, disks)
-        with ThreadPoolExecutor(CLIENTS) as pool:
+        with ThreadPoolExecutor(CLIENTS) as pool, closing(numbers):
             works = [pool.submit(ImpatientClient(shared).work, numbers) for _ in range(CLIENTS)]
             report.outcomes += [outcome for work in works for outcome in work.result()]
-        numbers.end()
         make_same_clip(shared)
         report.memory_with_cache[goal] = own_bytes(server.process_id)
         empty_cache(server)
