@@ -3,7 +3,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 TYPECHECK := $(VENV)/typecheck
 
-.PHONY: demo test lint
+.PHONY: demo test lint soak
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -11,6 +11,10 @@ demo: $(INSTALLED)
 
 test: lint
 	$(VENV)/bin/pytest
+
+# 200 prompts on the ComfyUI of COMFYUI_PATH; about half an hour on two cores. SOAK="--seed 7" makes one again.
+soak: $(INSTALLED)
+	$(VENV)/bin/python tools/soak.py $(SOAK)
 
 # The nodes are checked under a link with an importable name: the checkout's own folder may be called anything.
 lint: $(INSTALLED)
