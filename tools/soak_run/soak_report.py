@@ -17,7 +17,9 @@ from soak_run.impatient_client import DONE, FAULTY, Outcome
 MEGABYTE = 10**6
 MOST_GROWTH = 0.02
 """Of the last memory over the 50th prompt's."""
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
+CHANGING = re.compile(r"/\S+/|[\w.]*\d[\w.]*")
+"""Paths, numbers and names that have numbers, which differ from prompt to prompt."""
+SAVER = "SaveVideo: "
 MESSAGE_LENGTH = 160
 
 
@@ -49,6 +51,17 @@ class SoakReport:
         return self.memory[last] / self.memory[50] - 1 if last > 50 and 50 in self.memory else None
 
     @property
+    def parts_by_comfyui(self) -> list[str]:
+        """Files left by ComfyUI's own Save Video, which writes under the final name, where the disk was full."""
+        messages = [each.message for each in self.outcomes if each.message.startswith(SAVER)]
+        return [name for name in self.files_left if any(name in message for message in messages)]
+
+    @property
+    def others_left(self) -> list[str]:
+        """All other files that nobody wants, before the kill of the server and after it."""
+        return sorted({*self.files_left, *self.files_left_after_kill} - {*self.parts_by_comfyui})
+
+    @property
     def faults(self) -> list[str]:
         """What was not as it should be."""
         unexpected = [
@@ -56,7 +69,7 @@ class SoakReport:
             for each in self.outcomes
             if not each.is_expected
         ]
-        found = [*unexpected, *(f"left: {name}" for name in (*self.files_left, *self.files_left_after_kill))]
+        found = [*unexpected, *(f"left: {name}" for name in self.others_left)]
         if self.growth is not None and self.growth > MOST_GROWTH:
             found.append(f"memory grew by {self.growth:.1%} from the 50th prompt to the last")
         return found
@@ -84,8 +97,9 @@ class SoakReport:
             + (f"The disk was filled {self.fills} times." if self.small_disk else "No small disk could be had here."),
             _table(("prompts", "memory of the server's own, MB (with ComfyUI's cache)"), self._memory_rows()),
             _table(("ended as", "prompts"), how.most_common()),
-            f"Clips right: {how[DONE]} of {how[DONE] + how[FAULTY]}. Files left: {len(self.files_left)}, after the "
-            f"kill of the server {len(self.files_left_after_kill)}. {self.restarted}",
+            f"Clips right: {how[DONE]} of {how[DONE] + how[FAULTY]}. {self.restarted} Files left: "
+            f"{len(self.others_left)}, and {len(self.parts_by_comfyui)} parts of clips by ComfyUI's own Save Video on "
+            "the full disk.",
             _table(("message", "prompts"), _messages(self.outcomes)),
             "Not as it should be: "
             + ("nothing." if not self.faults else "".join(f"\n- {line}" for line in self.faults)),
@@ -106,8 +120,8 @@ def machine() -> str:
 
 
 def _messages(outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
-    """Messages of failures, with their numbers taken out, and how often each came."""
-    return Counter(NUMBER.sub("…", _short(each.message)) for each in outcomes if each.message).most_common()
+    """Messages of failures without what differs from one to the next, and how often each came."""
+    return Counter(_short(CHANGING.sub("…", each.message)) for each in outcomes if each.message).most_common()
 
 
 def _short(message: str) -> str:
