@@ -35,6 +35,8 @@ from soak_run.server_watch import files_left, own_bytes  # noqa: E402
 from soak_run.small_disk import enter_namespace, filled, small_disk  # noqa: E402
 from soak_run.soak_report import SoakReport  # noqa: E402
 
+from uniavgen_lab.benchmarks.processes import RETURN_AT_ONCE  # noqa: E402
+
 CLIENTS = 2
 LOOKS = (10, 50, 100, 200)
 """After so many prompts the server's memory is read."""
@@ -161,6 +163,8 @@ def main() -> int:
         [*sys.argv[:1], "--prompts", str(arguments.prompts), "--seed", str(seed), "--report", str(arguments.report)]
     )
     print(f"seed {seed}", flush=True)
+    # What is freed goes back at once, so that what is held can be seen.
+    os.environ |= RETURN_AT_ONCE
     with TemporaryDirectory(prefix="soak_") as folder, ExitStack() as disks:
         base = Path(folder) / "base"
         small = all([disks.enter_context(small_disk(base / name)) for name in DISKS])
