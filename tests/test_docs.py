@@ -118,3 +118,9 @@ def test_all_nodes_have_help_and_are_translated() -> None:
 
 def test_comfyui_finds_the_translations(comfy_server: ComfyServer) -> None:
     assert comfy_server.request("/i18n")["zh"]["nodeDefs"].items() >= TRANSLATIONS.items()
+
+
+def test_security_names_tests_that_there_are() -> None:
+    named = set(re.findall(r"`(test_\w+)`", read(ROOT / "SECURITY.md")))
+    there = {name for file in (ROOT / "tests").rglob("*.py") for name in re.findall(r"def (test_\w+)", read(file))}
+    assert named - there == set()

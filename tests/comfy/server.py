@@ -129,6 +129,18 @@ class ComfyServer:
         if failed:
             raise ServerError(f"ComfyUI could not import {', '.join(failed)}:\n{self.log_tail()}")
 
+    @property
+    def process_id(self) -> int:
+        """Of ComfyUI; raises ServerError where it has ended."""
+        self._check_alive()
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """End ComfyUI as a crash does, in the middle of whatever it is at."""
+        os.killpg(self.process_id, signal.SIGKILL)
+        self.stop()
+
     def stop(self) -> None:
         """End ComfyUI and every process it started."""
         process, self._process = self._process, None
@@ -167,10 +179,10 @@ class ComfyServer:
         info: dict[str, Any] = self.request("/object_info")
         return info
 
-    def queue(self, prompt: dict[str, Any]) -> str:
+    def queue(self, prompt: dict[str, Any], client_id: str | None = None) -> str:
         """Queue a prompt in API form; its id. Raises PromptRejected where validation refuses it."""
         try:
-            answer = self.request("/prompt", {"prompt": prompt, "client_id": self.client_id})
+            answer = self.request("/prompt", {"prompt": prompt, "client_id": client_id or self.client_id})
         except urllib.error.HTTPError as error:
             raise PromptRejected(json.loads(error.read())) from error
         if answer["node_errors"]:

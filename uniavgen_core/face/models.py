@@ -76,6 +76,8 @@ def _load(path: Path, kind: str, outputs: tuple[int, ...]) -> Any:
         raise ValueError(_no_such(path, kind))
     try:
         model = zoo.get_model(str(path))
+    except MemoryError:
+        raise
     # The errors of onnxruntime have nothing else in common.
     except Exception as error:
         raise ValueError(f"{path} is damaged, or no {kind} of insightface ({error}): download it again.") from error
@@ -160,6 +162,8 @@ class FaceMesh:
         options.intra_op_num_threads = THREADS
         try:
             self._mesh = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except MemoryError:
+            raise
         # The errors of onnxruntime have nothing else in common.
         except Exception as error:
             raise ValueError(f"{path} is damaged or no ONNX file ({error}): download it again.") from error

@@ -1,6 +1,9 @@
-"""A pack of nodes that hand over what is not a number, as a broken node before ours would."""
+"""A pack of nodes for the tests: values that are no numbers, a device with little memory, tensors that are held."""
 
 from __future__ import annotations
+
+import gc
+from typing import Any
 
 import torch
 from comfy_api.latest import ComfyExtension, io
@@ -41,9 +44,54 @@ class HarnessNaNLatent(io.ComfyNode):
         return io.NodeOutput({**latent, "samples": NestedTensor([torch.full_like(first, NAN), *others])})
 
 
+class HarnessSmallMemory(io.ComfyNode):
+    """A MODEL on a device whose memory ends where its attention sees more tokens than it may."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessSmallMemory",
+            category="harness",
+            inputs=[io.Model.Input("model"), io.Int.Input("most_tokens")],
+            outputs=[io.Model.Output()],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, most_tokens: int) -> io.NodeOutput:
+        def attention(function: Any, q: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+            if q.shape[1] > most_tokens:
+                # As PyTorch's allocator on a graphics card does.
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+            return function(q, *args, **options)
+
+        patched = model.clone()
+        patched.model_options["transformer_options"]["optimized_attention_override"] = attention
+        return io.NodeOutput(patched)
+
+
+class HarnessTensorBytes(io.ComfyNode):
+    """How many bytes of tensors this process holds, as text; `run` is another number for each look."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="HarnessTensorBytes",
+            category="harness",
+            inputs=[io.Int.Input("run")],
+            outputs=[io.String.Output()],
+        )
+
+    @classmethod
+    def execute(cls, run: int) -> io.NodeOutput:
+        gc.collect()
+        tensors = [each for each in gc.get_objects() if type(each) is torch.Tensor and each.device.type == "cpu"]
+        storages = {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
+        return io.NodeOutput(str(sum(storages.values())))
+
+
 class HarnessExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [HarnessNaN, HarnessNaNLatent]
+        return [HarnessNaN, HarnessNaNLatent, HarnessSmallMemory, HarnessTensorBytes]
 
 
 async def comfy_entrypoint() -> HarnessExtension:
