@@ -137,7 +137,7 @@ def test_what_no_task_can_take(task: dict, parts: list[str]) -> None:
 
 
 def test_a_reference_voice_where_the_sound_is_given(patcher: Any) -> None:
-    with refused("audio is given", "disconnect reference_audio"):
+    with refused("sound is given", "disconnect reference_audio"):
         sample(patcher, latent_of(AUDIO_DRIVEN), conds=conditions(reference_voice()))
 
 

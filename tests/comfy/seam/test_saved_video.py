@@ -51,9 +51,9 @@ def components(bit_depth: int = 8) -> Any:
     return InputImpl.VideoFromComponents(held, bit_depth)
 
 
-def mux(picture: Any, audio: dict[str, Any], length: str = "picture") -> Any:
+def mux(video: Any, audio: dict[str, Any], length: str = "video") -> Any:
     settings = {"frame_rate": 16.0, "fade": 0.0, "loudness": {"loudness": "as it is"}}
-    return AVMux.execute(picture=picture, audio=audio, length=length, **settings).result[0]
+    return AVMux.execute(video=video, audio=audio, length=length, **settings).result[0]
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def test_a_trimmed_file(check_saved: Callable[..., None]) -> None:
 
 @FORMATS
 def test_a_file_held_for_its_sound(check_saved: Callable[..., None]) -> None:
-    check_saved(mux(file(SOURCES[0]), sound(6), "sound"), 150, 6, 1 / 25)
+    check_saved(mux(file(SOURCES[0]), sound(6), "audio"), 150, 6, 1 / 25)
 
 
 @FORMATS
 def test_a_file_cut_for_its_sound(check_saved: Callable[..., None]) -> None:
-    check_saved(mux(file(SOURCES[0]), sound(0.6), "sound"), 15, 0.6, 1 / 25)
+    check_saved(mux(file(SOURCES[0]), sound(0.6), "audio"), 15, 0.6, 1 / 25)
 
 
 @FORMATS
@@ -117,10 +117,10 @@ def test_images(check_saved: Callable[..., None], images: torch.Tensor) -> None:
 @pytest.mark.parametrize(
     ("images", "audio", "length", "count", "seconds", "step"),
     [
-        (1, sound(0.05), "picture", 1, 1 / 16, None),
-        (1, sound(3), "sound", 48, 3, 1 / 16),
-        (2, sound(100), "sound", 1600, 100, 1 / 16),
-        (34, sound(1, batch=2), "picture", 34, 34 / 16, None),
+        (1, sound(0.05), "video", 1, 1 / 16, None),
+        (1, sound(3), "audio", 48, 3, 1 / 16),
+        (2, sound(100), "audio", 1600, 100, 1 / 16),
+        (34, sound(1, batch=2), "video", 34, 34 / 16, None),
     ],
     ids=["one image", "one held", "a long still", "a batch of sounds"],
 )
@@ -170,21 +170,21 @@ def waveform(values: torch.Tensor, rate: int = RATE) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("picture", "audio", "length", "parts"),
+    ("video", "audio", "length", "parts"),
     [
-        (frames(4), sound(0), "sound", ["audio is empty"]),
-        (frames(4), sound(1, batch=2), "sound", ["2 sounds"]),
-        (components(), sound(1, batch=2), "picture", ["2 sounds", "VIDEO"]),
-        (frames(4, 1, 64), sound(1), "picture", ["64 × 1", "too small"]),
-        (frames(4, channels=7), sound(1), "picture", ["7 channels"]),
-        (frames(4), waveform(torch.full((1, 1, 100), math.nan)), "picture", ["NaN"]),
-        (frames(4), waveform(torch.zeros(1, 0, 100)), "picture", ["no sound"]),
-        (frames(2), waveform(torch.zeros(1, 1, 50_000), 1), "sound", ["hours", "12"]),
-        (file(Path(__file__)), sound(1), "picture", ["damaged or not"]),
-        (file(SOURCES[0], start_time=50), sound(1), "picture", ["second 50"]),
+        (frames(4), sound(0), "audio", ["audio is empty"]),
+        (frames(4), sound(1, batch=2), "audio", ["2 sounds"]),
+        (components(), sound(1, batch=2), "video", ["2 sounds", "VIDEO"]),
+        (frames(4, 1, 64), sound(1), "video", ["64 × 1", "too small"]),
+        (frames(4, channels=7), sound(1), "video", ["7 channels"]),
+        (frames(4), waveform(torch.full((1, 1, 100), math.nan)), "video", ["NaN"]),
+        (frames(4), waveform(torch.zeros(1, 0, 100)), "video", ["no sound"]),
+        (frames(2), waveform(torch.zeros(1, 1, 50_000), 1), "audio", ["hours", "12"]),
+        (file(Path(__file__)), sound(1), "video", ["damaged or not"]),
+        (file(SOURCES[0], start_time=50), sound(1), "video", ["second 50"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_what_is_refused(picture: Any, audio: dict, length: str, parts: list[str]) -> None:
+def test_what_is_refused(video: Any, audio: dict, length: str, parts: list[str]) -> None:
     with refused(*parts):
-        mux(picture, audio, length)
+        mux(video, audio, length)
