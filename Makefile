@@ -3,11 +3,7 @@ VENV := .venv
 INSTALLED := $(VENV)/installed
 TYPECHECK := $(VENV)/typecheck
 
-<<<<<<< HEAD
-.PHONY: demo test fuzz lint
-=======
-.PHONY: demo test lint soak
->>>>>>> soak16
+.PHONY: demo test fuzz soak lint
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -16,15 +12,13 @@ demo: $(INSTALLED)
 test: lint
 	$(VENV)/bin/pytest
 
-<<<<<<< HEAD
 # Ten thousand random inputs for each reader, where `make test` has a hundred that are always the same. It takes hours.
 fuzz: $(INSTALLED)
 	UNIAVGEN_FUZZ=many $(VENV)/bin/pytest -m fuzz
-=======
+
 # 200 prompts on the ComfyUI of COMFYUI_PATH; about half an hour on two cores. SOAK="--seed 7" makes one again.
 soak: $(INSTALLED)
 	$(VENV)/bin/python tools/soak.py $(SOAK)
->>>>>>> soak16
 
 # The nodes are checked under a link with an importable name: the checkout's own folder may be called anything.
 lint: $(INSTALLED)

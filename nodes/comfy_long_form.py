@@ -145,7 +145,7 @@ class ComfyHost:
         self.speakers, self.key = speakers, key
         self.video, self.mel = streams(latent)
         kept = kept_parts(latent)
-        self.given_frames, self.given_tokens = sum(kept.video), sum(kept.audio)
+        self.kept_frames, self.kept_tokens = sum(kept.video), sum(kept.audio)
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
         self.reader = condition_value(sampler.guider, READER) or SpeechReader(step=check_interrupt)
@@ -158,7 +158,7 @@ class ComfyHost:
         return Pacing(LANGUAGE_CODES.get(self.language), pace * own, reader=self.reader)
 
     def start(self) -> tuple[Tensor, Tensor]:
-        return self.video[:, :, : self.given_frames].cpu(), self.mel[:, :, : self.given_tokens].cpu()
+        return self.video[:, :, : self.kept_frames].cpu(), self.mel[:, :, : self.kept_tokens].cpu()
 
     def identity(self) -> str:
         return self.key

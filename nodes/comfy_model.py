@@ -167,7 +167,7 @@ class UniAVGenModel(comfy.model_base.BaseModel):
     def __init__(self, model_config: UniAVGenConfig, device: Any = None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device, unet_model=ComfyJointDiT)
         self.latent_shapes: list[tuple[int, ...]] | None = None
-        self.latent_format.latent_rgb_factors_reshape = _picture_stream(weakref.ref(self))
+        self.latent_format.latent_rgb_factors_reshape = _video_stream(weakref.ref(self))
 
     def _per_stream(
         self, latent: Any, video_function: Callable[[Tensor], Tensor], audio_function: Callable[[Tensor], Tensor]
@@ -271,7 +271,7 @@ def _kept(mask: Tensor | None, shapes: Sequence[Sequence[int]]) -> KeptParts:
     return kept_of(comfy.utils.unpack_latents(mask, shapes))
 
 
-def _picture_stream(model: weakref.ref[UniAVGenModel]) -> Callable[[Tensor], Tensor]:
+def _video_stream(model: weakref.ref[UniAVGenModel]) -> Callable[[Tensor], Tensor]:
     """What the previewer shows, also where it gets the packed latent; it must not keep the model in memory."""
 
     def reshape(latent: Tensor) -> Tensor:

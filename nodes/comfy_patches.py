@@ -31,7 +31,7 @@ REPLACEABLE = ("dit", "attn1", "attn2")
 """Of `patches_replace`: whole blocks, self-attention, cross-attention."""
 VALUES_IN, VALUES_EVERYWHERE = "stg_self_attn_blocks", "stg_skip_self_attn"
 """Switches: in which blocks, or that in all of them, self-attention gives the values as they are."""
-ON_UNLESS_TOLD = ("run_vx", "run_ax")
+ON_BY_DEFAULT = ("run_vx", "run_ax")
 """Switches of ComfyUI's LTX model that this one does not have."""
 
 UNREAD = {
@@ -140,7 +140,7 @@ def _idle_switches(options: dict[str, Any], blocks: int) -> Iterator[str]:
         yield f"block {index} of {VALUES_IN} (the blocks here are 0 to {blocks - 1})"
     if options.get("rope_options"):
         yield "rope_options of ScaleROPE"
-    for name in ON_UNLESS_TOLD:
+    for name in ON_BY_DEFAULT:
         if not options.get(name, True):
             yield name
 

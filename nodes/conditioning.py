@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import Input, io
 
 from ..uniavgen_core.audio.voice import reference_mel, voiced_seconds
-from ..uniavgen_core.checks import check_picture
+from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_finite, check_shapes
 from ..uniavgen_core.speech.duration import reference_pace
@@ -127,13 +127,13 @@ def speech_symbols(
 
     Where nothing is said, they are the same.
     """
-    code = prompt_language(language, said, transcript)
+    code = speech_language(language, said, transcript)
     negative = reader.negative_symbols(code, transcript)
     positive = reader.positive_symbols(said, code, transcript) if said else negative
     return torch.tensor([positive]), torch.tensor([negative])
 
 
-def prompt_language(language: str, speech: str, transcript: str | None) -> str:
+def speech_language(language: str, speech: str, transcript: str | None) -> str:
     """The core's code of the text that is made of a reference voice's transcript and the speech.
 
     Chinese text may hold English words, but not the other way round.
@@ -174,7 +174,7 @@ class ReferenceImage(io.ComfyNode):
     ) -> io.NodeOutput:
         parts = streams(latent)
         check_shapes([part.shape for part in parts])
-        check_picture("image", image)
+        check_images("image", image)
         check_finite("image", image)
         warn_of_portrait("image", image)
         height, width = (size * SPATIAL_COMPRESSION for size in parts[0].shape[-2:])

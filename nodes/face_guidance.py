@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_picture
+from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.face.map import FaceMap, overlay
 from ..uniavgen_core.face.steering import (
     COMBINATIONS,
@@ -148,7 +148,7 @@ class FaceMapNode(io.ComfyNode):
     ) -> io.NodeOutput:
         parts = streams(latent)
         check_shapes([part.shape for part in parts])
-        check_picture("images", images)
+        check_images("images", images)
         face_map.check_is_of(parts[0].shape[2])
         height, width = images.shape[1:3]
         mask = face_map.mask(height, width, None if layer < 0 else layer)

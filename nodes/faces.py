@@ -13,7 +13,7 @@ import numpy
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_picture
+from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.face.choice import Choice, Numbered, every_face, largest, like_portrait
 from ..uniavgen_core.face.detection import FaceDetector
 from ..uniavgen_core.face.masks import (
@@ -336,7 +336,7 @@ def _number_input() -> io.Int.Input:
 
 def _frames(images: Tensor) -> Tensor:
     """Pictures (F, height, width, 3) of the node's input."""
-    check_picture("images", images)
+    check_images("images", images)
     check_finite("images", images)
     return to_rgb(images)
 
@@ -346,7 +346,7 @@ def _choice(face: dict[str, Any], frames: Tensor, finder: FaceDetector) -> Choic
     if face["face"] == NUMBER:
         return Numbered(face["number"])
     if face["face"] == PORTRAIT:
-        check_picture("portrait", face["portrait"])
+        check_images("portrait", face["portrait"])
         recogniser = _load_recogniser(face["recogniser"])
         return like_portrait(to_bytes(to_rgb(face["portrait"][0])), finder, recogniser, frames)
     return every_face if face["face"] == ALL else largest

@@ -9,7 +9,7 @@ from typing import Any
 from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_one_sound, check_picture, check_sound
+from ..uniavgen_core.checks import check_images, check_one_waveform, check_waveform
 from ..uniavgen_core.config import (
     MAX_LATENT_FRAMES,
     SHORT_SIDE,
@@ -30,20 +30,20 @@ from .comfy_latent import joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_speech_fits
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
-from .media import check_vae, encode_frames, footage_of
+from .media import check_vae, encode_frames, video_of
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a task is given: pictures (4(n-1)+1, H, W, channels) of the first n latent frames, and sound as log-mel."""
+    """What a task is given: images (4(n-1)+1, H, W, channels) of the first n latent frames, and sound as log-mel."""
 
-    pictures: Tensor
+    images: Tensor
     latent_frames: int
     mel: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class Given:
+class LatentInputs:
     """What is connected to the node, and the settings that a task may ask for."""
 
     portrait: Any
@@ -56,23 +56,23 @@ class Given:
     size: dict[str, Any]
 
 
-def _portrait_alone(given: Given, task: str) -> Source:
+def _portrait_alone(given: LatentInputs, task: str) -> Source:
     return Source(_portrait(given, task), check_seconds(_seconds(given)))
 
 
-def _portrait(given: Given, task: str) -> Tensor:
+def _portrait(given: LatentInputs, task: str) -> Tensor:
     portrait = linked("portrait", given.portrait, f"task '{task}' needs a picture of the person who speaks")
-    check_picture("portrait", portrait)
+    check_images("portrait", portrait)
     warn_of_portrait("portrait", portrait)
     return portrait[:1]
 
 
-def _past(given: Given, task: str) -> Source:
+def _past(given: LatentInputs, task: str) -> Source:
     video = linked("video", given.video, f"task '{task}' needs the clip that goes on")
-    footage, past = footage_of("video", video, given.frame_rate), given.past_frames
+    footage, past = video_of("video", video, given.frame_rate), given.past_frames
     length = check_past(check_seconds(_seconds(given)), past)
-    pictures = past_images(footage, past, *_size(given.size, *footage.size))
-    return Source(pictures, length, _past_mel(given.audio, footage, past))
+    images = past_images(footage, past, *_size(given.size, *footage.size))
+    return Source(images, length, _past_mel(given.audio, footage, past))
 
 
 def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
@@ -83,35 +83,35 @@ def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
     if "samples" in given:
         stream_parts = streams(given)
         check_shapes([stream.shape for stream in stream_parts])
-        check_one_sound("audio", stream_parts[1])
+        check_one_waveform("audio", stream_parts[1])
         return last_tokens(stream_parts[1], past)
-    check_one_sound("audio", given["waveform"])
+    check_one_waveform("audio", given["waveform"])
     return past_mel(track_of(given["waveform"], given["sample_rate"]), footage.frames, past)
 
 
-def _whole_video(given: Given, task: str) -> Source:
+def _whole_video(given: LatentInputs, task: str) -> Source:
     video = linked("video", given.video, f"task '{task}' needs the clip that gets a voice")
     if isinstance(video, Input.Video) and not isinstance(video, InputImpl.VideoFromFile):
         # Before it hands over its frames. A file says more exactly how long it is.
         check_seconds(video.get_duration(), "video")
-    footage = footage_of("video", video, given.frame_rate)
+    footage = video_of("video", video, given.frame_rate)
     check_seconds(float(footage.seconds), "video")
-    pictures = dubbed_images(footage, *_size(given.size, *footage.size))
-    return Source(pictures, latent_frames(len(pictures)))
+    images = dubbed_images(footage, *_size(given.size, *footage.size))
+    return Source(images, latent_frames(len(images)))
 
 
-def _portrait_and_audio(given: Given, task: str) -> Source:
+def _portrait_and_audio(given: LatentInputs, task: str) -> Source:
     portrait = _portrait(given, task)
     audio = present("audio", linked("audio", given.audio, f"task '{task}' needs the recording that is spoken"))
     if "samples" in audio:
         raise ValueError(f"audio is a LATENT: task '{task}' takes the recording as AUDIO.")
-    check_sound("audio", audio["waveform"])
+    check_waveform("audio", audio["waveform"])
     length = check_seconds(audio["waveform"].shape[-1] / audio["sample_rate"], "audio")
     mel = driving_mel(audio["waveform"], audio["sample_rate"], audio_tokens(pixel_frames(length)))
     return Source(portrait, length, mel)
 
 
-SOURCES: dict[str, Callable[[Given, str], Source]] = {
+SOURCES: dict[str, Callable[[LatentInputs, str], Source]] = {
     "joint": _portrait_alone,
     "continuation": _past,
     "dubbing": _whole_video,
@@ -128,7 +128,7 @@ def _size(size: dict[str, Any], width: int, height: int) -> tuple[int, int]:
     return automatic_size(width, height)
 
 
-def _seconds(given: Given) -> float:
+def _seconds(given: LatentInputs) -> float:
     """The length that is asked for, or that the words take."""
     if given.seconds:
         return given.seconds
@@ -259,13 +259,13 @@ class Latent(io.ComfyNode):
     ) -> io.NodeOutput:
         check_vae(vae)
         size = chosen("size", size)
-        given = Given(portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size)
+        given = LatentInputs(portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size)
         source = SOURCES[task](given, task)
-        width, height = _size(size, source.pictures.shape[2], source.pictures.shape[1])
+        width, height = _size(size, source.images.shape[2], source.images.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
-        kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.pictures)))
+        kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.images)))
         if conditioning is not None:
             for _, values in conditioning:
                 check_speech_fits(values, clip_seconds(source.latent_frames), all(kept.audio))
-        latents = encode_frames(vae, source.pictures, width, height)
+        latents = encode_frames(vae, source.images, width, height)
         return io.NodeOutput(joint_latent(shapes, kept, latents, source.mel))

@@ -14,7 +14,7 @@ import torch
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_one_sound
+from ..uniavgen_core.checks import check_one_waveform
 from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
 from ..uniavgen_core.long_form.maker import FinishedSegment, LongClip
 from ..uniavgen_core.long_form.planning import LongFormSettings, PlannedSegment, drawl_note
@@ -42,7 +42,7 @@ from .comfy_model import REFERENCE_AUDIO
 from .comfy_progress import check_memory, warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
-from .media import check_masks, check_vae, check_video, footage_of, with_pieces
+from .media import check_masks, check_vae, check_video, video_of, with_pieces
 from .temporary import TemporaryVideo, temporary_path
 
 FOLDER = "uniavgen_long_form"
@@ -191,7 +191,7 @@ class LongForm(io.ComfyNode):
         along = _recording(recording, host, seconds)
         length = along.seconds or seconds or None
         pacing = host.pacing(pace)
-        settings = LongFormSettings(pacing, host.longest, past_frames, host.given_frames, noise.seed, length)
+        settings = LongFormSettings(pacing, host.longest, past_frames, host.kept_frames, noise.seed, length)
         lines = read_lines(script.lines, pacing.read)
         settings, plan = along.plan(lines, settings)
         notes = _notes(lines, plan, keep)
@@ -231,7 +231,7 @@ def _recording(recording: Any, host: ComfyHost, seconds: float) -> SourceRecordi
         raise ValueError(f"seconds is {seconds:g}, but the recording sets the length: set it to 0.")
     if isinstance(recording, Input.Video):
         check_video("recording", recording)
-        return VideoRecording(footage_of("recording", recording, FRAME_RATE), *host.size)
+        return VideoRecording(video_of("recording", recording, FRAME_RATE), *host.size)
     audio = present("recording", recording)
     if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
         raise ValueError(
@@ -292,7 +292,7 @@ class Join(io.ComfyNode):
         past_frames: int,
         past_audio: Input.Audio | None = None,
     ) -> io.NodeOutput:
-        footage = footage_of("past", past, frame_rate)
+        footage = video_of("past", past, frame_rate)
         # A clip from a file is in main memory, one just decoded may be on the graphics card.
         images = to_rgb(images.cpu())
         shared = pixel_frames(past_frames)
@@ -309,7 +309,7 @@ class Join(io.ComfyNode):
 
 def _track(name: str, audio: Input.Audio | None) -> AudioTrack:
     given = present(name, audio)
-    check_one_sound(name, given["waveform"])
+    check_one_waveform(name, given["waveform"])
     return track_of(given["waveform"].cpu(), given["sample_rate"])
 
 

@@ -11,7 +11,7 @@ import torch
 from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_picture
+from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
 from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.copying import CopyPlan, plan_copy
@@ -31,7 +31,7 @@ VIDEO, AUDIO = LENGTHS = ("video", "audio")
 """Which of the two keeps its length."""
 
 
-def footage_of(name: str, video: Tensor | Input.Video | None, frame_rate: float) -> Video:
+def video_of(name: str, video: Tensor | Input.Video | None, frame_rate: float) -> Video:
     """An IMAGE or VIDEO by its times. The frames of a file are decoded as they are asked for.
 
     Raises:
@@ -47,7 +47,7 @@ def footage_of(name: str, video: Tensor | Input.Video | None, frame_rate: float)
     if video is not None and not isinstance(video, Tensor):
         components = video.get_components()
         video, rate, audio = components.images, Fraction(components.frame_rate), components.audio
-    check_picture(name, video)
+    check_images(name, video)
     frames = cast(Tensor, video)
     check_finite(name, frames)
     return VideoInMemory(frames, rate, None if audio is None else (audio["waveform"], audio["sample_rate"]))
@@ -59,7 +59,7 @@ def video_components(name: str, video: Tensor | Input.Video | None, frame_rate: 
     Raises:
         ValueError: there are no frames, they hold no numbers, or the file cannot be read; the message names the input.
     """
-    images, rate, sound = footage_of(name, video, frame_rate).parts()
+    images, rate, sound = video_of(name, video, frame_rate).parts()
     audio = None if sound is None else {"waveform": sound[0], "sample_rate": sound[1]}
     return Types.VideoComponents(images=images, audio=audio, frame_rate=rate)
 
@@ -70,7 +70,7 @@ def check_masks(name: str, masks: Tensor) -> Tensor:
     Raises:
         ValueError: they are empty or hold no numbers; it names the input.
     """
-    check_picture(name, masks)
+    check_images(name, masks)
     check_finite(name, masks)
     return masks.reshape(-1, *masks.shape[-2:])
 

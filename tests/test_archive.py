@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).absolute().parent.parent
-FOR_READERS = {"README.md", "LICENSE", "pyproject.toml", "requirements.txt", "CHANGELOG.md", "CONTRIBUTING.md"}
+FOR_READERS = {
+    "README.md",
+    "LICENSE",
+    "pyproject.toml",
+    "requirements.txt",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+}
 FOR_COMFYUI = ("web/", "locales/", "workflows/", "example_workflows/", "subgraphs/")
 """Folders that ComfyUI reads of its own accord."""
 CONVERT = "uniavgen_core/__main__.py"

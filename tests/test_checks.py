@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel
-from uniavgen_core.checks import MIN_SOUND_SAMPLES, check_one_sound, check_sound
+from uniavgen_core.checks import MIN_SOUND_SAMPLES, check_one_waveform, check_waveform
 from uniavgen_core.joint_latent import check_finite
 
 
@@ -30,19 +30,19 @@ def test_values_that_are_no_numbers_are_refused(value: float) -> None:
 )
 def test_sound_in_which_nothing_is_heard_is_refused(waveform: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        check_sound("voice", waveform)
+        check_waveform("voice", waveform)
 
 
 def test_the_shortest_and_softest_sound_passes() -> None:
     waveform = torch.zeros(1, 1, MIN_SOUND_SAMPLES)
     waveform[..., 7] = -2e-4
-    check_sound("voice", waveform)
+    check_waveform("voice", waveform)
     assert log_mel(waveform).shape == (1, 1, 1, 80)
 
 
 def test_several_sounds_are_refused() -> None:
-    check_one_sound("voice", torch.ones(1, 2, 500))
+    check_one_waveform("voice", torch.ones(1, 2, 500))
     with pytest.raises(
         ValueError, match=r"^voice holds 3 sounds, but a clip has one: pick one, or set batch_size to 1"
     ):
-        check_one_sound("voice", torch.ones(3, 1, 500))
+        check_one_waveform("voice", torch.ones(3, 1, 500))

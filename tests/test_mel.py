@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from uniavgen_core.audio.mel import PEAK, log_mel, peak_scale, to_model_waveform
-from uniavgen_core.checks import check_sound
+from uniavgen_core.checks import check_waveform
 from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.joint_latent import denormalise_mel, normalise_mel
 from uniavgen_core.media.waveforms import ResampledWaveform, mono_at_rate, to_mono
@@ -86,7 +86,7 @@ def test_an_inverted_channel_does_not_cancel_a_voice(gain: float, channels: int)
     sound[0, 0], sound[0, 1] = mono, gain * mono
     mixed = to_mono(sound, SAMPLE_RATE)[0]
     assert float((loudness(mixed) / loudness(mono)).min()) > 0.3 * 2 / channels
-    check_sound("sound", sound)
+    check_waveform("sound", sound)
 
 
 def test_a_voice_that_is_inverted_for_a_while_stays_one_voice() -> None:
@@ -110,7 +110,7 @@ def test_a_fourth_channel_is_bass_only_beside_others(channels: int) -> None:
     bass = 0.5 * torch.sin(torch.arange(SAMPLE_RATE) * 0.01)
     sound = torch.zeros(1, channels, len(bass))
     sound[0, 3] = bass
-    check_sound("sound", sound)
+    check_waveform("sound", sound)
     torch.testing.assert_close(to_mono(sound, SAMPLE_RATE)[0], bass / channels)
     sound[0, 0] = voice(1)
     torch.testing.assert_close(to_mono(sound, SAMPLE_RATE)[0], voice(1) / (channels - 1))

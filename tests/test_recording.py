@@ -63,13 +63,13 @@ def video(frames: Tensor, rate: Fraction | float = FRAME_RATE) -> VideoRecording
     return VideoRecording(VideoInMemory(frames, rate), WIDTH, HEIGHT)
 
 
-def settings_along(recording: SourceRecording, given_frames: int = 1, longest: int = LONGEST) -> LongFormSettings:
-    return LongFormSettings(Pacing(), longest, PAST, given_frames, seed=5, seconds=recording.seconds)
+def settings_along(recording: SourceRecording, kept_frames: int = 1, longest: int = LONGEST) -> LongFormSettings:
+    return LongFormSettings(Pacing(), longest, PAST, kept_frames, seed=5, seconds=recording.seconds)
 
 
 def long_clip(host: CountingHost, folder: Path, recording: SourceRecording, script: str = CAPTION) -> LongClip:
-    given_frames = host.start()[0].shape[2]
-    plan = recording.plan(parse_script(script), settings_along(recording, given_frames))
+    kept_frames = host.start()[0].shape[2]
+    plan = recording.plan(parse_script(script), settings_along(recording, kept_frames))
     return LongClip(host, SegmentStore(folder), *plan, recording)
 
 

@@ -339,4 +339,4 @@ def test_the_first_segment_has_room_for_all_its_frames() -> None:
     words = "a" * 70
     assert len(plan_segments(parse_script(f"x | {words}"), SETTINGS)) == 1
     with pytest.raises(ValueError, match="room for 4.5"):
-        plan_segments(parse_script(f"x | {words}"), replace(SETTINGS, given_frames=PAST))
+        plan_segments(parse_script(f"x | {words}"), replace(SETTINGS, kept_frames=PAST))

@@ -17,7 +17,7 @@ MIN_SOUND_SAMPLES = PADDING + 1
 """A spectrum needs this many samples."""
 
 
-def check_picture(name: str, picture: Tensor | None) -> None:
+def check_images(name: str, picture: Tensor | None) -> None:
     """Refuse a picture (frames, height, width, channels) that is not there or empty, and NaN in its first frame.
 
     Raises:
@@ -28,7 +28,7 @@ def check_picture(name: str, picture: Tensor | None) -> None:
     check_finite(name, picture[:1])
 
 
-def check_sound(name: str, waveform: Tensor) -> None:
+def check_waveform(name: str, waveform: Tensor) -> None:
     """Refuse a sound (batch, channels, samples) in which nothing is to be heard after the mix to one channel.
 
     It may have fewer dimensions.
@@ -55,7 +55,7 @@ def check_heard(name: str, samples: int, peak: float) -> None:
         raise ValueError(f"{name} is silent: give a sound in which somebody speaks.")
 
 
-def check_one_sound(name: str, sounds: Tensor) -> None:
+def check_one_waveform(name: str, sounds: Tensor) -> None:
     """Refuse a batch (sounds, ...) where only one sound has a place: which one is for the user to say.
 
     Raises:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .audio.mel import PEAK, log_mel, peak_scale, to_model_waveform
-from .checks import check_heard, check_one_sound, check_sound
+from .checks import check_heard, check_one_waveform, check_waveform
 from .config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, latent_frames, pixel_frames
 from .media.frames import stacked
 from .media.track import AudioTrack
@@ -83,8 +83,8 @@ def driving_mel(waveform: Tensor, sample_rate: int, tokens: int) -> Tensor:
     Raises:
         ValueError: the sound is empty, silent or not of numbers, or there are several.
     """
-    check_one_sound("audio", waveform)
-    check_sound("audio", waveform)
+    check_one_waveform("audio", waveform)
+    check_waveform("audio", waveform)
     waveform = peak_scale(to_model_waveform(waveform, sample_rate))
     return log_mel(fit_audio(waveform, tokens * HOP_LENGTH)).unsqueeze(1)
 

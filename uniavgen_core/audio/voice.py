@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..checks import check_sound
+from ..checks import check_waveform
 from ..config import AUDIO_TOKENS_PER_SECOND, SAMPLE_RATE
 from .mel import log_mel, peak_scale, to_model_waveform
 
@@ -21,7 +21,7 @@ LONGEST_BREATH = 0.4
 """Seconds of silence that belong to speaking; of a longer one, as much."""
 BREATH_AROUND = 0.12
 """Seconds of silence before the first word that belong to speaking, and as many behind the last."""
-SHORTEST_SOUND = 0.06
+SHORTEST_WAVEFORM = 0.06
 """Seconds below which a sound between silences is a click, not a voice."""
 SILENCE_SECONDS = 0.3
 """Silence after a reference voice, so that its last word does not run into the first new one."""
@@ -64,7 +64,7 @@ def voiced_seconds(mel: Tensor) -> float:
     runs = [(bool(value), int(length) / AUDIO_TOKENS_PER_SECOND) for value, length in zip(values, lengths, strict=True)]
     total, silence, breath = 0.0, 0.0, BREATH_AROUND
     for before, (is_voice, seconds), behind in zip([EDGE, *runs], runs, [*runs[1:], EDGE], strict=False):
-        if not is_voice or (seconds < SHORTEST_SOUND and min(before[1], behind[1]) > LONGEST_BREATH):
+        if not is_voice or (seconds < SHORTEST_WAVEFORM and min(before[1], behind[1]) > LONGEST_BREATH):
             silence += seconds
             continue
         total += seconds + min(silence, breath)
@@ -80,7 +80,7 @@ def reference_mel(waveform: Tensor, sample_rate: int, transcript: str) -> Tensor
     """
     if not transcript.strip():
         raise ValueError("The reference transcript is empty: write what the reference voice says, word by word.")
-    check_sound("reference_audio", waveform)
+    check_waveform("reference_audio", waveform)
     if waveform.shape[-1] > MAX_REFERENCE_SECONDS * sample_rate:
         raise ValueError(
             f"reference_audio lasts {waveform.shape[-1] / sample_rate:.0f} seconds: give at most "

@@ -31,7 +31,7 @@ class LongFormSettings:
     Args:
         longest: latent frames that a segment may have, its past included.
         past_frames: latent frames that each segment but the first keeps of the one before.
-        given_frames: latent frames that the first one is given.
+        kept_frames: latent frames that the first one is given.
         seed: of the first segment; each next one has the next number, but for lines with seeds of their own.
         seconds: length of the whole clip, over which the words are spread; None makes it as long as they take.
     """
@@ -39,7 +39,7 @@ class LongFormSettings:
     pacing: Pacing
     longest: int
     past_frames: int
-    given_frames: int = 1
+    kept_frames: int = 1
     seed: int = 0
     seconds: float | None = None
 
@@ -102,9 +102,9 @@ def plan_clip(
     seconds = settings.seconds
     if seconds is None:
         return settings, plan_segments(lines, settings)
-    start = pixel_frames(settings.given_frames)
+    start = pixel_frames(settings.kept_frames)
     # A portrait is shown while the words begin, a past is not.
-    room = seconds if settings.given_frames == 1 else seconds - start / FRAME_RATE
+    room = seconds if settings.kept_frames == 1 else seconds - start / FRAME_RATE
     # Whole latent frames are counted over the whole clip, so that a segment may get one more than its words take.
     shorter = replace(settings, longest=settings.longest - 1)
     pacing = paced_to(lines, settings.pacing, room)
@@ -192,7 +192,7 @@ def plan_segments(lines: Sequence[Line], settings: LongFormSettings) -> list[Pla
     room = settings.new_frames() * LATENT_SECONDS
     passages = [(line, passage) for line in lines for passage in line.passages]
     # Where only a portrait is given, the whole first segment is new.
-    first_room = room + (settings.past_frames - settings.given_frames) * LATENT_SECONDS
+    first_room = room + (settings.past_frames - settings.kept_frames) * LATENT_SECONDS
     first = _as_one(*passages[0], settings.pacing, first_room)
     segments, pause = list(first), 0.0
     for line, passage in passages[len(first) :]:
@@ -241,12 +241,12 @@ def plan_wordless(line: Line, loudness: Sequence[float], settings: LongFormSetti
     Raises:
         ValueError: a segment is no longer than its past.
     """
-    room, first_room = settings.new_frames(), settings.longest - settings.given_frames
+    room, first_room = settings.new_frames(), settings.longest - settings.kept_frames
     count = 1 + max(0, math.ceil((len(loudness) - first_room) / room))
     ideal_frames, ends = len(loudness) / count, [0]
     for later in range(count - 1, 0, -1):
         # The first one must have a whole past to leave.
-        first_least = max(1, settings.past_frames - settings.given_frames)
+        first_least = max(1, settings.past_frames - settings.kept_frames)
         least, most = (1, room) if len(ends) > 1 else (first_least, first_room)
         earliest = max(ends[-1] + least, len(loudness) - later * room)
         latest = min(ends[-1] + most, len(loudness) - later)
@@ -291,10 +291,10 @@ def allot(segments: Sequence[PlannedSegment], settings: LongFormSettings, latent
     Raises:
         ValueError: that is too little time for the pauses and the words, hurried as far as it goes.
     """
-    longest, past_frames, given_frames = settings.longest, settings.past_frames, settings.given_frames
-    room = [longest - given_frames] + [longest - past_frames] * (len(segments) - 1)
+    longest, past_frames, kept_frames = settings.longest, settings.past_frames, settings.kept_frames
+    room = [longest - kept_frames] + [longest - past_frames] * (len(segments) - 1)
     least = [frames_for(_least_seconds(segment, settings.pacing)) for segment in segments]
-    least[0] = max(least[0], past_frames - given_frames)
+    least[0] = max(least[0], past_frames - kept_frames)
     ideal = [segment.seconds / LATENT_SECONDS for segment in segments]
     frames = [max(low, math.floor(wanted)) for low, wanted in zip(least, ideal, strict=True)]
     missing = latent_frames - sum(frames)

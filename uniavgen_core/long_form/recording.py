@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..audio.mel import PEAK
-from ..checks import check_one_sound, check_sound
+from ..checks import check_one_waveform, check_waveform
 from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, latent_frames, pixel_frames
 from ..media.encoding import aac_form
 from ..media.frames import put_in
@@ -123,8 +123,8 @@ class AudioRecording(SourceRecording):
     """
 
     def __init__(self, waveform: Tensor, sample_rate: int):
-        check_one_sound(NAME, waveform)
-        check_sound(NAME, waveform)
+        check_one_waveform(NAME, waveform)
+        check_waveform(NAME, waveform)
         self.frames = math.ceil(Fraction(waveform.shape[-1] * FRAME_RATE, sample_rate))
         self.seconds = self.frames / FRAME_RATE
         self.waveform, self.sample_rate = waveform, sample_rate
@@ -145,7 +145,7 @@ class AudioRecording(SourceRecording):
                 f"the whole {NAME}."
             )
         # A short sound's only segment must have a whole past, too; what is beyond the sound is cut off.
-        given = settings.given_frames
+        given = settings.kept_frames
         new = max(1, settings.past_frames - given, latent_frames(self.frames) - given)
         loudness = [self._loudness(pixel_frames(given + index)) for index in range(1, new + 1)]
         return settings, plan_wordless(lines[0], loudness, settings)

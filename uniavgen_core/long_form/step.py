@@ -84,7 +84,7 @@ class SegmentStep:
         return before.end - pixel_frames(past), past + (segment.latent_frames or self._frames_to_add(segment, before))
 
     def _frames_of_first(self, segment: PlannedSegment, start: StoredSegment) -> int:
-        given = self.settings.given_frames
+        given = self.settings.kept_frames
         if segment.latent_frames is not None:
             return given + segment.latent_frames
         # A portrait is shown while the words begin, a past with its sound is not.

@@ -18,7 +18,7 @@ from .schedule import TIMESTEPS
 
 @dataclass(frozen=True)
 class Condition:
-    """What one pass is told: caption rows (batch, rows, text width) and speech symbols (batch, S)."""
+    """What one pass is given: caption rows (batch, rows, text width) and speech symbols (batch, S)."""
 
     caption: Tensor
     symbols: Tensor
@@ -73,7 +73,7 @@ def sample_euler(
     unimodal_steps = first_steps(steps, guidance.unimodal_end_percent)
     guided_steps = first_steps(steps, guidance.end_percent)
     scales = (guidance.video_scale, guidance.audio_scale)
-    told, untold = (
+    positive_features, negative_features = (
         (model.encode_caption(condition.caption), model.encode_speech(condition.symbols, condition.caption.dtype))
         for condition in (positive, negative)
     )
@@ -91,10 +91,11 @@ def sample_euler(
 
     x = list(noise)
     for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
-        given = clip.put_back(x)
-        towards = velocity(given, sigma, told, switches)
+        clean = clip.put_back(x)
+        towards = velocity(clean, sigma, positive_features, switches)
         if step < guided_steps:
-            away = velocity(given, sigma, untold, unimodal_switches if step < unimodal_steps else negative_switches)
+            off = unimodal_switches if step < unimodal_steps else negative_switches
+            away = velocity(clean, sigma, negative_features, off)
             towards = [guide(p, n, s) for p, n, s in zip(towards, away, scales, strict=True)]
         x = [stream + u * (next_sigma - sigma) for stream, u in zip(x, towards, strict=True)]
         progress(step + 1, steps)

@@ -60,7 +60,7 @@ BASE = 48e6
 
 
 @dataclass(frozen=True)
-class Given:
+class InputSize:
     """What a node is given: a picture's size in pixels, and seconds of it or of a sound."""
 
     width: int
@@ -93,7 +93,7 @@ class Given:
         return torch.rand(self.frames, self.height, self.width, 3, generator=torch.Generator().manual_seed(0))
 
 
-def write_given(given: Given, path: Path) -> None:
+def write_given(given: InputSize, path: Path) -> None:
     """A video in which everything moves for a few seconds, again and again, with a silent sound."""
     clip = path.with_name("clip.mp4")
     write_test_video(clip, given.width, given.height, RATE, min(CLIP_SECONDS, given.seconds))
@@ -101,12 +101,12 @@ def write_given(given: Given, path: Path) -> None:
     join_videos([clip] * max(1, given.seconds // CLIP_SECONDS), path, silence, AUDIO_RATE)
 
 
-def dub(given: Given, folder: Path) -> Callable[[], object]:
+def dub(given: InputSize, folder: Path) -> Callable[[], object]:
     path = given.video(folder)
     return lambda: dubbed_images(VideoFile(path), given.width, given.height)
 
 
-def continue_video(given: Given, folder: Path) -> Callable[[], object]:
+def continue_video(given: InputSize, folder: Path) -> Callable[[], object]:
     path = given.video(folder)
 
     def run() -> None:
@@ -119,7 +119,7 @@ def continue_video(given: Given, folder: Path) -> Callable[[], object]:
     return run
 
 
-def mux_file(given: Given, folder: Path) -> Callable[[], object]:
+def mux_file(given: InputSize, folder: Path) -> Callable[[], object]:
     path, waveform = given.video(folder), given.audio()
 
     def run() -> None:
@@ -130,7 +130,7 @@ def mux_file(given: Given, folder: Path) -> Callable[[], object]:
     return run
 
 
-def mux_still(given: Given, folder: Path) -> Callable[[], object]:
+def mux_still(given: InputSize, folder: Path) -> Callable[[], object]:
     waveform = given.audio()
     image = torch.rand(1, given.height, given.width, 3)
 
@@ -142,7 +142,7 @@ def mux_still(given: Given, folder: Path) -> Callable[[], object]:
     return run
 
 
-def mux_frames(given: Given, folder: Path) -> Callable[[], object]:
+def mux_frames(given: InputSize, folder: Path) -> Callable[[], object]:
     waveform = given.audio()
     return lambda: soundtrack(waveform, AUDIO_RATE, Fraction(given.seconds), -16.0, 0.5)
 
@@ -151,10 +151,10 @@ class _OneFace(FaceDetector):
     """Always finds the same face."""
 
     def detect(self, image: NDArray[numpy.uint8]) -> list[Face]:
-        return [Face(numpy.float32([10, 10, 50, 60]), numpy.full((5, 2), 30, numpy.float32), 0.9)]
+        return [Face(numpy.array([10, 10, 50, 60], numpy.float32), numpy.full((5, 2), 30, numpy.float32), 0.9)]
 
 
-def mask_faces(given: Given, folder: Path) -> Callable[[], object]:
+def mask_faces(given: InputSize, folder: Path) -> Callable[[], object]:
     images = given.images()
 
     def run() -> Tensor:
@@ -169,9 +169,9 @@ def print_nothing(done: int) -> None:
     """Progress that nobody looks at."""
 
 
-def join(given: Given, folder: Path) -> Callable[[], object]:
+def join(given: InputSize, folder: Path) -> Callable[[], object]:
     path = given.video(folder)
-    following = Given(given.width, given.height, CLIP_SECONDS).images()
+    following = InputSize(given.width, given.height, CLIP_SECONDS).images()
     shared = pixel_frames(PAST_FRAMES)
 
     def run() -> Tensor:
@@ -188,7 +188,7 @@ def join(given: Given, folder: Path) -> Callable[[], object]:
     return run
 
 
-def work_along_audio(given: Given, folder: Path) -> Callable[[], object]:
+def work_along_audio(given: InputSize, folder: Path) -> Callable[[], object]:
     waveform = given.audio()
 
     def run() -> None:
@@ -201,7 +201,7 @@ def work_along_audio(given: Given, folder: Path) -> Callable[[], object]:
     return run
 
 
-def work_along_video(given: Given, folder: Path) -> Callable[[], object]:
+def work_along_video(given: InputSize, folder: Path) -> Callable[[], object]:
     path = given.video(folder)
 
     def made() -> Iterator[Tensor]:
@@ -222,15 +222,15 @@ def _piece(channels: int) -> int:
     return SAMPLE_COPIES * PIECE_SAMPLES * channels * FLOAT
 
 
-def _decoding(given: Given) -> int:
+def _decoding(given: InputSize) -> int:
     return DECODER * given.pixels
 
 
-def _packets(given: Given) -> int:
+def _packets(given: InputSize) -> int:
     return PACKET * RATE * given.seconds
 
 
-def _image(given: Given) -> int:
+def _image(given: InputSize) -> int:
     """A frame as ComfyUI has it."""
     return 3 * FLOAT * given.pixels
 
@@ -239,46 +239,46 @@ def _image(given: Given) -> int:
 class Case:
     """A node at work: `prepare` makes what it is given, and what it gives back does the work."""
 
-    prepare: Callable[[Given, Path], Callable[[], object]]
-    bound: Callable[[Given], float]
+    prepare: Callable[[InputSize, Path], Callable[[], object]]
+    bound: Callable[[InputSize], float]
     """Bytes beside `BASE`, the result included, what is given not."""
-    quick: Given
-    full: Given
+    quick: InputSize
+    full: InputSize
 
 
 CASES = {
     "Latent, dubbing": Case(
         dub,
         lambda given: (given.frames + 4) * 3 * HALF * given.pixels + _decoding(given),
-        Given(320, 192, 5),
-        Given(1280, 736, 5),
+        InputSize(320, 192, 5),
+        InputSize(1280, 736, 5),
     ),
     "Latent, continuation": Case(
         continue_video,
         lambda given: pixel_frames(PAST_FRAMES) * 3 * HALF * given.pixels + _decoding(given) + _piece(1),
-        Given(320, 192, 60),
-        Given(640, 384, 1800),
+        InputSize(320, 192, 60),
+        InputSize(640, 384, 1800),
     ),
     "AV Mux, a file": Case(
-        mux_file, lambda given: _packets(given) + _piece(CHANNELS), Given(320, 192, 120), Given(640, 384, 1800)
+        mux_file, lambda given: _packets(given) + _piece(CHANNELS), InputSize(320, 192, 120), InputSize(640, 384, 1800)
     ),
     "AV Mux, a still held": Case(
         mux_still,
         lambda given: _decoding(given) + _piece(CHANNELS),
-        Given(320, 192, 120),
-        Given(1280, 736, 1800),
+        InputSize(320, 192, 120),
+        InputSize(1280, 736, 1800),
     ),
     "AV Mux, frames: their sound": Case(
         mux_frames,
         lambda given: given.seconds * AUDIO_RATE * CHANNELS * FLOAT + _piece(CHANNELS),
-        Given(0, 0, 120),
-        Given(0, 0, 1800),
+        InputSize(0, 0, 120),
+        InputSize(0, 0, 1800),
     ),
     "Face Mask": Case(
         mask_faces,
         lambda given: given.frames * FLOAT * given.pixels + 4 * _image(given),
-        Given(320, 192, 5),
-        Given(1280, 736, 5),
+        InputSize(320, 192, 5),
+        InputSize(1280, 736, 5),
     ),
     "Join": Case(
         join,
@@ -288,17 +288,19 @@ CASES = {
             + 4 * given.seconds * SAMPLE_RATE * FLOAT
             + _piece(1)
         ),
-        Given(320, 192, 10),
-        Given(640, 384, 20),
+        InputSize(320, 192, 10),
+        InputSize(640, 384, 20),
     ),
-    "Long Form, a sound": Case(work_along_audio, lambda given: _piece(CHANNELS), Given(0, 0, 300), Given(0, 0, 1800)),
+    "Long Form, a sound": Case(
+        work_along_audio, lambda given: _piece(CHANNELS), InputSize(0, 0, 300), InputSize(0, 0, 1800)
+    ),
     "Long Form, a video": Case(
         work_along_video,
         lambda given: (
             WINDOW_FRAMES * (_image(given) + 3 * given.pixels) + _decoding(given) + _packets(given) + _piece(1)
         ),
-        Given(320, 192, 60),
-        Given(640, 384, 1800),
+        InputSize(320, 192, 60),
+        InputSize(640, 384, 1800),
     ),
 }
 
@@ -325,7 +327,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.write:
         width, height, seconds = map(int, arguments.write[0].split("x"))
-        write_given(Given(width, height, seconds), Path(arguments.write[1]))
+        write_given(InputSize(width, height, seconds), Path(arguments.write[1]))
         return
     if arguments.case:
         print(json.dumps(measure(arguments.case, arguments.quick)))

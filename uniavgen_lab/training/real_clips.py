@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.audio.mel import peak_scale
-from uniavgen_core.checks import check_sound
+from uniavgen_core.checks import check_waveform
 from uniavgen_core.config import (
     FRAME_RATE,
     HOP_LENGTH,
@@ -115,7 +115,7 @@ def cut_utterance(clip: RealClip, sentence: Sentence, form: Form) -> Utterance:
     waveform, loud_waveform = (_cut_waveform(whole, start, length) for whole in (clip.waveform, clip.loud_waveform))
     try:
         check_speech(sentence.speech, language)
-        check_sound("its sound", waveform)
+        check_waveform("its sound", waveform)
     except ValueError as error:
         raise UnfitClipError(str(error)) from error
     height, width = clip.frames.shape[1:3]
