@@ -24,13 +24,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import ray
-from batch_client.jobs import Choice, read_jobs
-from batch_client.pool import BadServers, Lane, Pool, say
-from batch_client.report import DONE, FAILED, SENT, WAITING, BadReport, Report
-from batch_client.server import TRANSFER_FACTOR, InvalidAddress, Limits, checked_address
-from batch_client.table import COLUMNS, BadTable
-from batch_client.worker import ComfyUIWorker, Worker
+try:
+    import ray
+    from batch_client.jobs import Choice, read_jobs
+    from batch_client.pool import BadServers, Lane, Pool, say
+    from batch_client.report import DONE, FAILED, SENT, WAITING, BadReport, Report
+    from batch_client.server import TRANSFER_FACTOR, InvalidAddress, Limits, checked_address
+    from batch_client.table import COLUMNS, BadTable
+    from batch_client.worker import ComfyUIWorker, Worker
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error.name} is not installed: pip install -e '.[batch]' in the folder of the pack.") from None
 
 PACKAGE = Path(__file__).resolve().parent / "batch_client"
 WORKFLOWS = Path(__file__).resolve().parent.parent / "workflows" / "api"
