@@ -32,7 +32,7 @@ def check_memory(name: str, needed_bytes: float, content: str) -> None:
     if needed_bytes > free:
         raise ValueError(
             f"{name} is too long: {content} take {needed_bytes / GIGABYTE:,.1f} GB of memory, and "
-            f"{free / GIGABYTE:,.1f} GB are free. Give a shorter clip: of a VIDEO, its end is enough (Video Slice)."
+            f"{free / GIGABYTE:,.1f} GB are free. Give a shorter one; UniAVGen Long Form holds no long clip."
         )
 
 

@@ -10,6 +10,7 @@ from benchmark_figures import benchmark, figures_of, start_benchmark
 from torch import Tensor
 
 from uniavgen_lab.benchmarks import gpu
+from uniavgen_lab.benchmarks.node_memory import BASE, CASES
 from uniavgen_lab.benchmarks.processes import RETURN_AT_ONCE
 
 LENGTHS_SECONDS = (4, 10)
@@ -31,6 +32,17 @@ def test_memory_of_reading_is_that_of_the_frames_wanted() -> None:
     wanted = 81 * 736 * 992 * 3 * 2
     row = figures_of(start_benchmark("reading_memory", "--form", "96x128@60", **RETURN_AT_ONCE))
     assert row["read"] == 81 and wanted * 0.5 < row["bytes"] < wanted * 1.5
+
+
+def test_a_node_holds_no_more_than_its_bound() -> None:
+    rows = benchmark("node_memory", "--quick")
+    assert {*rows} == {*CASES}
+    assert {name: row for name, row in rows.items() if not 0 <= row["bytes"] < row["bound"]} == {}
+
+
+def test_half_an_hour_of_sound_takes_less_than_200_megabytes() -> None:
+    case = CASES["Long Form, a sound"]
+    assert case.full.seconds == 1800 and BASE + case.bound(case.full) < 200e6
 
 
 def test_face_masks_take_fewer_detections_and_hardly_differ(shared_data: Path) -> None:

@@ -51,7 +51,7 @@ def _why_not_written(folder: Path, error: Exception) -> str | None:
     """A sentence about the folder, where an error is about it."""
     code = getattr(error, "errno", None)
     # safetensors has no number for it, but the system's words.
-    if code in FULL or os.strerror(errno.ENOSPC) in str(error):
+    if code in FULL or any(os.strerror(each) in str(error) for each in FULL):
         return _full(folder, "")
     if code in FORBIDDEN:
         return f"{folder} may not be written to: allow it, or choose another folder, and run again."

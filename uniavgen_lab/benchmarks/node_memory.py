@@ -1,15 +1,15 @@
 """Memory of nodes: python -m uniavgen_lab.benchmarks.node_memory
 
-Does what UniAVGen Latent, AV Mux, Face Mask, Join and Long Form do beside the models, each in a process of its own, and
-prints the most memory that each took over what it was given (peak resident set), beside its bound. What codecs,
-detectors and the joint model take themselves is not part of it.
+Does what UniAVGen Latent, AV Mux, Face Mask, Join and Long Form do beside the models, and prints the most memory that
+each took over what it was given (peak resident set), beside its bound. What codecs, detectors and the joint model take
+themselves is not part of it. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -39,9 +39,10 @@ from uniavgen_core.media.waveforms import PIECE_SAMPLES, fit_audio, mono_at_rate
 from uniavgen_core.model_rates import dubbed_images, past_images, past_mel
 from uniavgen_core.tasks import PAST_FRAMES
 
-from .processes import in_own_process, peak_bytes
+from .processes import RETURN_AT_ONCE, forget_peak, peak_bytes
 from .reading_memory import windows, write_test_video
 
+MODULE = "uniavgen_lab.benchmarks.node_memory"
 RATE, AUDIO_RATE, CHANNELS = 25, 48_000, 2
 CLIP_SECONDS = 5
 """Of the clip that longer videos are put together of, and of what goes on in Join."""
@@ -77,10 +78,9 @@ class InputSize:
         return self.seconds * FRAME_RATE
 
     def video(self, folder: Path) -> Path:
-        """A video file of it with silence, made by another process."""
+        """A video file of it with a sound."""
         path = folder / "given.mp4"
-        said = [f"{self.width}x{self.height}x{self.seconds}", str(path)]
-        subprocess.run([sys.executable, "-m", "uniavgen_lab.benchmarks.node_memory", "--write", *said], check=True)
+        write_given(self, path)
         return path
 
     def audio(self) -> Tensor:
@@ -311,6 +311,7 @@ def measure(name: str, quick: bool) -> dict[str, float]:
     given = case.quick if quick else case.full
     with tempfile.TemporaryDirectory() as folder:
         run = case.prepare(given, Path(folder))
+        forget_peak()
         start = peak_bytes()
         made = run()
         taken = peak_bytes() - start
@@ -321,22 +322,17 @@ def measure(name: str, quick: bool) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small pictures and short sounds")
-    parser.add_argument("--case", choices=CASES, help="do one in this process")
-    parser.add_argument("--write", nargs=2, metavar=("GIVEN", "PATH"), help=argparse.SUPPRESS)
+    parser.add_argument("--case", choices=CASES, action="append", help="do this one; may be given again")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="print all rows as JSON on the last line")
     arguments = parser.parse_args()
-    if arguments.write:
-        width, height, seconds = map(int, arguments.write[0].split("x"))
-        write_given(InputSize(width, height, seconds), Path(arguments.write[1]))
-        return
-    if arguments.case:
-        print(json.dumps(measure(arguments.case, arguments.quick)))
-        return
-    quick = ["--quick"] if arguments.quick else []
+    if not arguments.here:
+        # The C library obeys its settings from the start of a process on.
+        os.execve(sys.executable, [sys.executable, "-m", MODULE, *sys.argv[1:], "--here"], os.environ | RETURN_AT_ONCE)
     rows = dict[str, dict[str, float]]()
     print(f"{'node':28} seconds   pixels  MB taken  MB at most")
-    for name in CASES:
-        rows[name] = row = in_own_process("node_memory", "--case", name, *quick)
+    for name in arguments.case or CASES:
+        rows[name] = row = measure(name, arguments.quick)
         size, taken, bound = row["pixels"], row["bytes"] / 1e6, row["bound"] / 1e6
         print(f"{name:28} {row['seconds']:7.0f}  {size:7.0f}  {taken:8.0f}  {bound:10.0f}", flush=True)
     if arguments.json:
