@@ -18,7 +18,6 @@ from pack.nodes.latents import SOURCES, LatentInputs
 from pack.nodes.temporary import TemporaryVideo, temporary_path
 from pack.uniavgen_core.audio.vocoder import GriffinLim
 from pack.uniavgen_core.media.muxing import write_video
-from pack.uniavgen_core.tasks import TASKS
 
 
 def made_video() -> tuple[Path, TemporaryVideo]:
@@ -52,9 +51,8 @@ class ForeignVideo(Input.Video):
 
 def test_a_video_of_any_kind_is_asked_how_long_it_is() -> None:
     given = LatentInputs(None, ForeignVideo(), None, None, 0.0, 16.0, 3, {"size": "auto"})
-    dubbing = TASKS["dubbing"]
     with refused("3600.00 seconds", "UniAVGen Long Form"):
-        SOURCES[dubbing.video, dubbing.audio](given, "dubbing")
+        SOURCES["dubbing"](given, "dubbing")
 
 
 def test_another_models_audio_vae_is_refused() -> None:
