@@ -8,7 +8,7 @@ import pytest
 import torch
 from soak_run.clip_checks import ClipFault, check_finished
 from soak_run.drawn_prompts import BAD, WORKFLOWS, draw_prompt
-from soak_run.impatient_client import CANCEL, DELETE, DELETED, DONE, FAILED, FAULTY, INTERRUPTED, WAIT, Outcome
+from soak_run.impatient_client import CANCEL, DELETE, DELETED, DONE, FAILED, FAULTY, INTERRUPTED, WAIT, PromptEnd
 from soak_run.server_watch import files_left
 from soak_run.soak_report import SoakReport
 
@@ -32,19 +32,19 @@ def test_the_same_seed_asks_for_the_same_and_for_every_task() -> None:
 @pytest.mark.parametrize(
     ("outcome", "expected"),
     [
-        (Outcome(1, "", WAIT, DONE), True),
-        (Outcome(1, "", WAIT, FAILED, "No room."), False),
-        (Outcome(1, "", WAIT, FAILED, "No room.", wrong="a length"), True),
-        (Outcome(1, "", WAIT, FAILED, "No space left on device", disk_was_full=True), True),
-        (Outcome(1, "", WAIT, FAILED, "'NoneType' object", disk_was_full=True), False),
-        (Outcome(1, "", WAIT, INTERRUPTED), False),
-        (Outcome(1, "", CANCEL, INTERRUPTED), True),
-        (Outcome(1, "", WAIT, DELETED), False),
-        (Outcome(1, "", DELETE, DELETED), True),
-        (Outcome(1, "", WAIT, FAULTY, "silent"), False),
+        (PromptEnd(1, "", WAIT, DONE), True),
+        (PromptEnd(1, "", WAIT, FAILED, "No room."), False),
+        (PromptEnd(1, "", WAIT, FAILED, "No room.", wrong="a length"), True),
+        (PromptEnd(1, "", WAIT, FAILED, "No space left on device", disk_was_full=True), True),
+        (PromptEnd(1, "", WAIT, FAILED, "'NoneType' object", disk_was_full=True), False),
+        (PromptEnd(1, "", WAIT, INTERRUPTED), False),
+        (PromptEnd(1, "", CANCEL, INTERRUPTED), True),
+        (PromptEnd(1, "", WAIT, DELETED), False),
+        (PromptEnd(1, "", DELETE, DELETED), True),
+        (PromptEnd(1, "", WAIT, FAULTY, "silent"), False),
     ],
 )
-def test_what_may_become_of_a_prompt(outcome: Outcome, expected: bool) -> None:
+def test_what_may_become_of_a_prompt(outcome: PromptEnd, expected: bool) -> None:
     assert outcome.is_expected == expected
 
 
@@ -78,7 +78,7 @@ def test_a_clip_is_read_whole(tmp_path: Path) -> None:
 
 def test_the_report_says_what_is_not_as_it_should_be(tmp_path: Path) -> None:
     report = SoakReport(SEED, 2, "0.33", small_disk=True, memory={0: 10**8, 50: 10**9, 200: 1_030_000_000})
-    report.outcomes = [Outcome(1, "tiny_fast", WAIT, DONE), Outcome(2, "tiny_fast", WAIT, FAILED, "Seed 17 fell.")]
+    report.outcomes = [PromptEnd(1, "tiny_fast", WAIT, DONE), PromptEnd(2, "tiny_fast", WAIT, FAILED, "Seed 17 fell.")]
     report.files_left = ["temp/x.mp4"]
     assert report.growth == pytest.approx(0.03)
     assert len(report.faults) == 3

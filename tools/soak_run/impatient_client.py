@@ -33,7 +33,7 @@ ANSWER_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PromptEnd:
     """What became of a prompt."""
 
     number: int
@@ -81,9 +81,9 @@ class ImpatientClient:
         self.name = str(uuid.uuid4())
         self.connection: ClientConnection | None = None
 
-    def work(self, numbers: Iterator[int]) -> list[Outcome]:
+    def work(self, numbers: Iterator[int]) -> list[PromptEnd]:
         """Ask for clip after clip, some of them at once."""
-        outcomes: list[Outcome] = []
+        outcomes: list[PromptEnd] = []
         self._come()
         try:
             while batch := self._take(numbers):
@@ -130,10 +130,10 @@ class ImpatientClient:
             self._leave()
             self._come()
 
-    def _outcome(self, drawn: DrawnPrompt, act: str, fills: int, answer: str | PromptRejected) -> Outcome:
+    def _outcome(self, drawn: DrawnPrompt, act: str, fills: int, answer: str | PromptRejected) -> PromptEnd:
         how, message = self._end(drawn, answer)
         was_full = self.shared.fills > fills
-        return Outcome(drawn.number, drawn.workflow, act, how, message, drawn.wrong, was_full)
+        return PromptEnd(drawn.number, drawn.workflow, act, how, message, drawn.wrong, was_full)
 
     def _end(self, drawn: DrawnPrompt, answer: str | PromptRejected) -> tuple[str, str]:
         """How a prompt ended, and what was said of it."""

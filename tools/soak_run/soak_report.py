@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from soak_run.impatient_client import DONE, FAULTY, Outcome
+from soak_run.impatient_client import DONE, FAULTY, PromptEnd
 
 MEGABYTE = 10**6
 MOST_GROWTH = 0.02
@@ -36,7 +36,7 @@ class SoakReport:
     """Bytes of the server's own after so many prompts, with ComfyUI's cache emptied; 0: before the first."""
     memory_with_cache: dict[int, int] = field(default_factory=dict)
     """The same with what ComfyUI keeps of the prompts before, until memory runs low."""
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[PromptEnd] = field(default_factory=list)
     acts: dict[str, int] = field(default_factory=dict)
     fills: int = 0
     files_left: list[str] = field(default_factory=list)
@@ -119,7 +119,7 @@ def machine() -> str:
     return f"{os.cpu_count()} CPU cores ({platform.machine()}), {platform.system()}, Python {platform.python_version()}"
 
 
-def _messages(outcomes: Sequence[Outcome]) -> list[tuple[str, int]]:
+def _messages(outcomes: Sequence[PromptEnd]) -> list[tuple[str, int]]:
     """Messages of failures without what differs from one to the next, and how often each came."""
     return Counter(_short(CHANGING.sub("…", each.message)) for each in outcomes if each.message).most_common()
 
