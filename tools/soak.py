@@ -118,7 +118,8 @@ def make_same_clip(shared: Shared) -> None:
 
 
 def empty_cache(server: ComfyServer) -> None:
-    """Let ComfyUI forget all results and models, so that what is held after it is held by mistake."""
+    """Let ComfyUI forget results, models and history, so that what is held after it is held by mistake."""
+    server.request("/history", {"clear": True})
     server.request("/free", {"unload_models": True, "free_memory": True})
     # Nothing says when it is done.
     time.sleep(SECONDS_TO_FORGET)

@@ -19,7 +19,7 @@ MOST_GROWTH = 0.02
 """Of the last memory over the 50th prompt's."""
 CHANGING = re.compile(r"/\S+/|[\w.]*\d[\w.]*")
 """Paths, numbers and names that have numbers, which differ from prompt to prompt."""
-SAVER = "SaveVideo: "
+SAVER, PREVIEW = "SaveVideo: ", "temp/ComfyUI_temp_"
 MESSAGE_LENGTH = 160
 
 
@@ -52,9 +52,9 @@ class SoakReport:
 
     @property
     def parts_by_comfyui(self) -> list[str]:
-        """Files left by ComfyUI's own Save Video, which writes under the final name, where the disk was full."""
+        """Files of ComfyUI's own Save Video and previews, which write under the final name, where the disk was full."""
         messages = [each.message for each in self.outcomes if each.message.startswith(SAVER)]
-        return [name for name in self.files_left if any(name in message for message in messages)]
+        return [name for name in self.files_left if PREVIEW in name or any(name in message for message in messages)]
 
     @property
     def others_left(self) -> list[str]:
@@ -98,8 +98,8 @@ class SoakReport:
             _table(("prompts", "memory of the server's own, MB (with ComfyUI's cache)"), self._memory_rows()),
             _table(("ended as", "prompts"), how.most_common()),
             f"Clips right: {how[DONE]} of {how[DONE] + how[FAULTY]}. {self.restarted} Files left: "
-            f"{len(self.others_left)}, and {len(self.parts_by_comfyui)} parts of clips by ComfyUI's own Save Video on "
-            "the full disk.",
+            f"{len(self.others_left)}, and {len(self.parts_by_comfyui)} parts by ComfyUI's own Save Video and previews "
+            "on the full disk.",
             _table(("message", "prompts"), _messages(self.outcomes)),
             "Not as it should be: "
             + ("nothing." if not self.faults else "".join(f"\n- {line}" for line in self.faults)),
