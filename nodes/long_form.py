@@ -285,12 +285,14 @@ class Join(io.ComfyNode):
         cls,
         past: Tensor | Input.Video,
         frame_rate: float,
-        images: Tensor,
+        images: Tensor | None,
         audio: Input.Audio,
         past_frames: int,
         past_audio: Input.Audio | None = None,
     ) -> io.NodeOutput:
         footage = footage_of("past", past, frame_rate)
+        if images is None:
+            raise ValueError("images is missing: connect the continuation, from VAE Decode.")
         # A clip from a file is in main memory, one just decoded may be on the graphics card.
         images = to_rgb(images.cpu())
         before = stacked(footage.images(images.shape[2], images.shape[1]), footage.frames).cpu()
