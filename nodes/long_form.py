@@ -287,12 +287,14 @@ class Join(io.ComfyNode):
         cls,
         past: Tensor | Input.Video,
         frame_rate: float,
-        images: Tensor,
+        images: Tensor | None,
         audio: Input.Audio,
         past_frames: int,
         past_audio: Input.Audio | None = None,
     ) -> io.NodeOutput:
         footage = video_of("past", past, frame_rate)
+        if images is None:
+            raise ValueError("images is missing: connect the continuation, from VAE Decode.")
         # A clip from a file is in main memory, one just decoded may be on the graphics card.
         images = to_rgb(images.cpu())
         shared = pixel_frames(past_frames)

@@ -138,6 +138,9 @@ class SpeechReader:
         check_speech(source if source.strip() or not text.strip() else ".", language, name)
         _check_words(heard, name)
         units = self._units(parts, language, left_out)
+        if text.strip() and not any(map(str.isalnum, "".join(unit.said for unit in units))):
+            names = ", ".join(sign_name(sign) for sign in [*left_out][:3])
+            raise ValueError(f"The {name} has no words that the model can say, only {names or 'signs'}: write words.")
         if name == "speech" and any(sign in BAR for sign in left_out):
             hints.append(bar_hint())
         return Spoken(language, tuple(units), tuple(map(sign_name, left_out)), tuple(hints))
