@@ -18,6 +18,8 @@ MEASURED_PEAK = 0.1
 CHANNEL_WEIGHTS = (1.0, 1.0, 1.0, 1.41, 1.41)
 """Of the channels whose loudness is measured."""
 BLOCK_SECONDS, BLOCKS_OVERLAP = 0.4, 0.75
+MEASURED_SAMPLES = PIECE_SAMPLES // 4
+"""Of a channel that are measured at a time: the filters hold several copies."""
 LEAD_SECONDS = 1
 """Heard before each piece, after which the filters have forgotten what was before."""
 SILENT_LUFS, QUIETER_LUFS, OFFSET_LUFS = -70.0, -10.0, -0.691
@@ -70,7 +72,7 @@ def _block_energies(
     """Mean power (channels, blocks) of what the ear hears of each block of a sound, in stretches."""
     block = round(BLOCK_SECONDS * sample_rate)
     step = round(block * (1 - BLOCKS_OVERLAP))
-    blocks, at_once = max(0, samples - block) // step + 1, max(1, PIECE_SAMPLES // step)
+    blocks, at_once = max(0, samples - block) // step + 1, max(1, MEASURED_SAMPLES // step)
     for first in range(0, blocks, at_once):
         start, end = first * step, (min(blocks, first + at_once) - 1) * step + block
         lead = min(start, LEAD_SECONDS * sample_rate)

@@ -52,9 +52,11 @@ FLOAT, HALF = 4, 2
 
 DECODER = 64
 """Bytes for each pixel of a video's frame: a few frames in a few forms."""
+ENCODER = 160
+"""Bytes for each pixel of a picture that is encoded: the frames that H.264's encoder looks ahead to."""
 PACKET = 640
 """Bytes for each packet of a picture that is copied or planned: its times, in Python's numbers."""
-SAMPLE_COPIES = 10
+SAMPLE_COPIES = 16
 """Copies of a piece of sound that are held while it is mixed, resampled, measured and encoded."""
 BASE = 48e6
 """Libraries at their first use, the encoder, and what the allocator keeps."""
@@ -264,9 +266,15 @@ CASES = {
     ),
     "AV Mux, a still held": Case(
         mux_still,
+<<<<<<< HEAD
         lambda given: _decoding(given) + _piece(CHANNELS),
         InputSize(320, 192, 120),
         InputSize(1280, 736, 1800),
+=======
+        lambda given: ENCODER * given.pixels + _piece(CHANNELS),
+        Given(320, 192, 120),
+        Given(1280, 736, 1800),
+>>>>>>> media16
     ),
     "AV Mux, frames: their sound": Case(
         mux_frames,
