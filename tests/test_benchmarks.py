@@ -10,6 +10,7 @@ from benchmark_figures import benchmark, figures_of, start_benchmark
 from torch import Tensor
 
 from uniavgen_lab.benchmarks import gpu
+from uniavgen_lab.benchmarks.node_memory import BASE, CASES
 from uniavgen_lab.benchmarks.processes import RETURN_AT_ONCE
 
 LENGTHS_SECONDS = (4, 10)

@@ -266,15 +266,9 @@ CASES = {
     ),
     "AV Mux, a still held": Case(
         mux_still,
-<<<<<<< HEAD
-        lambda given: _decoding(given) + _piece(CHANNELS),
+        lambda given: ENCODER * given.pixels + _piece(CHANNELS),
         InputSize(320, 192, 120),
         InputSize(1280, 736, 1800),
-=======
-        lambda given: ENCODER * given.pixels + _piece(CHANNELS),
-        Given(320, 192, 120),
-        Given(1280, 736, 1800),
->>>>>>> media16
     ),
     "AV Mux, frames: their sound": Case(
         mux_frames,
