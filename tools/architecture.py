@@ -24,7 +24,7 @@ SEAM = f"{SHOP}/comfy_*.py"
 COLUMNS = {
     SHOP: [[SHOP, SEAM]],
     LAB: [["evaluation", "world"], ["benchmarks", "training"]],
-    CORE: [["face"], ["long_form", "speech", "audio", "media"], ["tiny"], ["sampling", "model"]],
+    CORE: [["face", "audio", "media"], ["long_form", "speech"], ["tiny"], ["sampling", "model"]],
 }
 """The rooms from left to right; how high each stands, its imports say. A new room needs a column here."""
 STYLE = {
@@ -127,7 +127,7 @@ def draw_house() -> str:
     """The picture as it should be.
 
     Raises:
-        ValueError: a room is new.
+        ValueError: a room is new, or two would stand in one place.
         CycleError: rooms import each other in a circle.
     """
     arrows = _find_arrows()
@@ -136,6 +136,8 @@ def draw_house() -> str:
     if new := arrows.keys() - column.keys():
         raise ValueError(f"say in COLUMNS where {', '.join(sorted(new))} stand")
     level = _levels(arrows)
+    if len({(_floor_of(room), column[room], level[room]) for room in arrows}) < len(arrows):
+        raise ValueError("two rooms of a column in COLUMNS stand equally high: give one of them another column")
     rows = {floor: 1 + max(level[room] for room in arrows if _floor_of(room) == floor) for floor in STYLE}
     rows[SHOP] = rows[LAB] = max(rows[SHOP], rows[LAB])
     top = {SHOP: MARGIN, LAB: MARGIN, CORE: 3 * MARGIN + TITLE + rows[LAB] * STEP[1]}
@@ -149,7 +151,7 @@ def draw_house() -> str:
             _text(x, y + 43, what),
         ]
         loose = [
-            file.name for file in sorted((ROOT / floor).glob("*.py")) if not _room_of(file) and file.name[0] != "_"
+            file.stem for file in sorted((ROOT / floor).glob("*.py")) if not _room_of(file) and file.name[0] != "_"
         ]
         if loose:
             parts.append(_text(x, y + height - 10, f"and {', '.join(loose)}", 11))
