@@ -148,7 +148,7 @@ def test_downloads_are_offered(server: ComfyServer, chromium: Browser) -> None:
         # A dispatched event, because for a moment an invisible overlay takes the real clicks.
         frontend.page.get_by_test_id("error-overlay-see-errors").dispatch_event("click")
         buttons = frontend.page.get_by_text("Download", exact=True)
-        buttons.nth(1).wait_for(timeout=10_000)
+        buttons.nth(1).wait_for()
         assert buttons.count() == 2
         panel, notes, _ = frontend.page.locator("body").inner_text().partition("Two folders")
     assert notes

@@ -151,7 +151,7 @@ class Frontend:
 
     def wait_until_ready(self) -> None:
         """Wait until the frontend has started; it writes errors of its own until then."""
-        self.page.wait_for_function(READY, timeout=60_000)
+        self.page.wait_for_function(READY)
         self.settle()
         self.console_errors.clear()
 
@@ -181,7 +181,7 @@ class Frontend:
 
     def wait_for_workflow(self, name: str, nodes: int) -> None:
         """Wait until the workflow of this name, and of so many nodes, is the one that is shown and edited."""
-        self.page.wait_for_function(SHOWN, arg=[name, nodes], timeout=30_000)
+        self.page.wait_for_function(SHOWN, arg=[name, nodes])
         self.settle()
 
     def settle(self) -> None:
@@ -219,11 +219,11 @@ class Frontend:
 
     def wait_for_run_of(self, steps: int) -> None:
         """Wait until the page has been told, since `watch_run`, of so many steps with a preview each."""
-        self.page.wait_for_function(RUN_WAS_WATCHED, arg=steps, timeout=PATIENCE_SECONDS * 1000)
+        self.page.wait_for_function(RUN_WAS_WATCHED, arg=steps)
 
     def queue(self) -> str:
         """Press Run; the prompt's id. Raises PromptRejected where validation refuses the graph."""
-        with self.page.expect_response(is_prompt_answer, timeout=30_000) as waiting:
+        with self.page.expect_response(is_prompt_answer) as waiting:
             self.page.evaluate("() => window.app.queuePrompt(0)")
         answer = waiting.value.json()
         if answer.get("node_errors") or "prompt_id" not in answer:
@@ -266,6 +266,8 @@ def open_frontend(
 ) -> Iterator[Frontend]:
     """The frontend of `server` in a page without history, of this many pixels, with an empty graph."""
     context = browser.new_context(viewport={"width": width, "height": height})
+    # A page on a busy machine may need minutes for what takes a second elsewhere.
+    context.set_default_timeout(PATIENCE_SECONDS * 1000)
     try:
         frontend = Frontend(context.new_page(), server, settings)
         frontend.open()
