@@ -185,7 +185,7 @@ def test_joint_generation(server: ComfyServer, files: None, name: str) -> None:
     with server.events() as events:
         clip = saved_clip(server, run(server, prompt))
         assert events.wait_for("progress", lambda data: data["value"] == data["max"] == STEPS)
-        assert events.previews >= STEPS
+        events.wait_for_previews(STEPS)
     check_clip(clip, frames_of_joint(prompt))
 
 

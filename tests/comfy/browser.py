@@ -56,8 +56,11 @@ DROP = """([name, text]) => {
     for (const kind of ["dragenter", "dragover", "drop"])
         canvas.dispatchEvent(new DragEvent(kind, {dataTransfer: data, bubbles: true, cancelable: true, ...at}));
 }"""
-SHOWN = """([name, nodes]) => window.app.graph.nodes.length === nodes
-    && window.app.extensionManager.workflow.activeWorkflow?.filename === name"""
+SHOWN = """([name, nodes]) => {
+    const {activeWorkflow, isBusy} = window.app.extensionManager.workflow;
+    return !isBusy && activeWorkflow?.filename === name && window.app.graph.nodes.length === nodes;
+}"""
+"""A frontend that still opens a workflow does not hear of the next one."""
 TABS = "() => window.app.extensionManager.workflow.openWorkflows.map(workflow => workflow.filename)"
 PROBLEMS = """() => {
     const found = [];
