@@ -1,4 +1,4 @@
-"""The face masks that a MODEL predicts while it samples: changed by a given one, and made visible."""
+"""The face masks that a MODEL predicts while it samples, changed by a given one or handed to who looks on."""
 
 from __future__ import annotations
 
