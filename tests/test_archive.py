@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from imports import ROOT, loaded_by
 
-ROOT = Path(__file__).absolute().parent.parent
 FOR_READERS = {
     "README.md",
     "LICENSE",
@@ -36,28 +34,11 @@ def tracked(*options: str) -> set[str]:
     return {name for name in listed.split("\0") if name and (ROOT / name).is_file()}
 
 
-def imported(file: Path) -> Iterator[Path]:
-    """Files of the pack that a module imports, wherever it does so, with the packages that they lie in."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            folder = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
-            for path in (folder, *(folder / alias.name for alias in node.names)):
-                yield from (found for found in (path.with_suffix(".py"), path / "__init__.py") if found.is_file())
-
-
 def loaded(*starts: str) -> set[str]:
     """What these modules load, directly or through others, with the packages around it."""
-    seen: set[Path] = set()
-    waiting = [ROOT / start for start in starts]
-    while waiting:
-        file = waiting.pop()
-        if file not in seen:
-            seen.add(file)
-            waiting += imported(file)
-            waiting += [
-                init for folder in file.parents if (init := folder / "__init__.py").is_file() and folder != ROOT
-            ]
-    return {file.relative_to(ROOT).as_posix() for file in seen if file.is_relative_to(ROOT)}
+    modules = loaded_by(*starts)
+    packages = {f"{folder}/__init__.py" for name in modules for folder in Path(name).parents if folder.name}
+    return modules | {name for name in packages if (ROOT / name).is_file()}
 
 
 def data_beside(modules: set[str], files: set[str]) -> set[str]:

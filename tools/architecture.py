@@ -17,7 +17,9 @@ from graphlib import TopologicalSorter
 from html import escape
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from imports import ROOT, files
+from imports import arrows as imports_of
+
 PICTURE = ROOT / "docs" / "architecture.svg"
 SHOP, CORE, LAB = "nodes", "uniavgen_core", "uniavgen_lab"
 SEAM = f"{SHOP}/comfy_*.py"
@@ -36,29 +38,13 @@ STYLE = {
 BOX, STEP, TITLE, MARGIN = (236, 84), (284, 114), 56, 18
 
 
-def _imports_of(file: Path, modules: Mapping[str, Path]) -> Iterator[Path]:
-    """The files of the project that a file imports."""
-    package = file.relative_to(ROOT).parent.parts
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            # Where nodes/ goes over the pack's own folder, the rest is a path from the root.
-            parent = package[: max(0, len(package) - node.level + 1)] if node.level else ()
-            base = ".".join([*parent, *filter(None, [node.module])])
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        yield from (modules[name] for name in names if name in modules)
-
-
 def _floor_of(room: str) -> str:
     return room.split("/")[0]
 
 
-def _room_of(file: Path) -> str | None:
+def _room_of(file: str) -> str | None:
     """The box in which a file stands; None for the loose files of a folder that has rooms."""
-    floor, *folders, name = file.relative_to(ROOT).parts
+    floor, *folders, name = file.split("/")
     if floor == SHOP:
         return SEAM if name.startswith("comfy_") else SHOP
     return f"{floor}/{folders[0]}" if folders else None
@@ -66,18 +52,17 @@ def _room_of(file: Path) -> str | None:
 
 def _find_arrows() -> dict[str, set[str]]:
     """The rooms that each room imports, by way of loose files too."""
-    files = [file for floor in STYLE for file in sorted((ROOT / floor).rglob("*.py"))]
-    names = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
-    imports = {file: set(_imports_of(file, names)) for file in files}
+    drawn = files(*STYLE)
+    imports = {file: {arrow.imported for arrow in imports_of(file)}.intersection(drawn) for file in drawn}
 
-    def rooms_behind(file: Path, seen: set[Path]) -> Iterator[str]:
+    def rooms_behind(file: str, seen: set[str]) -> Iterator[str]:
         for imported in imports[file] - seen:
             seen.add(imported)
             room = _room_of(imported)
             yield from [room] if room else rooms_behind(imported, seen)
 
     arrows: dict[str, set[str]] = {}
-    for file in files:
+    for file in drawn:
         if room := _room_of(file):
             arrows.setdefault(room, set()).update(set(rooms_behind(file, {file})) - {room})
     # The seam is a part of the shop, and uses the pieces of schemas that all nodes share.
@@ -102,8 +87,8 @@ def _levels(arrows: Mapping[str, set[str]]) -> dict[str, int]:
 def _about(room: str) -> str:
     """What a room's box says below its name."""
     if _floor_of(room) == SHOP:
-        files = sorted(file.stem for file in (ROOT / SHOP).glob("*.py") if _room_of(file) == room)
-        return ", ".join(name.removeprefix("comfy_") for name in files if name != "__init__")
+        stems = [Path(file).stem for file in files(SHOP) if _room_of(file) == room]
+        return ", ".join(stem.removeprefix("comfy_") for stem in stems if stem != "__init__")
     tree = ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))
     return (ast.get_docstring(tree) or "").split("\n")[0]
 
@@ -150,9 +135,7 @@ def draw_house() -> str:
             _text(x, y + 25, title, 17, f'font-weight="bold" fill="{line}"'),
             _text(x, y + 43, what),
         ]
-        loose = [
-            file.stem for file in sorted((ROOT / floor).glob("*.py")) if not _room_of(file) and file.name[0] != "_"
-        ]
+        loose = [stem for file in files(floor) if not _room_of(file) and (stem := Path(file).stem)[0] != "_"]
         if loose:
             parts.append(_text(x, y + height - 10, f"and {', '.join(loose)}", 11))
         for room in sorted(room for room in arrows if _floor_of(room) == floor):
