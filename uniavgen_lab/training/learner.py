@@ -53,11 +53,8 @@ class Learner(nn.Module):
                 reference_audio=batch.reference_audio,
                 options=self._options,
             )
-            return {
-                "audio": _flow_loss(
-                    velocity, batch.audio, batch.audio_noise, torch.tensor(batch.kept.audio).unsqueeze(1)
-                )
-            }
+            kept = torch.tensor(batch.kept.audio).unsqueeze(1)
+            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, kept)}
 
         assert batch.video_noise is not None and batch.face_mask is not None and batch.portrait is not None
         true_mask, masks = batch.face_mask, list[Tensor]()
