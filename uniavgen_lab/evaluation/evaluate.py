@@ -242,7 +242,7 @@ def measure_made(task: str, made: Generated, clip: CorpusClip, judges: SpeechJud
     """
     frames, waveform = made.frames, made.waveform
     if TASKS[task].has_past:
-        frames, waveform = made.after_the_past()
+        frames, waveform = made.made()
     measures = measure_clip(frames, waveform, judges, clip.portrait, kind=clip.kind, mood=clip.mood)
     measures["mask_iou"] = made.mask_iou
     if TASKS[task].generates_audio:
@@ -250,18 +250,18 @@ def measure_made(task: str, made: Generated, clip: CorpusClip, judges: SpeechJud
     else:
         del measures["timbre"], measures["emotion"]
     if TASKS[task].generates_video:
-        kept = made.kept_frames
-        measures["psnr"] = psnr(made.frames[:kept], source_frames(task, clip)[:kept])
+        kept = numpy.array(made.kept_frames)
+        measures["psnr"] = psnr(made.frames[kept], source_frames(task, clip)[kept])
     else:
         del measures["identity"], measures["motion"]
     return measures
 
 
 def _words(made: Generated, clip: CorpusClip, judges: SpeechJudges) -> Measures:
-    """The recogniser hears a past as well, as a word may begin in it, but its words do not count."""
+    """The recogniser hears what is kept as well, as a word may begin in it, but its words do not count."""
     measures = measure_words(made.waveform, judges, clip.speech)
-    if "words" in measures and made.kept_tokens:
-        start = made.kept_tokens / AUDIO_TOKENS_PER_SECOND
-        made_share = fmean(phoneme.start >= start for phoneme in clip.phonemes)
+    if "words" in measures and any(made.kept.audio):
+        start, end = (token / AUDIO_TOKENS_PER_SECOND for token in (made.made_tokens.start, made.made_tokens.stop))
+        made_share = fmean(start <= phoneme.start < end for phoneme in clip.phonemes)
         measures["words"] = max(1, round(measures["words"] * made_share))
     return measures
