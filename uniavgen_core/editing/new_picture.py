@@ -42,17 +42,29 @@ class NewPicture:
         self.size, self.region = size, _seen_region(size, (frames.shape[2], frames.shape[1]))
         self.frames = frames[made.start : made.stop].float().clone()
         kept = (frames[: made.start].float(), frames[made.stop :].float())
-        sides = [None if side is None or not side[1] else side for side in (before, behind)]
+        self.sides = [None if side is None or not side[1] else side for side in (before, behind)]
         given = [
             None if side is None else _given(side, reverse, frames.shape[2], frames.shape[1])
-            for side, reverse in zip(sides, (False, True), strict=True)
+            for side, reverse in zip(self.sides, (False, True), strict=True)
         ]
         self._match_colours(kept, given)
         self.length = min(FADE_FRAMES, len(self.frames))
         self.offsets = [
-            None if side is None or own is None else self._offset(kept[place], own, side, place)
-            for place, (side, own) in enumerate(zip(sides, given, strict=True))
+            None if own is None else self._offset(kept[place], own, place) for place, own in enumerate(given)
         ]
+
+    def beside(self, fraction: float) -> Tensor:
+        """The user's frame (H, W, 3) before, faded by a fraction into the one behind."""
+        before, behind = (to_float(self._nearest(place)) for place in (0, 1))
+        return before + fraction * (behind - before)
+
+    def _nearest(self, place: int) -> Tensor:
+        """The user's own frame (H, W, 3) that is next to the new ones, before (0) or behind (1)."""
+        side = self.sides[place]
+        assert side is not None
+        video, span = side
+        nearest = span.start if place else span.stop - 1
+        return next(video.images(*self.size, nearest, nearest + 1))
 
     def _match_colours(self, kept: Sequence[Tensor], given: Sequence[Tensor | None]) -> None:
         """Undo what the codec changed of the colours, from what it did before to what it did behind."""
@@ -69,7 +81,7 @@ class NewPicture:
         self.frames.mul_(contrast).add_(brightness)
         self.changes = (first, last)
 
-    def _offset(self, kept: Tensor, own: Tensor, side: tuple[Video, range], place: int) -> Tensor:
+    def _offset(self, kept: Tensor, own: Tensor, place: int) -> Tensor:
         """What the outermost new frame (rows, columns, 3) of the region lacks to follow the user's own one."""
         contrast, brightness = self.changes[place]
         decoded = _beside(kept, len(own), place) * contrast + brightness
@@ -77,9 +89,7 @@ class NewPicture:
         if place:
             frames, decoded, own = (part.flip(0) for part in (frames, decoded, own))
         coarse = seam_offset(frames, decoded, own)
-        video, span = side
-        nearest = span.start if place else span.stop - 1
-        full = to_float(next(video.images(*self.size, nearest, nearest + 1)))
+        full = to_float(self._nearest(place))
         top, left, rows, columns = self.region
         detail = full[top : top + rows, left : left + columns] - _resized(own[-1], (rows, columns))
         return _resized(coarse, (rows, columns)) + detail

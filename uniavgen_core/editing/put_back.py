@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,14 +10,18 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, pixel_frames
+from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
+from ..long_form.seams import kept_gain
 from ..media.images import to_rgb
 from ..media.track import AudioTrack
 from ..media.video import Video
-from ..media.waveforms import ResampledWaveform, fit_audio, mixed
+from ..media.waveforms import ResampledWaveform, fit_audio, mixed, mono_at_rate
 from .given import Edit
 from .new_picture import NewPicture
 from .new_sound import channel_weights, loud_as_given, put_in_sound
+
+STEP_SECONDS = 0.002
+"""In which a step of the waveform at a bridge's ends dies away."""
 
 
 @dataclass(frozen=True)
@@ -124,3 +129,71 @@ def _segment_sound(track: AudioTrack, edit: Edit) -> Tensor:
         if position >= end:
             break
     return fit_audio(torch.cat(found, dim=-1), end - start)
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """What lies between two clips.
+
+    Args:
+        picture: its frames, 16 a second, of the clips' size.
+        sound: (samples) at 24 kHz, as long as the frames.
+    """
+
+    picture: NewPicture
+    sound: Tensor
+
+    def frames(self) -> Iterator[Tensor]:
+        """Frames (H, W, 3) of values 0..1; what the model did not see fades from one clip to the other."""
+        count = len(self.picture.frames)
+        for index in range(count):
+            fraction = (index + 1) / (count + 1)
+            yield self.picture.frame(index, self.picture.beside(fraction))
+
+
+def put_back_bridge(
+    clips: tuple[Video, Video], tracks: tuple[AudioTrack, AudioTrack], edit: Edit, images: Tensor, waveform: Tensor
+) -> Bridge:
+    """The bridge between two clips, of their colours and loudness; neither of them is changed.
+
+    Args:
+        clips, tracks: both clips and their sounds.
+        images, waveform: as those of `put_back_retake`.
+
+    Raises:
+        ValueError: images or sound are not of that segment.
+    """
+    segment, (before, after), made = edit.segment, clips, edit.segment.frames
+    next_gain = edit.next_gain or edit.gain
+    check_decoded(edit, images, waveform)
+    kept_behind = range(0, len(images) - made.stop)
+    picture = NewPicture(
+        to_rgb(images), made, (before, range(segment.first, before.frames)), (after, kept_behind), before.size
+    )
+    start, end = (frame * SAMPLES_A_FRAME for frame in (made.start, made.stop))
+    first_end = before.frames * SAMPLES_A_FRAME
+    ending = _mono_between(tracks[0], first_end - start, first_end)
+    beginning = _mono_between(tracks[1], 0, len(waveform) - end)
+    gains = (
+        kept_gain(ending, waveform[:start] / edit.gain) / edit.gain,
+        kept_gain(beginning, waveform[end:] / next_gain) / next_gain,
+    )
+    first, last = map(math.log, gains)
+    sound = waveform[start:end] * torch.linspace(first, last, end - start).exp()
+    return Bridge(picture, _without_steps(sound, float(ending[-1]), float(beginning[0])))
+
+
+def _without_steps(sound: Tensor, before: float, after: float) -> Tensor:
+    """A sound (samples) at 24 kHz that starts and ends where others do; the difference dies away in milliseconds."""
+    decay = torch.exp(-torch.arange(len(sound)) / (STEP_SECONDS * SAMPLE_RATE))
+    return sound + (before - sound[0]) * decay + (after - sound[-1]) * decay.flip(0)
+
+
+def _mono_between(track: AudioTrack, start: int, end: int) -> Tensor:
+    """Samples (end - start) at 24 kHz of a sound mixed to one channel; silence beyond it."""
+    position, found = 0, [torch.zeros(1, 0)]
+    for piece in mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE):
+        wanted = piece[:, max(0, start - position) : max(0, end - position)]
+        found += [wanted.clone()] if wanted.shape[-1] else []
+        position += piece.shape[-1]
+    return fit_audio(torch.cat(found, dim=-1)[0], end - start)
