@@ -102,16 +102,18 @@ class NewPicture:
             shown: the frame that was there, of which only what the model did not see stays.
         """
         top, left, rows, columns = self.region
+        stored = shown.shape[0], shown.shape[1]
         new = _resized(self.frames[index], (rows, columns))
         weights = fade_weights(self.length)
         for place, distance in enumerate((index, len(self.frames) - 1 - index)):
             offset = self.offsets[place]
             if offset is not None and distance < self.length:
                 new = new + weights[distance] * offset
-        whole = shown.clone()
+        # A file's frames may be stored narrower than they are shown.
+        whole = _resized(shown, self.size[::-1]).clone()
         seen = whole[top : top + rows, left : left + columns]
         seen.add_(_edge_weights(self.size, self.region) * (new.clamp(0, 1) - seen))
-        return whole
+        return _resized(whole, stored)
 
 
 def _given(side: tuple[Video, range], behind: bool, width: int, height: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,7 +15,7 @@ from ..long_form.seams import kept_gain
 from ..media.images import to_rgb
 from ..media.track import AudioTrack
 from ..media.video import Video
-from ..media.waveforms import ResampledWaveform, fit_audio, mixed, mono_at_rate
+from ..media.waveforms import ResampledWaveform, at_rate, fit_audio, fitted_pieces, mixed, mono_at_rate
 from .given import Edit
 from .new_picture import NewPicture
 from .new_sound import channel_weights, loud_as_given, put_in_sound
@@ -48,6 +48,11 @@ class PutBack:
         if self.picture is None or not start <= seconds < end:
             return None
         return min(int((seconds - start) * FRAME_RATE), len(self.picture.frames) - 1)
+
+    def replaced(self, seconds: Fraction, shown: Callable[[], Tensor]) -> Tensor | None:
+        """The new frame (H, W, 3) at a second, in the one that was shown; None where that stays."""
+        index = self.index_at(seconds)
+        return None if index is None or self.picture is None else self.picture.frame(index, shown())
 
     def images(self, frames: Tensor, rate: Fraction) -> Tensor:
         """Frames (F, H, W, channels) at a rate with the new ones among them."""
@@ -197,3 +202,22 @@ def _mono_between(track: AudioTrack, start: int, end: int) -> Tensor:
         found += [wanted.clone()] if wanted.shape[-1] else []
         position += piece.shape[-1]
     return fit_audio(torch.cat(found, dim=-1)[0], end - start)
+
+
+def bridged_sound(
+    bridge: Bridge, clips: tuple[Video, Video], tracks: tuple[AudioTrack, AudioTrack]
+) -> Iterator[Tensor]:
+    """The sounds of two clips with the bridge's between them, in pieces (channels, samples) of the first one's form.
+
+    Each clip's sound is cut, or padded with silence, to its picture, so that the next one is in time.
+    """
+    before, after = tracks
+    rate, channels = before.sample_rate, before.channels
+    yield from fitted_pieces(before.pieces, round(clips[0].seconds * rate))
+    new = ResampledWaveform(bridge.sound.view(1, 1, -1), SAMPLE_RATE, rate)
+    yield new.stretch(0, round(Fraction(len(bridge.picture.frames), FRAME_RATE) * rate)).expand(channels, -1)
+    behind = after.pieces
+    if (after.sample_rate, after.channels) != (rate, channels):
+        heard = at_rate(behind, after.sample_rate, rate, channels if after.channels == channels else 1)
+        behind = (piece.expand(channels, -1) for piece in heard)
+    yield from fitted_pieces(behind, round(clips[1].seconds * rate))

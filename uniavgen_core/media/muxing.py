@@ -21,6 +21,7 @@ from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
 from ..files import FORBIDDEN, FULL, whole_file
+from .bridging import BridgedPicture
 from .container import Check, Source, never_stop, opened, video_stream
 from .copying import CopyPlan, add_copy, copied_packets, plan_copy, timed_frames
 from .encoding import FileFrames, VideoEncoder, add_audio, add_video, audio_packets, even_size, pixel_frames_as_yuv
@@ -224,6 +225,39 @@ def join_videos(
     with _created(target_path) as output, opened(sources[0]) as first:
         copy = add_copy(output, video_stream(first))
         _mux(output, _joined_packets(sources, copy), _audio(output, audio, sample_rate, channels))
+
+
+def join_bridge(
+    sources: Sequence[Source],
+    plans: Sequence[CopyPlan],
+    target_path: str | os.PathLike[str],
+    between: Iterable[Tensor],
+    pieces: Iterable[Tensor],
+    sample_rate: int,
+    progress: Callable[[int], None] = _nothing,
+    check: Check = never_stop,
+    channels: int = 1,
+) -> list[str]:
+    """Write two videos with frames between them to an MP4 file, with one sound, all or nothing.
+
+    Packets of the first video are copied where they can be, those of the second where it was encoded as the first was.
+
+    Args:
+        sources, plans: both videos, of one size, and what `plan_copy` says of them.
+        between: frames (H, W, 3) of values 0..1, 16 a second.
+        pieces: of the sound, (channels, samples).
+
+    Returns:
+        What is encoded anew and why, sentences.
+
+    Raises:
+        FileNotFoundError: there is no such source.
+        ValueError: a source is damaged or has no picture.
+    """
+    with _created(target_path) as output, opened(sources[0]) as first, opened(sources[1]) as last:
+        joint = BridgedPicture(sources, (first, last), plans, between, check)
+        _mux(output, _reported(joint.packets(output), progress), _audio(output, pieces, sample_rate, channels))
+    return joint.told
 
 
 def _joined_packets(sources: Iterable[str | os.PathLike[str]], copy: VideoStream) -> Iterator[Packet]:

@@ -6,23 +6,23 @@ parameter sets of their own beside the file's. Elsewhere the whole picture is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import accumulate
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import av
 import torch
-from av import Packet, VideoFrame
+from av import Packet, VideoFrame, VideoStream
 from av.container import InputContainer, OutputContainer
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from torch import Tensor
 
-from .container import Check, Source, never_stop, opened, packets_of, video_stream
-from .copying import CopyPlan, Nowhere, add_copy, packet_times, timed_frames
-from .encoding import FileFrames, VideoEncoder, add_video
+from .container import Check, Source, first_frame, never_stop, opened, packets_of, video_stream
+from .copying import CopyPlan, Nowhere, PacketTimes, add_copy, packet_times, timed_frames
+from .encoding import ColourTags, FileFrames, VideoEncoder, add_video
 from .frames import COLOUR_CONVERSION, Look
 from .h264 import AvcHeader, is_picture_unit, units_of_stream
 from .images import to_bytes
@@ -34,6 +34,19 @@ None where that stays."""
 MATRICES = {1: Colorspace.ITU709, 4: Colorspace.FCC, 7: Colorspace.SMPTE240M}
 """By H.264's number; what is not said is that of standard definition, as frames are read."""
 SPLICED_PIXELS = "yuv420p"
+
+
+class NewPacket(NamedTuple):
+    """An encoded packet: the tick at which it is shown, its bytes, and whether it needs no other."""
+
+    tick: int
+    data: bytes
+    is_key: bool
+
+    def packet(self) -> Packet:
+        made = Packet(self.data)
+        made.is_keyframe = self.is_key
+        return made
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,18 @@ def find_stretch(
     Returns:
         Them, or why all must be, as the end of a sentence.
     """
+    header = spliced_header(source, plan)
+    if isinstance(header, str):
+        return header
+    with opened(source) as container:
+        filled = (packet for packet in packets_of(container, check, video_stream(container)) if packet.size)
+        anew = [packet.is_keyframe and header.starts_anew(bytes(packet)) for packet in filled]
+    start, end = (round(second / plan.time_base) for second in seconds)
+    return _stretch(plan, anew, start, end, header)
+
+
+def spliced_header(source: Source, plan: CopyPlan) -> AvcHeader | str:
+    """The header of a file's picture to which packets of another encoder can be added, or why they cannot."""
     if not plan.packets:
         return plan.why_encoded or "its packets cannot be copied"
     with opened(source) as container:
@@ -70,10 +95,8 @@ def find_stretch(
             return "only parts of H.264 in MP4 or Matroska can be replaced"
         if context.pix_fmt != SPLICED_PIXELS or (video.sample_aspect_ratio or 1) != 1:
             return "its pixels are of an unusual form"
-        filled = (packet for packet in packets_of(container, check, video) if packet.size)
-        anew = [packet.is_keyframe and header.starts_anew(bytes(packet)) for packet in filled]
-    start, end = (round(second / plan.time_base) for second in seconds)
-    return _stretch(plan, anew, start, end, header)
+    with first_frame(source) as (_, frame, _):
+        return "it is turned" if frame.rotation else header
 
 
 def _stretch(plan: CopyPlan, anew: Sequence[bool], start: int, end: int, header: AvcHeader) -> Stretch:
@@ -107,7 +130,7 @@ def spliced_packets(
     copy = add_copy(output, video)
     copy.codec_context.extradata = stretch.header.with_sets(sets).to_bytes()
     shown = [times.pts for times in plan.packets]
-    shown[stretch.first : stretch.end] = [time for time, _, _ in new]
+    shown[stretch.first : stretch.end] = [one.tick for one in new]
     return _merged(container, plan, stretch, new, shown, copy, check)
 
 
@@ -115,70 +138,91 @@ def _merged(
     container: InputContainer,
     plan: CopyPlan,
     stretch: Stretch,
-    new: Sequence[tuple[int, bytes, bool]],
+    new: Sequence[NewPacket],
     shown: Sequence[int],
-    copy: av.VideoStream,
+    copy: VideoStream,
     check: Check,
 ) -> Iterator[Packet]:
     times = iter(packet_times(shown, plan.end))
-
-    def timed(packet: Packet) -> Packet:
-        packet.pts, packet.dts, packet.duration = next(times)
-        packet.time_base, packet.stream = plan.time_base, copy
-        return packet
-
-    filled = (packet for packet in packets_of(container, check, video_stream(container)) if packet.size)
-    for index, packet in enumerate(filled):
+    for index, packet in enumerate(_filled(container, check)):
         if index == stretch.first:
-            for _, data, is_key in new:
-                made = Packet(data)
-                made.is_keyframe = is_key
-                yield timed(made)
+            yield from (_timed(one.packet(), next(times), plan, copy) for one in new)
         if not stretch.first <= index < stretch.end:
-            yield timed(packet)
+            yield _timed(packet, next(times), plan, copy)
+
+
+def _filled(container: InputContainer, check: Check) -> Iterator[Packet]:
+    return (packet for packet in packets_of(container, check, video_stream(container)) if packet.size)
+
+
+def _timed(packet: Packet, times: PacketTimes, plan: CopyPlan, copy: VideoStream) -> Packet:
+    packet.pts, packet.dts, packet.duration = times
+    packet.time_base, packet.stream = plan.time_base, copy
+    return packet
 
 
 def _encoded(
     container: InputContainer, plan: CopyPlan, stretch: Stretch, replaced: Replace, check: Check
-) -> tuple[list[tuple[int, bytes, bool]], list[bytes]]:
-    """Packets of a stretch, each with the tick at which it is shown and whether it needs no other, and their header."""
-    start, end = stretch.ticks
-    part = replace(plan, start=start, end=end, packets=())
+) -> tuple[list[NewPacket], list[bytes]]:
+    """Packets of a stretch and their parameter sets."""
+    part = replace(plan, start=stretch.ticks[0], end=stretch.ticks[1], packets=())
     frames = FileFrames(timed_frames(container, part, check), Look.of(video_stream(container)))
+    timed = replaced_frames(frames, part, replaced)
+    return encoded_packets(timed, frames, part, stretch.header, part.is_even)
+
+
+def encoded_packets(
+    timed: Iterable[tuple[int, VideoFrame]], form: FileFrames, plan: CopyPlan, header: AvcHeader, is_even: bool
+) -> tuple[list[NewPacket], list[bytes]]:
+    """Packets of frames, each with the tick at which it is shown from the plan's start on, and their parameter sets.
+
+    Args:
+        form: whose size and colours they have.
+        header: of the picture that they are added to.
+        is_even: they are shown for about as long.
+    """
     with av.open(Nowhere(), "w", format="mp4") as nowhere:
         rate = 1 / (plan.step * plan.time_base)
-        stream = add_video(nowhere, frames.size, rate, plan.time_base, frames.colours, is_even=plan.is_even)
-        stream.options = {**stream.options, "x264-params": f"sps-id={stretch.header.free_id()}"}
-        timed = replaced_frames(frames, part, replaced)
-        packets = [*VideoEncoder(stream, timed, end - start, plan.step).packets()]
+        stream = add_video(nowhere, form.size, rate, plan.time_base, form.colours, is_even=is_even)
+        stream.options = {**stream.options, "x264-params": f"sps-id={header.free_id()}"}
+        packets = [*VideoEncoder(stream, timed, plan.end - plan.start, plan.step).packets()]
         sets = units_of_stream(bytes(stream.codec_context.extradata or b""))
-    new = []
-    for packet in packets:
-        units = filter(is_picture_unit, units_of_stream(bytes(packet)))
-        new.append(((packet.pts or 0) + start, stretch.header.packed(units), packet.is_keyframe))
+    new = [
+        NewPacket(
+            (packet.pts or 0) + plan.start,
+            header.packed(filter(is_picture_unit, units_of_stream(bytes(packet)))),
+            packet.is_keyframe,
+        )
+        for packet in packets
+    ]
     return new, [unit for unit in sets if not is_picture_unit(unit)]
 
 
 def replaced_frames(frames: FileFrames, plan: CopyPlan, replaced: Replace) -> Iterator[tuple[int, VideoFrame]]:
     """The frames of a plan, with others in the place of some."""
-    reformatter = VideoReformatter()
-    matrix = MATRICES.get(frames.colours.matrix, Colorspace.ITU601)
+    converted = Converter(frames.colours)
     for tick, frame in frames:
         second = (plan.start + tick + Fraction(plan.step, 2)) * plan.time_base
-        new = replaced(second, partial(_pixels, frame))
-        if new is None:
-            yield tick, frame
-            continue
-        made = reformatter.reformat(
-            VideoFrame.from_ndarray(to_bytes(new), format="rgb24"),
+        new = replaced(second, partial(rgb_pixels, frame))
+        yield tick, frame if new is None else converted(new)
+
+
+class Converter:
+    """Makes frames of colours for the encoder of pixels (H, W, 3) of values 0..1."""
+
+    def __init__(self, colours: ColourTags):
+        self.matrix, self.reformatter = MATRICES.get(colours.matrix, Colorspace.ITU601), VideoReformatter()
+
+    def __call__(self, pixels: Tensor) -> VideoFrame:
+        return self.reformatter.reformat(
+            VideoFrame.from_ndarray(to_bytes(pixels), format="rgb24"),
             format=SPLICED_PIXELS,
-            dst_colorspace=matrix,
+            dst_colorspace=self.matrix,
             dst_color_range=ColorRange.MPEG,
             interpolation=COLOUR_CONVERSION,
         )
-        yield tick, made
 
 
-def _pixels(frame: VideoFrame) -> Tensor:
+def rgb_pixels(frame: VideoFrame) -> Tensor:
     """A frame as (H, W, 3) of values 0..1."""
     return torch.from_numpy(frame.to_ndarray(format="rgb24", interpolation=COLOUR_CONVERSION)).float() / 255
