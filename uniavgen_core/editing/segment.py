@@ -136,7 +136,7 @@ def plan_retake(frames: int, seconds: Fraction, wanted: TimeRange, least: float,
     Raises:
         ValueError: the range lies outside of the video, holds nothing, or does not fit into a segment.
     """
-    start, end = Fraction(wanted.start), Fraction(wanted.end) or seconds
+    start, end = _exact(wanted.start), _exact(wanted.end) or seconds
     _check_range(start, end, seconds, wanted)
     end = min(end, seconds)
     first_new = math.floor(start * FRAME_RATE)
@@ -228,6 +228,11 @@ def check_new_words(wanted: TimeRange, segment: EditedSegment, pace: float) -> s
     if words * DRAWL < room:
         return f"The new words take about {words:.2f} of the range's {room:.2f} seconds: narrow it, or expect a pause."
     return None
+
+
+def _exact(seconds: float) -> Fraction:
+    """Seconds as the user has written them."""
+    return Fraction(seconds).limit_denominator(10_000)
 
 
 def _check_range(start: Fraction, end: Fraction, seconds: Fraction, wanted: TimeRange) -> None:

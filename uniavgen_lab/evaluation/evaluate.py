@@ -91,7 +91,9 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--retakes", action="store_true", help="measure parts of clips made anew with other words, and nothing else"
     )
-    parser.add_argument("--frames-to", type=Path, help="folder for eight frames of each clip, with --retakes")
+    parser.add_argument(
+        "--frames-to", type=Path, help="folder for eight frames and measures of each clip, with --retakes"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")

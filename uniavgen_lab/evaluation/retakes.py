@@ -185,6 +185,8 @@ def _measure(
             _save_sheet(folder / f"{name}_{seed}.png", joined, given_frames)
     made = _real(clip, new)
     results["real"] = _measures(made, judges, clip, other)
+    if folder is not None:
+        (folder / f"{seed}.json").write_text(json.dumps(results), encoding="utf-8")
     return results
 
 
@@ -327,9 +329,14 @@ def _measures(joined: Joined, judges: SpeechJudges, clip: CorpusClip, other: Cor
         "lip_sync_raw": _sync(joined.frames, joined.waveform, joined.made),
         "shuffled": correlation(mouth, shuffled),
         "words": _counted(joined.waveform[begin * SAMPLES_A_FRAME :][: _words_end(joined)], judges, joined.speech),
-        "timbre": float(judges.judge(joined.waveform[start:end])["kind"] == clip.kind),
+        "timbre": float(judges.judge(_long_enough(joined.waveform[start:end]))["kind"] == clip.kind),
         **_seams(joined),
     }
+
+
+def _long_enough(waveform: numpy.ndarray) -> numpy.ndarray:
+    """A sound (samples), repeated until a judge has a second to hear."""
+    return numpy.tile(waveform, -(-SAMPLE_RATE // max(1, len(waveform))))
 
 
 def _words_end(joined: Joined) -> int | None:
