@@ -5,12 +5,14 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .conditioning import Conditioning, ReferenceImage
+from .edits import Range
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .faces import FaceMask, FacePortrait
 from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait
 from .long_form import Join, LongForm, Script
 from .media import AVMux
+from .put_back import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
 
 NODES: list[type[io.ComfyNode]] = [
@@ -27,6 +29,8 @@ NODES: list[type[io.ComfyNode]] = [
     Script,
     LongForm,
     Join,
+    Range,
+    PutBackNode,
     FaceGuidanceNode,
     FaceMapCapture,
     FaceMapNode,

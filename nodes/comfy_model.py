@@ -338,9 +338,15 @@ def _complete_conds(
     """
     for cond in conds.get("positive", []):
         check_speech_fits(cond, clip_seconds(shapes[0][2]), kept.all_audio)
-    first_frame = comfy.utils.unpack_latents(latent_image, shapes)[0][:1, :, :1]
+    first_frame = _first_frame(comfy.utils.unpack_latents(latent_image, shapes)[0][:1], kept)
     for cond in chain.from_iterable(conds.values()):
         cond.setdefault(REFERENCE_IMAGE, first_frame)
+
+
+def _first_frame(video: Tensor, kept: KeptParts) -> Tensor:
+    """The first latent frame (1, 48, 1, h, w) of a stream, or the first kept one where nothing is given there."""
+    given = next((frame for frame, is_kept in enumerate(kept.whole_frames) if is_kept or video[:, :, frame].any()), 0)
+    return video[:, :, given : given + 1]
 
 
 def check_speech_fits(values: dict[str, Any], seconds: float, audio_is_kept: bool) -> None:

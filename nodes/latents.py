@@ -20,14 +20,17 @@ from ..uniavgen_core.config import (
     latent_frames_for_seconds,
     pixel_frames,
 )
+from ..uniavgen_core.editing.given import Edit
+from ..uniavgen_core.editing.segment import TimeRange
 from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes, check_size, last_tokens, stream_shapes
 from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel
-from ..uniavgen_core.tasks import TASKS
+from ..uniavgen_core.tasks import TASKS, KeptParts
 from .comfy_latent import joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_speech_fits
+from .edits import EDIT, RANGE, bridge_parts, retake_parts, sound_of
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
 from .media import check_vae, encode_frames, video_of
@@ -40,6 +43,10 @@ class Source:
     images: Tensor
     latent_frames: int
     mel: Tensor | None = None
+    kept: KeptParts | None = None
+    """Where it is not the first frames and tokens."""
+    edit: Edit | None = None
+    """Of a task that changes what exists: where the result belongs."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,9 @@ class LatentInputs:
     frame_rate: float
     past_frames: int
     size: dict[str, Any]
+    wanted: TimeRange | Any = NOT_CONNECTED
+    next_video: Any = NOT_CONNECTED
+    next_audio: Any = NOT_CONNECTED
 
 
 def _portrait_alone(given: LatentInputs, task: str) -> Source:
@@ -111,11 +121,38 @@ def _portrait_and_audio(given: LatentInputs, task: str) -> Source:
     return Source(portrait, length, mel)
 
 
+def _retake(given: LatentInputs, task: str) -> Source:
+    video = linked("video", given.video, f"task '{task}' needs the video of which a part is made anew")
+    wanted = linked("range", given.wanted, f"task '{task}' needs the seconds that are made anew, from UniAVGen Range")
+    footage = video_of("video", video, given.frame_rate)
+    size = _size(given.size, *footage.size)
+    with sound_of("video", footage, "audio", given.audio) as track:
+        images, mel, edit = retake_parts(footage, track, wanted, given.seconds, given.past_frames, size)
+    return Source(images, edit.segment.latent_frames, mel, edit.segment.kept(), edit)
+
+
+def _bridge(given: LatentInputs, task: str) -> Source:
+    video = linked("video", given.video, f"task '{task}' needs the clip before the bridge")
+    following = linked("next_video", given.next_video, f"task '{task}' needs the clip behind the bridge")
+    footage = video_of("video", video, given.frame_rate)
+    next_footage = video_of("next_video", following, given.frame_rate)
+    size, length = _size(given.size, *footage.size), check_seconds(_seconds(given))
+    with (
+        sound_of("video", footage, "audio", given.audio) as track,
+        sound_of("next_video", next_footage, "next_audio", given.next_audio) as next_track,
+    ):
+        sounds = (track, next_track)
+        images, mel, edit = bridge_parts((footage, next_footage), sounds, length, given.past_frames, size)
+    return Source(images, length, mel, edit.segment.kept(), edit)
+
+
 SOURCES: dict[str, Callable[[LatentInputs, str], Source]] = {
     "joint": _portrait_alone,
     "continuation": _past,
     "dubbing": _whole_video,
     "audio_driven": _portrait_and_audio,
+    "retake": _retake,
+    "bridge": _bridge,
 }
 """Where what a task keeps comes from. A reference voice comes with the conditioning: here it is joint generation."""
 
@@ -180,7 +217,7 @@ class Latent(io.ComfyNode):
             "generated.",
             search_aliases=[
                 "uniavgen empty latent", "talking video latent", "dub video", "lip sync", "audio driven video",
-                "continue video", "extend video",
+                "continue video", "extend video", "retake", "replace sentence", "bridge clips", "transition",
             ],
             inputs=[
                 io.Vae.Input("vae", tooltip="The Wan 2.2 VAE."),
@@ -200,7 +237,8 @@ class Latent(io.ComfyNode):
                     [io.Video, io.Image],
                     optional=True,
                     tooltip="For continuation: the clip that goes on; its end is kept. For dubbing: the clip that gets "
-                    "a voice.",
+                    "a voice. For retake: the video of which a part is made anew, of any length. For bridge: the clip "
+                    "before the bridge; its end is kept.",
                 ),
                 io.MultiType.Input(
                     "audio",
@@ -208,13 +246,28 @@ class Latent(io.ComfyNode):
                     optional=True,
                     tooltip="For audio_driven: the recording that the person speaks; it sets the length. For "
                     "continuation: the sound of the clip that goes on, or the sampled LATENT that it was generated as; "
-                    "a VIDEO brings its own.",
+                    "a VIDEO brings its own. For retake and bridge: the sound of video, where it has none.",
+                ),
+                RANGE.Input(
+                    "range",
+                    optional=True,
+                    tooltip="For retake: from UniAVGen Range, which seconds of the video are made anew.",
+                ),
+                io.MultiType.Input(
+                    "next_video",
+                    [io.Video, io.Image],
+                    optional=True,
+                    tooltip="For bridge: the clip behind the bridge; its beginning is kept.",
+                ),
+                io.Audio.Input(
+                    "next_audio", optional=True, tooltip="For bridge: the sound of next_video; a VIDEO brings its own."
                 ),
                 io.Combo.Input(
                     "task",
                     options=list(SOURCES),
                     tooltip="joint: picture and voice from a portrait. continuation: a clip goes on. dubbing: a voice "
-                    "for a video. audio_driven: a picture that speaks a recording.",
+                    "for a video. audio_driven: a picture that speaks a recording. retake: a part of a video made "
+                    "anew. bridge: what lies between two clips.",
                 ),
                 io.Float.Input(
                     "seconds",
@@ -222,13 +275,14 @@ class Latent(io.ComfyNode):
                     min=0.0,
                     max=3600.0,
                     step=0.25,
-                    tooltip="For joint and continuation: length of the clip, rounded up to a whole latent frame (a "
-                    "quarter of a second). 0: as long as the words take. The released model was trained on 5.0625.",
+                    tooltip="For joint, continuation and bridge: length of the clip with what is kept, rounded up to a "
+                    "whole latent frame (a quarter of a second). 0: as long as the words take. For retake: of the "
+                    "segment around the range; 0: 5.0625, which the released model was trained on.",
                 ),
                 frame_rate_input(),
                 past_frames_input(
                     "For continuation: latent frames of the past that are kept, with their sound. 3 are 9 frames, 0.56 "
-                    "seconds."
+                    "seconds. For retake and bridge: at least so many on each side."
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, advanced=True, tooltip="Clips made at once."),
                 io.DynamicCombo.Input(
@@ -254,18 +308,25 @@ class Latent(io.ComfyNode):
         portrait: Any = NOT_CONNECTED,
         video: Any = NOT_CONNECTED,
         audio: Any = NOT_CONNECTED,
+        range: Any = NOT_CONNECTED,
+        next_video: Any = NOT_CONNECTED,
+        next_audio: Any = NOT_CONNECTED,
         size: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:
         check_vae(vae)
         size = chosen("size", size)
-        given = LatentInputs(portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size)
+        given = LatentInputs(
+            portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size, range, next_video, next_audio
+        )
         source = SOURCES[task](given, task)
         width, height = _size(size, source.images.shape[2], source.images.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
-        kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.images)))
+        given_frames = latent_frames(len(source.images))
+        kept = source.kept or TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=given_frames)
         if conditioning is not None:
             for _, values in conditioning:
                 check_speech_fits(values, clip_seconds(source.latent_frames), kept.all_audio)
         latents = encode_frames(vae, source.images, width, height)
-        return io.NodeOutput(joint_latent(shapes, kept, latents, source.mel))
+        latent = joint_latent(shapes, kept, latents, source.mel)
+        return io.NodeOutput(latent if source.edit is None else latent | {EDIT: source.edit})

@@ -303,9 +303,18 @@ class Join(io.ComfyNode):
         before = put_in(room, footage.images(images.shape[2], images.shape[1]))
         with footage.track() if past_audio is None else nullcontext(_track("past_audio", past_audio)) as track:
             heard = _mono(present("past_audio", track), len(before))
-        following = _mono(_track("audio", audio), len(images))
+        following = mono_waveform("audio", audio, len(images))
         joined, waveform = join_clips(before, heard, images, following, shared, room)
         return io.NodeOutput(joined, {"waveform": waveform[None, None], "sample_rate": SAMPLE_RATE})
+
+
+def mono_waveform(name: str, audio: Input.Audio | None, frames: int) -> Tensor:
+    """An AUDIO as samples at 24 kHz, as long as so many frames.
+
+    Raises:
+        ValueError: there is none, or there are several; the message names the input.
+    """
+    return _mono(_track(name, audio), frames)
 
 
 def _track(name: str, audio: Input.Audio | None) -> AudioTrack:

@@ -126,7 +126,7 @@ def with_audio(
     audio = _playable(audio)
     seconds = held_seconds(audio["waveform"], audio["sample_rate"]) if length == AUDIO else None
     if isinstance(video, InputImpl.VideoFromFile):
-        plan = _plan(name, video)
+        plan = copy_plan(name, video)
         plan = plan if seconds is None else plan.lasting(seconds)
         waveform, sample_rate = audio["waveform"], audio["sample_rate"]
         lasts = None if seconds else plan.seconds
@@ -141,7 +141,7 @@ def with_pieces(name: str, video: Input.Video, pieces: Iterable[Tensor], sample_
     Of a file, no more than a piece of the sound is held.
     """
     if isinstance(video, InputImpl.VideoFromFile):
-        plan = _plan(name, video)
+        plan = copy_plan(name, video)
         wanted = fitted_pieces(pieces, round(plan.seconds * sample_rate))
         return _written(name, video, plan, wanted, sample_rate, channels=1)
     waveform = torch.cat([*pieces], dim=-1).unsqueeze(0)
@@ -155,7 +155,7 @@ def check_video(name: str, video: Input.Video) -> None:
         ValueError: it is damaged, has no picture, or one that cannot be written.
     """
     if isinstance(video, InputImpl.VideoFromFile):
-        _plan(name, video)
+        copy_plan(name, video)
     else:
         images = video_components(name, video, FRAME_RATE).images
         even_size(images.shape[2], images.shape[1])
@@ -165,16 +165,22 @@ def _playable(audio: Input.Audio) -> Input.Audio:
     """The sound in a form that Save Video can write."""
     waveform, sample_rate = playable(audio["waveform"], int(audio["sample_rate"]))
     if waveform.shape[1] != audio["waveform"].shape[1]:
-        _tell(f"audio: its {audio['waveform'].shape[1]} channels are mixed down to {waveform.shape[1]}.")
+        tell(f"audio: its {audio['waveform'].shape[1]} channels are mixed down to {waveform.shape[1]}.")
     return {"waveform": waveform, "sample_rate": sample_rate}
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Say a line in the console and on the node."""
     logger.warning(line)
     show_text(line)
 
 
-def _plan(name: str, video: InputImpl.VideoFromFile) -> CopyPlan:
+def copy_plan(name: str, video: InputImpl.VideoFromFile) -> CopyPlan:
+    """How the picture of a VIDEO gets into a file.
+
+    Raises:
+        ValueError: it cannot be read; the message names the input.
+    """
     try:
         return plan_copy(video.get_stream_source(), check_interrupt).part(*video.get_active_trim_window())
     except (FileNotFoundError, ValueError) as error:
@@ -191,7 +197,7 @@ def _written(
 ) -> TemporaryVideo:
     """The picture of a plan with a sound that comes in pieces."""
     if plan.why_encoded:
-        _tell(f"{name}: the picture is encoded anew as H.264, because {plan.why_encoded}.")
+        tell(f"{name}: the picture is encoded anew as H.264, because {plan.why_encoded}.")
     path, shown = temporary_path(".mp4"), progress_bar(plan.count)
     replace_audio(video.get_stream_source(), path, pieces, sample_rate, plan, shown, check_interrupt, channels)
     return TemporaryVideo(path)

@@ -103,6 +103,21 @@ def past_mel(track: AudioTrack, frames: int, past_frames: int) -> Tensor:
     """
     past_start, end = (frames - pixel_frames(past_frames)) * SAMPLES_A_FRAME, frames * SAMPLES_A_FRAME
     start = past_start - min(CONTEXT_TOKENS * HOP_LENGTH, past_start)
+    waveform, _ = sound_between("audio", track, start, end)
+    return mel_window(waveform, past_start - start, past_tokens(past_frames))
+
+
+def sound_between(name: str, track: AudioTrack, start: int, end: int) -> tuple[Tensor, float]:
+    """Samples (1, end - start) at 24 kHz of a sound, and the gain that scales its peak, with which they come.
+
+    The whole sound has one gain; no more of it is held than what is wanted. What is beyond it is silence.
+
+    Args:
+        name: of the input.
+
+    Raises:
+        ValueError: the sound is empty, silent or not of numbers.
+    """
     peak, samples, pieces = 0.0, 0, list[Tensor]()
     for piece in mono_at_rate(track.pieces, track.sample_rate, SAMPLE_RATE):
         peak = peak_of([torch.tensor([peak]), piece])
@@ -110,10 +125,9 @@ def past_mel(track: AudioTrack, frames: int, past_frames: int) -> Tensor:
         # A copy: what is cut off a piece would be held with it.
         pieces += [wanted.clone()] if wanted.shape[-1] else []
         samples += piece.shape[-1]
-    check_heard("audio", samples, peak)
+    check_heard(name, samples, peak)
     heard = torch.cat(pieces, dim=-1) if pieces else torch.zeros(1, 0)
-    waveform = fit_audio(heard, end - start) * (PEAK / peak)
-    return mel_window(waveform, past_start - start, past_tokens(past_frames))
+    return fit_audio(heard, end - start) * (PEAK / peak), PEAK / peak
 
 
 def mel_window(waveform: Tensor, start: int, tokens: int) -> Tensor:

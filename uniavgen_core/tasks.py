@@ -1,4 +1,4 @@
-"""The tasks of the paper: what each keeps of a joint latent, and what follows from that for the interaction.
+"""The tasks: what each keeps of a joint latent, and what follows from that for the interaction.
 
 A task is what it keeps (arXiv 2511.03334, section 3.6): what is kept is clean, has timestep 0 and takes no update, so
 that one model does all of them. No code of the model knows the tasks; who differs by task asks `TASKS`.
@@ -18,6 +18,8 @@ from .config import audio_tokens, pixel_frames
 
 PAST_FRAMES = 3
 """Latent frames of the past that a continuation keeps: nine pixel frames and 0.56 seconds of sound."""
+NEXT_FRAMES = 3
+"""Latent frames that are kept at a clip's end, where a task does: twelve pixel frames and 0.75 seconds of sound."""
 
 
 FrameKept = bool | tuple[bool, ...]
@@ -64,6 +66,14 @@ def kept_prefix(latent_frames: int, tokens: int, kept_frames: int = 0, kept_toke
     return KeptParts(
         video=tuple(frame < kept_frames for frame in range(latent_frames)),
         audio=tuple(token < kept_tokens for token in range(tokens)),
+    )
+
+
+def kept_around(latent_frames: int, tokens: int, video: range, audio: range) -> KeptParts:
+    """Keep all but these latent frames and audio tokens."""
+    return KeptParts(
+        video=tuple(frame not in video for frame in range(latent_frames)),
+        audio=tuple(token not in audio for token in range(tokens)),
     )
 
 
@@ -123,6 +133,7 @@ class Extent(Enum):
     NOTHING = auto()
     FIRST_FRAME = auto()
     PAST = auto()
+    ENDS = auto()
     ALL = auto()
 
 
@@ -132,7 +143,7 @@ class Task:
 
     Attributes:
         title: what it is called in tables.
-        video: what is kept; FIRST_FRAME is a portrait, all else is of a video.
+        video: what is kept; FIRST_FRAME is a portrait, ENDS what lies before and after, all else is of a video.
         audio: what is kept.
     """
 
@@ -141,12 +152,19 @@ class Task:
     audio: Extent
     reference_voice: bool = False
 
-    def kept(self, latent_frames: int, tokens: int, past_frames: int = PAST_FRAMES) -> KeptParts:
+    def kept(
+        self, latent_frames: int, tokens: int, past_frames: int = PAST_FRAMES, next_frames: int = NEXT_FRAMES
+    ) -> KeptParts:
         """What stays as it is of T latent frames and L audio tokens.
 
         Args:
             past_frames: latent frames of the past, where the task has one.
+            next_frames: latent frames at the end, where the task keeps some.
         """
+        if self.keeps_ends:
+            made = range(past_frames, latent_frames - next_frames)
+            heard_anew = range(past_tokens(past_frames), past_tokens(latent_frames - next_frames))
+            return kept_around(latent_frames, tokens, made, heard_anew)
         frames = {Extent.NOTHING: 0, Extent.FIRST_FRAME: 1, Extent.PAST: past_frames, Extent.ALL: latent_frames}
         heard = {Extent.NOTHING: 0, Extent.PAST: past_tokens(past_frames), Extent.ALL: tokens}
         return kept_prefix(latent_frames, tokens, frames[self.video], heard[self.audio])
@@ -158,6 +176,11 @@ class Task:
     @property
     def generates_audio(self) -> bool:
         return self.audio is not Extent.ALL
+
+    @property
+    def keeps_ends(self) -> bool:
+        """Whether something is made anew between what lies before and what lies after."""
+        return Extent.ENDS in (self.video, self.audio)
 
     @property
     def has_past(self) -> bool:
@@ -172,6 +195,8 @@ TASKS = {
     "continuation": Task("continuation", Extent.PAST, Extent.PAST),
     "dubbing": Task("dubbing", Extent.ALL, Extent.NOTHING),
     "audio_driven": Task("audio-driven", Extent.FIRST_FRAME, Extent.ALL),
+    "retake": Task("retake", Extent.ENDS, Extent.ENDS),
+    "bridge": Task("bridge", Extent.ENDS, Extent.ENDS),
 }
 
 

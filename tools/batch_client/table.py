@@ -9,7 +9,8 @@ from pathlib import Path
 NAME = "data_id"
 IMAGE, AUDIO, VIDEO = "ref_image_path", "audio_path", "video_path"
 CAPTION, SPEECH, SCRIPT = "prompt", "speech_content", "script"
-FILES = (IMAGE, "ref_audio_path", AUDIO, VIDEO)
+NEXT_VIDEO = "next_video_path"
+FILES = (IMAGE, "ref_audio_path", AUDIO, VIDEO, NEXT_VIDEO)
 TEXTS = (CAPTION, SPEECH, "ref_speech_content", SCRIPT)
 COLUMNS = (NAME, *FILES, *TEXTS, "lang", "task", "negative_prompt", "seed", "seconds")
 """The release's columns, and those that it lacks: `script`, `task` and what follows."""

@@ -17,7 +17,9 @@ Holder = tuple[str, str]
 LATENT, CONDITIONING, REFERENCE_IMAGE = "UniAVGenLatent", "UniAVGenConditioning", "UniAVGenReferencePicture"
 SCRIPT, LONG_FORM = "UniAVGenScript", "UniAVGenLongForm"
 TEXT_NODES = {"CLIPTextEncode": "text", "PrimitiveString": "value", "PrimitiveStringMultiline": "value"}
-TASKS_WITH_SECONDS = ("joint", "continuation")
+RANGE_WORDS = {"UniAVGenRange": "words"}
+"""Of a retake, the speech is the new words; those around them have inputs of their own."""
+TASKS_WITH_SECONDS = ("joint", "continuation", "bridge")
 """Tasks of UniAVGen Latent whose length is not that of what is given."""
 
 
@@ -55,7 +57,7 @@ class Slot:
 SLOTS = {
     "prompt": Slot("caption", ((CONDITIONING, "positive"),), TEXT_NODES),
     "negative_prompt": Slot("negative caption", ((CONDITIONING, "negative"),), TEXT_NODES),
-    "speech_content": Slot("speech", ((CONDITIONING, "speech"),), TEXT_NODES),
+    "speech_content": Slot("speech", ((CONDITIONING, "speech"),), TEXT_NODES | RANGE_WORDS),
     "ref_speech_content": Slot(
         "transcript", ((CONDITIONING, "reference_transcript"),), TEXT_NODES, beside="reference_audio"
     ),
@@ -69,6 +71,7 @@ SLOTS = {
     "ref_audio_path": Slot("reference voice", ((CONDITIONING, "reference_audio"),), {"LoadAudio": "audio"}, False),
     "audio_path": Slot("sound", ((LATENT, "audio"),), {"LoadAudio": "audio"}, False),
     "video_path": Slot("video", ((LATENT, "video"),), {"LoadVideo": "file"}, False),
+    "next_video_path": Slot("second video", ((LATENT, "next_video"),), {"LoadVideo": "file"}, False),
 }
 """By the names of the CSV's columns."""
 

@@ -145,6 +145,62 @@ def audio_driven(flow: ModelFlow) -> None:
     flow.save(flow.decode_picture(sampled), recording, length="audio")
 
 
+def retake(flow: ModelFlow) -> None:
+    """A sentence in the middle of a video becomes another one."""
+    flow.load()
+    if flow.tiny:
+        first = flow.first_clip()
+        frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
+        video = flow.add("CreateVideo", "The video", images=frames, audio=sound, fps=16)
+        flow.group("Words")
+        captions = flow.captions(negative=first.negative)
+        words = {"words_before": "Hello, three", "words": "blue cats."}
+        span = {"start": 1, "end": 1.9}
+    else:
+        flow.group("The video and the words")
+        captions = flow.captions()
+        video = flow.add("LoadVideo", "The video")
+        words = {"words_before": "You won't be a great storyteller", "words": "on the first day."}
+        span = {"start": 1.8, "end": 3.6}
+    chosen, speech = flow.add("UniAVGenRange", "What is made anew", **span, **words)
+    if not flow.tiny:
+        flow.note("range")
+    flow.group("Condition")
+    conditioning = flow.conditioning(captions, speech=[speech])
+    latent = flow.latent("retake", conditioning=conditioning["positive"], video=video, range=[chosen])
+    flow.group("Sample")
+    sampled = flow.sample(conditioning, latent, seed=1)
+    flow.put_back(sampled, video=video)
+
+
+def bridge(flow: ModelFlow) -> None:
+    """What lies between two clips."""
+    flow.load()
+    if flow.tiny:
+        first = flow.first_clip()
+        frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
+        clip = flow.add("CreateVideo", "The clip, before and behind", images=frames, audio=sound, fps=16)
+        clips = {"video": clip, "next_video": clip}
+        flow.group("Words")
+        captions = flow.captions(negative=first.negative)
+        words, seconds = "Birds, two white cats. Hello.", 2.5
+    else:
+        flow.group("The clips and the words")
+        captions = flow.captions()
+        clips = {
+            "video": flow.add("LoadVideo", "The clip before the bridge"),
+            "next_video": flow.add("LoadVideo", "The clip behind it"),
+        }
+        flow.note("bridge")
+        words, seconds = "And that brings me to the next thing.", 0
+    flow.group("Condition")
+    conditioning = flow.conditioning(captions, speech=words)
+    latent = flow.latent("bridge", conditioning=conditioning["positive"], seconds=seconds, **clips)
+    flow.group("Sample")
+    sampled = flow.sample(conditioning, latent, seed=1)
+    flow.put_back(sampled, **clips)
+
+
 def long_form(flow: ModelFlow) -> None:
     """A portrait says a paragraph."""
     story = (
@@ -384,6 +440,8 @@ FOR_BOTH_MODELS: tuple[Callable[[ModelFlow], None], ...] = (
     continuation,
     dubbing,
     audio_driven,
+    retake,
+    bridge,
     long_form,
     script,
     two_speakers,

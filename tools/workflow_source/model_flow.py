@@ -176,6 +176,12 @@ class ModelFlow(Flow):
         self.group("Decode and save")
         self.save(self.decode_picture(sampled), self.decode_sound(sampled))
 
+    def put_back(self, sampled: Links, **clips: Links) -> None:
+        """The last column of what changes a video."""
+        self.group("Decode and put back")
+        frames, sound = self.decode_picture(sampled), self.decode_sound(sampled)
+        self.save_video(self.add("UniAVGenPutBack", latent=sampled, images=frames, audio=sound, **clips))
+
     def first_clip(
         self, person: int = 550000005, words_node: bool = False, group: str = "Sample the first clip"
     ) -> FirstClip:

@@ -43,7 +43,7 @@ def colours_of(frames: Tensor) -> Tensor:
     return torch.stack((values.mean(dim=0), values.std(dim=0, correction=0)))
 
 
-def _change_of(colours: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def colour_change(colours: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Contrast and brightness (3,) each that bring colours (2, 3) to the wanted ones, within limits."""
     mean, deviation = colours
     contrast = wanted[1] / deviation.clamp_min(LEAST_DEVIATION)
@@ -61,10 +61,10 @@ def correct_frames(frames: Tensor, kept: Tensor, past: Tensor, first: Tensor) ->
         past: the kept frames as they were.
         first: the colours (2, 3) of the first segment.
     """
-    contrast, brightness = _change_of(colours_of(kept), colours_of(past))
+    contrast, brightness = colour_change(colours_of(kept), colours_of(past))
     frames, kept = ((decoded * contrast).add_(brightness) for decoded in (frames, kept))
     frames = fade_from_past(frames, kept, past)
-    contrast, brightness = _change_of(colours_of(frames[-len(past) :]), first)
+    contrast, brightness = colour_change(colours_of(frames[-len(past) :]), first)
     fraction = torch.linspace(0, 1, len(frames) + 1, device=frames.device)[1:].view(-1, 1, 1, 1)
     # In place, since frames are copies by now: a clip at full size is held as seldom as can be.
     return frames.mul_(1 + fraction * (contrast - 1)).add_(fraction * brightness).clamp_(0, 1)
@@ -82,6 +82,17 @@ def fade_from_past(frames: Tensor, kept: Tensor, past: Tensor) -> Tensor:
         past: the kept frames as they were.
     """
     length = min(FADE_FRAMES, len(frames))
+    weight = fade_weights(length).to(frames.device).view(-1, 1, 1, 1)
+    return torch.cat((frames[:length] + weight * seam_offset(frames, kept, past), frames[length:]))
+
+
+def fade_weights(length: int) -> Tensor:
+    """What each of the first frames has of the offset at a seam: from nearly 1 to nearly 0."""
+    return torch.linspace(1, 0, length + 2)[1:-1]
+
+
+def seam_offset(frames: Tensor, kept: Tensor, past: Tensor) -> Tensor:
+    """What the first new frame (H, W, 3) lacks to follow the past's last one; as `fade_from_past`."""
     jump = kept[-1] - frames[0]
     around = torch.cat([_motion(part) for part in (kept[-FADE_FRAMES:], frames[:FADE_FRAMES])])
     at_seam = _motion(torch.stack((kept[-1], frames[0])))[0]
@@ -89,9 +100,7 @@ def fade_from_past(frames: Tensor, kept: Tensor, past: Tensor) -> Tensor:
     natural = functional.max_pool2d(around, 3, stride=1, padding=1).amax(dim=0) if len(around) else 0
     surplus = (1 - natural / at_seam.clamp_min(LEAST_DEVIATION)).clamp_min(0)
     surplus = functional.interpolate(surplus[None, None], size=jump.shape[:2], mode="bilinear")[0, 0]
-    offset = past[-1] - kept[-1] + surplus.unsqueeze(-1) * jump
-    weight = torch.linspace(1, 0, length + 2, device=frames.device)[1:-1].view(-1, 1, 1, 1)
-    return torch.cat((frames[:length] + weight * offset, frames[length:]))
+    return past[-1] - kept[-1] + surplus.unsqueeze(-1) * jump
 
 
 def _motion(frames: Tensor) -> Tensor:
@@ -210,6 +219,18 @@ def join_gain(past: Tensor, waveform: Tensor, shared: int) -> float:
     if not (wanted > 0 and level >= SILENT_RMS):
         return 1.0
     return min(max(float(wanted / level), softest), loudest)
+
+
+def kept_gain(given: Tensor, made: Tensor) -> float:
+    """Factor that brings a made sound (samples) to the loudness of the given one, of the same moments.
+
+    It is told where the given one is loud; 1 where nothing is.
+    """
+    before, after = _levels(given), _levels(made)
+    loud = before > _floor(before) if len(before) else before.bool()
+    if not loud.any() or not _rms(after[loud]):
+        return 1.0
+    return min(max(float(_rms(before[loud]) / _rms(after[loud])), 1 / JOIN_GAIN_LIMIT), JOIN_GAIN_LIMIT)
 
 
 def _levels(waveform: Tensor) -> Tensor:

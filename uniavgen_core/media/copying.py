@@ -262,22 +262,32 @@ def _packet_times(packets: Sequence[_Read], plan: CopyPlan) -> list[PacketTimes]
     decoded as many frames early as the one needs that comes the longest before its turn.
     """
     times = [cast(int, packet.pts) for packet in packets]
-    ordered = sorted(times)
     origin = min(cast(int, packet.pts) for packet in packets if not packet.is_hidden)
+    return packet_times([time - origin for time in times], plan.end)
+
+
+def packet_times(times: Sequence[int], end: int) -> list[PacketTimes]:
+    """Times of packets in the order of their decoding, of those at which their frames are shown.
+
+    Args:
+        times: ticks at which they are shown.
+        end: tick at which the last one that is shown ends.
+    """
+    ordered = sorted(times)
     ranks = {time: rank for rank, time in enumerate(ordered)}
     early = max(index - ranks[time] for index, time in enumerate(times))
-    ends = [*ordered[1:], origin + plan.end]
+    ends = [*ordered[1:], end]
     durations = [ends[ranks[time]] - time for time in times]
     # A player that adds up the distances of decoding comes to the same length: so much is decoded before the first.
     span = max(early, ends[-1] - ordered[-1 - early] - durations[-1])
     before = [ordered[0] - span * count // early for count in range(early, 0, -1)]
     return [
-        PacketTimes(time - origin, dts - origin, duration)
+        PacketTimes(time, dts, duration)
         for time, dts, duration in zip(times, chain(before, ordered), durations, strict=False)
     ]
 
 
-class _Nowhere(io.RawIOBase):
+class Nowhere(io.RawIOBase):
     """A file that keeps nothing."""
 
     def __init__(self) -> None:
@@ -320,7 +330,7 @@ def _why_not_taken(source: Source, plan: CopyPlan, check: Check) -> str | None:
     """Try the copy."""
     with opened(source) as container:
         try:
-            with av.open(_Nowhere(), "w", format="mp4") as output:
+            with av.open(Nowhere(), "w", format="mp4") as output:
                 for packet in copied_packets(container, output, plan, check):
                     output.mux_one(packet)
         except av.FFmpegError as error:

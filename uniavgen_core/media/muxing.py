@@ -21,10 +21,12 @@ from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
 from ..files import FORBIDDEN, FULL, whole_file
+from .bridging import BridgedPicture
 from .container import Check, Source, never_stop, opened, video_stream
 from .copying import CopyPlan, add_copy, copied_packets, plan_copy, timed_frames
 from .encoding import FileFrames, VideoEncoder, add_audio, add_video, audio_packets, even_size, pixel_frames_as_yuv
 from .frames import Look
+from .splicing import Replace, Stretch, replaced_frames, spliced_packets
 
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
 """The index at the front, so that a browser can start early; lengths exact to a sample, not to a millisecond."""
@@ -134,13 +136,44 @@ def replace_audio(
         _mux(output, _reported(video, progress), _audio(output, waveform, sample_rate, channels))
 
 
+def replace_frames(
+    source: Source,
+    target_path: str | os.PathLike[str],
+    pieces: Iterable[Tensor],
+    sample_rate: int,
+    plan: CopyPlan,
+    stretch: Stretch | None,
+    replaced: Replace,
+    progress: Callable[[int], None] = _nothing,
+    check: Check = never_stop,
+    channels: int = 1,
+) -> None:
+    """As `replace_audio`, of a video some of whose frames are replaced, too.
+
+    Args:
+        stretch: the packets that are encoded anew, of `find_stretch`; None: all are.
+        replaced: what is shown instead of a frame.
+
+    Raises:
+        FileNotFoundError: there is no such source.
+        ValueError: the source is damaged or has no picture, or is too small or too large for a video.
+    """
+    with _created(target_path) as output, opened(source) as container:
+        if stretch is None:
+            video = _encoded_again(container, output, plan, check, replaced)
+        else:
+            video = spliced_packets(source, container, output, plan, stretch, replaced, check)
+        _mux(output, _reported(video, progress), _audio(output, pieces, sample_rate, channels))
+
+
 def _encoded_again(
-    container: InputContainer, output: OutputContainer, plan: CopyPlan, check: Check
+    container: InputContainer, output: OutputContainer, plan: CopyPlan, check: Check, replaced: Replace | None = None
 ) -> Iterator[Packet]:
     frames = FileFrames(timed_frames(container, plan, check), Look.of(video_stream(container)))
     rate = 1 / (plan.step * plan.time_base)
     stream = add_video(output, frames.size, rate, plan.time_base, frames.colours, frames.pixel_aspect, plan.is_even)
-    return VideoEncoder(stream, frames, plan.end - plan.start, plan.step, plan.held).packets()
+    shown = frames if replaced is None else replaced_frames(frames, plan, replaced)
+    return VideoEncoder(stream, shown, plan.end - plan.start, plan.step, plan.held).packets()
 
 
 def _reported(packets: Iterator[Packet], progress: Callable[[int], None]) -> Iterator[Packet]:
@@ -192,6 +225,39 @@ def join_videos(
     with _created(target_path) as output, opened(sources[0]) as first:
         copy = add_copy(output, video_stream(first))
         _mux(output, _joined_packets(sources, copy), _audio(output, audio, sample_rate, channels))
+
+
+def join_bridge(
+    sources: Sequence[Source],
+    plans: Sequence[CopyPlan],
+    target_path: str | os.PathLike[str],
+    between: Iterable[Tensor],
+    pieces: Iterable[Tensor],
+    sample_rate: int,
+    progress: Callable[[int], None] = _nothing,
+    check: Check = never_stop,
+    channels: int = 1,
+) -> list[str]:
+    """Write two videos with frames between them to an MP4 file, with one sound, all or nothing.
+
+    Packets of the first video are copied where they can be, those of the second where it was encoded as the first was.
+
+    Args:
+        sources, plans: both videos, of one size, and what `plan_copy` says of them.
+        between: frames (H, W, 3) of values 0..1, 16 a second.
+        pieces: of the sound, (channels, samples).
+
+    Returns:
+        What is encoded anew and why, sentences.
+
+    Raises:
+        FileNotFoundError: there is no such source.
+        ValueError: a source is damaged or has no picture.
+    """
+    with _created(target_path) as output, opened(sources[0]) as first, opened(sources[1]) as last:
+        joint = BridgedPicture(sources, (first, last), plans, between, check)
+        _mux(output, _reported(joint.packets(output), progress), _audio(output, pieces, sample_rate, channels))
+    return joint.told
 
 
 def _joined_packets(sources: Iterable[str | os.PathLike[str]], copy: VideoStream) -> Iterator[Packet]:

@@ -36,6 +36,7 @@ from .image_measures import identity, mask_iou, psnr
 from .lip_sync import mouth_open_area, shuffled_lip_sync
 from .measures import Measures, SpeechJudges, measure_clip, measure_words
 from .real_people import add_own_clip_arguments, run_own_clip
+from .retakes import run_retakes
 from .tables import CEILING_FILE, measure_in_groups, summarise, text_table, write_ceiling
 from .two_people import run_two_people
 from .word_errors import word_error_rate, word_errors
@@ -87,6 +88,12 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--two-people", action="store_true", help="measure who speaks of two people, told by a mask, and nothing else"
     )
+    parser.add_argument(
+        "--retakes", action="store_true", help="measure parts of clips made anew with other words, and nothing else"
+    )
+    parser.add_argument(
+        "--frames-to", type=Path, help="folder for eight frames and measures of each clip, with --retakes"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
@@ -124,6 +131,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     )
     if arguments.two_people:
         return run_two_people(arguments, sampling)
+    if arguments.retakes:
+        return run_retakes(arguments, sampling)
     settings = EvaluationSettings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:
@@ -242,7 +251,7 @@ def measure_made(task: str, made: Generated, clip: CorpusClip, judges: SpeechJud
     """
     frames, waveform = made.frames, made.waveform
     if TASKS[task].has_past:
-        frames, waveform = made.after_the_past()
+        frames, waveform = made.made()
     measures = measure_clip(frames, waveform, judges, clip.portrait, kind=clip.kind, mood=clip.mood)
     measures["mask_iou"] = made.mask_iou
     if TASKS[task].generates_audio:
@@ -250,18 +259,18 @@ def measure_made(task: str, made: Generated, clip: CorpusClip, judges: SpeechJud
     else:
         del measures["timbre"], measures["emotion"]
     if TASKS[task].generates_video:
-        kept = made.kept_frames
-        measures["psnr"] = psnr(made.frames[:kept], source_frames(task, clip)[:kept])
+        kept = numpy.array(made.kept_frames)
+        measures["psnr"] = psnr(made.frames[kept], source_frames(task, clip)[kept])
     else:
         del measures["identity"], measures["motion"]
     return measures
 
 
 def _words(made: Generated, clip: CorpusClip, judges: SpeechJudges) -> Measures:
-    """The recogniser hears a past as well, as a word may begin in it, but its words do not count."""
+    """The recogniser hears what is kept as well, as a word may begin in it, but its words do not count."""
     measures = measure_words(made.waveform, judges, clip.speech)
-    if "words" in measures and made.kept_tokens:
-        start = made.kept_tokens / AUDIO_TOKENS_PER_SECOND
-        made_share = fmean(phoneme.start >= start for phoneme in clip.phonemes)
+    if "words" in measures and any(made.kept.audio):
+        start, end = (token / AUDIO_TOKENS_PER_SECOND for token in (made.made_tokens.start, made.made_tokens.stop))
+        made_share = fmean(start <= phoneme.start < end for phoneme in clip.phonemes)
         measures["words"] = max(1, round(measures["words"] * made_share))
     return measures

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel, peak_scale
 from uniavgen_core.audio.voice import reference_mel
-from uniavgen_core.config import SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
+from uniavgen_core.config import SAMPLE_RATE, SAMPLES_A_FRAME, TEMPORAL_COMPRESSION
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.sampling.euler import Clip
 from uniavgen_core.sampling.guidance import NO_BLOCK, Guidance
 from uniavgen_core.speech.reader import SpeechReader
-from uniavgen_core.tasks import TASKS, Extent
+from uniavgen_core.tasks import TASKS, Extent, KeptParts
 from uniavgen_core.tiny.bundle import TinyBundle
 
 from ..pipeline import GUIDANCE, SHIFT, STEPS, condition, decode_audio, decode_video, sample_clip
@@ -59,14 +59,31 @@ class Generated:
     """(samples) at 24 kHz."""
     mask_iou: float
     """Of the predicted face masks with the corpus clip's face, mean of interactions and steps."""
-    kept_frames: int
-    """Pixel frames from the first that are kept."""
-    kept_tokens: int
-    """Audio tokens from the first that are kept."""
+    kept: KeptParts
+    """Latent frames and audio tokens."""
 
-    def after_the_past(self) -> tuple[numpy.ndarray, numpy.ndarray]:
-        """Frames and waveform from the first frame on that is generated."""
-        return self.frames[self.kept_frames :], self.waveform[self.kept_frames * SAMPLES_A_FRAME :]
+    @property
+    def kept_frames(self) -> tuple[bool, ...]:
+        """Which pixel frames are kept, (F)."""
+        first, *others = self.kept.video
+        return (first, *(kept for kept in others for _ in range(TEMPORAL_COMPRESSION)))
+
+    @property
+    def made_tokens(self) -> range:
+        """Audio tokens from the first generated one to the last."""
+        return _span(self.kept.audio)
+
+    def made(self) -> tuple[numpy.ndarray, numpy.ndarray]:
+        """Frames and waveform from the first frame that is generated to the last."""
+        frames = _span(self.kept_frames)
+        start, end = (frame * SAMPLES_A_FRAME for frame in (frames.start, frames.stop))
+        return self.frames[frames.start : frames.stop], self.waveform[start:end]
+
+
+def _span(kept: tuple[bool, ...]) -> range:
+    """From the first that is generated to the last; empty where all are kept."""
+    made = [index for index, is_kept in enumerate(kept) if not is_kept]
+    return range(made[0], made[-1] + 1) if made else range(0)
 
 
 @torch.no_grad()
@@ -93,8 +110,7 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
         frames=to_bytes(decode_video(bundle, video)),
         waveform=corpus_clip.waveform if clip.kept.all_audio else decode_audio(audio)[0].numpy(),
         mask_iou=agreement.mean(),
-        kept_frames=pixel_frames(sum(clip.kept.whole_frames)),
-        kept_tokens=sum(clip.kept.audio),
+        kept=clip.kept,
     )
 
 

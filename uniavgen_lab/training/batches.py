@@ -233,8 +233,14 @@ class _Assembly:
     def _kept(self, frames: int, tokens: int) -> KeptParts:
         if not self.task.has_past:
             return self.task.kept(frames, tokens)
-        low, high = PAST_FRAMES.start, min(PAST_FRAMES.stop, frames)
-        return self.task.kept(frames, tokens, int(torch.randint(low, high, (), generator=self.generator)))
+        past = self._drawn(PAST_FRAMES.start, min(PAST_FRAMES.stop, frames - self.task.keeps_ends))
+        if not self.task.keeps_ends:
+            return self.task.kept(frames, tokens, past)
+        return self.task.kept(frames, tokens, past, self._drawn(1, min(PAST_FRAMES.stop, frames - past)))
+
+    def _drawn(self, low: int, high: int) -> int:
+        """A number from low to high, the last one left out."""
+        return int(torch.randint(low, high, (), generator=self.generator))
 
     def _switches(self, kept: KeptParts, has_reference: bool) -> Switches:
         if self.apart:

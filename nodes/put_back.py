@@ -1,0 +1,190 @@
+"""What was made anew of a video, put back into it; and two clips and their bridge as one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from fractions import Fraction
+from typing import Any
+
+import torch
+from comfy_api.latest import Input, InputImpl, Types, io
+from torch import Tensor
+
+from ..uniavgen_core.config import FRAME_RATE
+from ..uniavgen_core.editing.given import Edit
+from ..uniavgen_core.editing.put_back import PutBack, bridged_sound, put_back_bridge, put_back_retake
+from ..uniavgen_core.media.images import to_rgb
+from ..uniavgen_core.media.muxing import join_bridge, replace_audio, replace_frames
+from ..uniavgen_core.media.splicing import find_stretch
+from ..uniavgen_core.media.track import AudioTrack
+from ..uniavgen_core.media.video import Video
+from .comfy_progress import check_interrupt, check_memory, progress_bar
+from .edits import EDIT, sound_of
+from .inputs import NOT_CONNECTED, frame_rate_input, linked, present
+from .long_form import mono_waveform
+from .media import copy_plan, tell, video_of
+from .temporary import TemporaryVideo, temporary_path
+
+FLOAT_BYTES = 4
+OpenTrack = Callable[[], AbstractContextManager[AudioTrack | None]]
+
+
+class PutBackNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenPutBack",
+            display_name="UniAVGen Put Back",
+            category="video",
+            description="Puts a retake back into its video, or a bridge between its clips: colours and loudness are "
+            "matched, the sound is crossfaded. All other frames and samples stay the video's own, and its packets are "
+            "copied where that can be.",
+            search_aliases=["retake", "splice video", "join clips", "paste back", "concatenate videos"],
+            inputs=[
+                io.Latent.Input("latent", tooltip="From UniAVGen Latent, task retake or bridge: where it belongs."),
+                io.MultiType.Input(
+                    "video", [io.Video, io.Image], tooltip="The whole video, as UniAVGen Latent got it."
+                ),
+                io.MultiType.Input(
+                    "next_video",
+                    [io.Video, io.Image],
+                    optional=True,
+                    tooltip="For a bridge: the clip behind it, as UniAVGen Latent got it.",
+                ),
+                io.Image.Input("images", tooltip="The segment, from VAE Decode."),
+                io.Audio.Input("audio", tooltip="Its sound, from VAE Decode Audio."),
+                io.Audio.Input(
+                    "video_audio", optional=True, tooltip="The sound of video, where it has none of its own."
+                ),
+                io.Audio.Input("next_audio", optional=True, tooltip="The sound of next_video, where it has none."),
+                frame_rate_input(),
+            ],
+            outputs=[io.Video.Output()],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        latent: dict[str, Any],
+        video: Tensor | Input.Video,
+        images: Tensor,
+        audio: Input.Audio,
+        frame_rate: float,
+        next_video: Any = NOT_CONNECTED,
+        video_audio: Any = NOT_CONNECTED,
+        next_audio: Any = NOT_CONNECTED,
+    ) -> io.NodeOutput:
+        edit = latent.get(EDIT)
+        if edit is None:
+            raise ValueError(
+                "latent does not say where it belongs: connect the LATENT of UniAVGen Latent with task retake or "
+                "bridge, or what was sampled from it."
+            )
+        footage = video_of("video", video, frame_rate)
+        decoded = to_rgb(images.cpu())
+        waveform = mono_waveform("audio", audio, len(decoded))
+
+        def track() -> AbstractContextManager[AudioTrack | None]:
+            return sound_of("video", footage, "video_audio", video_audio)
+
+        if not edit.is_bridge:
+            return io.NodeOutput(_retaken(video, footage, track, edit, decoded, waveform))
+        following = linked("next_video", next_video, "a bridge leads to the clip behind it")
+        next_footage = video_of("next_video", following, frame_rate)
+
+        def next_track() -> AbstractContextManager[AudioTrack | None]:
+            return sound_of("next_video", next_footage, "next_audio", next_audio)
+
+        clips, tracks = (footage, next_footage), (track, next_track)
+        return io.NodeOutput(_bridged((video, following), clips, tracks, edit, decoded, waveform))
+
+
+def _retaken(
+    video: Tensor | Input.Video, footage: Video, track: OpenTrack, edit: Edit, images: Tensor, waveform: Tensor
+) -> Input.Video:
+    """The video with a segment's new part in it."""
+    with track() as heard:
+        result = put_back_retake(footage, present("video_audio", heard), edit, images, waveform)
+    if isinstance(video, InputImpl.VideoFromFile):
+        return _retaken_file(video, track, result)
+    frames, rate, _ = footage.parts()
+    _check_room("video", len(frames), frames.shape[1:])
+    with track() as heard:
+        sound = present("video_audio", heard)
+        joined = torch.cat([*result.pieces(sound)], dim=-1)
+    return _in_memory(result.images(frames, rate), joined, sound.sample_rate, rate)
+
+
+def _retaken_file(video: InputImpl.VideoFromFile, track: OpenTrack, result: PutBack) -> TemporaryVideo:
+    source, plan, path = video.get_stream_source(), copy_plan("video", video), temporary_path(".mp4")
+    shown = progress_bar(plan.count)
+    with track() as heard:
+        sound = present("video_audio", heard)
+        pieces = result.pieces(sound)
+        if result.picture is None:
+            replace_audio(source, path, pieces, sound.sample_rate, plan, shown, check_interrupt, sound.channels)
+            return TemporaryVideo(path)
+        stretch = find_stretch(source, plan, result.picture_seconds, check_interrupt)
+        if isinstance(stretch, str):
+            tell(f"video: the picture is encoded anew as H.264, because {stretch}.")
+        replace_frames(
+            source, path, pieces, sound.sample_rate, plan, None if isinstance(stretch, str) else stretch,
+            result.replaced, shown, check_interrupt, sound.channels,
+        )  # fmt: skip
+    return TemporaryVideo(path)
+
+
+def _in_memory(images: Tensor, waveform: Tensor, sample_rate: int, rate: Fraction) -> Input.Video:
+    audio: Any = {"waveform": waveform.unsqueeze(0), "sample_rate": sample_rate}
+    return InputImpl.VideoFromComponents(Types.VideoComponents(images=images, audio=audio, frame_rate=rate))
+
+
+def _check_room(name: str, count: int, shape: torch.Size) -> None:
+    size = (count, *shape)
+    check_memory(name, math.prod(size) * FLOAT_BYTES, f"{count} frames of {shape[1]} × {shape[0]} pixels")
+
+
+def _bridged(
+    videos: tuple[Any, Any],
+    clips: tuple[Video, Video],
+    tracks: tuple[OpenTrack, OpenTrack],
+    edit: Edit,
+    images: Tensor,
+    waveform: Tensor,
+) -> Input.Video:
+    """Both clips and the bridge between them."""
+    with tracks[0]() as heard, tracks[1]() as heard_next:
+        sounds = present("video_audio", heard), present("next_audio", heard_next)
+        bridge = put_back_bridge(clips, sounds, edit, images, waveform)
+    with tracks[0]() as heard, tracks[1]() as heard_next:
+        sounds = present("video_audio", heard), present("next_audio", heard_next)
+        rate, channels = sounds[0].sample_rate, sounds[0].channels
+        pieces = bridged_sound(bridge, clips, sounds)
+        if all(isinstance(video, InputImpl.VideoFromFile) for video in videos):
+            plans = [copy_plan(name, video) for name, video in zip(("video", "next_video"), videos, strict=True)]
+            sources = [video.get_stream_source() for video in videos]
+            path, shown = temporary_path(".mp4"), progress_bar(sum(plan.count for plan in plans))
+            told = join_bridge(sources, plans, path, bridge.frames(), pieces, rate, shown, check_interrupt, channels)
+            for line in told:
+                tell(line)
+            return TemporaryVideo(path)
+        joined = torch.cat([*pieces], dim=-1)
+    frames_rate = clips[0].parts()[1]
+    return _in_memory(_bridged_images(clips, bridge.frames(), frames_rate), joined, rate, frames_rate)
+
+
+def _bridged_images(clips: tuple[Video, Video], between: Iterator[Tensor], rate: Fraction) -> Tensor:
+    """All frames at a rate; each of the bridge, and of the clip behind it, is the one that is shown then."""
+    (first, _, _), (last, last_rate, _) = (clip.parts() for clip in clips)
+    made = torch.stack([*between])
+
+    def shown(frames: Tensor, own_rate: Fraction) -> Tensor:
+        count = max(1, round(len(frames) / own_rate * rate))
+        index = [min(len(frames) - 1, int((number + Fraction(1, 2)) / rate * own_rate)) for number in range(count)]
+        return frames[index]
+
+    parts = [to_rgb(first), shown(made, Fraction(FRAME_RATE)), shown(to_rgb(last), last_rate)]
+    _check_room("video", sum(map(len, parts)), first.shape[1:])
+    return torch.cat(parts)
