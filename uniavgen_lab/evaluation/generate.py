@@ -65,7 +65,7 @@ class Generated:
     @property
     def kept_frames(self) -> tuple[bool, ...]:
         """Which pixel frames are kept, (F)."""
-        first, *others = self.kept.video
+        first, *others = self.kept.whole_frames
         return (first, *(kept for kept in others for _ in range(TEMPORAL_COMPRESSION)))
 
     @property
