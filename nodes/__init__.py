@@ -11,6 +11,7 @@ from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait
 from .long_form import Join, LongForm, Script
 from .media import AVMux
+from .resync import PasteBack
 from .sampling import Guider, Sampler, Scheduler
 
 NODES: list[type[io.ComfyNode]] = [
@@ -31,6 +32,7 @@ NODES: list[type[io.ComfyNode]] = [
     FaceMapCapture,
     FaceMapNode,
     AVMux,
+    PasteBack,
     FaceMask,
     FacePortrait,
 ]

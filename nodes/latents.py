@@ -22,15 +22,17 @@ from ..uniavgen_core.config import (
 )
 from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes, check_size, last_tokens, stream_shapes
 from ..uniavgen_core.media.images import automatic_size
+from ..uniavgen_core.media.region import Region
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.media.video import Video
-from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel
-from ..uniavgen_core.tasks import TASKS
-from .comfy_latent import joint_latent, streams
+from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel, region_images
+from ..uniavgen_core.tasks import TASKS, KeptParts, kept_of_region
+from .comfy_latent import REGION, joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_speech_fits
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
 from .media import check_vae, encode_frames, video_of
+from .resync import check_not_longer, new_lips
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,14 @@ class Source:
     images: Tensor
     latent_frames: int
     mel: Tensor | None = None
+    region: Region | None = None
+    """Of the images' video, where only that is made anew."""
+
+    def kept(self, task: str, tokens: int) -> KeptParts:
+        """What stays as it is of so many audio tokens and of the picture."""
+        if self.region is not None:
+            return kept_of_region(self.region.kept_video(), tokens, has_audio=self.mel is not None)
+        return TASKS[task].kept(self.latent_frames, tokens, past_frames=latent_frames(len(self.images)))
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class LatentInputs:
     frame_rate: float
     past_frames: int
     size: dict[str, Any]
+    mask: Any
 
 
 def _portrait_alone(given: LatentInputs, task: str) -> Source:
@@ -90,22 +101,55 @@ def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
 
 
 def _whole_video(given: LatentInputs, task: str) -> Source:
-    video = linked("video", given.video, f"task '{task}' needs the clip that gets a voice")
+    footage = _short_video(given, f"task '{task}' needs the clip that gets a voice")
+    images = dubbed_images(footage, *_size(given.size, *footage.size))
+    return Source(images, latent_frames(len(images)))
+
+
+def _short_video(given: LatentInputs, need: str) -> Video:
+    """A video of which one segment takes all."""
+    video = linked("video", given.video, need)
     if isinstance(video, Input.Video) and not isinstance(video, InputImpl.VideoFromFile):
         # Before it hands over its frames. A file says more exactly how long it is.
         check_seconds(video.get_duration(), "video")
     footage = video_of("video", video, given.frame_rate)
     check_seconds(float(footage.seconds), "video")
-    images = dubbed_images(footage, *_size(given.size, *footage.size))
-    return Source(images, latent_frames(len(images)))
+    return footage
 
 
-def _portrait_and_audio(given: LatentInputs, task: str) -> Source:
-    portrait = _portrait(given, task)
+def _video_and_region(given: LatentInputs, task: str) -> Source:
+    footage = _short_video(given, f"task '{task}' needs the clip that gets new lips")
+    length = latent_frames(footage.frames)
+    mel = _new_mel(given, footage, audio_tokens(pixel_frames(length)), task)
+    clip = _size(given.size, *footage.size) if given.size["size"] == "custom" else None
+    region = new_lips("mask", "video", given.mask, footage, length, clip)
+    return Source(region_images(footage, region), length, mel, region)
+
+
+def _new_mel(given: LatentInputs, footage: Video, tokens: int, task: str) -> Tensor | None:
+    """The new sound as log-mel (1, 1, L, 80); none where words are said."""
+    if given.audio is NOT_CONNECTED:
+        if given.conditioning is None:
+            raise ValueError(
+                f"Task '{task}' needs what is said now: connect the new recording to audio, or the positive output of "
+                "UniAVGen Conditioning, with the new words, to conditioning."
+            )
+        return None
+    audio = _recording(given, task)
+    check_not_longer("audio", audio["waveform"].shape[-1] / audio["sample_rate"], footage)
+    return driving_mel(audio["waveform"], audio["sample_rate"], tokens)
+
+
+def _recording(given: LatentInputs, task: str) -> Input.Audio:
     audio = present("audio", linked("audio", given.audio, f"task '{task}' needs the recording that is spoken"))
     if "samples" in audio:
         raise ValueError(f"audio is a LATENT: task '{task}' takes the recording as AUDIO.")
     check_waveform("audio", audio["waveform"])
+    return audio
+
+
+def _portrait_and_audio(given: LatentInputs, task: str) -> Source:
+    portrait, audio = _portrait(given, task), _recording(given, task)
     length = check_seconds(audio["waveform"].shape[-1] / audio["sample_rate"], "audio")
     mel = driving_mel(audio["waveform"], audio["sample_rate"], audio_tokens(pixel_frames(length)))
     return Source(portrait, length, mel)
@@ -116,6 +160,7 @@ SOURCES: dict[str, Callable[[LatentInputs, str], Source]] = {
     "continuation": _past,
     "dubbing": _whole_video,
     "audio_driven": _portrait_and_audio,
+    "resync": _video_and_region,
 }
 """Where what a task keeps comes from. A reference voice comes with the conditioning: here it is joint generation."""
 
@@ -180,7 +225,7 @@ class Latent(io.ComfyNode):
             "generated.",
             search_aliases=[
                 "uniavgen empty latent", "talking video latent", "dub video", "lip sync", "audio driven video",
-                "continue video", "extend video",
+                "continue video", "extend video", "resync lips", "lip sync video", "new lips",
             ],
             inputs=[
                 io.Vae.Input("vae", tooltip="The Wan 2.2 VAE."),
@@ -200,7 +245,7 @@ class Latent(io.ComfyNode):
                     [io.Video, io.Image],
                     optional=True,
                     tooltip="For continuation: the clip that goes on; its end is kept. For dubbing: the clip that gets "
-                    "a voice.",
+                    "a voice. For resync: the clip that gets new lips.",
                 ),
                 io.MultiType.Input(
                     "audio",
@@ -208,13 +253,15 @@ class Latent(io.ComfyNode):
                     optional=True,
                     tooltip="For audio_driven: the recording that the person speaks; it sets the length. For "
                     "continuation: the sound of the clip that goes on, or the sampled LATENT that it was generated as; "
-                    "a VIDEO brings its own.",
+                    "a VIDEO brings its own. For resync: the new recording, no longer than the video; without one, the "
+                    "words of conditioning are said.",
                 ),
                 io.Combo.Input(
                     "task",
                     options=list(SOURCES),
                     tooltip="joint: picture and voice from a portrait. continuation: a clip goes on. dubbing: a voice "
-                    "for a video. audio_driven: a picture that speaks a recording.",
+                    "for a video. audio_driven: a picture that speaks a recording. resync: new lips in a video, for a "
+                    "new recording or new words.",
                 ),
                 io.Float.Input(
                     "seconds",
@@ -229,6 +276,12 @@ class Latent(io.ComfyNode):
                 past_frames_input(
                     "For continuation: latent frames of the past that are kept, with their sound. 3 are 9 frames, 0.56 "
                     "seconds."
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="For resync: what is made anew, such as the mouth and the chin: one mask, or one for each "
+                    "frame of the video. Without one, it is found, where a face detector is among your models.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, advanced=True, tooltip="Clips made at once."),
                 io.DynamicCombo.Input(
@@ -254,18 +307,20 @@ class Latent(io.ComfyNode):
         portrait: Any = NOT_CONNECTED,
         video: Any = NOT_CONNECTED,
         audio: Any = NOT_CONNECTED,
+        mask: Tensor | None = None,
         size: dict[str, Any] | None = None,
         **of_other_options: Any,
     ) -> io.NodeOutput:
         check_vae(vae)
         size = chosen("size", size)
-        given = LatentInputs(portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size)
+        given = LatentInputs(portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size, mask)
         source = SOURCES[task](given, task)
         width, height = _size(size, source.images.shape[2], source.images.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
-        kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.images)))
+        kept = source.kept(task, shapes[1][2])
         if conditioning is not None:
             for _, values in conditioning:
                 check_speech_fits(values, clip_seconds(source.latent_frames), all(kept.audio))
         latents = encode_frames(vae, source.images, width, height)
-        return io.NodeOutput(joint_latent(shapes, kept, latents, source.mel))
+        latent = joint_latent(shapes, kept, latents, source.mel)
+        return io.NodeOutput(latent if source.region is None else latent | {REGION: source.region})
