@@ -320,7 +320,7 @@ class Latent(io.ComfyNode):
         kept = source.kept(task, shapes[1][2])
         if conditioning is not None:
             for _, values in conditioning:
-                check_speech_fits(values, clip_seconds(source.latent_frames), all(kept.audio))
+                check_speech_fits(values, clip_seconds(source.latent_frames), kept.all_audio)
         latents = encode_frames(vae, source.images, width, height)
         latent = joint_latent(shapes, kept, latents, source.mel)
         return io.NodeOutput(latent if source.region is None else latent | {REGION: source.region})

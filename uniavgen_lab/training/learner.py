@@ -16,7 +16,7 @@ from uniavgen_core.model.aligners import FACE_MASK_PATCH
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.schedule import TIMESTEPS
-from uniavgen_core.tasks import put_back
+from uniavgen_core.tasks import kept_masks, put_back
 from uniavgen_core.tiny.caption import CaptionEncoder
 
 from .batches import Batch
@@ -53,7 +53,11 @@ class Learner(nn.Module):
                 reference_audio=batch.reference_audio,
                 options=self._options,
             )
-            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, batch.kept.audio)}
+            return {
+                "audio": _flow_loss(
+                    velocity, batch.audio, batch.audio_noise, torch.tensor(batch.kept.audio).unsqueeze(1)
+                )
+            }
 
         assert batch.video_noise is not None and batch.face_mask is not None and batch.portrait is not None
         true_mask, masks = batch.face_mask, list[Tensor]()
@@ -75,10 +79,11 @@ class Learner(nn.Module):
             options={**self._options, "patches": {FACE_MASK_PATCH: [_collect(masks, instead)]}},
         )
         losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}
-        if not all(batch.kept.video):
-            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, batch.kept.video)
-        if not all(batch.kept.audio):
-            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, batch.kept.audio)
+        kept_video, kept_audio = kept_masks(batch.kept, *video.shape[3:])
+        if not batch.kept.all_video:
+            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, kept_video)
+        if not batch.kept.all_audio:
+            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, kept_audio)
         return losses
 
     def _recent_plans(self) -> Plans:
@@ -150,11 +155,10 @@ def _mix(data: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return (1 - sigma) * data + sigma * noise
 
 
-def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Sequence[bool]) -> Tensor:
-    """Mean squared error against noise - data, over what is generated along the third axis, time."""
-    generated = torch.nonzero(~torch.tensor(kept, device=data.device)).flatten()
+def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Tensor) -> Tensor:
+    """Mean squared error against noise - data, over what is generated; `kept` is as wide as the last axes or one."""
     error = velocity.float() - (noise - data)
-    return error.index_select(2, generated).square().mean()
+    return error[(~kept).to(error.device).expand(error.shape)].square().mean()
 
 
 def _collect(masks: list[Tensor], instead: Tensor | None) -> Any:
