@@ -1,7 +1,7 @@
 """What a resync reaches on corpus clips: new lips in a video, for another sound of the same person or for other words.
 
 Of the two clips of a person the longer one is the video; the shorter one's sound is the new recording, and its words
-are the new words. The mouth's region, and in a second row the whole face's, is made anew and pasted back.
+are the new words. The region from the middle of the face to below the chin is made anew and pasted back.
 """
 
 from __future__ import annotations
@@ -48,8 +48,10 @@ from .word_errors import WordErrors, word_error_rate
 
 SHEET_FRAMES = 8
 NOSE, CHIN = 0.5, 0.12
-"""A mouth's region goes from here in the height of the face to so far below it."""
-ROWS = ("recording, mouth", "recording, face", "words, mouth", "words, face")
+"""A mouth's region goes from here in the height of the face to so far below it, which a chin is lowered by."""
+CHEEK = 8
+"""Pixels by which it is narrower there than the face."""
+RECORDING, WORDS = ROWS = ("new recording", "new words")
 COLUMNS = {
     "lip_sync": "lip sync, share of floor to ceiling",
     "lip_sync_raw": "correlation",
@@ -136,25 +138,24 @@ def _measure(
     said, video = pair
     measured: dict[str, Any] = {"mouth": mouth_open_area(said.frames), "waveform": said.waveform}
     for name in ROWS:
-        kind, part = name.split(", ")
-        work = Resync(video, said, corpus_region(video, whole_face=part == "face"), kind == "recording")
+        work = Resync(video, said, mouth_region(video), name == RECORDING)
         made, waveform = _made(bundle, work, sampling)
         frames = numpy.stack([to_bytes(frame) for frame in paste_back(_footage(video), made, FRAME_RATE, work.region)])
         measured[name] = _measures(bundle, judges, work, made, frames, waveform)
         if frames_to is not None:
-            write_sheet(frames_to / f"{seed}_{kind}_{part}.png", video.frames, frames)
+            write_sheet(frames_to / f"{seed}_{name.replace(' ', '_')}.png", video.frames, frames)
     return measured
 
 
-def corpus_region(clip: CorpusClip, whole_face: bool) -> Region:
-    """The region of a corpus clip's face, or of its lower half."""
+def mouth_region(clip: CorpusClip) -> Region:
+    """The region of the mouth and the chin of a corpus clip."""
     masks = clip.pictures[1].copy()
-    for mask in masks if not whole_face else ():
+    for mask in masks:
         rows = numpy.flatnonzero(mask.any(axis=1))
         top, height = int(rows[0]), len(rows)
         columns = numpy.flatnonzero(mask.any(axis=0))
         mask[: top + round(NOSE * height)] = 0
-        mask[top + height : top + height + round(CHIN * height), columns[0] + 8 : columns[-1] - 7] = LEVELS
+        mask[top + height : top + round((1 + CHIN) * height), columns[0] + CHEEK : columns[-1] + 1 - CHEEK] = LEVELS
     video = _footage(clip)
     return region_of("mask", torch.from_numpy(masks), video, clip.latent_frames, clip=(SIZE, SIZE))
 
