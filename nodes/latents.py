@@ -22,17 +22,16 @@ from ..uniavgen_core.config import (
 )
 from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes, check_size, last_tokens, stream_shapes
 from ..uniavgen_core.media.images import automatic_size
-from ..uniavgen_core.media.region import Region
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel, region_images
 from ..uniavgen_core.tasks import TASKS, KeptParts, kept_of_region
-from .comfy_latent import REGION, joint_latent, streams
+from .comfy_latent import REGION, VideoRegion, joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_speech_fits
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
 from .media import check_vae, encode_frames, video_of
-from .resync import check_not_longer, new_lips
+from .resync import check_not_longer, check_seconds_of_lips, new_lips
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,14 @@ class Source:
     images: Tensor
     latent_frames: int
     mel: Tensor | None = None
-    region: Region | None = None
+    region: VideoRegion | None = None
     """Of the images' video, where only that is made anew."""
 
     def kept(self, task: str, tokens: int) -> KeptParts:
         """What stays as it is of so many audio tokens and of the picture."""
         if self.region is not None:
-            return kept_of_region(self.region.kept_video(), tokens, has_audio=self.mel is not None)
+            part = self.region.region.part(0, pixel_frames(self.latent_frames))
+            return kept_of_region(part.kept_video(), tokens, has_audio=self.mel is not None)
         return TASKS[task].kept(self.latent_frames, tokens, past_frames=latent_frames(len(self.images)))
 
 
@@ -118,12 +118,15 @@ def _short_video(given: LatentInputs, need: str) -> Video:
 
 
 def _video_and_region(given: LatentInputs, task: str) -> Source:
-    footage = _short_video(given, f"task '{task}' needs the clip that gets new lips")
-    length = latent_frames(footage.frames)
+    need = f"task '{task}' needs the clip that gets new lips"
+    # Of a longer video it is the first segment, which UniAVGen Long Form goes on from.
+    footage = video_of("video", linked("video", given.video, need), given.frame_rate)
+    whole = latent_frames(footage.frames)
+    length = min(whole, check_seconds(given.seconds)) if given.seconds else check_seconds_of_lips(footage)
     mel = _new_mel(given, footage, audio_tokens(pixel_frames(length)), task)
     clip = _size(given.size, *footage.size) if given.size["size"] == "custom" else None
-    region = new_lips("mask", "video", given.mask, footage, length, clip)
-    return Source(region_images(footage, region), length, mel, region)
+    region = new_lips("mask", "video", given.mask, footage, whole, clip)
+    return Source(region_images(footage, region, pixel_frames(length)), length, mel, VideoRegion(footage, region))
 
 
 def _new_mel(given: LatentInputs, footage: Video, tokens: int, task: str) -> Tensor | None:
@@ -270,7 +273,8 @@ class Latent(io.ComfyNode):
                     max=3600.0,
                     step=0.25,
                     tooltip="For joint and continuation: length of the clip, rounded up to a whole latent frame (a "
-                    "quarter of a second). 0: as long as the words take. The released model was trained on 5.0625.",
+                    "quarter of a second). 0: as long as the words take. The released model was trained on 5.0625. For "
+                    "resync with UniAVGen Long Form: length of a segment; 0: of the whole video.",
                 ),
                 frame_rate_input(),
                 past_frames_input(

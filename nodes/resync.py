@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_images, check_one_waveform
-from ..uniavgen_core.config import LATENT_SECONDS
+from ..uniavgen_core.config import FRAME_RATE, LATENT_SECONDS, MAX_LATENT_FRAMES, clip_seconds, latent_frames
 from ..uniavgen_core.face.mouth import mouth_masks
 from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.encoding import even_size
@@ -20,10 +22,11 @@ from ..uniavgen_core.media.muxing import write_video
 from ..uniavgen_core.media.pasting import check_made, paste_back
 from ..uniavgen_core.media.region import Region, region_of
 from ..uniavgen_core.media.soundtrack import playable, soundtrack_pieces
-from ..uniavgen_core.media.track import whole_track
+from ..uniavgen_core.media.track import AudioTrack, whole_track
 from ..uniavgen_core.media.video import Video, VideoFile
-from .comfy_latent import region_of_latent
-from .comfy_progress import progress_bar
+from ..uniavgen_core.media.waveforms import fitted_pieces
+from .comfy_latent import VideoRegion, region_of_latent
+from .comfy_progress import check_interrupt, progress_bar
 from .faces import any_detector
 from .inputs import NOT_CONNECTED, frame_rate_input, present
 from .media import check_masks, video_of
@@ -64,6 +67,22 @@ def check_not_longer(name: str, seconds: float, video: Video) -> None:
             f"{name} lasts {seconds:.2f} seconds, the video {float(video.seconds):.2f}: trim the sound, or give a "
             "longer video. The video keeps its length; a shorter sound is followed by silence."
         )
+
+
+def check_seconds_of_lips(video: Video) -> int:
+    """Latent frames of a video that gets new lips in one segment.
+
+    Raises:
+        ValueError: it is longer than a segment.
+    """
+    frames = latent_frames(video.frames)
+    if frames > MAX_LATENT_FRAMES:
+        raise ValueError(
+            f"video lasts {float(video.seconds):.2f} seconds, more than one segment takes, which is "
+            f"{clip_seconds(MAX_LATENT_FRAMES):.2f}: set seconds to 5.0625, and connect the LATENT to UniAVGen Long "
+            "Form, with the new sound as its recording."
+        )
+    return frames
 
 
 class PasteBack(io.ComfyNode):
@@ -112,7 +131,7 @@ class PasteBack(io.ComfyNode):
         images_rate: float,
         audio: Any = NOT_CONNECTED,
     ) -> io.NodeOutput:
-        region = region_of_latent(latent)
+        region = region_of_latent(latent).region
         check_images("images", images)
         check_finite("images", images)
         check_made("images", len(images), images_rate, region)
@@ -143,11 +162,33 @@ def pasted_video(footage: Video, frames: Iterator[Tensor], sound: Input.Audio | 
         waveform, sample_rate = playable(sound["waveform"].cpu(), int(sound["sample_rate"]))
         pieces, channels = soundtrack_pieces(waveform, sample_rate, footage.seconds), waveform.shape[1]
     if isinstance(footage, VideoFile):
-        path, shown = temporary_path(".mp4"), progress_bar(footage.own_frames)
-        write_video(path, map(to_float, frames), footage.rate, pieces, sample_rate, 0, shown, channels)
-        return TemporaryVideo(path)
-    track = None if pieces is None else {"waveform": torch.cat([*pieces], dim=-1)[None], "sample_rate": sample_rate}
+        return written_video(footage, frames, pieces, sample_rate, channels)
     width, height = even_size(*footage.size)
     images = torch.stack([frame[:height, :width] for frame in frames])
+    track = None if pieces is None else {"waveform": torch.cat([*pieces], dim=-1)[None], "sample_rate": sample_rate}
     made = Types.VideoComponents(images=images, audio=track, frame_rate=footage.rate)
     return InputImpl.VideoFromComponents(made, depth)
+
+
+def written_video(
+    footage: Video, frames: Iterator[Tensor], pieces: Iterable[Tensor] | None, sample_rate: int | None, channels: int
+) -> TemporaryVideo:
+    """A VIDEO in a file of a video's own frames and a sound in pieces (channels, samples)."""
+    path, shown = temporary_path(".mp4"), progress_bar(footage.own_frames)
+    write_video(path, map(to_float, frames), footage.rate, pieces, sample_rate, 0, shown, channels)
+    return TemporaryVideo(path)
+
+
+def with_new_lips(target: VideoRegion, made: Path, track: AudioTrack | None) -> TemporaryVideo:
+    """A long video with new lips in it, of which no more than a frame is held.
+
+    Args:
+        made: a file of the region's window at 16 frames a second, with the sound that was made.
+        track: the sound, where it was given.
+    """
+    lips = VideoFile(made, check=check_interrupt)
+    frames = paste_back(target.video, lips.own_images(), FRAME_RATE, target.region)
+    with lips.track() if track is None else nullcontext(track) as sound:
+        heard = present("recording", sound)
+        pieces = fitted_pieces(heard.pieces, round(target.video.seconds * heard.sample_rate))
+        return written_video(target.video, frames, pieces, heard.sample_rate, heard.channels)

@@ -101,7 +101,7 @@ def test_frames_without_a_region_are_kept_whole() -> None:
 def test_the_model_sees_the_crop_at_its_own_rate() -> None:
     video = footage()
     made = region(video, moving_box(video), clip=(256, 256))
-    images = region_images(video, made)
+    images = region_images(video, made, video.frames)
     assert images.shape == (pixel_frames(latent_frames(19)), 256, 256, 3)
     assert len(list(clip_images(video, made.window, made.size))) == 19
     # The video is the clip's size: nothing is resized.
@@ -158,7 +158,7 @@ def test_what_is_made_as_it_was_goes_back_as_it_was() -> None:
     ramp = torch.linspace(0.2, 0.8, SIZE[0]).expand(16, SIZE[1], -1)
     video = VideoInMemory(torch.stack([ramp, ramp.flip(2), ramp], dim=-1), 25)
     made = region(video, moving_box(video), clip=(256, 256))
-    clip = region_images(video, made).float()
+    clip = region_images(video, made, video.frames).float()
     for shift in (0.0, 0.05):
         pasted = torch.stack(list(paste_back(video, clip - shift, 16, made)))
         # A codec's shift of colours is taken back, so that there is no edge.

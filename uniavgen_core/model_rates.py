@@ -47,9 +47,9 @@ def dubbed_images(video: Video, width: int, height: int) -> Tensor:
     return _whole(video.images(width, height), video.frames)
 
 
-def region_images(video: Video, region: Region) -> Tensor:
-    """As `dubbed_images`, of a region's crop, of the clip's size."""
-    return _whole(clip_images(video, region.window, region.size), video.frames)
+def region_images(video: Video, region: Region, frames: int) -> Tensor:
+    """As `dubbed_images`, at most so many frames of a region's crop, of the clip's size."""
+    return _whole(clip_images(video, region.window, region.size), min(video.frames, frames))
 
 
 def past_images(video: Video, past_frames: int, width: int, height: int) -> Tensor:

@@ -5,8 +5,9 @@ What the region leaves out is not touched: those pixels are the video's own, bit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -37,21 +38,27 @@ def check_made(name: str, frames: int, frame_rate: float, region: Region) -> Non
         )
 
 
-def paste_back(video: Video, made: Tensor, frame_rate: Fraction | float, region: Region) -> Iterator[Tensor]:
+def paste_back(video: Video, made: Iterable[Tensor], frame_rate: Fraction | float, region: Region) -> Iterator[Tensor]:
     """All frames of a video, as `own_images` gives them, with what was made of its region in them.
 
     At each frame the made one is taken that is nearest in time, and its colours are moved by what differs around the
     region, as the codec does not hold them exactly.
 
     Args:
-        made: (F, height, width, channels) of values 0..1, of the region's window.
+        made: frames (height, width, channels) of the region's window, of bytes or of values 0..1; each is taken once.
         frame_rate: of the made frames.
     """
+    following, reached, shown = iter(made), -1, None
     for index, frame in enumerate(video.own_images()):
         second = shown_at(index, video.rate)
         weights = region.weights[min(len(region.weights) - 1, int(second * FRAME_RATE))]
-        chosen = min(len(made) - 1, int(second * Fraction(frame_rate)))
-        yield pasted(frame, made[chosen, ..., :3], region, weights) if bool(weights.any()) else frame
+        # The last one stays.
+        for newest in islice(following, max(0, int(second * Fraction(frame_rate)) - reached)):
+            shown, reached = newest, reached + 1
+        if shown is None or not bool(weights.any()):
+            yield frame
+        else:
+            yield pasted(frame, to_float(shown)[..., :3], region, weights)
 
 
 def pasted(frame: Tensor, made: Tensor, region: Region, weights: Tensor) -> Tensor:

@@ -69,14 +69,16 @@ class Region:
         wanted = torch.arange(start, start + frames).clamp(max=len(self.weights) - 1)
         return Region(self.window, self.weights[wanted])
 
-    def kept_video(self) -> tuple[bool | tuple[bool, ...], ...]:
+    def kept_video(self, first: int = 1) -> tuple[bool | tuple[bool, ...], ...]:
         """What the model keeps, as `KeptParts.video`: of each latent frame all, nothing, or some of its tokens.
 
-        The first is kept, as the person's portrait: in training the model always had one.
+        Args:
+            first: latent frames that are kept at the start, as the person's portrait, or as what was made before: in
+                training the model always had one.
         """
         touched = functional.max_pool2d(self.weights.float().unsqueeze(1), TOKEN_CELLS).flatten(1) > 0
         later = touched[1:].unflatten(0, (-1, TEMPORAL_COMPRESSION)).any(dim=1)
-        return (True, *(_kept_tokens(made) for made in later))
+        return (*(True,) * first, *(_kept_tokens(made) for made in later[first - 1 :]))
 
 
 def _kept_tokens(made: Tensor) -> bool | tuple[bool, ...]:
@@ -213,7 +215,7 @@ def _softened(cells: Tensor) -> Tensor:
     return torch.maximum(cells, blurred)
 
 
-def clip_images(video: Video, window: Window, size: tuple[int, int]) -> Iterator[Tensor]:
-    """The frames of a video's crop at 16 a second, resized to (height, width, 3), as `Video.images` gives them."""
-    for frame in video.images(*video.size):
+def clip_images(video: Video, window: Window, size: tuple[int, int], first: int = 0) -> Iterator[Tensor]:
+    """Frames of a video's crop at 16 a second from one on, resized to (height, width, 3), as of `Video.images`."""
+    for frame in video.images(*video.size, first):
         yield crop_and_resize(window.of(frame).unsqueeze(0), *size)[0]

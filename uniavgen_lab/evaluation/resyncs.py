@@ -62,7 +62,7 @@ COLUMNS = {
     "region": "region's share of the picture",
     "drift": "kept tokens before pasting, levels",
     "codec": "the same through the codec alone",
-    "edge": "step at the region's edge over the video's own",
+    "edge": "step at the region's edge beyond the video's own, levels",
     "word_error_rate": "word error",
     "timbre": "the voice is of its kind",
 }
@@ -167,7 +167,7 @@ def _footage(clip: CorpusClip) -> VideoInMemory:
 @torch.no_grad()
 def _made(bundle: TinyBundle, work: Resync, how: Sampling) -> tuple[Tensor, numpy.ndarray]:
     """Frames (F, H, W, 3) of the region's crop, and the sound (samples) that goes with them."""
-    video = bundle.codec.encode_frames(region_images(_footage(work.video), work.region).float())
+    video = bundle.codec.encode_frames(region_images(_footage(work.video), work.region, len(work.video.frames)).float())
     tokens = audio_tokens(pixel_frames(video.shape[2]))
     mel = normalise_mel(log_mel(peak_scale(work.waveform[None])))[:, :tokens].unsqueeze(1)
     clip = Clip(
@@ -207,7 +207,7 @@ def _measures(
         "region": 1 - float(outside.mean()),
         "drift": _difference(to_bytes(made), own, kept),
         "codec": _difference(to_bytes(codec), own, kept),
-        "edge": _edge(frames, outside) / _edge(own, outside),
+        "edge": _edge(frames, outside) - _edge(own, outside),
     }
     if not work.has_recording:
         measures |= measure_words(waveform, judges, work.said.speech)
