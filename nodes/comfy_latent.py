@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
@@ -11,7 +12,20 @@ import torch
 from torch import Tensor
 
 from ..uniavgen_core.joint_latent import Shape, kept_of, stream_masks, whole_masks
+from ..uniavgen_core.media.region import Region
+from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.tasks import KeptParts, kept_prefix
+
+REGION = "uniavgen_region"
+"""In a LATENT of task resync: where in the video its clip belongs. Samplers and other nodes hand it on."""
+
+
+@dataclass(frozen=True)
+class VideoRegion:
+    """A video of which a region is made anew, and the region over all of it."""
+
+    video: Video
+    region: Region
 
 
 def joint_latent(
@@ -28,6 +42,21 @@ def joint_latent(
         "samples": comfy.nested_tensor.NestedTensor([video, audio]),
         "noise_mask": comfy.nested_tensor.NestedTensor([mask.to(device) for mask in masks]),
     }
+
+
+def region_of_latent(latent: dict[str, Any]) -> VideoRegion:
+    """Where in a video the clip of a LATENT belongs.
+
+    Raises:
+        ValueError: it is of another task.
+    """
+    region = latent.get(REGION)
+    if not isinstance(region, VideoRegion):
+        raise ValueError(
+            "latent does not say where in the video its clip belongs: connect the LATENT of UniAVGen Latent, task "
+            "resync."
+        )
+    return region
 
 
 def streams(latent: dict[str, Any]) -> list[Tensor]:

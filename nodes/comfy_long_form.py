@@ -24,9 +24,9 @@ from ..uniavgen_core.long_form.pacing import Pacing
 from ..uniavgen_core.long_form.script import Line
 from ..uniavgen_core.long_form.step import SegmentRequest
 from ..uniavgen_core.speech.reader import SpeechReader
-from ..uniavgen_core.tasks import kept_prefix
+from ..uniavgen_core.tasks import KeptParts, kept_prefix
 from .comfy_face import guide_faces
-from .comfy_latent import joint_latent, kept_parts, streams
+from .comfy_latent import REGION, joint_latent, kept_parts, streams
 from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
 from .comfy_patches import REPORT, PatchReport
 from .comfy_progress import check_interrupt
@@ -146,6 +146,9 @@ class ComfyHost:
         self.video, self.mel = streams(latent)
         kept = kept_parts(latent)
         self.kept_frames, self.kept_tokens = sum(kept.whole_frames), sum(kept.audio)
+        if REGION in latent:
+            # Of a video, whose segments each have their own.
+            self.kept_frames, self.kept_tokens = 1, 0
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
         self.reader = condition_value(sampler.guider, READER) or SpeechReader(step=check_interrupt)
@@ -166,6 +169,8 @@ class ComfyHost:
     def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
         shapes = stream_shapes(request.latent_frames, *self.size)
         kept = kept_prefix(request.latent_frames, shapes[1][2], request.video.shape[2], request.mel.shape[2])
+        if request.kept_video is not None:
+            kept = KeptParts(request.kept_video, kept.audio)
         latent = joint_latent(shapes, kept, request.video, request.mel)
         caption, symbols = self.script.caption(request.caption), self._symbols(request.words)
         video, mel = self.sampler.sample(latent, caption, symbols, request.seed, self._face_of(request.speaker))
@@ -197,12 +202,14 @@ def check_start(latent: dict[str, Any]) -> None:
     check_shapes([stream.shape for stream in both])
     if both[0].shape[0] > 1:
         raise ValueError(f"The LATENT holds {both[0].shape[0]} clips: set batch_size to 1 for a long clip.")
+    if REGION in latent:
+        return
     kept = kept_parts(latent)
     start = kept_prefix(len(kept.video), len(kept.audio), sum(kept.whole_frames), sum(kept.audio))
     if kept != start or not any(kept.whole_frames) or kept.all_video or kept.all_audio:
         raise ValueError(
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
-            "joint or continuation. A video to dub, or a sound to speak, goes to recording."
+            "joint, continuation or resync. A video to dub, or a sound to speak, goes to recording."
         )
 
 

@@ -382,6 +382,30 @@ def _found(frames: Tensor, finder: FaceDetector, search: Search, show: Progress)
     return found.chosen
 
 
+def any_detector(need: str) -> FaceDetector:
+    """A detector of the user's, the one that is loaded the quickest.
+
+    Args:
+        need: what to do instead, for the message.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    known = _known_detectors()
+    if not known:
+        raise FileNotFoundError(
+            f"{need}, or put YuNet (face_detection_yunet_2023mar.onnx) into models/insightface, which finds the face "
+            "by itself."
+        )
+    return open_detector(known[0])
+
+
+def _known_detectors() -> list[Path]:
+    """Those that are known by their names, the smallest first, which is loaded the quickest."""
+    known = [path for file, path in _files(FOLDERS).items() if is_detector(file)]
+    return sorted(known, key=lambda path: path.stat().st_size)
+
+
 def warn_of_portrait(name: str, image: Tensor) -> None:
     """Say so, in the log and on the node, where a portrait shows no face or a small one.
 
@@ -391,9 +415,7 @@ def warn_of_portrait(name: str, image: Tensor) -> None:
         name: of the portrait's input.
         image: (n, height, width, channels) of values 0..1; the first one is looked at.
     """
-    known = [path for file, path in _files(FOLDERS).items() if is_detector(file)]
-    # The smallest one is the quickest to load.
-    for path in sorted(known, key=lambda path: path.stat().st_size):
+    for path in _known_detectors():
         try:
             fault = portrait_fault(name, image[:1], open_detector(path))
         # A check that only advises must not stop a clip, whatever a library or a file does.

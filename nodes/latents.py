@@ -26,14 +26,15 @@ from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes
 from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.media.video import Video
-from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel
-from ..uniavgen_core.tasks import TASKS, KeptParts
-from .comfy_latent import joint_latent, streams
+from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel, region_images
+from ..uniavgen_core.tasks import TASKS, KeptParts, kept_of_region
+from .comfy_latent import REGION, VideoRegion, joint_latent, streams
 from .comfy_model import SPEECH_SECONDS, check_speech_fits
 from .edits import EDIT, RANGE, bridge_parts, retake_parts, sound_of
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
 from .media import check_vae, encode_frames, video_of
+from .resync import check_not_longer, check_seconds_of_lips, new_lips
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,24 @@ class Source:
     images: Tensor
     latent_frames: int
     mel: Tensor | None = None
-    kept: KeptParts | None = None
-    """Where it is not the first frames and tokens."""
     edit: Edit | None = None
-    """Of a task that changes what exists: where the result belongs."""
+    """Of a task that makes a time of a video anew: where the result belongs."""
+    region: VideoRegion | None = None
+    """Of the images' video, where only that is made anew."""
+
+    def kept(self, task: str, tokens: int) -> KeptParts:
+        """What stays as it is of so many audio tokens and of the picture."""
+        if self.edit is not None:
+            return self.edit.segment.kept()
+        if self.region is not None:
+            part = self.region.region.part(0, pixel_frames(self.latent_frames))
+            return kept_of_region(part.kept_video(), tokens, has_audio=self.mel is not None)
+        return TASKS[task].kept(self.latent_frames, tokens, past_frames=latent_frames(len(self.images)))
+
+    def origin(self) -> dict[str, Any]:
+        """What a LATENT says of the video that it belongs to."""
+        parts = {EDIT: self.edit, REGION: self.region}
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 @dataclass(frozen=True)
@@ -61,6 +76,7 @@ class LatentInputs:
     frame_rate: float
     past_frames: int
     size: dict[str, Any]
+    mask: Tensor | None
     wanted: TimeRange | Any = NOT_CONNECTED
     next_video: Any = NOT_CONNECTED
     next_audio: Any = NOT_CONNECTED
@@ -100,22 +116,59 @@ def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
 
 
 def _whole_video(given: LatentInputs, task: str) -> Source:
-    video = linked("video", given.video, f"task '{task}' needs the clip that gets a voice")
+    footage = _short_video(given, f"task '{task}' needs the clip that gets a voice")
+    images = dubbed_images(footage, *_size(given.size, *footage.size))
+    return Source(images, latent_frames(len(images)))
+
+
+def _short_video(given: LatentInputs, need: str) -> Video:
+    """A video of which one segment takes all."""
+    video = linked("video", given.video, need)
     if isinstance(video, Input.Video) and not isinstance(video, InputImpl.VideoFromFile):
         # Before it hands over its frames. A file says more exactly how long it is.
         check_seconds(video.get_duration(), "video")
     footage = video_of("video", video, given.frame_rate)
     check_seconds(float(footage.seconds), "video")
-    images = dubbed_images(footage, *_size(given.size, *footage.size))
-    return Source(images, latent_frames(len(images)))
+    return footage
 
 
-def _portrait_and_audio(given: LatentInputs, task: str) -> Source:
-    portrait = _portrait(given, task)
+def _video_and_region(given: LatentInputs, task: str) -> Source:
+    need = f"task '{task}' needs the clip that gets new lips"
+    # Of a longer video it is the first segment, which UniAVGen Long Form goes on from.
+    footage = video_of("video", linked("video", given.video, need), given.frame_rate)
+    whole = latent_frames(footage.frames)
+    length = min(whole, check_seconds(given.seconds)) if given.seconds else check_seconds_of_lips(footage)
+    mel = _new_mel(given, footage, audio_tokens(pixel_frames(length)), task)
+    clip = _size(given.size, *footage.size) if given.size["size"] == "custom" else None
+    region = new_lips("mask", "video", given.mask, footage, whole, clip)
+    origin = VideoRegion(footage, region)
+    return Source(region_images(footage, region, pixel_frames(length)), length, mel, region=origin)
+
+
+def _new_mel(given: LatentInputs, footage: Video, tokens: int, task: str) -> Tensor | None:
+    """The new sound as log-mel (1, 1, L, 80); none where words are said."""
+    if given.audio is NOT_CONNECTED:
+        if given.conditioning is None:
+            raise ValueError(
+                f"Task '{task}' needs what is said now: connect the new recording to audio, or the positive output of "
+                "UniAVGen Conditioning, with the new words, to conditioning."
+            )
+        return None
+    audio = _recording(given, task)
+    check_not_longer("audio", audio["waveform"].shape[-1] / audio["sample_rate"], footage)
+    return driving_mel(audio["waveform"], audio["sample_rate"], tokens)
+
+
+def _recording(given: LatentInputs, task: str) -> Input.Audio:
     audio = present("audio", linked("audio", given.audio, f"task '{task}' needs the recording that is spoken"))
     if "samples" in audio:
         raise ValueError(f"audio is a LATENT: task '{task}' takes the recording as AUDIO.")
     check_waveform("audio", audio["waveform"])
+    return audio
+
+
+def _portrait_and_audio(given: LatentInputs, task: str) -> Source:
+    portrait, audio = _portrait(given, task), _recording(given, task)
     length = check_seconds(audio["waveform"].shape[-1] / audio["sample_rate"], "audio")
     mel = driving_mel(audio["waveform"], audio["sample_rate"], audio_tokens(pixel_frames(length)))
     return Source(portrait, length, mel)
@@ -128,7 +181,7 @@ def _retake(given: LatentInputs, task: str) -> Source:
     size = _size(given.size, *footage.size)
     with sound_of("video", footage, "audio", given.audio) as track:
         images, mel, edit = retake_parts(footage, track, wanted, given.seconds, given.past_frames, size)
-    return Source(images, edit.segment.latent_frames, mel, edit.segment.kept(), edit)
+    return Source(images, edit.segment.latent_frames, mel, edit)
 
 
 def _bridge(given: LatentInputs, task: str) -> Source:
@@ -143,7 +196,7 @@ def _bridge(given: LatentInputs, task: str) -> Source:
     ):
         sounds = (track, next_track)
         images, mel, edit = bridge_parts((footage, next_footage), sounds, length, given.past_frames, size)
-    return Source(images, length, mel, edit.segment.kept(), edit)
+    return Source(images, length, mel, edit)
 
 
 SOURCES: dict[str, Callable[[LatentInputs, str], Source]] = {
@@ -151,6 +204,7 @@ SOURCES: dict[str, Callable[[LatentInputs, str], Source]] = {
     "continuation": _past,
     "dubbing": _whole_video,
     "audio_driven": _portrait_and_audio,
+    "resync": _video_and_region,
     "retake": _retake,
     "bridge": _bridge,
 }
@@ -217,7 +271,8 @@ class Latent(io.ComfyNode):
             "generated.",
             search_aliases=[
                 "uniavgen empty latent", "talking video latent", "dub video", "lip sync", "audio driven video",
-                "continue video", "extend video", "retake", "replace sentence", "bridge clips", "transition",
+                "continue video", "extend video", "resync lips", "lip sync video", "new lips", "retake",
+                "replace sentence", "bridge clips", "transition",
             ],
             inputs=[
                 io.Vae.Input("vae", tooltip="The Wan 2.2 VAE."),
@@ -237,8 +292,8 @@ class Latent(io.ComfyNode):
                     [io.Video, io.Image],
                     optional=True,
                     tooltip="For continuation: the clip that goes on; its end is kept. For dubbing: the clip that gets "
-                    "a voice. For retake: the video of which a part is made anew, of any length. For bridge: the clip "
-                    "before the bridge; its end is kept.",
+                    "a voice. For resync: the clip that gets new lips. For retake: the video of which a part is made "
+                    "anew, of any length. For bridge: the clip before the bridge; its end is kept.",
                 ),
                 io.MultiType.Input(
                     "audio",
@@ -246,7 +301,8 @@ class Latent(io.ComfyNode):
                     optional=True,
                     tooltip="For audio_driven: the recording that the person speaks; it sets the length. For "
                     "continuation: the sound of the clip that goes on, or the sampled LATENT that it was generated as; "
-                    "a VIDEO brings its own. For retake and bridge: the sound of video, where it has none.",
+                    "a VIDEO brings its own. For resync: the new recording, no longer than the video; without one, the "
+                    "words of conditioning are said. For retake and bridge: the sound of video, where it has none.",
                 ),
                 RANGE.Input(
                     "range",
@@ -266,8 +322,9 @@ class Latent(io.ComfyNode):
                     "task",
                     options=list(SOURCES),
                     tooltip="joint: picture and voice from a portrait. continuation: a clip goes on. dubbing: a voice "
-                    "for a video. audio_driven: a picture that speaks a recording. retake: a part of a video made "
-                    "anew. bridge: what lies between two clips.",
+                    "for a video. audio_driven: a picture that speaks a recording. resync: new lips in a video, for a "
+                    "new recording or new words. retake: a part of a video made anew. bridge: what lies between two "
+                    "clips.",
                 ),
                 io.Float.Input(
                     "seconds",
@@ -277,12 +334,19 @@ class Latent(io.ComfyNode):
                     step=0.25,
                     tooltip="For joint, continuation and bridge: length of the clip with what is kept, rounded up to a "
                     "whole latent frame (a quarter of a second). 0: as long as the words take. For retake: of the "
-                    "segment around the range; 0: 5.0625, which the released model was trained on.",
+                    "segment around the range; 0: 5.0625, which the released model was trained on. For resync with "
+                    "UniAVGen Long Form: length of a segment; 0: of the whole video.",
                 ),
                 frame_rate_input(),
                 past_frames_input(
                     "For continuation: latent frames of the past that are kept, with their sound. 3 are 9 frames, 0.56 "
                     "seconds. For retake and bridge: at least so many on each side."
+                ),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="For resync: what is made anew, such as the mouth and the chin: one mask, or one for each "
+                    "frame of the video. Without one, it is found, where a face detector is among your models.",
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, advanced=True, tooltip="Clips made at once."),
                 io.DynamicCombo.Input(
@@ -308,6 +372,7 @@ class Latent(io.ComfyNode):
         portrait: Any = NOT_CONNECTED,
         video: Any = NOT_CONNECTED,
         audio: Any = NOT_CONNECTED,
+        mask: Tensor | None = None,
         range: Any = NOT_CONNECTED,
         next_video: Any = NOT_CONNECTED,
         next_audio: Any = NOT_CONNECTED,
@@ -317,16 +382,16 @@ class Latent(io.ComfyNode):
         check_vae(vae)
         size = chosen("size", size)
         given = LatentInputs(
-            portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size, range, next_video, next_audio
-        )
+            portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size, mask, range, next_video,
+            next_audio,
+        )  # fmt: skip
         source = SOURCES[task](given, task)
         width, height = _size(size, source.images.shape[2], source.images.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
-        given_frames = latent_frames(len(source.images))
-        kept = source.kept or TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=given_frames)
+        kept = source.kept(task, shapes[1][2])
         if conditioning is not None:
             for _, values in conditioning:
                 check_speech_fits(values, clip_seconds(source.latent_frames), kept.all_audio)
         latents = encode_frames(vae, source.images, width, height)
         latent = joint_latent(shapes, kept, latents, source.mel)
-        return io.NodeOutput(latent if source.edit is None else latent | {EDIT: source.edit})
+        return io.NodeOutput(latent | source.origin())

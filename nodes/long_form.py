@@ -18,7 +18,7 @@ from ..uniavgen_core.checks import check_images, check_one_waveform
 from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
 from ..uniavgen_core.long_form.maker import FinishedSegment, LongClip
 from ..uniavgen_core.long_form.planning import LongFormSettings, PlannedSegment, drawl_note
-from ..uniavgen_core.long_form.recording import AudioRecording, SourceRecording, VideoRecording
+from ..uniavgen_core.long_form.recording import AudioRecording, NewLips, SourceRecording, VideoRecording
 from ..uniavgen_core.long_form.script import Line, parse_script, read_lines, script_hints
 from ..uniavgen_core.long_form.seams import join_clips
 from ..uniavgen_core.long_form.store import SegmentStore
@@ -27,7 +27,7 @@ from ..uniavgen_core.media.frames import put_in
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack, track_of
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
-from .comfy_latent import streams
+from .comfy_latent import REGION, VideoRegion, kept_parts, region_of_latent, streams
 from .comfy_long_form import (
     ComfyHost,
     EncodedScript,
@@ -43,6 +43,7 @@ from .comfy_progress import check_memory, warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
 from .media import check_masks, check_vae, check_video, video_of, with_pieces
+from .resync import check_not_longer, with_new_lips
 from .temporary import TemporaryVideo, temporary_path
 
 FOLDER = "uniavgen_long_form"
@@ -109,7 +110,7 @@ class LongForm(io.ComfyNode):
                 io.Latent.Input(
                     "latent_image",
                     tooltip="From UniAVGen Latent, task joint or continuation: how the clip starts. No segment gets "
-                    "longer than it.",
+                    "longer than it. With task resync, its video gets new lips, for recording or the script.",
                 ),
                 io.Vae.Input("vae", tooltip="The Wan 2.2 VAE."),
                 io.Vae.Input("audio_vae", tooltip="From UniAVGen Audio Codec Loader."),
@@ -188,7 +189,10 @@ class LongForm(io.ComfyNode):
         key = graph_key(cls.hidden, files_named)
         segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent_image)[0][:1, :, :1])
         host = ComfyHost(segments, latent_image, vae, audio_vae, script, speakers, key)
-        along = _recording(recording, host, seconds)
+        lips = region_of_latent(latent_image) if REGION in latent_image else None
+        along = (
+            _recording(recording, host, seconds) if lips is None else _new_lips(lips, recording, latent_image, seconds)
+        )
         length = along.seconds or seconds or None
         pacing = host.pacing(pace)
         settings = LongFormSettings(pacing, host.longest, past_frames, host.kept_frames, noise.seed, length)
@@ -200,7 +204,7 @@ class LongForm(io.ComfyNode):
             clip = LongClip(host, store, settings, plan, along)
             with closing(along):
                 made = clip.make(segments.finished)
-            video = _video(clip, made, recording)
+            video = _video(clip, made, recording) if lips is None else _video_of_lips(clip, made, lips)
         return io.NodeOutput(video, "\n".join([report(made), *notes]), subtitles_of(made))
 
 
@@ -239,6 +243,39 @@ def _recording(recording: Any, host: ComfyHost, seconds: float) -> SourceRecordi
             "reference_audio from UniAVGen Conditioning."
         )
     return AudioRecording(audio["waveform"].cpu(), audio["sample_rate"])
+
+
+def _new_lips(lips: VideoRegion, recording: Any, latent: dict[str, Any], seconds: float) -> NewLips:
+    """A video that gets new lips, for a sound or for the script.
+
+    Raises:
+        ValueError: the recording is no sound, longer than the video, or missing where the LATENT has one.
+    """
+    if seconds:
+        raise ValueError(f"seconds is {seconds:g}, but the video that gets new lips sets the length: set it to 0.")
+    if isinstance(recording, Input.Video):
+        raise ValueError("recording is a VIDEO, but this LATENT has the video already: connect the new sound to it.")
+    if recording is NOT_CONNECTED:
+        if kept_parts(latent).all_audio:
+            raise ValueError(
+                "The LATENT was made with a new sound, which is no longer than a segment there: connect the sound to "
+                "recording, too, or say the script instead and disconnect audio from UniAVGen Latent."
+            )
+        return NewLips(lips.video, lips.region, None)
+    audio = present("recording", recording)
+    check_not_longer("recording", audio["waveform"].shape[-1] / audio["sample_rate"], lips.video)
+    sound = AudioRecording(audio["waveform"].cpu(), audio["sample_rate"], lips.video.frames)
+    return NewLips(lips.video, lips.region, sound)
+
+
+def _video_of_lips(clip: LongClip, made: Sequence[FinishedSegment], lips: VideoRegion) -> Input.Video:
+    """The video with the new lips, at its own size and rate."""
+    path = temporary_path(".mp4")
+    clip.write(made, path)
+    try:
+        return with_new_lips(lips, path, clip.recording.track())
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any) -> Input.Video:
@@ -287,7 +324,7 @@ class Join(io.ComfyNode):
         cls,
         past: Tensor | Input.Video,
         frame_rate: float,
-        images: Tensor | None,
+        images: Tensor,
         audio: Input.Audio,
         past_frames: int,
         past_audio: Input.Audio | None = None,

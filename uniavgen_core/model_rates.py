@@ -13,6 +13,7 @@ from .audio.mel import PEAK, log_mel, peak_scale, to_model_waveform
 from .checks import check_heard, check_one_waveform, check_waveform
 from .config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, latent_frames, pixel_frames
 from .media.frames import stacked
+from .media.region import Region, clip_images
 from .media.track import AudioTrack
 from .media.video import Video, frames_shown
 from .media.waveforms import fit_audio, mono_at_rate, peak_of
@@ -44,6 +45,11 @@ def dubbed_images(video: Video, width: int, height: int) -> Tensor:
     There may be fewer than the video promises, where its file is damaged.
     """
     return _whole(video.images(width, height), video.frames)
+
+
+def region_images(video: Video, region: Region, frames: int) -> Tensor:
+    """As `dubbed_images`, at most so many frames of a region's crop, of the clip's size."""
+    return _whole(clip_images(video, region.window, region.size), min(video.frames, frames))
 
 
 def past_images(video: Video, past_frames: int, width: int, height: int) -> Tensor:

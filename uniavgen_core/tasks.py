@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 import torch
 from einops import repeat
@@ -198,6 +199,17 @@ TASKS = {
     "retake": Task("retake", Extent.ENDS, Extent.ENDS),
     "bridge": Task("bridge", Extent.ENDS, Extent.ENDS),
 }
+
+
+def kept_of_region(video: tuple[Any, ...], tokens: int, has_audio: bool) -> KeptParts:
+    """What stays where a region of a video is made anew: new lips for a sound that is given, or with a new one.
+
+    Args:
+        video: as `KeptParts.video`.
+        tokens: L, audio tokens.
+        has_audio: whether the new sound is given.
+    """
+    return KeptParts(video, (has_audio,) * tokens)
 
 
 def past_tokens(past_frames: int) -> int:

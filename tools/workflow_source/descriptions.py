@@ -145,6 +145,37 @@ def audio_driven(flow: ModelFlow) -> None:
     flow.save(flow.decode_picture(sampled), recording, length="audio")
 
 
+def resync(flow: ModelFlow) -> None:
+    """A video gets new lips: for a recording, or for the small model, which has none, for words."""
+    flow.load()
+    if flow.tiny:
+        first = flow.first_clip()
+        frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
+        clip = flow.add("CreateVideo", "The clip that gets new lips", images=frames, audio=sound, fps=16)
+        flow.group("New words and where the mouth is")
+        captions, words = flow.captions(negative=first.negative), "Hello, two black dogs."
+        black = flow.add("SolidMask", "Black, as large as the picture", value=0, width=128, height=128)
+        white = flow.add("SolidMask", "White, as large as mouth and chin", width=52, height=46)
+        mask = flow.add("MaskComposite", "The mouth", destination=black, source=white, x=38, y=72, operation="add")
+        given: dict[str, Any] = {"mask": mask}
+    else:
+        flow.group("The clip and its new sound")
+        captions = flow.captions("A person looks at the camera and speaks.")
+        clip, words = flow.add("LoadVideo", "The clip that gets new lips"), ""
+        given = {"audio": flow.add("LoadAudio", "The new recording")}
+        flow.note("resync")
+        flow.note("detector")
+    flow.group("Condition")
+    conditioning = flow.conditioning(captions, speech=words)
+    latent = flow.latent("resync", video=clip, conditioning=conditioning["positive"], **given)
+    flow.group("Sample")
+    sampled = flow.sample(conditioning, latent, seed=1)
+    flow.group("Decode and save")
+    audio = given.get("audio") or flow.decode_sound(sampled)
+    pasted = flow.add("UniAVGenPasteBack", video=clip, latent=sampled, images=flow.decode_picture(sampled), audio=audio)
+    flow.save_video(pasted)
+
+
 def retake(flow: ModelFlow) -> None:
     """A sentence in the middle of a video becomes another one."""
     flow.load()
@@ -440,6 +471,7 @@ FOR_BOTH_MODELS: tuple[Callable[[ModelFlow], None], ...] = (
     continuation,
     dubbing,
     audio_driven,
+    resync,
     retake,
     bridge,
     long_form,

@@ -80,7 +80,9 @@ class LongClip:
             was_kept = stored is not None
             if stored is None:
                 check_free_space(self.store.folder, (len(self.plan) - index) * self._least_bytes(given))
-                self.store.write(key, *step.make(segment, before, latent_frames, given))
+                first = 1 if before.is_start else self.settings.past_frames
+                kept = self.recording.kept_video(start, latent_frames, first)
+                self.store.write(key, *step.make(segment, before, latent_frames, given, kept))
                 # Read back also when it is new, so that a rerun goes on from exactly the same.
                 stored = self.store.read(key)
             before = self._there(stored)

@@ -1,4 +1,4 @@
-"""What a long clip works along: nothing, a sound that is spoken, or a video that gets a voice.
+"""What a long clip works along: nothing, a sound that is spoken, or a video that gets a voice or new lips.
 
 A recording sets the clip's length and gives each segment its part of one stream; the other one goes on from segment to
 segment as always.
@@ -20,12 +20,17 @@ from ..checks import check_one_waveform, check_waveform
 from ..config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, SAMPLES_A_FRAME, audio_tokens, latent_frames, pixel_frames
 from ..media.encoding import aac_form
 from ..media.frames import put_in
+from ..media.region import Region, clip_images
 from ..media.track import AudioTrack
 from ..media.video import Video
 from ..media.waveforms import ResampledWaveform, peak_of
 from ..model_rates import CONTEXT_TOKENS, mel_window
+from ..tasks import FrameKept
 from .planning import LongFormSettings, PlannedSegment, plan_clip, plan_wordless
 from .script import Line
+
+KeptVideo = tuple[FrameKept, ...]
+"""As `KeptParts.video`."""
 
 NAME = "recording"
 """The user's input."""
@@ -59,6 +64,15 @@ class SourceRecording:
         """
         return None, None
 
+    def kept_video(self, start: int, latent_frames: int, first: int) -> KeptVideo | None:
+        """What is kept of the given frames of a segment, where some of the picture is made; None keeps all.
+
+        Args:
+            start, latent_frames: as in `given`.
+            first: latent frames that were there before, which are kept.
+        """
+        return None
+
     def track(self) -> AudioTrack | None:
         """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
@@ -78,7 +92,7 @@ class VideoRecording(SourceRecording):
     def __init__(self, footage: Video, width: int, height: int):
         self.seconds = footage.frames / FRAME_RATE
         self.footage, self.size = footage, (width, height)
-        self.unread = _taken(footage, width, height, 0)
+        self.unread = self.taken(0)
         self.held: deque[Tensor] = deque()
         self.start = 0
 
@@ -90,7 +104,7 @@ class VideoRecording(SourceRecording):
     def given(self, start: int, latent_frames: int) -> tuple[Tensor | None, Tensor | None]:
         if start < self.start:
             self.close()
-            self.unread, self.start = _taken(self.footage, *self.size, start), start
+            self.unread, self.start = self.taken(start), start
         wanted = pixel_frames(latent_frames)
         for _ in range(start - self.start + wanted - len(self.held)):
             # A damaged file may have fewer frames than it promises: the last one stays.
@@ -101,14 +115,13 @@ class VideoRecording(SourceRecording):
         self.start = start
         return put_in(torch.empty((wanted, *self.held[0].shape)), islice(self.held, wanted)), None
 
+    def taken(self, first: int) -> Generator[Tensor, None, None]:
+        """The video's frames from one on, which its file is open for until they are closed."""
+        yield from self.footage.images(*self.size, first)
+
     def close(self) -> None:
         self.unread.close()
         self.held.clear()
-
-
-def _taken(footage: Video, width: int, height: int, first: int) -> Generator[Tensor, None, None]:
-    """A video's frames from one on, which its file is open for until they are closed."""
-    yield from footage.images(width, height, first)
 
 
 class AudioRecording(SourceRecording):
@@ -117,15 +130,16 @@ class AudioRecording(SourceRecording):
     Args:
         waveform: (1, channels, samples), full scale = 1.
         sample_rate: samples a second.
+        frames: how long the clip gets, at 16 a second; None takes the sound's length.
 
     Raises:
         ValueError: the sound is empty, silent or not of numbers, or there are several.
     """
 
-    def __init__(self, waveform: Tensor, sample_rate: int):
+    def __init__(self, waveform: Tensor, sample_rate: int, frames: int | None = None):
         check_one_waveform(NAME, waveform)
         check_waveform(NAME, waveform)
-        self.frames = math.ceil(Fraction(waveform.shape[-1] * FRAME_RATE, sample_rate))
+        self.frames = frames or math.ceil(Fraction(waveform.shape[-1] * FRAME_RATE, sample_rate))
         self.seconds = self.frames / FRAME_RATE
         self.waveform, self.sample_rate = waveform, sample_rate
         self.resampled = ResampledWaveform(waveform, sample_rate, SAMPLE_RATE)
@@ -168,3 +182,33 @@ class AudioRecording(SourceRecording):
         middle = frame * SAMPLES_A_FRAME
         near = self.resampled.stretch(middle - QUIET_SAMPLES // 2, middle + QUIET_SAMPLES // 2)
         return float(near.square().sum()) * self.gain**2
+
+
+class NewLips(VideoRecording):
+    """A video is given, of which a region is made anew; so may be the sound.
+
+    Args:
+        footage: its frames are taken as they are needed, and few are held at a time.
+        region: of the whole video.
+        sound: what is spoken now, as long as the video; None says the script.
+    """
+
+    def __init__(self, footage: Video, region: Region, sound: AudioRecording | None):
+        self.region, self.sound = region, sound
+        super().__init__(footage, *region.size)
+
+    def plan(self, lines: Sequence[Line], settings: LongFormSettings) -> tuple[LongFormSettings, list[PlannedSegment]]:
+        return super().plan(lines, settings) if self.sound is None else self.sound.plan(lines, settings)
+
+    def taken(self, first: int) -> Generator[Tensor, None, None]:
+        yield from clip_images(self.footage, self.region.window, self.size, first)
+
+    def given(self, start: int, latent_frames: int) -> tuple[Tensor | None, Tensor | None]:
+        images = super().given(start, latent_frames)[0]
+        return images, None if self.sound is None else self.sound.given(start, latent_frames)[1]
+
+    def kept_video(self, start: int, latent_frames: int, first: int) -> KeptVideo:
+        return self.region.part(start, pixel_frames(latent_frames)).kept_video(first)
+
+    def track(self) -> AudioTrack | None:
+        return None if self.sound is None else self.sound.track()

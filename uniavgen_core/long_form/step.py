@@ -24,6 +24,7 @@ from ..joint_latent import last_tokens
 from ..media.waveforms import fit_audio
 from .pacing import words_in_the_past
 from .planning import LongFormSettings, PlannedSegment, frames_for
+from .recording import KeptVideo
 from .seams import colours_of, correct_frames, correct_loudness, voice_db
 from .store import StoredSegment
 
@@ -42,6 +43,8 @@ class SegmentRequest:
     seed: int
     speaker: int | None = None
     """Which of several people speaks, from 1; None leaves it open."""
+    kept_video: KeptVideo | None = None
+    """What of the given latent frames is kept; None keeps all."""
 
 
 class Host(Protocol):
@@ -71,6 +74,11 @@ class SegmentStep:
 
     def __init__(self, host: Host, settings: LongFormSettings):
         self.host, self.settings = host, settings
+
+    @property
+    def _past(self) -> int:
+        """Frames that a segment keeps of the one before it."""
+        return pixel_frames(self.settings.past_frames)
 
     def start(self) -> StoredSegment:
         """What is before the first segment: nothing but the mel that is given."""
@@ -106,14 +114,16 @@ class SegmentStep:
         before: StoredSegment,
         latent_frames: int,
         given: tuple[Tensor | None, Tensor | None],
+        kept_video: KeptVideo | None = None,
     ) -> tuple[StoredSegment, Tensor]:
         """A segment, and the frames (F, H, W, 3) that it adds to the clip: none where the picture is a recording.
 
         Args:
             latent_frames: of its window.
             given: frames and mel of a recording's, as of `SourceRecording.given`.
+            kept_video: what of the frames is kept, as of `SourceRecording.kept_video`.
         """
-        request, (given_images, given_mel) = self.request(segment, before, latent_frames, given), given
+        request, (given_images, given_mel) = self.request(segment, before, latent_frames, given, kept_video), given
         video, mel = self.host.sample(request)
         # Where nobody speaks, loud is what was loud before.
         loud = loud_db(mel[0, 0]) if segment.words or before.loud_db is None else before.loud_db
@@ -122,7 +132,11 @@ class SegmentStep:
         # What a recording gives is shown and heard as it is in the recording.
         past_images, colours, images = None, None, torch.zeros(0)
         log, waveform, levels = mel[0, 0], torch.zeros(0), dict[str, float]()
-        if given_images is None:
+        if kept_video is not None:
+            # Its colours are those of what is kept around it.
+            images = self.host.decode_video(video)
+            past_images, images = images[-self._past :], images if before.is_start else images[self._past :]
+        elif given_images is None:
             past_images, colours, images = self._picture(video, before)
         if given_mel is None:
             log, waveform, levels = self._voice(segment, before, request, mel, frames)
@@ -150,10 +164,13 @@ class SegmentStep:
         before: StoredSegment,
         latent_frames: int,
         given: tuple[Tensor | None, Tensor | None],
+        kept_video: KeptVideo | None = None,
     ) -> SegmentRequest:
         """What is sampled. Its given sound ends with silence: as much as is wanted, or all where nobody speaks."""
         given_images, given_mel = given
         images = before.past_images if given_images is None else given_images
+        if kept_video is not None and before.past_images is not None and given_images is not None:
+            images = torch.cat((before.past_images, given_images[self._past :]))
         video = self.host.start()[0] if images is None else self.host.encode(images)
         mel = before.past_mel[None, None] if given_mel is None else given_mel
         room = audio_tokens(pixel_frames(latent_frames)) - mel.shape[2]
@@ -162,7 +179,7 @@ class SegmentStep:
         words = " ".join(filter(None, (self._words_heard(before), segment.words)))
         return SegmentRequest(
             latent_frames, video, torch.cat((mel, silent), dim=2), silent.shape[2] / AUDIO_TOKENS_PER_SECOND,
-            segment.line.caption, words, segment.seed, segment.line.speaker,
+            segment.line.caption, words, segment.seed, segment.line.speaker, kept_video,
         )  # fmt: skip
 
     def _words_heard(self, before: StoredSegment) -> str:

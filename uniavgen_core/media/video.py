@@ -100,6 +100,20 @@ class Video(ABC):
             first, last: which ones, as of a slice; None is to the end.
         """
 
+    @property
+    @abstractmethod
+    def rate(self) -> Fraction:
+        """Frames a second, on average where they are uneven."""
+
+    @property
+    def own_frames(self) -> int:
+        """How many frames `own_images` gives, as far as nothing is damaged."""
+        return frame_count(self.seconds, self.rate)
+
+    @abstractmethod
+    def own_images(self) -> Iterator[Tensor]:
+        """As `images`, of its own size and at even times, as many a second as its rate."""
+
     @abstractmethod
     def track(self) -> AbstractContextManager[AudioTrack | None]:
         """The sound from the first frame on, or None."""
@@ -118,9 +132,16 @@ class VideoInMemory(Video):
 
     def __init__(self, frames: Tensor, frame_rate: Fraction | float, audio: tuple[Tensor, int] | None = None):
         self.stored, self.shown, self.audio = frames, frames_shown(len(frames), frame_rate), audio
-        self.rate = Fraction(frame_rate)
-        self.seconds = len(frames) / Fraction(frame_rate)
+        self.frame_rate = Fraction(frame_rate)
+        self.seconds = len(frames) / self.frame_rate
         self.size = frames.shape[2], frames.shape[1]
+
+    @property
+    def rate(self) -> Fraction:
+        return self.frame_rate
+
+    def own_images(self) -> Iterator[Tensor]:
+        yield from map(to_rgb, self.stored)
 
     def images(self, width: int, height: int, first: int = 0, last: int | None = None) -> Iterator[Tensor]:
         for index in self.shown[first:last]:
@@ -184,12 +205,10 @@ class VideoFile(Video):
         return self._at_rate(Fraction(FRAME_RATE), (width, height), first, last)
 
     @property
-    def own_frames(self) -> int:
-        """How many frames `own_images` gives, as the packets tell."""
-        return frame_count(self.seconds, self.times.rate)
+    def rate(self) -> Fraction:
+        return self.times.rate
 
     def own_images(self) -> Iterator[Tensor]:
-        """As `images`, of the file's own size and as many a second as it has on average."""
         return self._at_rate(self.times.rate, self.size, 0, self.own_frames)
 
     def parts(self) -> tuple[Tensor, Fraction, tuple[Tensor, int] | None]:

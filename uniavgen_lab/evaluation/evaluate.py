@@ -36,6 +36,7 @@ from .image_measures import identity, mask_iou, psnr
 from .lip_sync import mouth_open_area, shuffled_lip_sync
 from .measures import Measures, SpeechJudges, measure_clip, measure_words
 from .real_people import add_own_clip_arguments, run_own_clip
+from .resyncs import run_resyncs
 from .retakes import run_retakes
 from .tables import CEILING_FILE, measure_in_groups, summarise, text_table, write_ceiling
 from .two_people import run_two_people
@@ -88,12 +89,11 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--two-people", action="store_true", help="measure who speaks of two people, told by a mask, and nothing else"
     )
+    parser.add_argument("--resyncs", action="store_true", help="measure new lips in videos, and nothing else")
     parser.add_argument(
         "--retakes", action="store_true", help="measure parts of clips made anew with other words, and nothing else"
     )
-    parser.add_argument(
-        "--frames-to", type=Path, help="folder for eight frames and measures of each clip, with --retakes"
-    )
+    parser.add_argument("--frames-to", type=Path, help="folder for eight frames of each clip, with these two")
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
@@ -133,6 +133,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         return run_two_people(arguments, sampling)
     if arguments.retakes:
         return run_retakes(arguments, sampling)
+    if arguments.resyncs:
+        return run_resyncs(arguments, sampling)
     settings = EvaluationSettings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:

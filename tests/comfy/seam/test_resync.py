@@ -1,0 +1,103 @@
+"""New lips in a video: what Latent makes of it, what is sampled, and what goes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from clips import assert_kept, chirp, conditions, latent_of, pictures, refused, sample
+from comfy_api.latest import InputImpl, Types
+from pack.nodes import comfy_latent, faces
+from pack.nodes.resync import PasteBack
+from pack.uniavgen_core.files import NotInstalledError
+from pack.uniavgen_core.media.muxing import write_video
+
+FRAMES, RATE = 40, 25.0
+
+
+def mouth() -> torch.Tensor:
+    """A MASK in the lower right corner: of a clip twice as large, four tokens of sixteen with its soft edge."""
+    mask = torch.zeros(1, 64, 64)
+    mask[:, 50:63, 50:63] = 1
+    return mask
+
+
+def resync(**inputs: Any) -> dict:
+    """The LATENT of the task."""
+    task = {"task": "resync", "video": pictures(FRAMES), "frame_rate": RATE, "mask": mouth()}
+    return latent_of(task | inputs, 128, 128)
+
+
+@pytest.mark.parametrize("way", ["recording", "words"])
+def test_tokens_of_the_region_and_the_new_sound_are_made(patcher: Any, way: str) -> None:
+    given = {"audio": chirp(1.2)} if way == "recording" else {"conditioning": conditions()[0]}
+    latent = resync(**given)
+    kept = comfy_latent.kept_parts(latent)
+    in_frame = tuple(token not in (10, 11, 14, 15) for token in range(16))
+    assert kept.video == (True, *[in_frame] * 7) and kept.all_audio == (way == "recording")
+    sampled = sample(patcher, latent, 2, conds=conditions(speech="" if way == "recording" else "Hello"))
+    assert_kept(latent, sampled)
+
+
+@pytest.mark.parametrize("kind", ["frames", "file"])
+def test_new_lips_go_back_into_the_video(tmp_path: Path, kind: str) -> None:
+    video: Any = pictures(FRAMES)
+    if kind == "file":
+        write_video(tmp_path / "clip.mp4", video, RATE, chirp(1.6)["waveform"][0], 44_100)
+        video = InputImpl.VideoFromFile(str(tmp_path / "clip.mp4"))
+    latent = resync(video=video, audio=chirp(1.2))
+    images = torch.zeros(29, 128, 128, 3)
+    made = PasteBack.execute(video, latent, images, RATE, 16.0, chirp(1.2))[0].get_components()
+    assert made.images.shape == (FRAMES, 64, 64, 3) and made.frame_rate == RATE
+    assert made.audio["waveform"].shape[-1] == pytest.approx(1.6 * made.audio["sample_rate"], abs=2048)
+    before = video if kind == "frames" else video.get_components().images
+    changed = (made.images - before).abs().amax(dim=-1)
+    assert changed[10:, 54:58, 54:58].mean() > 0.08
+    # What is encoded again is not bit for bit the same.
+    limit = 0 if kind == "frames" else 0.04
+    assert changed[:, :36].mean() <= limit and changed[:2].mean() <= limit
+
+
+def test_the_videos_own_sound_stays_where_no_other_is_given() -> None:
+    parts = Types.VideoComponents(images=pictures(FRAMES), audio=chirp(1.6), frame_rate=25)
+    video = InputImpl.VideoFromComponents(parts)
+    latent = resync(video=video, audio=chirp(1.2))
+    made = PasteBack.execute(video, latent, torch.zeros(29, 128, 128, 3), RATE, 16.0)[0].get_components()
+    assert torch.equal(made.audio["waveform"], chirp(1.6)["waveform"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "parts"),
+    [
+        ({}, ("needs what is said now", "audio", "conditioning")),
+        ({"audio": chirp(2.0)}, ("audio lasts 2.00 seconds, the video 1.60", "trim the sound")),
+        ({"audio": {"waveform": torch.zeros(1, 1, 44_100), "sample_rate": 44_100}}, ("audio is silent",)),
+        ({"audio": None}, ("audio is missing",)),
+        ({"audio": chirp(1.0), "mask": torch.zeros(1, 64, 64)}, ("mask is empty",)),
+        ({"audio": chirp(1.0), "mask": torch.ones(1, 64, 96)}, ("mask has 96 × 64 pixels, the video 64 × 64",)),
+        ({"audio": chirp(1.0), "mask": torch.ones(9, 64, 64)}, ("mask holds 9 masks, the video 40 frames",)),
+        ({"audio": chirp(1.0), "video": pictures(600)}, ("video lasts 24.00 seconds", "UniAVGen Long Form")),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_sampling(inputs: dict, parts: tuple[str, ...]) -> None:
+    with refused(*parts):
+        resync(**inputs)
+
+
+def test_without_a_mask_the_mouth_is_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with refused("Connect a mask of the mouth and the chin to mask", "YuNet"):
+        resync(audio=chirp(1.0), mask=None)
+    monkeypatch.setattr(faces, "_known_detectors", lambda: [tmp_path / "face_detection_yunet_2023mar.onnx"])
+    with pytest.raises((NotInstalledError, ValueError, FileNotFoundError)):
+        resync(audio=chirp(1.0), mask=None)
+
+
+def test_what_goes_back_must_belong_to_the_video() -> None:
+    latent = resync(audio=chirp(1.0))
+    with refused("images holds 58 frames", "batch_size"):
+        PasteBack.execute(pictures(FRAMES), latent, torch.zeros(58, 128, 128, 3), RATE, 16.0)
+    dubbing = latent_of({"task": "dubbing", "video": pictures(FRAMES), "frame_rate": RATE})
+    with refused("latent does not say where in the video", "task resync"):
+        PasteBack.execute(pictures(FRAMES), dubbing, torch.zeros(29, 128, 128, 3), RATE, 16.0)
