@@ -13,7 +13,6 @@ from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait
 from .long_form import Join, LongForm, Script
 from .media import AVMux
 from .put_back import PutBackNode
-from .resync import PasteBack
 from .sampling import Guider, Sampler, Scheduler
 
 NODES: list[type[io.ComfyNode]] = [
@@ -36,7 +35,6 @@ NODES: list[type[io.ComfyNode]] = [
     FaceMapCapture,
     FaceMapNode,
     AVMux,
-    PasteBack,
     FaceMask,
     FacePortrait,
 ]

@@ -44,21 +44,6 @@ def joint_latent(
     }
 
 
-def region_of_latent(latent: dict[str, Any]) -> VideoRegion:
-    """Where in a video the clip of a LATENT belongs.
-
-    Raises:
-        ValueError: it is of another task.
-    """
-    region = latent.get(REGION)
-    if not isinstance(region, VideoRegion):
-        raise ValueError(
-            "latent does not say where in the video its clip belongs: connect the LATENT of UniAVGen Latent, task "
-            "resync."
-        )
-    return region
-
-
 def streams(latent: dict[str, Any]) -> list[Tensor]:
     """The streams of a LATENT; one where it is not nested."""
     samples = latent["samples"]

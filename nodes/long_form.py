@@ -27,7 +27,7 @@ from ..uniavgen_core.media.frames import put_in
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack, track_of
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
-from .comfy_latent import REGION, VideoRegion, kept_parts, region_of_latent, streams
+from .comfy_latent import REGION, VideoRegion, kept_parts, streams
 from .comfy_long_form import (
     ComfyHost,
     EncodedScript,
@@ -189,7 +189,7 @@ class LongForm(io.ComfyNode):
         key = graph_key(cls.hidden, files_named)
         segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent_image)[0][:1, :, :1])
         host = ComfyHost(segments, latent_image, vae, audio_vae, script, speakers, key)
-        lips = region_of_latent(latent_image) if REGION in latent_image else None
+        lips = latent_image.get(REGION)
         along = (
             _recording(recording, host, seconds) if lips is None else _new_lips(lips, recording, latent_image, seconds)
         )

@@ -1,4 +1,4 @@
-"""What was made anew of a video, put back into it; and two clips and their bridge as one."""
+"""What was made anew of a video, put back into it: a range, lips; and two clips and their bridge as one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
+from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.editing.given import Edit
 from ..uniavgen_core.editing.put_back import PutBack, bridged_sound, put_back_bridge, put_back_retake
@@ -20,11 +21,13 @@ from ..uniavgen_core.media.muxing import join_bridge, replace_audio, replace_fra
 from ..uniavgen_core.media.splicing import find_stretch
 from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.video import Video
+from .comfy_latent import REGION
 from .comfy_progress import check_interrupt, check_memory, progress_bar
 from .edits import EDIT, sound_of
 from .inputs import NOT_CONNECTED, frame_rate_input, linked, present
 from .long_form import mono_waveform
 from .media import copy_plan, tell, video_of
+from .resync import new_lips_put_back
 from .temporary import TemporaryVideo, temporary_path
 
 FLOAT_BYTES = 4
@@ -38,12 +41,18 @@ class PutBackNode(io.ComfyNode):
             node_id="UniAVGenPutBack",
             display_name="UniAVGen Put Back",
             category="video",
-            description="Puts a retake back into its video, or a bridge between its clips: colours and loudness are "
-            "matched, the sound is crossfaded. All other frames and samples stay the video's own, and its packets are "
-            "copied where that can be.",
-            search_aliases=["retake", "splice video", "join clips", "paste back", "concatenate videos"],
+            description="Puts a retake or new lips back into their video, or a bridge between its clips: colours and "
+            "loudness are matched, edges are soft, the sound is crossfaded. All else stays the video's own, and its "
+            "packets are copied where that can be.",
+            search_aliases=[
+                "retake", "splice video", "join clips", "paste back", "concatenate videos", "lip sync video", "resync",
+                "stitch",
+            ],
             inputs=[
-                io.Latent.Input("latent", tooltip="From UniAVGen Latent, task retake or bridge: where it belongs."),
+                io.Latent.Input(
+                    "latent",
+                    tooltip="From UniAVGen Latent, task resync, retake or bridge, sampled or not: where it belongs.",
+                ),
                 io.MultiType.Input(
                     "video", [io.Video, io.Image], tooltip="The whole video, as UniAVGen Latent got it."
                 ),
@@ -53,16 +62,30 @@ class PutBackNode(io.ComfyNode):
                     optional=True,
                     tooltip="For a bridge: the clip behind it, as UniAVGen Latent got it.",
                 ),
-                io.Image.Input("images", tooltip="The segment, from VAE Decode."),
-                io.Audio.Input("audio", tooltip="Its sound, from VAE Decode Audio."),
+                io.Image.Input("images", tooltip="The segment, or the new lips, from VAE Decode."),
+                io.Audio.Input(
+                    "audio",
+                    optional=True,
+                    tooltip="Its sound, from VAE Decode Audio; of new lips also the recording. Without one, new lips "
+                    "keep the video's own.",
+                ),
                 io.Audio.Input(
                     "video_audio", optional=True, tooltip="The sound of video, where it has none of its own."
                 ),
                 io.Audio.Input("next_audio", optional=True, tooltip="The sound of next_video, where it has none."),
                 frame_rate_input(),
+                io.Float.Input(
+                    "images_rate",
+                    default=16.0,
+                    min=1.0,
+                    max=240.0,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Frames a second of new lips, where they were interpolated.",
+                ),
             ],
             outputs=[io.Video.Output()],
-        )
+        )  # fmt: skip
 
     @classmethod
     def execute(
@@ -70,21 +93,27 @@ class PutBackNode(io.ComfyNode):
         latent: dict[str, Any],
         video: Tensor | Input.Video,
         images: Tensor,
-        audio: Input.Audio,
         frame_rate: float,
+        images_rate: float,
+        audio: Any = NOT_CONNECTED,
         next_video: Any = NOT_CONNECTED,
         video_audio: Any = NOT_CONNECTED,
         next_audio: Any = NOT_CONNECTED,
     ) -> io.NodeOutput:
+        check_images("images", images)
+        if REGION in latent:
+            region = latent[REGION].region
+            return io.NodeOutput(new_lips_put_back(video, region, images, audio, frame_rate, images_rate))
         edit = latent.get(EDIT)
         if edit is None:
             raise ValueError(
-                "latent does not say where it belongs: connect the LATENT of UniAVGen Latent with task retake or "
-                "bridge, or what was sampled from it."
+                "latent does not say where it belongs: connect the LATENT of UniAVGen Latent with task resync, retake "
+                "or bridge, or what was sampled from it."
             )
         footage = video_of("video", video, frame_rate)
         decoded = to_rgb(images.cpu())
-        waveform = mono_waveform("audio", audio, len(decoded))
+        sound = linked("audio", audio, "the segment's sound comes from VAE Decode Audio")
+        waveform = mono_waveform("audio", sound, len(decoded))
 
         def track() -> AbstractContextManager[AudioTrack | None]:
             return sound_of("video", footage, "video_audio", video_audio)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from comfy_api.latest import Input, InputImpl, Types, io
+from comfy_api.latest import Input, InputImpl, Types
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_images, check_one_waveform
+from ..uniavgen_core.checks import check_one_waveform
 from ..uniavgen_core.config import FRAME_RATE, LATENT_SECONDS, MAX_LATENT_FRAMES, clip_seconds, latent_frames
 from ..uniavgen_core.face.mouth import mouth_masks
 from ..uniavgen_core.joint_latent import check_finite
@@ -25,10 +25,10 @@ from ..uniavgen_core.media.soundtrack import playable, soundtrack_pieces
 from ..uniavgen_core.media.track import AudioTrack, whole_track
 from ..uniavgen_core.media.video import Video, VideoFile
 from ..uniavgen_core.media.waveforms import fitted_pieces
-from .comfy_latent import VideoRegion, region_of_latent
+from .comfy_latent import VideoRegion
 from .comfy_progress import check_interrupt, progress_bar
 from .faces import any_detector
-from .inputs import NOT_CONNECTED, frame_rate_input, present
+from .inputs import NOT_CONNECTED, present
 from .media import check_masks, video_of
 from .temporary import TemporaryVideo, temporary_path
 
@@ -85,62 +85,26 @@ def check_seconds_of_lips(video: Video) -> int:
     return frames
 
 
-class PasteBack(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="UniAVGenPasteBack",
-            display_name="UniAVGen Paste Back",
-            category="video",
-            description="Puts new lips (UniAVGen Latent, task resync) back into their video, with a soft edge, at the "
-            "video's own size and rate. All other pixels stay the video's own.",
-            search_aliases=["composite video", "lip sync video", "resync", "uncrop", "stitch"],
-            inputs=[
-                io.MultiType.Input(
-                    "video", [io.Video, io.Image], tooltip="The one that was connected to UniAVGen Latent."
-                ),
-                io.Latent.Input("latent", tooltip="From UniAVGen Latent, task resync, sampled or not."),
-                io.Image.Input("images", tooltip="The new lips, from VAE Decode."),
-                io.Audio.Input(
-                    "audio",
-                    optional=True,
-                    tooltip="The new sound: the recording, or that of VAE Decode Audio. Without one, the video keeps "
-                    "its own.",
-                ),
-                frame_rate_input(),
-                io.Float.Input(
-                    "images_rate",
-                    default=16.0,
-                    min=1.0,
-                    max=240.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Frames a second of images, where they were interpolated.",
-                ),
-            ],
-            outputs=[io.Video.Output()],
-        )
+def new_lips_put_back(
+    video: Tensor | Input.Video, region: Region, images: Tensor, audio: Any, frame_rate: float, images_rate: float
+) -> Input.Video:
+    """A video with new lips in it, at its own size and rate.
 
-    @classmethod
-    def execute(
-        cls,
-        video: Tensor | Input.Video,
-        latent: dict[str, Any],
-        images: Tensor,
-        frame_rate: float,
-        images_rate: float,
-        audio: Any = NOT_CONNECTED,
-    ) -> io.NodeOutput:
-        region = region_of_latent(latent).region
-        check_images("images", images)
-        check_finite("images", images)
-        check_made("images", len(images), images_rate, region)
-        footage = video_of("video", video, frame_rate)
-        rate = Fraction(images_rate).limit_denominator(1001)
-        frames = paste_back(footage, images, rate, region)
-        sound = _sound(audio, footage)
-        depth = 8 if isinstance(video, Tensor) else video.get_bit_depth()
-        return io.NodeOutput(pasted_video(footage, frames, sound, depth))
+    Args:
+        images: frames (F, h, w, channels) of the region's window, as decoded.
+        audio: the new sound; where none is connected, the video keeps its own.
+        frame_rate: of frames that are given as the video.
+        images_rate: frames a second of images.
+
+    Raises:
+        ValueError: images or sound cannot be of that region; it names the input.
+    """
+    check_finite("images", images)
+    check_made("images", len(images), images_rate, region)
+    footage = video_of("video", video, frame_rate)
+    frames = paste_back(footage, images, Fraction(images_rate).limit_denominator(1001), region)
+    depth = 8 if isinstance(video, Tensor) else video.get_bit_depth()
+    return pasted_video(footage, frames, _sound(audio, footage), depth)
 
 
 def _sound(audio: Any, footage: Video) -> Input.Audio | None:

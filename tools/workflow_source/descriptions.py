@@ -172,7 +172,7 @@ def resync(flow: ModelFlow) -> None:
     sampled = flow.sample(conditioning, latent, seed=1)
     flow.group("Decode and save")
     audio = given.get("audio") or flow.decode_sound(sampled)
-    pasted = flow.add("UniAVGenPasteBack", video=clip, latent=sampled, images=flow.decode_picture(sampled), audio=audio)
+    pasted = flow.add("UniAVGenPutBack", latent=sampled, video=clip, images=flow.decode_picture(sampled), audio=audio)
     flow.save_video(pasted)
 
 

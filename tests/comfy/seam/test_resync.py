@@ -10,7 +10,7 @@ import torch
 from clips import assert_kept, chirp, conditions, latent_of, pictures, refused, sample
 from comfy_api.latest import InputImpl, Types
 from pack.nodes import comfy_latent, faces
-from pack.nodes.resync import PasteBack
+from pack.nodes.put_back import PutBackNode
 from pack.uniavgen_core.files import NotInstalledError
 from pack.uniavgen_core.media.muxing import write_video
 
@@ -49,7 +49,7 @@ def test_new_lips_go_back_into_the_video(tmp_path: Path, kind: str) -> None:
         video = InputImpl.VideoFromFile(str(tmp_path / "clip.mp4"))
     latent = resync(video=video, audio=chirp(1.2))
     images = torch.zeros(29, 128, 128, 3)
-    made = PasteBack.execute(video, latent, images, RATE, 16.0, chirp(1.2))[0].get_components()
+    made = PutBackNode.execute(latent, video, images, RATE, 16.0, chirp(1.2))[0].get_components()
     assert made.images.shape == (FRAMES, 64, 64, 3) and made.frame_rate == RATE
     assert made.audio["waveform"].shape[-1] == pytest.approx(1.6 * made.audio["sample_rate"], abs=2048)
     before = video if kind == "frames" else video.get_components().images
@@ -64,7 +64,7 @@ def test_the_videos_own_sound_stays_where_no_other_is_given() -> None:
     parts = Types.VideoComponents(images=pictures(FRAMES), audio=chirp(1.6), frame_rate=25)
     video = InputImpl.VideoFromComponents(parts)
     latent = resync(video=video, audio=chirp(1.2))
-    made = PasteBack.execute(video, latent, torch.zeros(29, 128, 128, 3), RATE, 16.0)[0].get_components()
+    made = PutBackNode.execute(latent, video, torch.zeros(29, 128, 128, 3), RATE, 16.0)[0].get_components()
     assert torch.equal(made.audio["waveform"], chirp(1.6)["waveform"])
 
 
@@ -97,7 +97,7 @@ def test_without_a_mask_the_mouth_is_looked_for(monkeypatch: pytest.MonkeyPatch,
 def test_what_goes_back_must_belong_to_the_video() -> None:
     latent = resync(audio=chirp(1.0))
     with refused("images holds 58 frames", "batch_size"):
-        PasteBack.execute(pictures(FRAMES), latent, torch.zeros(58, 128, 128, 3), RATE, 16.0)
+        PutBackNode.execute(latent, pictures(FRAMES), torch.zeros(58, 128, 128, 3), RATE, 16.0)
     dubbing = latent_of({"task": "dubbing", "video": pictures(FRAMES), "frame_rate": RATE})
-    with refused("latent does not say where in the video", "task resync"):
-        PasteBack.execute(pictures(FRAMES), dubbing, torch.zeros(29, 128, 128, 3), RATE, 16.0)
+    with refused("latent does not say where it belongs", "task resync"):
+        PutBackNode.execute(dubbing, pictures(FRAMES), torch.zeros(29, 128, 128, 3), RATE, 16.0)
