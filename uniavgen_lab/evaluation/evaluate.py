@@ -35,6 +35,7 @@ from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
 from .lip_sync import mouth_open_area, shuffled_lip_sync
 from .measures import Measures, SpeechJudges, measure_clip, measure_words
+from .newcomer_clips import run_newcomer
 from .real_people import add_own_clip_arguments, run_own_clip
 from .tables import CEILING_FILE, measure_in_groups, summarise, text_table, write_ceiling
 from .two_people import run_two_people
@@ -87,6 +88,11 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--two-people", action="store_true", help="measure who speaks of two people, told by a mask, and nothing else"
     )
+    parser.add_argument(
+        "--newcomer", action="store_true", help="measure a person of no kind of the world, and nothing else"
+    )
+    parser.add_argument("--lora", type=Path, help="of `train`, for --newcomer: both without it and with it")
+    parser.add_argument("--sheets", type=Path, help="folder for pictures of each clip of --newcomer")
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
@@ -109,6 +115,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     """
     if arguments.clip is not None:
         return run_own_clip(arguments)
+    if (arguments.lora or arguments.sheets) and not arguments.newcomer:
+        raise ValueError("--lora and --sheets are for --newcomer: give that too.")
     if arguments.clips < 2:
         raise ValueError("--clips is less than 2: lip sync is measured against shuffled pairs, so give 2 or more.")
     if not arguments.weights.is_file() and arguments.tasks:
@@ -124,6 +132,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     )
     if arguments.two_people:
         return run_two_people(arguments, sampling)
+    if arguments.newcomer:
+        return run_newcomer(arguments, sampling)
     settings = EvaluationSettings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:

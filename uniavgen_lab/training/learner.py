@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from uniavgen_core.config import CAPTION_ROWS
+from uniavgen_core.joint_latent import stream_masks
 from uniavgen_core.model.aligners import FACE_MASK_PATCH
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plans
@@ -44,6 +45,8 @@ class Learner(nn.Module):
         speech_features, speech_mask = self._encode_speech(batch.symbols)
         noisy_audio = _mix(batch.audio, batch.audio_noise, batch.sigma)
         timestep = batch.sigma * TIMESTEPS
+        size = (1, 1) if batch.video is None else batch.video.shape[3:]
+        video_mask, audio_mask = stream_masks(batch.kept, *size)
         if batch.video is None:
             velocity = self.model.audio_velocity(
                 noisy_audio,
@@ -53,7 +56,7 @@ class Learner(nn.Module):
                 reference_audio=batch.reference_audio,
                 options=self._options,
             )
-            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, batch.kept.audio)}
+            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, audio_mask)}
 
         assert batch.video_noise is not None and batch.face_mask is not None and batch.portrait is not None
         true_mask, masks = batch.face_mask, list[Tensor]()
@@ -76,9 +79,9 @@ class Learner(nn.Module):
         )
         losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}
         if not all(batch.kept.video):
-            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, batch.kept.video)
+            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, video_mask)
         if not all(batch.kept.audio):
-            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, batch.kept.audio)
+            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, audio_mask)
         return losses
 
     def _recent_plans(self) -> Plans:
@@ -150,11 +153,11 @@ def _mix(data: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return (1 - sigma) * data + sigma * noise
 
 
-def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Sequence[bool]) -> Tensor:
-    """Mean squared error against noise - data, over what is generated along the third axis, time."""
-    generated = torch.nonzero(~torch.tensor(kept, device=data.device)).flatten()
-    error = velocity.float() - (noise - data)
-    return error.index_select(2, generated).square().mean()
+def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error against noise - data, over what is generated: where the stream's noise mask is 1."""
+    mask = mask.to(data.device)
+    error = (velocity.float() - (noise - data)).square() * mask
+    return error.sum() / (mask.sum() * (error.numel() / mask.numel()))
 
 
 def _collect(masks: list[Tensor], instead: Tensor | None) -> Any:
