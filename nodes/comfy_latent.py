@@ -37,10 +37,10 @@ def streams(latent: dict[str, Any]) -> list[Tensor]:
 
 
 def kept_parts(latent: dict[str, Any]) -> KeptParts:
-    """Which frames and tokens the mask of a joint LATENT keeps when it is sampled.
+    """What the mask of a joint LATENT keeps when it is sampled.
 
     Raises:
-        ValueError: the mask is of an area, soft, or another one in each clip.
+        ValueError: the sound's mask is soft or of some bands, or a mask is another one in each clip.
     """
     mask = latent.get("noise_mask")
     shapes = [stream.shape for stream in streams(latent)]

@@ -145,7 +145,7 @@ class ComfyHost:
         self.speakers, self.key = speakers, key
         self.video, self.mel = streams(latent)
         kept = kept_parts(latent)
-        self.kept_frames, self.kept_tokens = sum(kept.video), sum(kept.audio)
+        self.kept_frames, self.kept_tokens = sum(kept.whole_frames), sum(kept.audio)
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
         self.transcript = condition_value(sampler.guider, TRANSCRIPT)
         self.reader = condition_value(sampler.guider, READER) or SpeechReader(step=check_interrupt)
@@ -198,8 +198,8 @@ def check_start(latent: dict[str, Any]) -> None:
     if both[0].shape[0] > 1:
         raise ValueError(f"The LATENT holds {both[0].shape[0]} clips: set batch_size to 1 for a long clip.")
     kept = kept_parts(latent)
-    start = kept_prefix(len(kept.video), len(kept.audio), sum(kept.video), sum(kept.audio))
-    if kept != start or not any(kept.video) or all(kept.video) or all(kept.audio):
+    start = kept_prefix(len(kept.video), len(kept.audio), sum(kept.whole_frames), sum(kept.audio))
+    if kept != start or not any(kept.whole_frames) or kept.all_video or kept.all_audio:
         raise ValueError(
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
             "joint or continuation. A video to dub, or a sound to speak, goes to recording."

@@ -337,7 +337,7 @@ def _complete_conds(
         ValueError: the words do not fit the clip, or what is given of it.
     """
     for cond in conds.get("positive", []):
-        check_speech_fits(cond, clip_seconds(shapes[0][2]), all(kept.audio))
+        check_speech_fits(cond, clip_seconds(shapes[0][2]), kept.all_audio)
     first_frame = comfy.utils.unpack_latents(latent_image, shapes)[0][:1, :, :1]
     for cond in chain.from_iterable(conds.values()):
         cond.setdefault(REFERENCE_IMAGE, first_frame)

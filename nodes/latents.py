@@ -266,6 +266,6 @@ class Latent(io.ComfyNode):
         kept = TASKS[task].kept(source.latent_frames, shapes[1][2], past_frames=latent_frames(len(source.images)))
         if conditioning is not None:
             for _, values in conditioning:
-                check_speech_fits(values, clip_seconds(source.latent_frames), all(kept.audio))
+                check_speech_fits(values, clip_seconds(source.latent_frames), kept.all_audio)
         latents = encode_frames(vae, source.images, width, height)
         return io.NodeOutput(joint_latent(shapes, kept, latents, source.mel))

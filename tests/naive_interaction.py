@@ -59,17 +59,17 @@ def _latent_frame(pixel_frame: int) -> int:
     return 0 if pixel_frame == 0 else (pixel_frame - 1) // 4 + 1
 
 
-def face_mask(weights: Weights, video: Tensor, time: Tensor, kept_video: Sequence[bool]) -> Tensor:
+def face_mask(weights: Weights, video: Tensor, time: Tensor, kept_video: Tensor) -> Tensor:
     """Face mask (T, N) of video tokens (T, N, width).
 
-    `time` holds the embeddings (2, width) of timestep 0, which kept frames have, and of the step.
+    `time` holds the embeddings (2, width) of timestep 0, which kept tokens (T, N) have, and of the step.
     """
     frames, tokens, _ = video.shape
     mask = torch.empty(frames, tokens, dtype=torch.float64)
     for frame in range(frames):
-        own_time = time[0 if kept_video[frame] else 1].double()
-        shift, scale = weights["modulation"][0].double() + own_time
         for token in range(tokens):
+            own_time = time[0 if kept_video[frame, token] else 1].double()
+            shift, scale = weights["modulation"][0].double() + own_time
             x = video[frame, token].double()
             normed = (x - x.mean()) / (x.var(unbiased=False) + 1e-6).sqrt()
             mask[frame, token] = torch.sigmoid(_linear(weights, "head", normed * (1 + scale) + shift))
@@ -107,6 +107,32 @@ def video_to_audio(weights: Weights, audio: Tensor, video: Tensor, mask: Tensor,
         q = _norm(weights, "norm_q", _linear(weights, "q", audio[token]))
         update[token] = _linear(weights, "o", _attend(q, keys, values))
     return update
+
+
+def interaction(
+    aligners: tuple[Weights, Weights, Weights],
+    video: Tensor,
+    audio: Tensor,
+    time: Tensor,
+    kept: tuple[Tensor, Tensor],
+    columns: int,
+) -> tuple[Tensor, Tensor]:
+    """Video tokens (T, N, width) and audio tokens (L, width) after an interaction: what is kept takes no update.
+
+    Args:
+        aligners: A→V, V→A and the face mask's head.
+        kept: whether each video token (T, N) and each audio token (L) is.
+    """
+    to_video, to_audio, head = aligners
+    mask = face_mask(head, video, time, kept[0])
+    heard = audio_to_video(to_video, video, audio, mask, columns)
+    seen = video_to_audio(to_audio, audio, video, mask, columns)
+    new_video, new_audio = video.double().clone(), audio.double().clone()
+    for frame, token in (~kept[0]).nonzero().tolist():
+        new_video[frame, token] += heard[frame, token]
+    for token in (~kept[1]).nonzero().flatten().tolist():
+        new_audio[token] += seen[token]
+    return new_video, new_audio
 
 
 def _linear(weights: Weights, name: str, x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import copy
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import naive_interaction
@@ -18,13 +19,19 @@ from torch.nn import functional
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import RELEASED_SIZES, audio_tokens, pixel_frames
 from uniavgen_core.model import plan
-from uniavgen_core.model.aligners import FACE_MASK_PATCH, AudioToVideoAligner, FaceMaskHead, VideoToAudioAligner
+from uniavgen_core.model.aligners import (
+    FACE_MASK_PATCH,
+    AudioToVideoAligner,
+    FaceMaskHead,
+    VideoToAudioAligner,
+    interact,
+)
 from uniavgen_core.model.blocks import Attend, BlockHooks, Branch, Hooks, gated_sum, modulate
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import CLEAN, NOISY, ClipShape, make_plan
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.schedule import flow_sigmas
-from uniavgen_core.tasks import KeptParts, Switches, kept_prefix
+from uniavgen_core.tasks import KeptParts, Switches, kept_prefix, kept_tokens
 
 SIZES = small_sizes(blocks=3)
 """Blocks 0 and 2 have an interaction, block 1 has none."""
@@ -51,7 +58,20 @@ def model() -> JointDiT:
     return by_rule(JointDiT(SIZES, torch_operations))
 
 
-def clip_shape(frames: int, tokens: int, keeps: str = "nothing") -> ClipShape:
+def kept_of(keeps: str, frames: int, tokens: int) -> KeptParts:
+    return KeptParts(tuple(map(KEEPS[keeps], range(frames))), tuple(map(KEEPS[keeps], range(tokens))))
+
+
+def kept_at_random(seed: int, frames: int = FRAMES, tokens: int = TOKENS) -> KeptParts:
+    """Any video tokens and audio tokens; of frames, the first is kept and the last generated whole in some."""
+    generator = torch.Generator().manual_seed(seed)
+    video = torch.rand(frames, FRAME_TOKENS, generator=generator) < 0.4 + 0.1 * seed
+    if seed % 2:
+        video[0], video[-1] = True, False
+    return kept_tokens(video, torch.rand(tokens, generator=generator) < 0.5)
+
+
+def clip_shape(frames: int, tokens: int, kept: KeptParts | str = "nothing") -> ClipShape:
     return ClipShape(
         latent_frames=frames,
         rows=2,
@@ -59,7 +79,7 @@ def clip_shape(frames: int, tokens: int, keeps: str = "nothing") -> ClipShape:
         audio_tokens=tokens,
         reference_tokens=0,
         symbols=10,
-        kept=KeptParts(tuple(map(KEEPS[keeps], range(frames))), tuple(map(KEEPS[keeps], range(tokens)))),
+        kept=kept_of(kept, frames, tokens) if isinstance(kept, str) else kept,
         device=torch.device("cpu"),
     )
 
@@ -110,8 +130,7 @@ def assert_equal_to_singles(model: JointDiT, inputs: dict[str, Any], singles: li
 
 
 def kept_scattered() -> dict[str, KeptParts]:
-    keep = KEEPS["scattered"]
-    return {"kept": KeptParts(tuple(map(keep, range(FRAMES))), tuple(map(keep, range(TOKENS))))}
+    return {"kept": kept_of("scattered", FRAMES, TOKENS)}
 
 
 def kept_audio(tokens: int = TOKENS) -> dict[str, KeptParts]:
@@ -188,10 +207,50 @@ def test_face_mask_equals_the_literal_one(frames: int, keeps: str) -> None:
     generator = torch.Generator().manual_seed(frames)
     video = 3 + 2 * torch.randn(2, frames, 6, SIZES.video_width, generator=generator)
     time = torch.randn(2, 2, SIZES.video_width, generator=generator)
-    kept = clip_shape(frames, 9, keeps).kept.video
-    mask = head(video, time, torch.tensor([CLEAN if is_kept else NOISY for is_kept in kept]))
+    clip = make_plan(clip_shape(frames, 9, keeps))
+    kept = clip.frame_rows.expand(-1, 6) == CLEAN
+    mask = head(video, time, clip.frame_rows)
     for ours, *inputs in zip(mask, video, time, strict=True):
         assert relative_error(ours, naive_interaction.face_mask(head.state_dict(), *inputs, kept)) <= LIMIT
+
+
+@pytest.mark.parametrize("seed", range(4))
+@torch.no_grad()
+def test_an_interaction_with_anything_kept_equals_the_literal_one(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    frames, tokens = 4, audio_tokens(pixel_frames(4))
+    kept = kept_at_random(seed, frames, tokens)
+    video = torch.randn(1, (1 + frames) * FRAME_TOKENS, SIZES.video_width, generator=generator)
+    audio = torch.randn(1, REFERENCE_TOKENS + tokens, SIZES.audio_width, generator=generator)
+    time = torch.randn(1, 2, SIZES.video_width, generator=generator)
+    to_video, to_audio = (by_rule(part(SIZES, torch_operations)) for part in (AudioToVideoAligner, VideoToAudioAligner))
+    clip = make_plan(replace(clip_shape(frames, tokens, kept), reference_tokens=REFERENCE_TOKENS))
+    ours = interact(video, audio, (to_video, to_audio), clip, layer=0, time=time, switches=Switches(), options={})
+    weights = (to_video.state_dict(), to_audio.state_dict(), to_video.mask_head.state_dict())
+    pictures = video[0].unflatten(0, (1 + frames, FRAME_TOKENS))
+    which = kept.video_tokens(FRAME_TOKENS), torch.tensor(kept.audio)
+    new_video, new_audio = naive_interaction.interaction(
+        weights, pictures[1:], audio[0, REFERENCE_TOKENS:], time[0], which, columns=3
+    )
+    assert relative_error(ours[0][0, FRAME_TOKENS:], new_video.flatten(0, 1)) <= LIMIT
+    assert relative_error(ours[1][0, REFERENCE_TOKENS:], new_audio) <= LIMIT
+    assert torch.equal(ours[0][:, :FRAME_TOKENS], video[:, :FRAME_TOKENS])
+    assert torch.equal(ours[1][:, :REFERENCE_TOKENS], audio[:, :REFERENCE_TOKENS])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_each_token_is_modulated_by_its_own_timestep(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    kept = kept_at_random(seed)
+    clip = make_plan(clip_shape(FRAMES, TOKENS, kept))
+    which = torch.cat((torch.ones(1, FRAME_TOKENS, dtype=torch.bool), kept.video_tokens(FRAME_TOKENS))).flatten()
+    x = torch.randn(2, len(which), 8, generator=generator)
+    shift, scale, gate = torch.randn(3, 2, 2, 8, generator=generator)
+    modulated, summed = modulate(x, shift, 1 + scale, clip.video_times), gated_sum(x, x + 1, gate, clip.video_times)
+    for index, is_kept in enumerate(which.tolist()):
+        row = CLEAN if is_kept else NOISY
+        torch.testing.assert_close(modulated[:, index], x[:, index] * (2 + scale[:, row]) + shift[:, row])
+        torch.testing.assert_close(summed[:, index], x[:, index] + gate[:, row] * (x[:, index] + 1))
 
 
 # Shapes
@@ -260,22 +319,32 @@ def test_odd_sizes_are_padded_with_the_edge_and_cropped(model: JointDiT, rows: i
 # What is kept
 
 
-def rows_of(runs: plan.Runs) -> list[int]:
-    return [row for count, row in runs for _ in range(count)]
+def rows_of(times: plan.TokenTimes) -> list[int]:
+    return times.rows.repeat_interleave(times.size).tolist()
 
 
-def test_kept_parts_have_timestep_0(model: JointDiT) -> None:
+KEPT = [
+    KeptParts((False, True, False), tuple(index % 7 == 2 for index in range(TOKENS))),
+    *map(kept_at_random, range(3)),
+]
+
+
+def kept_in_frames(kept: KeptParts) -> list[bool]:
+    """Whether each video token is kept, the reference frame's first."""
+    of_frames = kept.video_tokens(FRAME_TOKENS).expand(-1, FRAME_TOKENS)
+    return [True] * FRAME_TOKENS + of_frames.flatten().tolist()
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_kept_parts_have_timestep_0(model: JointDiT, kept: KeptParts) -> None:
     inputs = make_inputs(model, batch=2, reference_tokens=REFERENCE_TOKENS)
-    kept = KeptParts((False, True, False), tuple(index % 7 == 2 for index in range(TOKENS)))
     with Recording(model.blocks[0]) as video, Recording(model.audio_blocks[0]) as audio:
         run(model, inputs, kept=kept)
-        assert rows_of(video.args[1].runs) == [
-            CLEAN if is_kept else NOISY for is_kept in [True, *kept.video] for _ in range(FRAME_TOKENS)
-        ]
+        assert rows_of(video.args[1].times) == [CLEAN if is_kept else NOISY for is_kept in kept_in_frames(kept)]
         token_rows = [CLEAN if is_kept else NOISY for is_kept in kept.audio]
-        assert rows_of(audio.args[1].runs) == [NOISY] * REFERENCE_TOKENS + token_rows
+        assert rows_of(audio.args[1].times) == [NOISY] * REFERENCE_TOKENS + token_rows
         run(model, inputs, **kept_audio())
-        assert rows_of(audio.args[1].runs) == [CLEAN] * (REFERENCE_TOKENS + TOKENS)
+        assert rows_of(audio.args[1].times) == [CLEAN] * (REFERENCE_TOKENS + TOKENS)
 
     for recording, branch in ((video, ""), (audio, "_audio")):
         embed, project = (getattr(model, f"{name}{branch}") for name in ("time_embedding", "time_projection"))
@@ -298,10 +367,10 @@ def test_a_clip_that_is_all_kept_does_not_depend_on_the_timestep(model: JointDiT
     assert relative_error(video, later_video) > 0.01
 
 
-def test_only_generated_parts_take_updates(model: JointDiT) -> None:
+@pytest.mark.parametrize("kept", KEPT)
+def test_only_generated_parts_take_updates(model: JointDiT, kept: KeptParts) -> None:
     """The interaction leaves references and kept parts as they are, and each direction reads what the blocks left."""
     inputs = make_inputs(model, batch=2, reference_tokens=REFERENCE_TOKENS)
-    kept = KeptParts((False, True, False), tuple(index % 7 == 2 for index in range(TOKENS)))
     with ExitStack() as stack:
         watched = (*model.blocks[:2], *model.audio_blocks[:2], model.a2v_blocks[0], model.v2a_blocks[0])
         recordings = [stack.enter_context(Recording(part)) for part in watched]
@@ -312,8 +381,7 @@ def test_only_generated_parts_take_updates(model: JointDiT) -> None:
     def untouched(before: Tensor, after: Tensor) -> list[bool]:
         return (before == after).all(dim=2).all(dim=0).tolist()
 
-    kept_tokens = [is_kept for is_kept in [True, *kept.video] for _ in range(FRAME_TOKENS)]
-    assert untouched(video.output, next_video.args[0]) == kept_tokens
+    assert untouched(video.output, next_video.args[0]) == kept_in_frames(kept)
     assert untouched(audio.output, next_audio.args[0]) == [True] * REFERENCE_TOKENS + list(kept.audio)
     assert torch.equal(to_video.args[1], audio.output[:, REFERENCE_TOKENS:])
     assert torch.equal(to_audio.args[1].flatten(1, 2), video.output[:, FRAME_TOKENS:])
@@ -539,16 +607,6 @@ def test_a_hook_takes_the_place_of_the_video_behind_a_block(model: JointDiT) -> 
 
 
 # Runs, training, precision
-
-
-def test_modulation_of_runs_equals_that_of_tokens() -> None:
-    generator = torch.Generator().manual_seed(0)
-    x, update = torch.randn(2, 2, 6, 4, generator=generator)
-    shift, scale = torch.randn(2, 2, 2, 4, generator=generator)
-    row = [0, 0, 1, 1, 1, 0]
-    runs = ((2, 0), (3, 1), (1, 0))
-    torch.testing.assert_close(modulate(x, shift, scale, runs), x * (1 + scale[:, row]) + shift[:, row])
-    torch.testing.assert_close(gated_sum(x, update, scale, runs), x + scale[:, row] * update)
 
 
 def test_plans_are_made_once_for_a_shape_of_clip(model: JointDiT, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,13 @@ from uniavgen_core.joint_latent import (
     check_seconds,
     check_shapes,
     check_size,
+    kept_of,
     stream_masks,
     stream_shapes,
     tokens_of_frames,
     whole_masks,
 )
-from uniavgen_core.tasks import KeptParts, kept_prefix
+from uniavgen_core.tasks import KeptParts, kept_prefix, put_back
 
 VIDEO, AUDIO = (2, 48, 21, 46, 80), (2, 1, 506, 80)
 
@@ -53,16 +54,36 @@ def test_whole_frames_and_tokens_may_be_kept_anywhere() -> None:
     for jitter in (0, 5e-5):
         given = [(mask - jitter).abs() for mask in masks]
         assert all(torch.equal(ours, theirs) for ours, theirs in zip(whole_masks(given), masks, strict=True))
+    audio = tuple(token in (0, 7, masks[1].shape[2] - 1) for token in range(masks[1].shape[2]))
+    assert kept_of(masks) == KeptParts((False, True, False), audio)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4, 6), (5, 7)])
+def test_what_is_generated_grows_to_whole_video_tokens(rows: int, columns: int) -> None:
+    """A token of 2 × 2 latents, or what is left of it at the edge, is kept where the mask is 0 over all of it."""
+    video, audio = torch.zeros(2, 1, 3, rows, columns), torch.ones(2, 1, 30, 80)
+    video[:, :, 0, 1, 2] = 0.25
+    video[:, :, 2] = 1
+    video[:, :, 2, -1, -1] = 0
+    masks = whole_masks([video, audio])
+    kept = kept_of(masks)
+    first = torch.zeros(rows, columns)
+    first[0:2, 2:4] = 1
+    assert torch.equal(masks[0][1, 0, 0], first)
+    assert (kept.whole_frames, kept.all_video, any(kept.audio)) == ((False, True, False), False, False)
+    alone = rows % 2 and columns % 2  # The last latent is a token of its own.
+    assert (kept.video[2] is False) == (not alone)
+    assert torch.equal(stream_masks(kept, rows, columns)[0][0], masks[0][0])
+    given, generated = torch.zeros(2, 48, 3, rows, columns), torch.ones(2, 48, 3, rows, columns)
+    result = put_back(kept, (given, audio), (generated, audio))[0]
+    assert torch.equal(result, masks[0].expand_as(result))
 
 
 @pytest.mark.parametrize(
     ("stream", "index", "value", "message"),
     [
-        (0, (slice(None), slice(None), 2, 0, 0), 0.0, r"values from 0 to 1 in latent frame 2\."),
-        (0, (slice(None), slice(None), 1, slice(2, None)), 0.25, r"values from 0\.25 to 1 in latent frame 1\."),
-        (0, (slice(None), slice(None), 0), 0.5, r"the value 0\.5 in latent frame 0\."),
-        (0, (slice(None), slice(None), 0), 2.0, r"the value 2 in latent frame 0\."),
-        (0, (slice(None), slice(None), 0), -1.0, r"the value -1 in latent frame 0\."),
+        (0, (slice(None), slice(None), 0), float("inf"), "not numbers"),
+        (0, (1, slice(None), 2, slice(2), slice(2)), 0.0, "keeps latent frame 2 in some clips of the batch only"),
         (0, (1, slice(None), 1), 0.0, "keeps latent frame 1 in some clips of the batch only"),
         (1, (0, 0, 9, slice(40)), 0.0, r"values from 0 to 1 in sound token 9\."),
         (1, (0, 0, 30), 0.999, r"the value 0\.999 in sound token 30\."),
@@ -79,8 +100,8 @@ def test_masks_of_anything_else_are_refused(stream: int, index: tuple, value: fl
 
 def test_what_masks_work_is_said() -> None:
     masks = masks_of_ones(batch=1)
-    masks[0][..., :3] = 0
-    with pytest.raises(ValueError, match=r"whole latent frames of the picture.*'UniAVGen Latent'.*0 \(kept\) or 1"):
+    masks[1][..., :3] = 0
+    with pytest.raises(ValueError, match=r"whole tokens of the sound.*'UniAVGen Latent'.*0 \(kept\) or 1"):
         whole_masks(masks)
 
 

@@ -16,10 +16,11 @@ from uniavgen_lab.training.start import build_learner
 from uniavgen_lab.training.training_config import TrainConfig
 
 OF_VIDEO, OF_LORA = "test_saved_video.py", "test_trained_lora.py"
-FILES = sorted({file.name for file in FOLDER.glob("test_*.py")} - {OF_VIDEO, OF_LORA})
+OF_RANDOM_INPUTS = "test_random_inputs.py"
+FILES = sorted({file.name for file in FOLDER.glob("test_*.py")} - {OF_VIDEO, OF_LORA, OF_RANDOM_INPUTS})
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, pytest.param(OF_RANDOM_INPUTS, marks=pytest.mark.fuzz)])
 def test_in_comfyui(comfy_install: ComfyInstall, tmp_path: Path, subtests: pytest.Subtests, name: str) -> None:
     run_seam_tests(comfy_install, name, tmp_path, subtests)
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 from torch import Tensor
+from torch.nn import functional
 
 from .config import (
     LATENT_CHANNELS,
@@ -20,7 +21,7 @@ from .config import (
     latent_frames_for_seconds,
     pixel_frames,
 )
-from .tasks import KeptParts, past_tokens
+from .tasks import TOKEN_SIDE, KeptParts, kept_masks, kept_tokens, past_tokens
 
 Shape = tuple[int, ...]
 
@@ -31,11 +32,10 @@ WHOLE = 1e-4
 """Resizing may move a mask's 0 and 1 by less than this."""
 HURRY = 1.5
 """Speech fits while it wants at most this many times the seconds that there are."""
+MASK_NAME = "The noise mask of the LATENT"
 MASK_ADVICE = (
-    "UniAVGen keeps or generates whole latent frames of the picture and whole tokens of the sound, the same in all "
-    "clips of a batch. Take the LATENT as 'UniAVGen Latent' makes it, or give masks that are 0 (kept) or 1 (generated) "
-    "all over, one for the clip or one for each latent frame. To keep an area of the picture, lay the decoded clip on "
-    "the given one with ImageCompositeMasked; to say which of several people speaks, use 'UniAVGen Face Guidance'."
+    "UniAVGen keeps or generates squares of 32 × 32 pixels and whole tokens of the sound, the same in all clips of a "
+    "batch. Take the LATENT as 'UniAVGen Latent' makes it, or give masks that are 0 (kept) or 1 (generated)."
 )
 
 
@@ -58,48 +58,67 @@ def stream_shapes(latent_frames: int, width: int, height: int, batch: int = 1) -
 
 def stream_masks(kept: KeptParts, rows: int, columns: int) -> tuple[Tensor, Tensor]:
     """Noise masks (1, 1, T, h, w) and (1, 1, L, 80): 0 where a part is kept, else 1."""
-    video = 1 - torch.tensor(kept.video, dtype=torch.float32)
-    audio = 1 - torch.tensor(kept.audio, dtype=torch.float32)
-    video = repeat(video, "t -> 1 1 t h w", h=rows, w=columns)
-    audio = repeat(audio, "l -> 1 1 l bands", bands=MEL_BANDS)
-    return video.contiguous(), audio.contiguous()  # For those who write into them.
+    video, audio = ((~mask)[None, None].float() for mask in kept_masks(kept, rows, columns))
+    # Contiguous for those who write into them.
+    return video.expand(-1, -1, -1, rows, columns).contiguous(), audio.expand(-1, -1, -1, MEL_BANDS).contiguous()
 
 
 def whole_masks(masks: Sequence[Tensor]) -> list[Tensor]:
-    """Noise masks of both streams in whole numbers, as they keep (0) or generate (1) whole frames and tokens.
+    """Noise masks of both streams in whole numbers, as they keep (0) or generate (1) whole video and audio tokens.
+
+    A video token is kept where the mask is 0 over all of its 2 × 2 latents; what is generated grows to whole tokens.
 
     Args:
         masks: video (batch, channels, T, h, w) and audio (batch, 1, L, 80), as resized to the streams.
 
     Raises:
-        ValueError: a mask is of an area, soft, or another one in each clip; it says where, and what works.
+        ValueError: a mask of the sound is soft or of some bands, or one differs from clip to clip; it says where, and
+            what works.
     """
-    return [_whole_mask(mask, part) for mask, part in zip(masks, ("latent frame", "sound token"), strict=True)]
+    video, audio = masks
+    return [_whole_video_mask(video), _whole_audio_mask(audio)]
 
 
-def _whole_mask(mask: Tensor, part: str) -> Tensor:
-    check_finite("The noise mask of the LATENT", mask)
-    within = [axis for axis in range(mask.ndim) if axis not in (0, 2)]
-    low, high = mask.amin(dim=within), mask.amax(dim=within)
+def _whole_video_mask(mask: Tensor) -> Tensor:
+    check_finite(MASK_NAME, mask)
+    generated = _generated_tokens(mask)
+    uneven = (generated != generated[:1]).any(dim=3).any(dim=2).any(dim=0).nonzero().flatten().tolist()
+    if uneven:
+        raise _uneven_mask("latent frame", uneven[0])
+    latents = repeat(generated, "b t r c -> b 1 t (r down) (c across)", down=TOKEN_SIDE, across=TOKEN_SIDE)
+    return latents[..., : mask.shape[3], : mask.shape[4]].expand(mask.shape).to(mask)
+
+
+def _generated_tokens(mask: Tensor) -> Tensor:
+    """(batch, T, rows, columns) whether a mask (batch, channels, T, h, w) generates any of each token's latents."""
+    return functional.max_pool2d(mask.float().amax(dim=1), TOKEN_SIDE, ceil_mode=True) > WHOLE
+
+
+def _whole_audio_mask(mask: Tensor) -> Tensor:
+    check_finite(MASK_NAME, mask)
+    low, high = mask.amin(dim=(1, 3)), mask.amax(dim=(1, 3))
     kept, generated = ((low - value).abs().maximum((high - value).abs()) <= WHOLE for value in (0, 1))
     faults = (~(kept | generated)).nonzero().tolist()
     if faults:
         clip, index = min(faults, key=lambda fault: fault[1])
         least, most = (round(float(values[clip, index]), 3) for values in (low, high))
         values = f"the value {least:g}" if least == most else f"values from {least:g} to {most:g}"
-        raise ValueError(f"The noise mask of the LATENT holds {values} in {part} {index}. {MASK_ADVICE}")
+        raise ValueError(f"{MASK_NAME} holds {values} in sound token {index}. {MASK_ADVICE}")
     uneven = (kept != kept[:1]).any(dim=0).nonzero().flatten().tolist()
     if uneven:
-        raise ValueError(
-            f"The noise mask of the LATENT keeps {part} {uneven[0]} in some clips of the batch only. {MASK_ADVICE}"
-        )
+        raise _uneven_mask("sound token", uneven[0])
     return mask.round()
 
 
+def _uneven_mask(part: str, index: int) -> ValueError:
+    return ValueError(f"{MASK_NAME} keeps {part} {index} in some clips of the batch only. {MASK_ADVICE}")
+
+
 def kept_of(masks: Sequence[Tensor]) -> KeptParts:
-    """What noise masks of both streams keep: frames and tokens where they are 0 everywhere, over the whole batch."""
-    video, audio = (tuple((rearrange(mask, "b c t ... -> t (b c ...)").amax(dim=1) == 0).tolist()) for mask in masks)
-    return KeptParts(video, audio)
+    """What noise masks of both streams, as `whole_masks` gives them, keep: tokens where they are 0 in all clips."""
+    video, audio = masks
+    generated = _generated_tokens(video).any(dim=0).flatten(1)
+    return kept_tokens(~generated, audio.amax(dim=(0, 1, 3)) == 0)
 
 
 def check_finite(name: str, tensor: Tensor) -> None:

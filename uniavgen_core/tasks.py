@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 import torch
+from einops import repeat
 from torch import Tensor
 
 from .config import audio_tokens, pixel_frames
@@ -19,12 +20,43 @@ PAST_FRAMES = 3
 """Latent frames of the past that a continuation keeps: nine pixel frames and 0.56 seconds of sound."""
 
 
+FrameKept = bool | tuple[bool, ...]
+"""Whether a latent frame is kept, or which of its N tokens are, row by row, where some are and some are not."""
+TOKEN_SIDE = 2
+"""Latent pixels along a side of a video token."""
+
+
 @dataclass(frozen=True)
 class KeptParts:
-    """Which latent frames (T) and audio tokens (L) are given and stay as they are; they may lie anywhere."""
+    """What is given and stays as it is, of T latent frames and L audio tokens; it may lie anywhere."""
 
-    video: tuple[bool, ...]
+    video: tuple[FrameKept, ...]
     audio: tuple[bool, ...]
+
+    @property
+    def whole_frames(self) -> tuple[bool, ...]:
+        """(T) whether all of a frame is kept."""
+        return tuple(frame is True for frame in self.video)
+
+    @property
+    def all_video(self) -> bool:
+        return all(self.whole_frames)
+
+    @property
+    def all_audio(self) -> bool:
+        return all(self.audio)
+
+    def video_tokens(self, tokens: int) -> Tensor:
+        """(T, N) whether each of N tokens a frame is kept; (T, 1) where every frame is kept or generated whole."""
+        if all(isinstance(frame, bool) for frame in self.video):
+            return torch.tensor(self.video).unsqueeze(1)
+        return torch.tensor([[frame] * tokens if isinstance(frame, bool) else frame for frame in self.video])
+
+
+def kept_tokens(video: Tensor, audio: Tensor) -> KeptParts:
+    """What is kept, of a bool for each video token (T, N) and each audio token (L)."""
+    frames = (frame[0] if len(set(frame)) == 1 else tuple(frame) for frame in video.tolist())
+    return KeptParts(tuple(frames), tuple(audio.tolist()))
 
 
 def kept_prefix(latent_frames: int, tokens: int, kept_frames: int = 0, kept_tokens: int = 0) -> KeptParts:
@@ -41,10 +73,24 @@ def put_back(kept: KeptParts, given: Sequence[Tensor], generated: Sequence[Tenso
     Args:
         given, generated: video (batch, 48, T, h, w) and audio (batch, 1, L, 80).
     """
-    return [
-        torch.where(torch.tensor(along, device=new.device).view(-1, *[1] * (new.ndim - 3)), old, new)
-        for along, old, new in zip((kept.video, kept.audio), given, generated, strict=True)
-    ]
+    along = kept_masks(kept, *generated[0].shape[3:])
+    return [torch.where(mask.to(new.device), old, new) for mask, old, new in zip(along, given, generated, strict=True)]
+
+
+def kept_masks(kept: KeptParts, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Whether each latent pixel of h × w and each token of the sound is kept, for the last axes of both streams.
+
+    The video's is (T, h, w), or (T, 1, 1) where every frame is kept or generated whole; the audio's is (L, 1).
+    """
+    rows, columns = -(-height // TOKEN_SIDE), -(-width // TOKEN_SIDE)
+    tokens, audio = kept.video_tokens(rows * columns), torch.tensor(kept.audio).unsqueeze(1)
+    if tokens.shape[1] == 1:
+        return tokens.unsqueeze(2), audio
+    video = repeat(
+        tokens, "t (rows columns) -> t (rows down) (columns across)",
+        rows=rows, down=TOKEN_SIDE, across=TOKEN_SIDE,
+    )  # fmt: skip
+    return video[:, :height, :width], audio
 
 
 @dataclass(frozen=True)
@@ -63,10 +109,11 @@ def task_switches(kept: KeptParts, has_reference_voice: bool, negative: bool, sk
     A stream that is kept entirely takes no updates. With a reference voice and generated video, the voice must not
     follow the face in the positive pass.
     """
-    all_video, all_audio = all(kept.video), all(kept.audio)
-    voice_is_given = has_reference_voice and not all_video and not negative
+    voice_is_given = has_reference_voice and not kept.all_video and not negative
     return Switches(
-        audio_to_video=not all_video, video_to_audio=not (all_audio or voice_is_given), skip_block=skip_block
+        audio_to_video=not kept.all_video,
+        video_to_audio=not (kept.all_audio or voice_is_given),
+        skip_block=skip_block,
     )
 
 

@@ -49,16 +49,17 @@ class FaceMaskHead(nn.Module):
         Args:
             video: tokens (batch, T, N, width) as the block left them.
             time: video time embeddings (batch, 2, width) of timestep 0 and of the step, float32.
-            frame_rows: (T,) which of the two each frame has.
+            frame_rows: (T, 1) which of the two each frame has, or (T, N) each token.
         """
-        rows = time.index_select(1, frame_rows).unsqueeze(2)  # (b, t, 1, c)
-        # (1, 1, 2, c) + (b, t, 1, c): shift and scale of each frame
-        shift, scale = (self.cast(self.modulation, time)[:, None] + rows).chunk(2, dim=2)
-        chunks = zip(*(x.split(FRAMES_A_CHUNK, dim=1) for x in (video, shift, 1 + scale)), strict=True)
-        scores = torch.cat([self._scores(*chunk) for chunk in chunks], dim=1)
+        # (1, 1, 2, c) + (b, 2, 1, c): shift and scale of both timesteps
+        shift, scale = (self.cast(self.modulation, time)[:, None] + time[:, :, None]).unbind(2)
+        chunks = zip(video.split(FRAMES_A_CHUNK, dim=1), frame_rows.split(FRAMES_A_CHUNK), strict=True)
+        scores = torch.cat([self._scores(x, shift, 1 + scale, rows) for x, rows in chunks], dim=1)
         return rearrange(scores.sigmoid(), "b t n 1 -> b t n")
 
-    def _scores(self, video: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    def _scores(self, video: Tensor, shift: Tensor, scale: Tensor, rows: Tensor) -> Tensor:
+        """Scores (batch, t, N, 1) of some frames, each or each token with one of two rows (batch, 2, width)."""
+        shift, scale = (x.index_select(1, rows.flatten()).unflatten(1, rows.shape) for x in (shift, scale))
         return self.head(torch.addcmul(shift, self.norm(video.float()), scale))
 
 
@@ -102,7 +103,7 @@ class AudioToVideoAligner(CrossModalAttention):
         self.mask_head = FaceMaskHead(sizes.video_width, operations, device, dtype)
 
     def forward(self, video: Tensor, audio: Tensor, mask: Tensor, plan: Plan, *, options: dict[str, Any]) -> Tensor:
-        """Update of the generated frames, as they are in `video`.
+        """Update of the frames of which something is generated, as they are in `video`.
 
         Args:
             video: tokens (batch, frames, N, video width) of the generated frames.
@@ -191,7 +192,7 @@ def interact(
 ) -> tuple[Tensor, Tensor]:
     """Tokens of both branches after one interaction.
 
-    Both aligners read what the blocks left; only generated frames and tokens take updates.
+    Both aligners read what the blocks left; only what is generated takes updates.
 
         aligners = model.a2v_blocks[layer], model.v2a_blocks[layer]
         video, audio = interact(video, audio, aligners, plan, layer=layer, time=time, switches=switches, options={})
@@ -221,6 +222,8 @@ def interact(
         generated, generated_mask = (x.index_select(1, plan.generated_frames) for x in (frames, mask))
         heard = audio[:, plan.reference_tokens :]
         update = audio_to_video(generated, heard, generated_mask, plan, options=options)
+        if plan.generated_in_frames is not None:
+            update = update * plan.generated_in_frames.unsqueeze(-1).to(update.dtype)
         new_video = all_frames.index_add(1, plan.generated_frames + 1, update)
         new_video = rearrange(new_video, "b t n c -> b (t n) c")
     if to_audio:

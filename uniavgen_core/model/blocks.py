@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -14,28 +13,26 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import HEAD_WIDTH
-from .plan import Runs
+from .plan import TokenTimes
 
 
-def modulate(x: Tensor, shift: Tensor, scale: Tensor, runs: Runs) -> Tensor:
+def modulate(x: Tensor, shift: Tensor, scale: Tensor, times: TokenTimes) -> Tensor:
     """x · (1 + scale) + shift, for x (batch, tokens, width) and rows (batch, 2, width) in float32."""
-    shift, scale = (_spread(rows.to(x.dtype), runs) for rows in (shift, 1 + scale))
+    shift, scale = (_spread(rows.to(x.dtype), times) for rows in (shift, 1 + scale))
     modulated = torch.addcmul(shift, _in_groups(x, shift), scale)
     return rearrange(modulated, "b groups n c -> b (groups n) c")
 
 
-def gated_sum(x: Tensor, update: Tensor, gate: Tensor, runs: Runs) -> Tensor:
+def gated_sum(x: Tensor, update: Tensor, gate: Tensor, times: TokenTimes) -> Tensor:
     """x + gate · update, for x and update (batch, tokens, width) and rows (batch, 2, width) in float32."""
-    gate = _spread(gate.to(x.dtype), runs)
+    gate = _spread(gate.to(x.dtype), times)
     gated = torch.addcmul(_in_groups(x, gate), _in_groups(update, gate), gate)
     return rearrange(gated, "b groups n c -> b (groups n) c")
 
 
-def _spread(rows: Tensor, runs: Runs) -> Tensor:
-    """Rows (batch, groups, 1, width) of the largest groups of tokens, all of one size, that the runs are made of."""
-    size = math.gcd(*(count for count, _ in runs))
-    spread = [rows[:, row : row + 1].expand(-1, count // size, -1) for count, row in runs]
-    return rearrange(torch.cat(spread, dim=1), "b groups c -> b groups 1 c")
+def _spread(rows: Tensor, times: TokenTimes) -> Tensor:
+    """Rows (batch, groups, 1, width) of the groups' timesteps, of rows (batch, 2, width) of both."""
+    return rows.index_select(1, times.rows).unsqueeze(2)
 
 
 def _in_groups(x: Tensor, rows: Tensor) -> Tensor:
@@ -99,7 +96,7 @@ class BranchInputs:
 
     time: Tensor
     """Projected time embeddings (batch, 2, 6, width) of timestep 0 and of the step, float32."""
-    runs: Runs
+    times: TokenTimes
     """Which of the two the tokens have."""
     table: Tensor
     """Rotary table of the tokens."""
@@ -189,17 +186,17 @@ class Block(nn.Module):
         """Tokens (batch, tokens, width) after the block; `hooks` are what a host does in it."""
         attend, attend_to_text = (hooks.self_attention, hooks.cross_attention) if hooks else (None, None)
         add_text: Callable[..., Tensor] = hooks.add_text if hooks else torch.add
-        runs, options = inputs.runs, inputs.options
+        times, options = inputs.times, inputs.options
         e = (rearrange(self.cast(self.modulation, inputs.time), "1 six c -> 1 1 six c") + inputs.time).unbind(2)
 
-        y = modulate(self.norm1(x), e[0], e[1], runs)
-        x = gated_sum(x, self.self_attn(y, y, (inputs.table, inputs.table), options=options, hook=attend), e[2], runs)
+        y = modulate(self.norm1(x), e[0], e[1], times)
+        x = gated_sum(x, self.self_attn(y, y, (inputs.table, inputs.table), options=options, hook=attend), e[2], times)
         update = self.cross_attn(
             self.norm3(x), inputs.text, inputs.text_tables, options=options, mask=inputs.text_mask, hook=attend_to_text
         )
         x = add_text(x, update)
-        y = modulate(self.norm2(x), e[3], e[4], runs)
-        return gated_sum(x, self.ffn(y), e[5], runs)
+        y = modulate(self.norm2(x), e[3], e[4], times)
+        return gated_sum(x, self.ffn(y), e[5], times)
 
 
 class Head(nn.Module):
@@ -213,8 +210,8 @@ class Head(nn.Module):
         self.head = operations.Float32Linear(width, channels, **factory_kwargs)
         self.modulation = nn.Parameter(torch.empty(1, 2, width, **factory_kwargs))
 
-    def forward(self, x: Tensor, time: Tensor, runs: Runs) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, times: TokenTimes) -> Tensor:
         """Velocities (batch, tokens, channels) of x (batch, tokens, width); time embeddings (batch, 2, width)."""
         # (1, 1, 2, c) + (b, 2, 1, c): shift and scale of both timesteps
         shift, scale = (self.cast(self.modulation, time)[:, None] + time[:, :, None]).unbind(2)
-        return self.head(modulate(self.norm(x.float()), shift, scale, runs))
+        return self.head(modulate(self.norm(x.float()), shift, scale, times))

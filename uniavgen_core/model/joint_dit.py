@@ -15,7 +15,7 @@ from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS, ModelSizes
 from ..tasks import KeptParts, Switches, kept_prefix
 from .aligners import AudioToVideoAligner, VideoToAudioAligner, interact
 from .blocks import Block, Branch, BranchInputs, Head, Hooks
-from .plan import NOISY, ClipShape, Plans
+from .plan import NOISY, ClipShape, Plans, TokenTimes
 from .rope import audio_table
 from .speech_encoder import SpeechEncoder
 
@@ -115,7 +115,7 @@ class JointDiT(nn.Module):
             speech_features: (batch, S, audio width) from `encode_speech`.
             reference_image: latent (batch or 1, 48, 1, h, w).
             reference_audio: normalised log-mel (batch or 1, R, 80).
-            kept: the latent frames and audio tokens that are kept; None keeps none.
+            kept: the latent frames, or video tokens, and the audio tokens that are kept; None keeps none.
             switches: the interaction's directions and the block left out.
             speech_mask: added to the scores of the speech (batch, 1, S), for a batch of texts of unequal lengths.
             caption_mask: added to the scores of the caption (batch or 1, 1, rows).
@@ -145,10 +145,10 @@ class JointDiT(nn.Module):
         video_time, video_projected = self._embed_time(timestep, self.time_embedding, self.time_projection)
         audio_time, audio_projected = self._embed_time(timestep, self.time_embedding_audio, self.time_projection_audio)
         of_video = BranchInputs(
-            video_projected, plan.video_runs, plan.video_table, caption_features, caption_mask, options
+            video_projected, plan.video_times, plan.video_table, caption_features, caption_mask, options
         )
         of_audio = BranchInputs(
-            audio_projected, plan.audio_runs, plan.audio_table, speech_features, speech_mask, options,
+            audio_projected, plan.audio_times, plan.audio_table, speech_features, speech_mask, options,
             text_tables=(plan.audio_table, plan.symbol_table),
         )  # fmt: skip
 
@@ -175,8 +175,8 @@ class JointDiT(nn.Module):
             video, audio = block(video, audio)
             video = hooks.after_block(index, video, video_time)
 
-        video = self.head(video, video_time, plan.video_runs)[:, grid[0] * grid[1] :]  # (b, t n, a b channels)
-        audio = self.head_audio(audio, audio_time, plan.audio_runs)[:, reference_tokens:]  # (b, l, bands)
+        video = self.head(video, video_time, plan.video_times)[:, grid[0] * grid[1] :]  # (b, t n, a b channels)
+        audio = self.head_audio(audio, audio_time, plan.audio_times)[:, reference_tokens:]  # (b, l, bands)
         return [self._unpatchify(video, grid)[..., :height, :width], rearrange(audio, "b l bands -> b 1 l bands")]
 
     def audio_velocity(
@@ -201,13 +201,13 @@ class JointDiT(nn.Module):
         tokens, symbols = audio.shape[1], speech_features.shape[1]
         positions = audio_table(max(tokens, symbols), audio.device)
         table, symbol_table = positions[:, :tokens], positions[:, :symbols]
-        runs = ((tokens, NOISY),)
+        times = TokenTimes(tokens, torch.tensor([NOISY], device=audio.device))
         inputs = BranchInputs(
-            projected, runs, table, speech_features, speech_mask, options or {}, text_tables=(table, symbol_table)
+            projected, times, table, speech_features, speech_mask, options or {}, text_tables=(table, symbol_table)
         )
         for block in self.audio_blocks:
             audio = block(audio, inputs)
-        audio = self.head_audio(audio, time, runs)[:, reference_tokens:]
+        audio = self.head_audio(audio, time, times)[:, reference_tokens:]
         return rearrange(audio, "b l bands -> b 1 l bands")
 
     def _embed_video(self, latent: Tensor, reference: Tensor) -> tuple[Tensor, tuple[int, int]]:

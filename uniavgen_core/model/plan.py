@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -92,8 +91,15 @@ def _frame_context(position: float, frames: int) -> FrameContext:
 CLEAN, NOISY = 0, 1
 """Rows of the time embeddings: timestep 0, and the step's timestep."""
 
-Runs = tuple[tuple[int, int], ...]
-"""Neighbouring tokens that share a timestep: (count, CLEAN or NOISY)."""
+
+@dataclass(frozen=True)
+class TokenTimes:
+    """Which timestep each token has: CLEAN or NOISY for every group of neighbouring tokens, all groups of one size."""
+
+    size: int
+    """Tokens of a group: the largest that do."""
+    rows: Tensor
+    """(groups)"""
 
 
 @dataclass(frozen=True)
@@ -148,14 +154,16 @@ class Plan:
     frame_table: Tensor
     """Of the tokens of one frame at time 0."""
     window_table: Tensor
-    video_runs: Runs
-    """Over the reference frame and the T frames, counted in tokens."""
-    audio_runs: Runs
-    """Over the reference tokens and the L tokens."""
+    video_times: TokenTimes
+    """Of the reference frame's tokens and those of the T frames."""
+    audio_times: TokenTimes
+    """Of the reference tokens and the L tokens."""
     frame_rows: Tensor
-    """CLEAN or NOISY for each of the T frames."""
+    """(T, 1) CLEAN or NOISY for each frame, or (T, N) for each video token where a frame has both."""
     generated_frames: Tensor
-    """Frames of the T that take updates."""
+    """Frames of the T of which something takes updates."""
+    generated_in_frames: Tensor | None
+    """(generated frames, N) 1 for the video tokens that take updates, else 0; None where all of them do."""
     generated_tokens: Tensor
     """Tokens of the L that take updates."""
     windows: Tensor
@@ -184,10 +192,12 @@ def make_plan(shape: ClipShape) -> Plan:
     def indices(values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=shape.device)
 
-    frames = [frame for frame, kept in enumerate(shape.kept.video) if not kept]
+    frames = [frame for frame, kept in enumerate(shape.kept.whole_frames) if not kept]
     tokens = [token for token, kept in enumerate(shape.kept.audio) if not kept]
     windows = audio_windows(shape.latent_frames, shape.audio_tokens)
-    frame_rows = [CLEAN if kept else NOISY for kept in shape.kept.video]
+    tokens_a_frame = shape.rows * shape.columns
+    generated = ~shape.kept.video_tokens(tokens_a_frame)
+    frame_rows = generated.long() * (NOISY - CLEAN) + CLEAN
     token_rows = [CLEAN if kept else NOISY for kept in shape.kept.audio]
     reference_row = NOISY if tokens else CLEAN
     all_tokens = shape.reference_tokens + shape.audio_tokens
@@ -200,18 +210,28 @@ def make_plan(shape: ClipShape) -> Plan:
         symbol_table=positions[:, : shape.symbols],
         frame_table=video_table(1, shape.rows, shape.columns, shape.device),
         window_table=window_table(len(windows[0]), shape.device),
-        video_runs=_runs([CLEAN, *frame_rows], shape.rows * shape.columns),
-        audio_runs=_runs([reference_row] * shape.reference_tokens + token_rows, 1),
-        frame_rows=indices(frame_rows),
+        video_times=_video_times(frame_rows, tokens_a_frame, shape.device),
+        audio_times=_token_times([reference_row] * shape.reference_tokens + token_rows, 1, shape.device),
+        frame_rows=frame_rows.to(shape.device),
         generated_frames=indices(frames),
+        generated_in_frames=generated[frames].float().to(shape.device) if generated.shape[1] > 1 else None,
         generated_tokens=indices(tokens),
         windows=indices([token for frame in frames for token in windows[frame]]),
         video_to_audio=_video_to_audio_plan(frame_contexts(shape.latent_frames, shape.audio_tokens, tokens), shape),
     )
 
 
-def _runs(rows: Sequence[int], tokens_a_row: int) -> Runs:
-    return tuple((len(list(run)) * tokens_a_row, row) for row, run in groupby(rows))
+def _video_times(frame_rows: Tensor, tokens_a_frame: int, device: torch.device) -> TokenTimes:
+    """Of the reference frame, which is clean, and the frames with these rows (T, 1) or (T, N)."""
+    rows = torch.cat((torch.full_like(frame_rows[:1], CLEAN), frame_rows))
+    return _token_times(rows.flatten().tolist(), tokens_a_frame // rows.shape[1], device)
+
+
+def _token_times(rows: Sequence[int], tokens_a_row: int, device: torch.device) -> TokenTimes:
+    """In groups as large as the places allow where the timestep changes."""
+    changes = [index for index in range(1, len(rows)) if rows[index] != rows[index - 1]]
+    size = math.gcd(len(rows), *changes)
+    return TokenTimes(size * tokens_a_row, torch.tensor(rows[::size], dtype=torch.long, device=device))
 
 
 def _video_to_audio_plan(contexts: list[FrameContext], shape: ClipShape) -> VideoToAudioPlan:

@@ -91,9 +91,9 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
         )  # fmt: skip
     return Generated(
         frames=to_bytes(decode_video(bundle, video)),
-        waveform=corpus_clip.waveform if all(clip.kept.audio) else decode_audio(audio)[0].numpy(),
+        waveform=corpus_clip.waveform if clip.kept.all_audio else decode_audio(audio)[0].numpy(),
         mask_iou=agreement.mean(),
-        kept_frames=pixel_frames(sum(clip.kept.video)),
+        kept_frames=pixel_frames(sum(clip.kept.whole_frames)),
         kept_tokens=sum(clip.kept.audio),
     )
 

@@ -12,12 +12,11 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from uniavgen_core.config import CAPTION_ROWS
-from uniavgen_core.joint_latent import stream_masks
 from uniavgen_core.model.aligners import FACE_MASK_PATCH
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.schedule import TIMESTEPS
-from uniavgen_core.tasks import put_back
+from uniavgen_core.tasks import kept_masks, put_back
 from uniavgen_core.tiny.caption import CaptionEncoder
 
 from .batches import Batch
@@ -45,8 +44,6 @@ class Learner(nn.Module):
         speech_features, speech_mask = self._encode_speech(batch.symbols)
         noisy_audio = _mix(batch.audio, batch.audio_noise, batch.sigma)
         timestep = batch.sigma * TIMESTEPS
-        size = (1, 1) if batch.video is None else batch.video.shape[3:]
-        video_mask, audio_mask = stream_masks(batch.kept, *size)
         if batch.video is None:
             velocity = self.model.audio_velocity(
                 noisy_audio,
@@ -56,7 +53,8 @@ class Learner(nn.Module):
                 reference_audio=batch.reference_audio,
                 options=self._options,
             )
-            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, audio_mask)}
+            kept = torch.tensor(batch.kept.audio).unsqueeze(1)
+            return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, kept)}
 
         assert batch.video_noise is not None and batch.face_mask is not None and batch.portrait is not None
         true_mask, masks = batch.face_mask, list[Tensor]()
@@ -78,10 +76,11 @@ class Learner(nn.Module):
             options={**self._options, "patches": {FACE_MASK_PATCH: [_collect(masks, instead)]}},
         )
         losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}
-        if not all(batch.kept.video):
-            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, video_mask)
-        if not all(batch.kept.audio):
-            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, audio_mask)
+        kept_video, kept_audio = kept_masks(batch.kept, *video.shape[3:])
+        if not batch.kept.all_video:
+            losses["video"] = _flow_loss(video, batch.video, batch.video_noise, kept_video)
+        if not batch.kept.all_audio:
+            losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, kept_audio)
         return losses
 
     def _recent_plans(self) -> Plans:
@@ -153,11 +152,11 @@ def _mix(data: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return (1 - sigma) * data + sigma * noise
 
 
-def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, mask: Tensor) -> Tensor:
-    """Mean squared error against noise - data, over what is generated: where the stream's noise mask is 1."""
-    mask = mask.to(data.device)
-    error = (velocity.float() - (noise - data)).square() * mask
-    return error.sum() / (mask.sum() * (error.numel() / mask.numel()))
+def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Tensor) -> Tensor:
+    """Mean squared error against noise - data, over what is generated; `kept` is as wide as the last axes or one."""
+    error = velocity.float() - (noise - data)
+    generated = (~kept).to(error.device).expand(error.shape)
+    return (error.square() * generated).sum() / generated.sum()
 
 
 def _collect(masks: list[Tensor], instead: Tensor | None) -> Any:

@@ -37,5 +37,5 @@ def test_a_long_clip_refuses_a_mask_within_a_frame(patcher: Any, latent: dict) -
     masked = comfy_nodes.SetLatentNoiseMask().set_mask(latent, left_half())[0]
     # What it would need next is not there: the mask is looked at first.
     given = (guider_of(patcher), EULER, flow_sigmas(2), Noise_RandomNoise(7), masked, None, None, None, 0.0, 1.0, 3)
-    with refused("from 0 to 1 in latent frame 0.", "whole latent frames"):
+    with refused("A long clip starts with a portrait", "UniAVGen Latent"):
         LongForm.execute(*given)
