@@ -24,10 +24,11 @@ from .ablations import variant_metadata
 from .batches import TRAINING_TASKS, Batch, Batches, BatchSettings
 from .learner import Learner
 from .lora import save_lora
+from .random_masks import AREA, RANGE
 from .samples import write_samples
 from .shards import Shards
 from .start import build_learner
-from .training_config import Stage, TrainConfig
+from .training_config import MaskShares, Stage, TrainConfig
 from .training_run import TrainingRun, accelerate, learning_rate, means, moving_average
 
 VALIDATION_SEED = 1
@@ -180,9 +181,12 @@ class Trainer(TrainingRun):
         """Losses of each task, on batches that are always the same and have all texts and interactions."""
         shards = Shards(self.config.path(self.config.validation_data))
         complete = replace(self._batch_settings(stage), text_dropout=0.0, interaction_dropout=0.0, given_face_mask=0.0)
+        alone = {task: replace(complete, tasks={task: 1.0}, masks=MaskShares()) for task in stage.tasks}
+        edits = {RANGE: MaskShares(ranges=1.0), AREA: MaskShares(areas=1.0)}
+        asked = {RANGE: stage.masks.ranges, AREA: stage.masks.areas}
+        alone |= {edit: replace(complete, masks=edits[edit]) for edit, share in asked.items() if share}
         results = []
-        for task in stage.tasks:
-            settings = replace(complete, tasks={task: 1.0})
+        for task, settings in alone.items():
             batches = Batches(shards, settings, range(self.config.validation_batches), VALIDATION_SEED)
             for index in range(len(batches)):
                 with self.accelerator.autocast():
@@ -206,6 +210,7 @@ class Trainer(TrainingRun):
             interaction_dropout=0.0 if audio_alone else config.interaction_dropout,
             timestep_shift=config.timestep_shift,
             given_face_mask=stage.given_face_mask,
+            masks=stage.masks,
         )
 
 

@@ -26,6 +26,22 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MaskShares:
+    """How often a batch keeps random parts of its clips in place of what its task keeps (random_masks.py)."""
+
+    ranges: float = 0.0
+    """Share of batches that make a range of time anew, of picture, sound or both."""
+    areas: float = 0.0
+    """Share of batches that make an area of the picture anew, for a given sound or with the sound."""
+
+    def __post_init__(self) -> None:
+        if min(self.ranges, self.areas) < 0 or self.ranges + self.areas > 1:
+            raise ValueError(
+                f"masks: ranges {self.ranges:g} and areas {self.areas:g} must be shares, at most 1 together."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage(Schedule):
     """A part of the run with its own tasks and learning rate."""
 
@@ -40,6 +56,8 @@ class Stage(Schedule):
     """λ of the face-mask loss at the first and at the last step, linear between them."""
     given_face_mask: float = 0.0
     """Share of batches whose interaction takes the true face mask in place of the predicted one."""
+    masks: MaskShares = MaskShares()
+    """Random edits, mixed in among the tasks that have a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
