@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from uniavgen_core.config import MEL_BANDS, RELEASED_SIZES, ModelSizes, pixel_frames
+from uniavgen_core.config import RELEASED_SIZES, SIZE_MULTIPLE, ModelSizes, pixel_frames
 from uniavgen_core.config import audio_tokens as tokens_of
 from uniavgen_core.joint_latent import stream_shapes
 from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_core.model.plan import ClipShape
 from uniavgen_core.tasks import TASKS, Switches
 
 from ..training.batches import Batch
@@ -85,7 +86,9 @@ def training_bytes(step: TrainingStep) -> dict[str, int]:
         learner = Learner(JointDiT(step.sizes, fused_training_operations), None, step.checkpointing)
         if step.lora is not None:
             add_lora(learner, step.lora)
-    with FakeTensorMode():
+    # A plan is read as it is made, so that it is made of real numbers.
+    learner.recent_plans()(_clip_shape(step))
+    with FakeTensorMode(allow_non_fake_inputs=True):
         _give_fake_weights(learner)
         learning = [weight for weight in learner.parameters() if weight.requires_grad]
         kept = [*learner.parameters(), *learner.buffers()]
@@ -118,13 +121,26 @@ def _give_fake_weights(module: nn.Module) -> None:
             part.register_buffer(name, torch.empty(buffer.shape, dtype=buffer.dtype))
 
 
+def _clip_shape(step: TrainingStep) -> ClipShape:
+    """What the plan of the step's batches depends on."""
+    tokens = tokens_of(pixel_frames(step.latent_frames))
+    return ClipShape(
+        latent_frames=step.latent_frames,
+        rows=step.height // SIZE_MULTIPLE,
+        columns=step.width // SIZE_MULTIPLE,
+        audio_tokens=tokens,
+        reference_tokens=0,
+        symbols=SYMBOLS,
+        kept=TASKS["joint"].kept(step.latent_frames, tokens),
+        device=torch.device("cpu"),
+    )
+
+
 def _batch(step: TrainingStep) -> Batch:
     """A batch of joint generation, with captions by a frozen encoder."""
     shapes = stream_shapes(step.latent_frames, step.width, step.height, step.batch_size)
     video, audio = map(torch.empty, shapes)
-    tokens = tokens_of(pixel_frames(step.latent_frames))
-    rows = video.shape[3] // 2 * (video.shape[4] // 2)
-    assert audio.shape[2:] == (tokens, MEL_BANDS)
+    clip = _clip_shape(step)
     return Batch(
         task="joint",
         audio=audio,
@@ -132,12 +148,12 @@ def _batch(step: TrainingStep) -> Batch:
         sigma=torch.empty(step.batch_size),
         symbols=[[1] * SYMBOLS] * step.batch_size,
         captions=[""] * step.batch_size,
-        kept=TASKS["joint"].kept(step.latent_frames, tokens),
+        kept=clip.kept,
         switches=Switches(),
         video=video,
         video_noise=torch.empty_like(video),
         portrait=video[:, :, :1].clone(),
-        face_mask=torch.empty(step.batch_size, step.latent_frames, rows),
+        face_mask=torch.empty(step.batch_size, step.latent_frames, clip.rows * clip.columns),
         caption_features=[torch.empty(CAPTION_TOKENS, step.sizes.text_width)] * step.batch_size,
     )
 
