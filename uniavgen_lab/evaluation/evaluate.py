@@ -35,6 +35,7 @@ from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
 from .lip_sync import mouth_open_area, shuffled_lip_sync
 from .measures import Measures, SpeechJudges, measure_clip, measure_words
+from .newcomer_clips import run_newcomer
 from .real_people import add_own_clip_arguments, run_own_clip
 from .resyncs import run_resyncs
 from .retakes import run_retakes
@@ -68,6 +69,16 @@ class MeasuredClip:
     """Mask (T, N) of values 0..1."""
 
 
+ALONE: dict[str, tuple[Callable[[argparse.Namespace, Sampling], int], str]] = {
+    "two-people": (run_two_people, "who speaks of two people, told by a mask"),
+    "resyncs": (run_resyncs, "new lips in videos"),
+    "retakes": (run_retakes, "parts of clips made anew with other words"),
+    "newcomer": (run_newcomer, "a person of no kind of the world"),
+}
+"""What is measured by itself: the options' names, and for each what runs and what it measures."""
+WITH_FRAMES = "--resyncs, --retakes or --newcomer"
+
+
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"), help="clips to measure on")
@@ -86,14 +97,10 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="{auto,none,NUMBER}",
         help="the block that guidance's negative pass leaves out",
     )
-    parser.add_argument(
-        "--two-people", action="store_true", help="measure who speaks of two people, told by a mask, and nothing else"
-    )
-    parser.add_argument("--resyncs", action="store_true", help="measure new lips in videos, and nothing else")
-    parser.add_argument(
-        "--retakes", action="store_true", help="measure parts of clips made anew with other words, and nothing else"
-    )
-    parser.add_argument("--frames-to", type=Path, help="folder for eight frames of each clip, with these two")
+    for name, (_, help) in ALONE.items():
+        parser.add_argument(f"--{name}", action="store_true", help=f"measure {help}, and nothing else")
+    parser.add_argument("--frames-to", type=Path, help=f"folder for frames of each clip, with {WITH_FRAMES}")
+    parser.add_argument("--lora", type=Path, help="of `train`, for --newcomer: both without it and with it")
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
@@ -116,6 +123,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     """
     if arguments.clip is not None:
         return run_own_clip(arguments)
+    if arguments.lora and not arguments.newcomer:
+        raise ValueError("--lora is for --newcomer: give that too.")
     if arguments.clips < 2:
         raise ValueError("--clips is less than 2: lip sync is measured against shuffled pairs, so give 2 or more.")
     if not arguments.weights.is_file() and arguments.tasks:
@@ -129,12 +138,9 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         audio_scale=arguments.audio_scale,
         skip_block=arguments.skip_block,
     )
-    if arguments.two_people:
-        return run_two_people(arguments, sampling)
-    if arguments.retakes:
-        return run_retakes(arguments, sampling)
-    if arguments.resyncs:
-        return run_resyncs(arguments, sampling)
+    for name, (run, _) in ALONE.items():
+        if getattr(arguments, name.replace("-", "_")):
+            return run(arguments, sampling)
     settings = EvaluationSettings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:

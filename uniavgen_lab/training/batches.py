@@ -15,13 +15,15 @@ from torch.utils.data import Dataset
 
 from uniavgen_core.audio.mel import silence_mel
 from uniavgen_core.audio.voice import SILENCE_SECONDS
-from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND
+from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, audio_tokens, pixel_frames
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.sampling.schedule import shift_sigma
 from uniavgen_core.speech.reader import SpeechReader
-from uniavgen_core.tasks import TASKS, Extent, KeptParts, Switches, Task, task_switches
+from uniavgen_core.tasks import TASKS, TOKEN_SIDE, Extent, KeptParts, Switches, Task, task_switches
 
+from .random_masks import AREA, RANGE, random_area, random_range
 from .shards import Shards
+from .training_config import MaskShares
 
 TRAINING_TASKS = TASKS | {
     "audio": Task("sound alone", Extent.NOTHING, Extent.NOTHING),
@@ -77,6 +79,8 @@ class BatchSettings:
     timestep_shift: float
     given_face_mask: float = 0.0
     """Share of batches whose interaction takes the true face mask in place of the predicted one."""
+    masks: MaskShares = MaskShares()
+    """Shares of batches that keep random parts, among those of a picture and without a reference voice."""
 
 
 class Batches(Dataset[Batch]):
@@ -116,14 +120,23 @@ class Batches(Dataset[Batch]):
         apart = _chance(common) < self._settings.interaction_dropout
         negative = _chance(common) < self._settings.text_dropout and TRAINING_TASKS[task].reference_voice
         mask_is_given = _chance(common) < self._settings.given_face_mask
+        edit = self._draw_edit(common, TRAINING_TASKS[task])
         clips = self._draw_clips(own, task)
-        batch = _Assembly(self._shards, self._settings, self._reader, task, apart, negative, clips, own).batch()
+        batch = _Assembly(self._shards, self._settings, self._reader, task, apart, negative, clips, own, edit).batch()
         return replace(batch, mask_is_given=mask_is_given)
 
     def _draw_task(self, generator: torch.Generator) -> str:
         tasks = list(self._settings.tasks)
         shares = torch.tensor([self._settings.tasks[task] for task in tasks], dtype=torch.float64)
         return tasks[int(torch.multinomial(shares, 1, generator=generator))]
+
+    def _draw_edit(self, generator: torch.Generator, task: Task) -> str:
+        """RANGE, AREA or, where the task keeps what it says, nothing."""
+        shares = self._settings.masks
+        drawn = _chance(generator)
+        if task.video is Extent.NOTHING or task.reference_voice or drawn >= shares.ranges + shares.areas:
+            return ""
+        return RANGE if drawn < shares.ranges else AREA
 
     def _draw_clips(self, generator: torch.Generator, task: str) -> list[int]:
         """Clips of one form; forms are as frequent as their clips."""
@@ -140,6 +153,7 @@ class _Assembly:
     Args:
         apart: the branches do not see each other.
         negative: it is guidance's negative pass with a reference voice, in which the voice does see the face.
+        edit: RANGE or AREA, where random parts of the clips are kept.
     """
 
     def __init__(
@@ -152,7 +166,9 @@ class _Assembly:
         negative: bool,
         clips: list[int],
         generator: torch.Generator,
+        edit: str,
     ):
+        self.edit = edit
         self.shards, self.settings, self.reader = shards, settings, reader
         self.name, self.task = task, TRAINING_TASKS[task]
         self.apart, self.negative = apart, negative
@@ -160,16 +176,16 @@ class _Assembly:
         self.labels = [shards.labels[clip] for clip in clips]
 
     def batch(self) -> Batch:
-        # Sound that is given has its peak scaled, as when sampling; a generated past keeps its own loudness.
-        audio = self._stack("loud_audio" if self.task.audio is Extent.ALL else "audio").unsqueeze(1)
-        audio_tokens = audio.shape[2]
+        alone = self.task.video is Extent.NOTHING
+        face_mask = None if alone else self._stack("face_mask")
         reference = self._reference_audio() if self.task.reference_voice else None
         symbols, dropped = self._symbols(reference is not None)
-        kept = self._kept(self.labels[0].latent_frames, audio_tokens)
-        alone = self.task.video is Extent.NOTHING
+        kept = self._kept(face_mask)
+        # Sound that is given has its peak scaled, as when sampling; what is kept beside generated sound is as it was.
+        audio = self._stack("loud_audio" if kept.all_audio else "audio").unsqueeze(1)
         video = None if alone else self._stack("video")
         return Batch(
-            task=self.name,
+            task=self.edit or self.name,
             audio=audio,
             audio_noise=self._noise(audio),
             sigma=shift_sigma(torch.rand(len(self.clips), generator=self.generator), self.settings.timestep_shift),
@@ -179,8 +195,8 @@ class _Assembly:
             switches=self._switches(kept, reference is not None),
             video=video,
             video_noise=None if video is None else self._noise(video),
-            portrait=None if video is None else self._portrait(video),
-            face_mask=None if alone else self._stack("face_mask"),
+            portrait=None if video is None else self._portrait(video, kept),
+            face_mask=face_mask,
             reference_audio=reference,
             caption_features=None if alone else self._caption_features(dropped),
         )
@@ -188,9 +204,10 @@ class _Assembly:
     def _stack(self, name: str) -> Tensor:
         return torch.stack([self.shards.tensor(clip, name) for clip in self.clips])
 
-    def _portrait(self, video: Tensor) -> Tensor:
-        """Dubbing has no portrait but the video's first frame."""
-        return video[:, :, :1] if self.task.video is Extent.ALL else self._stack("portrait")
+    def _portrait(self, video: Tensor, kept: KeptParts) -> Tensor:
+        """Dubbing and the edit of a range have no portrait but the video's first frame, where that is given."""
+        of_video = kept.whole_frames[0] if self.edit else self.task.video is Extent.ALL
+        return video[:, :, :1] if of_video else self._stack("portrait")
 
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator)
@@ -230,7 +247,14 @@ class _Assembly:
             features.append(empty if drop else self.shards.tensor(clip, "caption"))
         return features
 
-    def _kept(self, frames: int, tokens: int) -> KeptParts:
+    def _kept(self, face_mask: Tensor | None) -> KeptParts:
+        frames = self.labels[0].latent_frames
+        tokens = audio_tokens(pixel_frames(frames))
+        if self.edit == RANGE:
+            return random_range(frames, tokens, self.generator)
+        if self.edit == AREA and face_mask is not None:
+            columns = -(-self.shards.latent_columns(self.clips[0]) // TOKEN_SIDE)
+            return random_area(face_mask, columns, tokens, self.generator)
         if not self.task.has_past:
             return self.task.kept(frames, tokens)
         past = self._drawn(PAST_FRAMES.start, min(PAST_FRAMES.stop, frames - self.task.keeps_ends))

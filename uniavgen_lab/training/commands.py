@@ -48,7 +48,9 @@ def add_render_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first clip in the split (even)")
     parser.add_argument("--clips", type=int, default=4096, help="how many clips (even)")
     parser.add_argument("--codec", help="tiny, or weights of such a codec; without it, sound alone")
-    parser.add_argument("--two-people", action="store_true", help="a listener stands beside the speaker")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--two-people", action="store_true", help="a listener stands beside the speaker")
+    shown.add_argument("--newcomer", action="store_true", help="one person of no kind of the world, for a LoRA")
     parser.add_argument("--workers", type=int, default=2, help="processes")
 
 
@@ -66,7 +68,9 @@ def run_render(arguments: argparse.Namespace) -> int:
     if not isinstance(codec, Codec | None):
         raise ValueError("--codec is a VAE of Wan 2.2: for this corpus give the small model's, 'tiny' or its weights.")
     first_seed = SPLITS[arguments.split].start + arguments.first
-    rendering = Rendering(arguments.folder, first_seed, arguments.clips, codec, arguments.two_people)
+    rendering = Rendering(
+        arguments.folder, first_seed, arguments.clips, codec, arguments.two_people, arguments.newcomer
+    )
     render(rendering, arguments.workers)
     return 0
 

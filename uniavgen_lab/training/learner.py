@@ -57,7 +57,7 @@ class Learner(nn.Module):
             return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, kept)}
 
         assert batch.video_noise is not None and batch.face_mask is not None and batch.portrait is not None
-        true_mask, masks = batch.face_mask, list[Tensor]()
+        true_mask, masks = batch.face_mask, dict[int, Tensor]()
         instead = true_mask if batch.mask_is_given else None
         caption_features, caption_mask = self._encode_captions(batch)
         noisy_video = _mix(batch.video, batch.video_noise, batch.sigma)
@@ -72,10 +72,10 @@ class Learner(nn.Module):
             switches=batch.switches,
             speech_mask=speech_mask,
             caption_mask=caption_mask,
-            plans=self._recent_plans(),
+            plans=self.recent_plans(),
             options={**self._options, "patches": {FACE_MASK_PATCH: [_collect(masks, instead)]}},
         )
-        losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks]).mean()}
+        losses = {"face_mask": torch.stack([(mask - true_mask).square().mean() for mask in masks.values()]).mean()}
         kept_video, kept_audio = kept_masks(batch.kept, *video.shape[3:])
         if not batch.kept.all_video:
             losses["video"] = _flow_loss(video, batch.video, batch.video_noise, kept_video)
@@ -83,7 +83,7 @@ class Learner(nn.Module):
             losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, kept_audio)
         return losses
 
-    def _recent_plans(self) -> Plans:
+    def recent_plans(self) -> Plans:
         """Plans of the batches before; clips of many lengths make too many to keep all."""
         if len(self._plans) >= MOST_PLANS:
             self._plans = Plans()
@@ -155,14 +155,18 @@ def _mix(data: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
 def _flow_loss(velocity: Tensor, data: Tensor, noise: Tensor, kept: Tensor) -> Tensor:
     """Mean squared error against noise - data, over what is generated; `kept` is as wide as the last axes or one."""
     error = velocity.float() - (noise - data)
-    return error[(~kept).to(error.device).expand(error.shape)].square().mean()
+    generated = (~kept).to(error.device).expand(error.shape)
+    return (error.square() * generated).sum() / generated.sum()
 
 
-def _collect(masks: list[Tensor], instead: Tensor | None) -> Any:
-    """A patch that keeps the masks, and has another one used in their place."""
+def _collect(masks: dict[int, Tensor], instead: Tensor | None) -> Any:
+    """A patch that keeps each layer's mask, and has another one used in its place.
+
+    Those of a block that is computed again for its gradients are not kept: they would keep all that it makes.
+    """
 
     def keep(mask: Tensor, layer: int, options: dict[str, Any]) -> Tensor:
-        masks.append(mask)
+        masks.setdefault(layer, mask)
         return mask if instead is None else instead
 
     return keep

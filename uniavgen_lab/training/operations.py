@@ -29,6 +29,14 @@ class training_operations(torch_operations):  # noqa: N801 - a namespace, named 
             with torch.autocast(input.device.type, enabled=False):
                 return functional.linear(input.float(), self.weight, self.bias)
 
+    class LayerNorm(nn.LayerNorm):
+        """In the input's dtype, as everywhere else: autocast would hand on float32 on a GPU."""
+
+        def forward(self, input: Tensor) -> Tensor:
+            weight, bias = (None if x is None else x.to(input.dtype) for x in (self.weight, self.bias))
+            with torch.autocast(input.device.type, enabled=False):
+                return functional.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
+
     @staticmethod
     def attention(
         q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: dict[str, Any] | None = None

@@ -43,6 +43,8 @@ class Rendering:
     """None renders sound alone."""
     two_people: bool = False
     """A listener stands beside the speaker."""
+    newcomer: bool = False
+    """All show one person, of no kind of the world."""
 
 
 def render(rendering: Rendering, workers: int) -> None:
@@ -63,7 +65,7 @@ def render(rendering: Rendering, workers: int) -> None:
 
 
 def _path(rendering: Rendering, seeds: range) -> Path:
-    name = "two_people" if rendering.two_people else "clips"
+    name = "two_people" if rendering.two_people else "newcomer" if rendering.newcomer else "clips"
     return rendering.folder / f"{name}_{seeds.start:010d}{SUFFIX}"
 
 
@@ -101,7 +103,7 @@ def _write(rendering: Rendering, seeds: range) -> None:
 def _clips(rendering: Rendering, seeds: range) -> Iterator[TrainingClip]:
     synthesiser = Synthesiser()
     for seed in seeds:
-        clip = make_clip(seed, synthesiser)
+        clip = make_clip(seed, synthesiser, rendering.newcomer)
         clip = beside_a_listener(clip) if rendering.two_people else clip
         yield training_clip(clip, rendering.codec, partner(seed) - seeds.start)
 

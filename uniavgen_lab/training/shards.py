@@ -126,6 +126,14 @@ class Shards:
         file, index = self._places[clip]
         return self._files[file].get_tensor(f"{index}.{name}").float()
 
+    def latent_columns(self, clip: int) -> int:
+        """Columns of a clip's latent.
+
+        Raises:
+            IndexError: it is of sound alone.
+        """
+        return self._sizes[clip][-1]
+
     def partner(self, clip: int) -> int | None:
         """The clip that can be this one's reference voice."""
         place = self.labels[clip].partner

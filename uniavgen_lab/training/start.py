@@ -13,14 +13,24 @@ from uniavgen_core.checkpoint import Checkpoint, load_into
 from uniavgen_core.config import ModelSizes
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.recognition import recognise
-from uniavgen_core.tiny.bundle import CAPTION_PREFIX, MODEL_PREFIX, MODEL_SIZES, assign_weights, under
+from uniavgen_core.tiny.bundle import (
+    CAPTION_PREFIX,
+    MODEL_PREFIX,
+    MODEL_SIZES,
+    WEIGHTS_FILE,
+    assign_weights,
+    under,
+    unpack,
+)
 from uniavgen_core.tiny.caption import CaptionEncoder
 
 from .ablations import apply_variant
 from .initialise import initialise
 from .learner import Learner
+from .lora import add_lora
 from .operations import training_operations
 from .training_config import TrainConfig
+from .video_codecs import BUILT_IN
 
 
 def build_learner(config: TrainConfig) -> Learner:
@@ -28,12 +38,17 @@ def build_learner(config: TrainConfig) -> Learner:
 
     Raises:
         FileNotFoundError, CheckpointError: the weights are not there, damaged, or of another kind.
-        ValueError: the configuration gives sizes that the weights have not, or an unknown interaction or face mask.
+        ValueError: the configuration gives sizes that the weights have not, an unknown interaction or face mask, or a
+            LoRA that cannot be.
+        NotInstalledError: peft is not installed, and a LoRA is asked for.
     """
     torch.manual_seed(config.seed)
     model, caption = _first_weights(config)
     apply_variant(model, config.interaction, config.face_mask)
-    return Learner(model, _caption_encoder(config, model.sizes, caption), config.gradient_checkpointing)
+    learner = Learner(model, _caption_encoder(config, model.sizes, caption), config.gradient_checkpointing)
+    if config.lora is not None:
+        add_lora(learner, config.lora)
+    return learner
 
 
 def _first_weights(config: TrainConfig) -> tuple[JointDiT, dict[str, Tensor]]:
@@ -42,17 +57,23 @@ def _first_weights(config: TrainConfig) -> tuple[JointDiT, dict[str, Tensor]]:
         model = JointDiT(_changed(MODEL_SIZES, config.sizes), training_operations)
         initialise(model)
         return model, {}
-    checkpoint = Checkpoint(config.path(config.model))
+    checkpoint = Checkpoint(WEIGHTS_FILE if config.model == BUILT_IN else config.path(config.model))
     of_a_run = any(name.startswith(MODEL_PREFIX) for name in checkpoint.meta)
-    model = _model_of_a_run(checkpoint) if of_a_run else _released_model(checkpoint)
+    model = _model_of_a_run(checkpoint) if of_a_run else _released_model(checkpoint, _dtype(config))
     _check_sizes(config, model.sizes)
     return model, _load_under(CAPTION_PREFIX, checkpoint) if of_a_run else {}
 
 
-def _released_model(checkpoint: Checkpoint) -> JointDiT:
-    """The model of a checkpoint in the released form, in float32."""
+def _dtype(config: TrainConfig) -> torch.dtype:
+    """What a released checkpoint is read as: weights that are to be kept in few bits never take four bytes each."""
+    in_few_bits = config.lora is not None and config.lora.base_weights != "float32"
+    return torch.bfloat16 if in_few_bits else torch.float32
+
+
+def _released_model(checkpoint: Checkpoint, dtype: torch.dtype) -> JointDiT:
+    """The model of a checkpoint in the released form."""
     model = _empty_model(recognise(checkpoint.meta, str(checkpoint.path)))
-    load_into(model, checkpoint, torch.float32)
+    load_into(model, checkpoint, dtype)
     return model
 
 
@@ -87,8 +108,8 @@ def _caption_encoder(config: TrainConfig, sizes: ModelSizes, state: dict[str, Te
 
 
 def _load_under(prefix: str, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """A checkpoint's tensors whose names begin so, by the rest of their names, in float32."""
-    return {name: checkpoint.load(prefix + name).float() for name in under(prefix, checkpoint.meta)}
+    """A checkpoint's tensors whose names begin so, by the rest of their names, in float32 and as they were packed."""
+    return unpack({name: checkpoint.load(prefix + name) for name in under(prefix, checkpoint.meta)})
 
 
 def _check_sizes(config: TrainConfig, sizes: ModelSizes) -> None:

@@ -23,13 +23,16 @@ from uniavgen_core.tiny.bundle import CAPTION_PREFIX
 from .ablations import variant_metadata
 from .batches import TRAINING_TASKS, Batch, Batches, BatchSettings
 from .learner import Learner
+from .lora import save_lora
+from .random_masks import AREA, RANGE
 from .samples import write_samples
 from .shards import Shards
 from .start import build_learner
-from .training_config import Stage, TrainConfig
+from .training_config import MaskShares, Stage, TrainConfig
 from .training_run import TrainingRun, accelerate, learning_rate, means, moving_average
 
 VALIDATION_SEED = 1
+LORA_FILE = "lora.safetensors"
 PATH_ENTRIES = ("folder", "output", "validation_data", "codec", "model")
 """Entries of a configuration that say where things lie on one machine."""
 
@@ -53,8 +56,9 @@ class Trainer(TrainingRun):
         self.last_step = config.steps if stop_after is None else min(config.steps, stop_after)
         self._check_sharding()
         learner = build_learner(config)
+        learning = [weight for weight in learner.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(
-            learner.parameters(), lr=0.0, betas=config.betas, eps=1e-8, weight_decay=config.weight_decay, fused=True
+            learning, lr=0.0, betas=config.betas, eps=1e-8, weight_decay=config.weight_decay, fused=True
         )
         self.learner, self.optimizer = self.accelerator.prepare(learner, optimizer)
         if self.is_sharded:
@@ -67,6 +71,11 @@ class Trainer(TrainingRun):
             raise ValueError(
                 "Weights that are sharded over processes (FSDP) are neither averaged nor sampled from during the run: "
                 "set ema_decay: 0 and sample_every: 0."
+            )
+        if self.is_sharded and self.config.lora is not None:
+            raise ValueError(
+                "A LoRA is trained beside a whole model on each GPU: start it without the options of fsdp. Weights of "
+                "8 bits (base_weights: int8) take the least."
             )
 
     def _start_optimizer(self) -> None:
@@ -101,7 +110,10 @@ class Trainer(TrainingRun):
         # All processes take part, as each may have a shard.
         state = self.accelerator.get_state_dict(self._trained)
         if self.accelerator.is_main_process:
-            save_weights(state, self.output / "weights.safetensors", self._provenance())
+            if self.config.lora is None:
+                save_weights(state, self.output / "weights.safetensors", self._provenance())
+            else:
+                save_lora(state, self.output / LORA_FILE, self.config.lora, self._provenance())
         self.accelerator.end_training()
 
     def _provenance(self) -> dict[str, str]:
@@ -169,9 +181,12 @@ class Trainer(TrainingRun):
         """Losses of each task, on batches that are always the same and have all texts and interactions."""
         shards = Shards(self.config.path(self.config.validation_data))
         complete = replace(self._batch_settings(stage), text_dropout=0.0, interaction_dropout=0.0, given_face_mask=0.0)
+        alone = {task: replace(complete, tasks={task: 1.0}, masks=MaskShares()) for task in stage.tasks}
+        edits = {RANGE: MaskShares(ranges=1.0), AREA: MaskShares(areas=1.0)}
+        asked = {RANGE: stage.masks.ranges, AREA: stage.masks.areas}
+        alone |= {edit: replace(complete, masks=edits[edit]) for edit, share in asked.items() if share}
         results = []
-        for task in stage.tasks:
-            settings = replace(complete, tasks={task: 1.0})
+        for task, settings in alone.items():
             batches = Batches(shards, settings, range(self.config.validation_batches), VALIDATION_SEED)
             for index in range(len(batches)):
                 with self.accelerator.autocast():
@@ -195,6 +210,7 @@ class Trainer(TrainingRun):
             interaction_dropout=0.0 if audio_alone else config.interaction_dropout,
             timestep_shift=config.timestep_shift,
             given_face_mask=stage.given_face_mask,
+            masks=stage.masks,
         )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from uniavgen_core.files import needed
+
+LORA_TARGETS = ("blocks.*", "audio_blocks.*", "a2v_blocks.*.[qkvo]", "v2a_blocks.*.[qkvo]")
+"""The Linears of both branches and of the interaction."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,22 @@ class Schedule:
     final_learning_rate: float
     """Reached along a half cosine."""
     warmup_steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskShares:
+    """How often a batch keeps random parts of its clips in place of what its task keeps (random_masks.py)."""
+
+    ranges: float = 0.0
+    """Share of batches that make a range of time anew, of picture, sound or both."""
+    areas: float = 0.0
+    """Share of batches that make an area of the picture anew, for a given sound or with the sound."""
+
+    def __post_init__(self) -> None:
+        if min(self.ranges, self.areas) < 0 or self.ranges + self.areas > 1:
+            raise ValueError(
+                f"masks: ranges {self.ranges:g} and areas {self.areas:g} must be shares, at most 1 together."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +56,8 @@ class Stage(Schedule):
     """λ of the face-mask loss at the first and at the last step, linear between them."""
     given_face_mask: float = 0.0
     """Share of batches whose interaction takes the true face mask in place of the predicted one."""
+    masks: MaskShares = MaskShares()
+    """Random edits, mixed in among the tasks that have a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +98,36 @@ class CodecConfig(Config, Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """Two thin matrices beside each of some Linears learn, and nothing else: W + alpha / rank · B · A."""
+
+    rank: int
+    alpha: float = 0.0
+    """0 is the rank, so that the product counts as it is."""
+    targets: list[str] = field(default_factory=lambda: list(LORA_TARGETS))
+    """Linears by their names in the model, as patterns: `blocks.*` are those of the video branch, `*.cross_attn.*`
+    those that read the caption and the words."""
+    base_weights: str = "float32"
+    """What the model's own Linears are kept in meanwhile: float32, bf16, fp8 or int8."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(Config):
     """A run for the joint model."""
 
     stages: list[Stage]
     validation_data: str
     model: str = ""
-    """File or folder of weights to go on from: a UniAVGen checkpoint, or the weights of a run. Without it they are
-    random."""
+    """File or folder of weights to go on from: a UniAVGen checkpoint, the weights of a run, or `tiny`, which is the
+    small model. Without it they are random."""
     sizes: dict[str, int] = field(default_factory=dict)
     """Sizes of a random model that differ from the small model's; a checkpoint has its own."""
     interaction: str = "asymmetric"
     """As in ablations.py, which has those that the paper compares with its own."""
     face_mask: str = "predicted"
     """As in ablations.py."""
+    lora: LoraSettings | None = None
+    """A LoRA in place of the weights; without it all weights learn."""
     frozen_captions: bool = False
     """Whether the shards hold features of their captions by a frozen encoder, so that none is trained here."""
     codec: str = ""
@@ -161,7 +199,9 @@ def _entries(path: Path) -> dict[str, Any]:
     return entries
 
 
-def _read(kind: Any, entries: Mapping[str, Any], where: str) -> Any:
+def _read(kind: Any, entries: Any, where: str) -> Any:
+    if not isinstance(entries, Mapping):
+        raise ValueError(f"{where} is {entries!r}: write its entries below it, one a line.")
     known = {entry.name: entry for entry in fields(kind)}
     unknown = sorted(set(entries) - set(known))
     if unknown:
@@ -175,6 +215,8 @@ def _read(kind: Any, entries: Mapping[str, Any], where: str) -> Any:
 
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
+    if isinstance(kind, UnionType):  # What may also be left out.
+        kind, _ = get_args(kind)
     origin = getattr(kind, "__origin__", kind)
     if origin is list:
         items = value if isinstance(value, list) else [value]

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,15 +24,24 @@ LOG_FILE = "log.jsonl"
 
 
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a model's weights, over fewer steps while there are few."""
-    return AveragedModel(model, multi_avg_fn=_update(decay))
+    """An exponential moving average of a model's weights, over fewer steps while there are few.
+
+    What is frozen is the model's own, and there once.
+    """
+    average = AveragedModel(nn.Identity(), multi_avg_fn=_update(decay))
+    frozen = {id(weight): weight for weight in model.parameters() if not weight.requires_grad}
+    average.module = deepcopy(model, frozen)
+    return average
 
 
 def _update(decay: float) -> Callable[[Any, Any, Any], None]:
     @torch.no_grad()
     def update(averaged: Sequence[Tensor], current: Sequence[Tensor], count: Tensor) -> None:
         steps = int(count)
-        torch._foreach_lerp_(list(averaged), list(current), 1 - min(decay, (1 + steps) / (10 + steps)))
+        pairs = [pair for pair in zip(averaged, current, strict=True) if pair[0].data_ptr() != pair[1].data_ptr()]
+        if pairs:
+            averages, weights = map(list, zip(*pairs, strict=True))
+            torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + steps) / (10 + steps)))
 
     return update
 

@@ -19,6 +19,7 @@ from uniavgen_core.tiny.people import KINDS, Person
 from uniavgen_core.tiny.pose import Pose
 
 from .animation import animate, rms_envelope
+from .newcomer import NEWCOMER, newcomer_person, newcomer_voice
 from .sentences import (
     LATENT_FRAMES,
     MOODS,
@@ -154,13 +155,19 @@ def partner(seed: int) -> int:
     return seed ^ 1
 
 
-def make_clip(seed: int, synthesiser: Synthesiser) -> CorpusClip:
-    """The clip of a seed. Its pictures are drawn when they are first asked for."""
+def make_clip(seed: int, synthesiser: Synthesiser, newcomer: bool = False) -> CorpusClip:
+    """The clip of a seed. Its pictures are drawn when they are first asked for.
+
+    Args:
+        newcomer: somebody of no kind of the world stands in for the seed's person.
+    """
     pair = Random(f"pair {seed // 2}")
     person = Person.from_seed(seed // 2, pair.choice(KINDS))
     mood = pair.choice(MOODS)
     latent_frames = pair.choice(LATENT_FRAMES)
     voice = Voice.of(person.kind, mood, seed // 2)
+    if newcomer:
+        person, voice = newcomer_person(), newcomer_voice(mood)
     random = Random(f"clip {seed}")
     seconds = clip_seconds(latent_frames)
     lead = random.uniform(*LEAD_SECONDS)
@@ -173,7 +180,7 @@ def make_clip(seed: int, synthesiser: Synthesiser) -> CorpusClip:
         seed=seed,
         person=person,
         mood=mood,
-        caption=draw_caption(person.kind, mood, random),
+        caption=draw_caption(NEWCOMER if newcomer else person.kind, mood, random),
         speech=sentence,
         latent_frames=latent_frames,
         waveform=waveform,
