@@ -298,6 +298,14 @@ def test_workflows_of_the_pack_take_the_release_rows(folder: Path, task: str) ->
     assert {file.name for file in job.files.values()} | {"face.png"} == given
 
 
+def test_a_video_and_a_sound_are_given_for_new_lips(folder: Path) -> None:
+    row = {"data_id": "1", "task": "resync", "prompt": "A woman speaks.", "video_path": "clip.mp4"}
+    (job,) = jobs_of(write_table(folder, [row | {"audio_path": "voice.wav"}]))
+    kinds = {"LoadVideo": "file", "LoadAudio": "audio"}
+    files = {kind: job.files[Path(node(job.prompt, kind)[name]).name].name for kind, name in kinds.items()}
+    assert files == {"LoadVideo": "clip.mp4", "LoadAudio": "voice.wav"}
+
+
 def test_words_of_a_given_sound_need_not_be_known(folder: Path) -> None:
     (folder / "audio_driven.json").write_text(json.dumps(audio_driven()), encoding="utf-8")
     row = {name: value for name, value in GIVEN["audio_driven"].items() if name != "speech_content"}

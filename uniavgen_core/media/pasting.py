@@ -33,8 +33,8 @@ def check_made(name: str, frames: int, frame_rate: float, region: Region) -> Non
     if abs(seconds - wanted) > 1 / FRAME_RATE + 1 / frame_rate:
         raise ValueError(
             f"{name} holds {frames} frames, {frame_rate:g} a second ({seconds:.2f} seconds), but the LATENT was made "
-            f"for {wanted:.2f}: connect all that VAE Decode makes of it, with batch_size 1, and set frame_rate to "
-            "theirs."
+            f"for {wanted:.2f}: connect all that VAE Decode makes of it, with batch_size 1 and seconds 0 in UniAVGen "
+            "Latent, and set images_rate to theirs. UniAVGen Long Form pastes back by itself."
         )
 
 

@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 import torch
-from clips import assert_kept, chirp, conditions, latent_of, pictures, refused, sample
+from clips import EULER, GUIDANCE, assert_kept, chirp, conditions, latent_of, pictures, refused, sample
 from comfy_api.latest import InputImpl, Types
-from pack.nodes import comfy_latent, faces
+from comfy_extras.nodes_custom_sampler import Noise_RandomNoise
+from pack.nodes import comfy_latent, faces, long_form
+from pack.nodes.conditioning import Conditioning
+from pack.nodes.loaders import TinyLoader
+from pack.nodes.long_form import LongForm, Script
 from pack.nodes.put_back import PutBackNode
+from pack.nodes.sampling import Guider
 from pack.uniavgen_core.files import NotInstalledError
 from pack.uniavgen_core.media.muxing import write_video
+from pack.uniavgen_core.sampling.schedule import flow_sigmas
 
 FRAMES, RATE = 40, 25.0
 
@@ -26,7 +32,7 @@ def mouth() -> torch.Tensor:
 
 def resync(**inputs: Any) -> dict:
     """The LATENT of the task."""
-    task = {"task": "resync", "video": pictures(FRAMES), "frame_rate": RATE, "mask": mouth()}
+    task = {"task": "resync", "video": pictures(FRAMES), "frame_rate": RATE, "mask": mouth(), "seconds": 0.0}
     return latent_of(task | inputs, 128, 128)
 
 
@@ -101,3 +107,25 @@ def test_what_goes_back_must_belong_to_the_video() -> None:
     dubbing = latent_of({"task": "dubbing", "video": pictures(FRAMES), "frame_rate": RATE})
     with refused("latent does not say where it belongs", "task resync"):
         PutBackNode.execute(dubbing, pictures(FRAMES), torch.zeros(29, 128, 128, 3), RATE, 16.0)
+
+
+def test_long_form_puts_new_lips_into_a_longer_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LongForm, "hidden", None, raising=False)
+    monkeypatch.setattr(long_form, "graph_key", lambda hidden, files: "lips")
+    model, clip, vae, audio_vae = TinyLoader.execute().result
+    captions = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("A woman speaks.", "")]
+    positive, negative = Conditioning.execute(*captions, speech="", language="auto", reference_transcript="").result
+    video = pictures(70)
+    latent = resync(video=video, seconds=1.3, audio=chirp(2.5), mask=mouth())
+    guider = Guider.execute(model, positive, negative, **GUIDANCE)[0]
+    given = (guider, EULER, flow_sigmas(1), Noise_RandomNoise(7), latent, vae, audio_vae)
+    script = Script.execute(clip, "A woman speaks. |")[0]
+    with refused("connect the sound to recording"):
+        LongForm.execute(*given, script, 0.0, 1.0, 3)
+    made, told, _ = LongForm.execute(*given, script, 0.0, 1.0, 3, recording=chirp(2.5), keep=False).result
+    parts = made.get_components()
+    assert parts.images.shape == video.shape and parts.frame_rate == RATE and "3" in told
+    # Of the colours of noise, H.264 keeps little.
+    brightness = torch.tensor([0.2126, 0.7152, 0.0722])
+    changed = ((parts.images - video) @ brightness).abs()
+    assert changed[:, :36].mean() < 0.04
