@@ -56,8 +56,10 @@ def test_a_run_does_once_what_it_can_and_skips_what_is_off() -> None:
         "joint": joint,
         "reference_voice": joint | {"V→A": 4},
         "continuation": joint,
-        "dubbing": joint | {"A→V": 0},
-        "audio_driven": joint | {"V→A": 0},
+        # In unimodal passes, nothing reads what is kept entirely.
+        "dubbing": joint | {"A→V": 0, "video blocks": 16},
+        "audio_driven": joint | {"V→A": 0, "audio blocks": 16},
+        "voice": joint | {"A→V": 0},
     }
 
 

@@ -13,7 +13,7 @@ from enum import Enum, auto
 import torch
 from torch import Tensor
 
-from .config import audio_tokens, pixel_frames
+from .config import audio_tokens, is_still, pixel_frames
 
 PAST_FRAMES = 3
 """Latent frames of the past that a continuation keeps: nine pixel frames and 0.56 seconds of sound."""
@@ -61,13 +61,14 @@ def task_switches(kept: KeptParts, has_reference_voice: bool, negative: bool, sk
     """The switches of a pass, as the released model does its tasks.
 
     A stream that is kept entirely takes no updates. With a reference voice and generated video, the voice must not
-    follow the face in the positive pass.
+    follow the face in the positive pass. A still cannot follow the sound; the voice follows a still that is generated
+    with it, unless it has a reference, and not one that is kept, which would be a mouth that never opens.
     """
     all_video, all_audio = all(kept.video), all(kept.audio)
-    voice_is_given = has_reference_voice and not all_video and not negative
-    return Switches(
-        audio_to_video=not all_video, video_to_audio=not (all_audio or voice_is_given), skip_block=skip_block
-    )
+    still = is_still(len(kept.video), len(kept.audio))
+    voice_is_given = has_reference_voice and (still or not (all_video or negative))
+    unseen = all_audio or voice_is_given or (still and all_video)
+    return Switches(audio_to_video=not (all_video or still), video_to_audio=not unseen, skip_block=skip_block)
 
 
 class Extent(Enum):
@@ -77,6 +78,8 @@ class Extent(Enum):
     FIRST_FRAME = auto()
     PAST = auto()
     ALL = auto()
+    STILL = auto()
+    """Nothing, of a video that is one latent frame however long the sound."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,15 @@ class Task:
         Args:
             past_frames: latent frames of the past, where the task has one.
         """
+        if self.video is Extent.STILL:
+            return kept_prefix(1, tokens)
         frames = {Extent.NOTHING: 0, Extent.FIRST_FRAME: 1, Extent.PAST: past_frames, Extent.ALL: latent_frames}
         heard = {Extent.NOTHING: 0, Extent.PAST: past_tokens(past_frames), Extent.ALL: tokens}
         return kept_prefix(latent_frames, tokens, frames[self.video], heard[self.audio])
 
     @property
     def generates_video(self) -> bool:
-        return self.video is not Extent.ALL
+        return self.video not in (Extent.ALL, Extent.STILL)
 
     @property
     def generates_audio(self) -> bool:
@@ -115,7 +120,7 @@ class Task:
     @property
     def has_past(self) -> bool:
         """Whether the clip begins with more than a portrait that was there before, which is no work of the task's."""
-        whole_or_none = {Extent.NOTHING, Extent.FIRST_FRAME, Extent.ALL}
+        whole_or_none = {Extent.NOTHING, Extent.FIRST_FRAME, Extent.ALL, Extent.STILL}
         return not {self.video, self.audio} <= whole_or_none
 
 
@@ -125,6 +130,7 @@ TASKS = {
     "continuation": Task("continuation", Extent.PAST, Extent.PAST),
     "dubbing": Task("dubbing", Extent.ALL, Extent.NOTHING),
     "audio_driven": Task("audio-driven", Extent.FIRST_FRAME, Extent.ALL),
+    "voice": Task("voice", Extent.STILL, Extent.NOTHING),
 }
 
 

@@ -22,7 +22,7 @@ from uniavgen_core.files import needed
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK
-from uniavgen_core.tasks import TASKS
+from uniavgen_core.tasks import TASKS, Extent
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE, TinyBundle, load_tiny
 
 from ..pipeline import decode_audio, decode_video
@@ -34,7 +34,7 @@ from ..world.synthesiser import Synthesiser
 from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
 from .lip_sync import mouth_open_area, shuffled_lip_sync
-from .measures import Measures, SpeechJudges, measure_clip, measure_words
+from .measures import Measures, SpeechJudges, measure_clip, measure_voice, measure_words
 from .real_people import add_own_clip_arguments, run_own_clip
 from .tables import CEILING_FILE, measure_in_groups, summarise, text_table, write_ceiling
 from .two_people import run_two_people
@@ -240,6 +240,8 @@ def measure_made(task: str, made: Generated, clip: CorpusClip, judges: SpeechJud
     Args:
         made: the corpus clip `clip`, made anew in the task.
     """
+    if TASKS[task].video is Extent.STILL:
+        return measure_voice(made.waveform, judges, clip.kind, clip.mood) | _words(made, clip, judges)
     frames, waveform = made.frames, made.waveform
     if TASKS[task].has_past:
         frames, waveform = made.after_the_past()
