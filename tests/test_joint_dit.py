@@ -213,14 +213,14 @@ def test_face_mask_equals_the_literal_one(frames: int, keeps: str) -> None:
 def test_a_kept_stream_is_computed_as_far_as_it_is_read(
     kept_frames: int, kept_tokens: int, switches: Switches, video_blocks: int, audio_blocks: int
 ) -> None:
-    model, generator = by_rule(JointDiT(SIZES, torch_operations)), torch.Generator().manual_seed(1)
-    assert SIZES.blocks == 4
+    sizes, generator = small_sizes(blocks=4), torch.Generator().manual_seed(1)
+    model = by_rule(JointDiT(sizes, torch_operations))
     ran: list[torch.nn.Module] = []
     for block in (*model.blocks, *model.audio_blocks, model.head, model.head_audio):
         block.register_forward_hook(lambda block, *args: ran.append(block))
-    video = torch.randn(1, SIZES.latent_channels, 3, 4, 4, generator=generator)
-    streams = [video, torch.randn(1, 1, 56, SIZES.mel_bands, generator=generator)]
-    caption = model.encode_caption(torch.randn(1, 3, SIZES.text_width, generator=generator))
+    video = torch.randn(1, sizes.latent_channels, 3, 4, 4, generator=generator)
+    streams = [video, torch.randn(1, 1, 56, sizes.mel_bands, generator=generator)]
+    caption = model.encode_caption(torch.randn(1, 3, sizes.text_width, generator=generator))
     speech = model.encode_speech(torch.tensor([[5, 6, 7]]), torch.float32)
     kept = kept_prefix(3, 56, kept_frames, kept_tokens)
 
