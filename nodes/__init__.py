@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .audition import ChooseVoice
 from .conditioning import Conditioning, ReferenceImage
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .faces import FaceMask, FacePortrait
@@ -27,6 +28,7 @@ NODES: list[type[io.ComfyNode]] = [
     Script,
     LongForm,
     Join,
+    ChooseVoice,
     FaceGuidanceNode,
     FaceMapCapture,
     FaceMapNode,

@@ -100,7 +100,9 @@ def video_to_audio(weights: Weights, audio: Tensor, video: Tensor, mask: Tensor,
     for token in range(audio.shape[0]):
         # A still, for more tokens than the six of one latent frame, is the same for all.
         still = video.shape[0] == 1 and audio.shape[0] > 6
-        seen = masked[0] if still else torch.einsum("t,tnc->nc", frame_weights(token, *map(len, (video, audio))), masked)
+        seen = (
+            masked[0] if still else torch.einsum("t,tnc->nc", frame_weights(token, *map(len, (video, audio))), masked)
+        )
         keys = [
             _rotate(_norm(weights, "norm_k", _linear(weights, "k", x)), _picture_angles(*divmod(place, columns)))
             for place, x in enumerate(seen)

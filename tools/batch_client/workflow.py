@@ -17,7 +17,7 @@ Holder = tuple[str, str]
 LATENT, CONDITIONING, REFERENCE_IMAGE = "UniAVGenLatent", "UniAVGenConditioning", "UniAVGenReferencePicture"
 SCRIPT, LONG_FORM = "UniAVGenScript", "UniAVGenLongForm"
 TEXT_NODES = {"CLIPTextEncode": "text", "PrimitiveString": "value", "PrimitiveStringMultiline": "value"}
-TASKS_WITH_SECONDS = ("joint", "continuation")
+TASKS_WITH_SECONDS = ("joint", "continuation", "voice")
 """Tasks of UniAVGen Latent whose length is not that of what is given."""
 
 

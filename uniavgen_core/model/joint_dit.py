@@ -159,9 +159,8 @@ class JointDiT(nn.Module):
                 audio = self.audio_blocks[index](audio, of_audio, hooks.inside(index, Branch.AUDIO))
             if index % 2:
                 return video, audio
-            layer = index // 2
             return interact(
-                video, audio, self._aligners(layer), plan, layer=layer,
+                video, audio, self._aligners(index // 2), plan, layer=index // 2,
                 time=video_time, switches=switches, options=options,
             )  # fmt: skip
 
@@ -178,7 +177,6 @@ class JointDiT(nn.Module):
             if index < video_blocks:
                 video = hooks.after_block(index, video, video_time)
 
-        # Of a stream that is kept entirely, nobody asks how it moves.
         of_both = [torch.zeros_like(part, dtype=torch.float32) for part in x]
         if len(plan.generated_frames):
             video = self.head(video, video_time, plan.video_runs)[:, grid[0] * grid[1] :]  # (b, t n, a b channels)
@@ -194,7 +192,7 @@ class JointDiT(nn.Module):
         All of them where something of the stream is generated; else those up to the last interaction in which the
         other stream, or who looks at face masks, reads it; none where nothing does.
         """
-        last_read = 2 * self.sizes.interactions - 1
+        last_read = 2 * len(self.a2v_blocks) - 1
         is_seen, is_heard = plan.updates_audio(switches) or has_face_patches(options), plan.updates_video(switches)
         video = self.sizes.blocks if len(plan.generated_frames) else last_read * is_seen
         audio = self.sizes.blocks if len(plan.generated_tokens) else last_read * is_heard
