@@ -18,6 +18,7 @@ import torch
 
 from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND
+from uniavgen_core.face.lip_sync import mouth_open_area
 from uniavgen_core.files import needed
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
@@ -33,7 +34,7 @@ from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
 from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
-from .lip_sync import mouth_open_area, shuffled_lip_sync
+from .lip_sync_ends import shuffled_lip_sync
 from .measures import Measures, SpeechJudges, measure_clip, measure_voice, measure_words
 from .real_people import add_own_clip_arguments, run_own_clip
 from .tables import CEILING_FILE, measure_in_groups, summarise, text_table, write_ceiling

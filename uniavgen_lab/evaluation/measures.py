@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy
 
+from uniavgen_core.face.lip_sync import lip_sync, mouth_open_area
 from uniavgen_core.files import NotInstalledError
 
 from .image_measures import identity, motion
 from .judges import JUDGES_FILE, Judges, load_judges
-from .lip_sync import lip_sync, lip_sync_margin, mouth_open_area
+from .lip_sync_ends import lip_sync_margin
 from .word_errors import WordRecogniser, word_errors, world_context
 
 Measures = dict[str, Any]
