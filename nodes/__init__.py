@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import ComfyExtension, io
 
 from .audition import ChooseVoice
+from .best_of import BestOf
 from .conditioning import Conditioning, ReferenceImage
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .faces import FaceMask, FacePortrait
@@ -25,6 +26,7 @@ NODES: list[type[io.ComfyNode]] = [
     Scheduler,
     Guider,
     Sampler,
+    BestOf,
     Script,
     LongForm,
     Join,
