@@ -54,7 +54,7 @@ class BestOf(io.ComfyNode):
                 io.Int.Input("candidates", default=4, min=2, max=64, tooltip="How many seeds are tried."),
                 io.Float.Input(
                     "tried_percent",
-                    default=0.2,
+                    default=0.5,
                     min=0.01,
                     max=0.99,
                     step=0.01,
