@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
+from .audition import ChooseVoice
+from .best_of import BestOf
 from .conditioning import Conditioning, ReferenceImage
 from .edits import Range
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
@@ -26,11 +28,13 @@ NODES: list[type[io.ComfyNode]] = [
     Scheduler,
     Guider,
     Sampler,
+    BestOf,
     Script,
     LongForm,
     Join,
     Range,
     PutBackNode,
+    ChooseVoice,
     FaceGuidanceNode,
     FaceMapCapture,
     FaceMapNode,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import uuid
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 import comfy.samplers
 import comfy.utils
 import torch
-from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
+from comfy_extras.nodes_custom_sampler import DisableNoise, Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
@@ -144,6 +145,24 @@ def make_guider(
         [[rows, {**values, **forced, **skipped}] for rows, values in negative],
     )
     return guider
+
+
+def sample_part(
+    guider: Any, seed: int | None, sampler: Any, sigmas: Tensor, latent: dict, start: int = 0, end: int | None = None
+) -> tuple[dict, dict]:
+    """Some steps of a schedule, as SamplerCustomAdvanced does them: the LATENT after these, and the clip expected then.
+
+    Args:
+        seed: of the noise; None adds none, as the LATENT is of the steps before.
+        start, end: the first step, and the one behind the last; None is the schedule's end.
+    """
+    if isinstance(guider, ModalityAwareGuider) and guider.full_sigmas is None:
+        guider = copy.copy(guider)
+        guider.full_sigmas = sigmas
+    noise = DisableNoise().execute()[0] if seed is None else Noise_RandomNoise(seed)
+    part = sigmas[start:] if end is None else sigmas[start : end + 1]
+    out = SamplerCustomAdvanced.execute(noise, guider, sampler, part, latent)
+    return out[0], out[1]
 
 
 def sample_latent(guider: ModalityAwareGuider, seed: int, sampler_name: str, sigmas: Tensor, latent: dict) -> dict:

@@ -34,6 +34,7 @@ from ..uniavgen_core.joint_latent import (
     denormalise_mel,
     kept_of,
     normalise_mel,
+    sounding_frames,
     tokens_of_frames,
     whole_masks,
 )
@@ -337,7 +338,7 @@ def _complete_conds(
         ValueError: the words do not fit the clip, or what is given of it.
     """
     for cond in conds.get("positive", []):
-        check_speech_fits(cond, clip_seconds(shapes[0][2]), kept.all_audio)
+        check_speech_fits(cond, clip_seconds(sounding_frames(shapes[1][2])), kept.all_audio)
     first_frame = _first_frame(comfy.utils.unpack_latents(latent_image, shapes)[0][:1], kept)
     for cond in chain.from_iterable(conds.values()):
         cond.setdefault(REFERENCE_IMAGE, first_frame)

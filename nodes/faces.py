@@ -58,7 +58,7 @@ LOOKS = 8
 folder_paths.add_model_folder_path(INSIGHTFACE, str(Path(folder_paths.models_dir) / INSIGHTFACE))
 
 
-def _detector_input() -> io.Combo.Input:
+def detector_input() -> io.Combo.Input:
     return io.Combo.Input(
         "detector",
         options=list(_detectors()) or [NO_DETECTOR],
@@ -72,7 +72,7 @@ def _recogniser_choices() -> list[str]:
     return [name for name in _files(FOLDERS) if is_recogniser(name)] or [NO_RECOGNISER]
 
 
-def _load_detector(detector: str) -> FaceDetector:
+def load_detector(detector: str) -> FaceDetector:
     """The detector of a choice.
 
     Raises:
@@ -91,7 +91,7 @@ def _load_detector(detector: str) -> FaceDetector:
 
 
 def _load_recogniser(recogniser: str) -> FaceRecogniser:
-    """The recognition model of a choice; errors as in `_load_detector`."""
+    """The recognition model of a choice; errors as in `load_detector`."""
     files = _files(FOLDERS)
     if recogniser not in files:
         raise FileNotFoundError(
@@ -101,7 +101,7 @@ def _load_recogniser(recogniser: str) -> FaceRecogniser:
     return FaceRecogniser(files[recogniser])
 
 
-def _mesh_file() -> Path | None:
+def mesh_file() -> Path | None:
     """MediaPipe's face mesh where the user has it."""
     return next((path for name, path in _files(FOLDERS).items() if Path(name).name == MESH), None)
 
@@ -157,7 +157,7 @@ class FaceMask(io.ComfyNode):
             search_aliases=["face detection", "face tracking", "insightface", "yunet", "mask face"],
             inputs=[
                 io.Image.Input("images", tooltip="A picture, or the frames of a clip."),
-                _detector_input(),
+                detector_input(),
                 io.Combo.Input(
                     "shape",
                     options=list(SHAPES),
@@ -224,7 +224,7 @@ class FaceMask(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, shape: str, **others: Any) -> str:
         """A hull is another one when the mesh's file has come or gone."""
-        return str(_mesh_file()) if shape == HULL else ""
+        return str(mesh_file()) if shape == HULL else ""
 
     @classmethod
     def execute(
@@ -246,8 +246,8 @@ class FaceMask(io.ComfyNode):
         if face["face"] == PORTRAIT:
             face = face | {"portrait": linked("portrait", portrait, "face 'portrait' needs who is looked for")}
         frames = _frames(images)
-        finder = _load_detector(detector)
-        path = _mesh_file() if shape == HULL else None
+        finder = load_detector(detector)
+        path = mesh_file() if shape == HULL else None
         mesh = None if path is None else FaceMesh(path)
         timing = Timing.of_seconds(longest_gap, smoothing, frame_rate)
         search = Search(_choice(face, frames, finder), timing, detect_every)
@@ -276,7 +276,7 @@ class FacePortrait(io.ComfyNode):
             search_aliases=["crop face", "portrait crop", "framing"],
             inputs=[
                 io.Image.Input("images", tooltip="A picture, or the frames of a clip, which all get the same crop."),
-                _detector_input(),
+                detector_input(),
                 io.Combo.Input(
                     "aspect_ratio",
                     options=[*ASPECTS, AS_IT_IS],
@@ -309,7 +309,7 @@ class FacePortrait(io.ComfyNode):
         **of_other_options: Any,
     ) -> io.NodeOutput:
         frames = _frames(images)
-        finder = _load_detector(detector)
+        finder = load_detector(detector)
         timing = Timing(longest_gap=len(frames), smoothing=0)
         every = -(-len(frames) // LOOKS)
         search = Search(_choice(chosen("face", face), frames, finder), timing, every)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from comfy_api.latest import Input, InputImpl, io
 from torch import Tensor
 
@@ -22,14 +23,22 @@ from ..uniavgen_core.config import (
 )
 from ..uniavgen_core.editing.given import Edit
 from ..uniavgen_core.editing.segment import TimeRange
-from ..uniavgen_core.joint_latent import check_past, check_seconds, check_shapes, check_size, last_tokens, stream_shapes
+from ..uniavgen_core.joint_latent import (
+    check_past,
+    check_seconds,
+    check_shapes,
+    check_size,
+    last_tokens,
+    stream_shapes,
+    voice_shapes,
+)
 from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel, region_images
-from ..uniavgen_core.tasks import TASKS, KeptParts, kept_of_region
+from ..uniavgen_core.tasks import TASKS, KeptParts, kept_of_region, kept_prefix
 from .comfy_latent import REGION, VideoRegion, joint_latent, streams
-from .comfy_model import SPEECH_SECONDS, check_speech_fits
+from .comfy_model import REFERENCE_AUDIO, SPEECH_SECONDS, check_speech_fits
 from .edits import EDIT, RANGE, bridge_parts, retake_parts, sound_of
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
@@ -199,6 +208,28 @@ def _bridge(given: LatentInputs, task: str) -> Source:
     return Source(images, length, mel, edit)
 
 
+def _voice(given: LatentInputs, vae: Any, batch_size: int) -> dict[str, Any]:
+    """The joint LATENT of a sound and a still, which is generated with it so that the voice suits the face.
+
+    Without a portrait there is nothing that it could suit, and a reference voice need not: then the still is kept.
+    """
+    frames = check_seconds(_seconds(given))
+    if given.portrait is NOT_CONNECTED:
+        width = height = SIZE_MULTIPLE
+        still = torch.zeros(stream_shapes(1, width, height)[0])
+    else:
+        portrait = _portrait(given, VOICE)
+        width, height = _size(given.size, portrait.shape[2], portrait.shape[1])
+        still = encode_frames(vae, portrait, width, height)
+    _check_speeches(given.conditioning, frames, audio_is_kept=False)
+    shapes = voice_shapes(frames, width, height, batch_size)
+    kept = TASKS[VOICE].kept(frames, shapes[1][2])
+    if given.portrait is NOT_CONNECTED or _has_reference_voice(given.conditioning):
+        kept = kept_prefix(1, shapes[1][2], kept_frames=1)
+    return joint_latent(shapes, kept, still)
+
+
+VOICE = "voice"
 SOURCES: dict[str, Callable[[LatentInputs, str], Source]] = {
     "joint": _portrait_alone,
     "continuation": _past,
@@ -209,6 +240,16 @@ SOURCES: dict[str, Callable[[LatentInputs, str], Source]] = {
     "bridge": _bridge,
 }
 """Where what a task keeps comes from. A reference voice comes with the conditioning: here it is joint generation."""
+
+
+def _has_reference_voice(conditioning: list | None) -> bool:
+    return any(values.get(REFERENCE_AUDIO) is not None for _, values in conditioning or [])
+
+
+def _check_speeches(conditioning: list | None, latent_frames: int, audio_is_kept: bool) -> None:
+    """Refuse words that do not fit a clip of so many latent frames."""
+    for _, values in conditioning or []:
+        check_speech_fits(values, clip_seconds(latent_frames), audio_is_kept)
 
 
 def _size(size: dict[str, Any], width: int, height: int) -> tuple[int, int]:
@@ -285,7 +326,8 @@ class Latent(io.ComfyNode):
                 io.Image.Input(
                     "portrait",
                     optional=True,
-                    tooltip="For joint and audio_driven: the person who speaks. It becomes the first frame.",
+                    tooltip="For joint and audio_driven: the person who speaks. It becomes the first frame. For voice, "
+                    "where you like: the face that the voice suits.",
                 ),
                 io.MultiType.Input(
                     "video",
@@ -320,11 +362,11 @@ class Latent(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "task",
-                    options=list(SOURCES),
+                    options=[*SOURCES, VOICE],
                     tooltip="joint: picture and voice from a portrait. continuation: a clip goes on. dubbing: a voice "
                     "for a video. audio_driven: a picture that speaks a recording. resync: new lips in a video, for a "
                     "new recording or new words. retake: a part of a video made anew. bridge: what lies between two "
-                    "clips.",
+                    "clips. voice: sound alone, at a tenth of the cost.",
                 ),
                 io.Float.Input(
                     "seconds",
@@ -332,8 +374,8 @@ class Latent(io.ComfyNode):
                     min=0.0,
                     max=3600.0,
                     step=0.25,
-                    tooltip="For joint, continuation and bridge: length of the clip with what is kept, rounded up to a "
-                    "whole latent frame (a quarter of a second). 0: as long as the words take. For retake: of the "
+                    tooltip="For joint, continuation, bridge and voice: length of the clip with what is kept, rounded up "
+                    "to a whole latent frame (a quarter of a second). 0: as long as the words take. For retake: of the "
                     "segment around the range; 0: 5.0625, which the released model was trained on. For resync with "
                     "UniAVGen Long Form: length of a segment; 0: of the whole video.",
                 ),
@@ -385,13 +427,13 @@ class Latent(io.ComfyNode):
             portrait, video, audio, conditioning, seconds, frame_rate, past_frames, size, mask, range, next_video,
             next_audio,
         )  # fmt: skip
+        if task == VOICE:
+            return io.NodeOutput(_voice(given, vae, batch_size))
         source = SOURCES[task](given, task)
         width, height = _size(size, source.images.shape[2], source.images.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
         kept = source.kept(task, shapes[1][2])
-        if conditioning is not None:
-            for _, values in conditioning:
-                check_speech_fits(values, clip_seconds(source.latent_frames), kept.all_audio)
+        _check_speeches(conditioning, source.latent_frames, kept.all_audio)
         latents = encode_frames(vae, source.images, width, height)
         latent = joint_latent(shapes, kept, latents, source.mel)
         return io.NodeOutput(latent | source.origin())

@@ -98,7 +98,11 @@ def video_to_audio(weights: Weights, audio: Tensor, video: Tensor, mask: Tensor,
     masked = video.double() * mask.double().unsqueeze(-1)
     update = torch.empty(audio.shape, dtype=torch.float64)
     for token in range(audio.shape[0]):
-        seen = torch.einsum("t,tnc->nc", frame_weights(token, video.shape[0], audio.shape[0]), masked)
+        # A still, for more tokens than the six of one latent frame, is the same for all.
+        still = video.shape[0] == 1 and audio.shape[0] > 6
+        seen = (
+            masked[0] if still else torch.einsum("t,tnc->nc", frame_weights(token, *map(len, (video, audio))), masked)
+        )
         keys = [
             _rotate(_norm(weights, "norm_k", _linear(weights, "k", x)), _picture_angles(*divmod(place, columns)))
             for place, x in enumerate(seen)

@@ -144,8 +144,11 @@ def compare_forward(reference: Reference, name: str, case: dict[str, Any]) -> It
         ),
         options={"patches": {FACE_MASK_PATCH: [record]}},
     )
-    yield Result(f"{name}.video", relative_error(video[0], t[f"{name}.video"][:, 1:]), FORWARD_LIMIT)
-    yield Result(f"{name}.audio", relative_error(audio[0, 0], t[f"{name}.audio"]), FORWARD_LIMIT)
+    # The released model computes a stream that is kept entirely, too, and throws away what comes out.
+    if not all(clip.kept.video):
+        yield Result(f"{name}.video", relative_error(video[0], t[f"{name}.video"][:, 1:]), FORWARD_LIMIT)
+    if not all(clip.kept.audio):
+        yield Result(f"{name}.audio", relative_error(audio[0, 0], t[f"{name}.audio"]), FORWARD_LIMIT)
     expected = {key: tensor for key, tensor in t.items() if key.startswith(f"{name}.face_mask.")}
     for key, tensor in expected.items():
         mask = masks.pop(int(key.rsplit(".", 1)[1]), torch.empty(0))
@@ -157,17 +160,20 @@ def compare_forward(reference: Reference, name: str, case: dict[str, Any]) -> It
 def compare_trajectory(reference: Reference, name: str, case: dict[str, Any]) -> Iterator[Result]:
     """The last latents of a whole sampling run."""
     t, task = reference.tensors, case["task"]
+    clip = reference.clip(reference.task_case(task))
     video, audio = sample_euler(
         reference.model,
-        reference.clip(reference.task_case(task)),
+        clip,
         (t["noise_video"], t["noise_audio"].unsqueeze(1)),
         flow_sigmas(case["steps"], case["shift"]),
         positive=reference.condition(task, negative=False),
         negative=reference.condition(task, negative=True),
         guidance=Guidance(case["video_guidance"], case["audio_guidance"], case["macfg_proportion"], case["skip_layer"]),
     )
-    yield Result(f"{name}.video", relative_error(video[0], t[f"{name}.video"]), TRAJECTORY_LIMIT)
-    yield Result(f"{name}.audio", relative_error(audio[0, 0], t[f"{name}.audio"]), TRAJECTORY_LIMIT)
+    if not all(clip.kept.video):
+        yield Result(f"{name}.video", relative_error(video[0], t[f"{name}.video"]), TRAJECTORY_LIMIT)
+    if not all(clip.kept.audio):
+        yield Result(f"{name}.audio", relative_error(audio[0, 0], t[f"{name}.audio"]), TRAJECTORY_LIMIT)
 
 
 def compare_windows(reference: Reference) -> Iterator[Result]:

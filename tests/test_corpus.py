@@ -10,12 +10,11 @@ import pytest
 import torch
 
 from uniavgen_core.config import MEL_BANDS, SAMPLE_RATE, audio_tokens, pixel_frames
+from uniavgen_core.face.lip_sync import correlation, mouth_open_area, rms_envelope
 from uniavgen_core.tiny.bundle import build_tiny
 from uniavgen_core.tiny.drawing import Painter
 from uniavgen_core.tiny.people import Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_lab.evaluation.lip_sync import correlation, mouth_open_area
-from uniavgen_lab.world.animation import rms_envelope
 from uniavgen_lab.world.sentences import FEWEST_WORDS, MOST_WORDS, WORDS, words_of
 
 pytest.importorskip("espeakng_loader", reason="needs espeakng-loader")

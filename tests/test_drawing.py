@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from uniavgen_core.face.lip_sync import mouth_open_area
 from uniavgen_core.tiny.drawing import Painter, draw_portrait
 from uniavgen_core.tiny.features import mouth_shape
 from uniavgen_core.tiny.people import KINDS, Person
 from uniavgen_core.tiny.pose import Pose
-from uniavgen_lab.evaluation.lip_sync import mouth_open_area
 
 AWAY = Pose(head_x=3, head_y=2, head_tilt=4)
 

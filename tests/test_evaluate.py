@@ -44,14 +44,14 @@ def test_tasks_keep_what_they_are_given(task: str, corpus_clips):
     clip, other = corpus_clips
     bundle = build_tiny()
     made = generate(task, bundle, clip, other, Sampling(steps=1))
-    assert made.frames.shape == clip.frames.shape
+    assert made.frames.shape == (1 if task == "voice" else len(clip.frames), *clip.frames.shape[1:])
     assert len(made.waveform) == len(clip.waveform)
     frames = torch.from_numpy(source_frames(task, clip)).float() / 255
     coded = bundle.codec.decode_frames(bundle.codec.encode_frames(frames))[0].mul(255).round().byte().numpy()
-    given = {"dubbing": len(frames), "continuation": 9}.get(task, 1)
+    given = {"dubbing": len(frames), "continuation": 9, "voice": 0}.get(task, 1)
     assert made.kept_frames == given
     # The last bit of a float decides how a byte is rounded.
-    assert numpy.abs(made.frames[:given].astype(int) - coded[:given]).max() <= 1
+    assert numpy.abs(made.frames[:given].astype(int) - coded[:given]).max(initial=0) <= 1
     assert numpy.array_equal(made.waveform, clip.waveform) == (task == "audio_driven")
     assert 0 <= made.mask_iou <= 1
     assert not bundle.model._forward_pre_hooks
@@ -101,6 +101,9 @@ def test_given_parts_are_no_results(corpus_clips):
     assert not {"psnr", "identity", "motion"} & set(dubbing)
     assert not {"words", "timbre", "emotion"} & set(driven)
     assert dubbing["timbre"] == joint["timbre"] == 1
+    voice = evaluate.measure_made("voice", Generated(clip.frames[:1], clip.waveform, 0.5, 0, 0), clip, ears)
+    assert {name: joint[name] for name in voice} == voice
+    assert {"timbre", "emotion", "heard_mood"} <= set(voice) and not {"lip_sync_raw", "identity", "psnr"} & set(voice)
 
     continued = measured("continuation", 9, audio_tokens(9))
     made_part = measure_clip(clip.frames[9:], clip.waveform[13_500:], ears, clip.portrait)

@@ -253,6 +253,56 @@ def test_each_token_is_modulated_by_its_own_timestep(seed: int) -> None:
         torch.testing.assert_close(summed[:, index], x[:, index] + gate[:, row] * (x[:, index] + 1))
 
 
+# What is computed
+
+
+@pytest.mark.parametrize(
+    ("kept_frames", "kept_tokens", "switches", "video_blocks", "audio_blocks"),
+    [
+        (1, 0, Switches(), 4, 4),
+        (1, 0, Switches(False, False), 4, 4),
+        # The last interaction is behind block 2: nobody reads block 3.
+        (3, 0, Switches(False, True), 3, 4),
+        (3, 0, Switches(False, False), 0, 4),
+        (1, 56, Switches(True, False), 4, 3),
+        (1, 56, Switches(False, False), 4, 0),
+    ],
+)
+@torch.no_grad()
+def test_a_kept_stream_is_computed_as_far_as_it_is_read(
+    kept_frames: int, kept_tokens: int, switches: Switches, video_blocks: int, audio_blocks: int
+) -> None:
+    sizes, generator = small_sizes(blocks=4), torch.Generator().manual_seed(1)
+    model = by_rule(JointDiT(sizes, torch_operations))
+    ran: list[torch.nn.Module] = []
+    for block in (*model.blocks, *model.audio_blocks, model.head, model.head_audio):
+        block.register_forward_hook(lambda block, *args: ran.append(block))
+    video = torch.randn(1, sizes.latent_channels, 3, 4, 4, generator=generator)
+    streams = [video, torch.randn(1, 1, 56, sizes.mel_bands, generator=generator)]
+    caption = model.encode_caption(torch.randn(1, 3, sizes.text_width, generator=generator))
+    speech = model.encode_speech(torch.tensor([[5, 6, 7]]), torch.float32)
+    kept = kept_prefix(3, 56, kept_frames, kept_tokens)
+
+    def run(**options: Any) -> list[torch.Tensor]:
+        ran.clear()
+        return model(
+            streams, torch.tensor([500.0]), caption, speech, reference_image=video[:, :, :1], kept=kept,
+            switches=switches, options=options,
+        )  # fmt: skip
+
+    velocities = run()
+    assert sum(block in list(model.blocks) for block in ran) == video_blocks
+    assert sum(block in list(model.audio_blocks) for block in ran) == audio_blocks
+    for velocity, stream, is_kept in zip(velocities, streams, (kept.video, kept.audio), strict=True):
+        assert velocity.shape == stream.shape and velocity.dtype == torch.float32
+        assert bool(velocity.any()) != all(is_kept)
+    # Who looks at the face masks sees those of the last interaction, too.
+    seen: list[int] = []
+    watched = run(patches={FACE_MASK_PATCH: [lambda mask, layer, options: seen.append(layer) or mask]})
+    assert seen == [0, 1]
+    assert all(torch.equal(one, other) for one, other in zip(velocities, watched, strict=True))
+
+
 # Shapes
 
 

@@ -6,8 +6,8 @@ import numpy
 import pytest
 
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE
-from uniavgen_lab.evaluation.lip_sync import correlation, lip_sync, lip_sync_margin, share, shuffled_lip_sync
-from uniavgen_lab.world.animation import rms_envelope
+from uniavgen_core.face.lip_sync import correlation, lip_sync, rms_envelope
+from uniavgen_lab.evaluation.lip_sync_ends import lip_sync_margin, share, shuffled_lip_sync
 
 FRAMES = 41
 SECONDS = FRAMES / FRAME_RATE

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from uniavgen_core.face.detection import Face
-from uniavgen_core.face.models import open_detector
+from uniavgen_core.face.models import MESH, open_detector
+from uniavgen_core.face.mouth_landmarks import MouthLandmarks
 from uniavgen_core.media.images import to_bytes
 from uniavgen_lab.evaluation import real_people as people
 from uniavgen_lab.evaluation import syncnet
-from uniavgen_lab.evaluation.mouth_landmarks import MouthLandmarks
-from uniavgen_lab.evaluation.real_people import find_detector, measure_own_clip
+from uniavgen_lab.evaluation.real_people import find_detector, find_mesh, measure_own_clip
 from uniavgen_lab.video_files import read_video
 
 
@@ -25,7 +25,7 @@ def test_landmarks_see_a_mouth_open(shared_data: Path):
     folder = shared_data / "face"
     frames, _, _ = read_video(shared_data / "grid" / "G_lwbsza.mpg")
     pictures = to_bytes(frames)
-    detector, landmarks = open_detector(find_detector(folder)), MouthLandmarks(folder)
+    detector, landmarks = open_detector(find_detector(folder)), MouthLandmarks(find_mesh(folder))
     openings = []
     for picture in pictures[[0, 2, 22, 26, 30, 34]]:
         face = detector.largest_face(picture)
@@ -39,10 +39,8 @@ def test_landmarks_see_a_mouth_open(shared_data: Path):
 def test_absent_face_models_are_named(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match=r"detector.*--face-models"):
         find_detector(tmp_path)
-    for module in ("onnxruntime", "cv2"):
-        pytest.importorskip(module, reason=f"{module} is not installed")
     with pytest.raises(FileNotFoundError, match=r"face_landmark\.onnx.*--face-models"):
-        MouthLandmarks(tmp_path)
+        find_mesh(tmp_path)
 
 
 class SomeFaces:
@@ -64,6 +62,7 @@ def some_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "scrfd.onnx").touch()
     monkeypatch.setattr(people, "open_detector", SomeFaces)
     monkeypatch.setattr(people, "MouthLandmarks", SomeFaces)
+    (tmp_path / MESH).touch()
     return tmp_path
 
 

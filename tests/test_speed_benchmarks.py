@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from uniavgen_core.config import CAPTION_ROWS
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_lab.benchmarks.arithmetic import Workload, operations_by_part
 from uniavgen_lab.benchmarks.memory import LiveBytes
+from uniavgen_lab.benchmarks.voice_share import KINDS, RELEASED, count_operations
 
 BATCH = 2
 
@@ -56,9 +58,23 @@ def test_a_run_does_once_what_it_can_and_skips_what_is_off() -> None:
         "joint": joint,
         "reference_voice": joint | {"V→A": 4},
         "continuation": joint,
-        "dubbing": joint | {"A→V": 0},
-        "audio_driven": joint | {"V→A": 0},
+        # In unimodal passes, nothing reads what is kept entirely.
+        "dubbing": joint | {"A→V": 0, "video blocks": 16},
+        "audio_driven": joint | {"V→A": 0, "audio blocks": 16},
+        "voice": joint | {"A→V": 0},
     }
+
+
+def test_a_voice_costs_a_tenth_of_joint_generation() -> None:
+    counted = count_operations(replace(RELEASED, sizes=replace(RELEASED.sizes, blocks=2)))
+    joint, beside_a_still, sees_nothing = counted.values()
+    assert 0 < sees_nothing < joint / 50
+    assert sees_nothing < beside_a_still < joint / 10
+
+
+def test_shares_of_a_voice_are_measured() -> None:
+    row = benchmark("voice_share", "--tiny", "--passes", "1", "--threads", "1")["tiny"]
+    assert all(row["operations"][kind] > 0 and row["seconds"][kind] > 0 for kind in KINDS)
 
 
 def test_full_size_fits_beside_its_weights() -> None:

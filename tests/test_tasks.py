@@ -36,6 +36,25 @@ def test_what_each_task_keeps(task: str, frames: int, tokens: int) -> None:
     assert TASKS[task].reference_voice == (task == "reference_voice")
 
 
+def test_a_voice_has_a_still_of_which_nothing_is_kept() -> None:
+    assert TASKS["voice"].kept(21, 506) == kept_prefix(1, 506)
+    assert not TASKS["voice"].generates_video
+    assert not TASKS["voice"].has_past
+
+
+@pytest.mark.parametrize("negative", [False, True])
+def test_a_voice_follows_a_still_that_is_generated_with_it(negative: bool) -> None:
+    for kept_frames, has_voice, switches in (
+        (0, False, TO_AUDIO),
+        (0, True, Switches(False, False)),
+        (1, False, Switches(False, False)),
+        (1, True, Switches(False, False)),
+    ):
+        assert task_switches(kept_prefix(1, 506, kept_frames), has_voice, negative) == switches
+    # One latent frame with its own six tokens is a clip.
+    assert task_switches(kept_prefix(1, 6), False, negative) == BOTH
+
+
 def test_a_past_is_as_long_as_asked() -> None:
     assert TASKS["continuation"].kept(21, 506, past_frames=5) == kept_prefix(21, 506, 5, 106)
     for frames in range(1, 22):

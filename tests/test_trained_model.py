@@ -11,6 +11,7 @@ import torch
 from uniavgen_core.audio.mel import log_mel, to_model_waveform
 from uniavgen_core.audio.voice import loud_db, reference_mel, token_level_db
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE
+from uniavgen_core.face.lip_sync import mouth_open_area
 from uniavgen_core.face.steering import FaceGuidance, clip_mask
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.long_form.maker import LongClip
@@ -25,7 +26,6 @@ from uniavgen_core.tiny.drawing import PORTRAIT_SEED, draw_portrait
 from uniavgen_lab import pipeline
 from uniavgen_lab.core_host import CoreHost
 from uniavgen_lab.evaluation.judges import JUDGES_FILE, load_judges
-from uniavgen_lab.evaluation.lip_sync import mouth_open_area
 from uniavgen_lab.evaluation.predicted_masks import face_patches
 from uniavgen_lab.video_files import read_video
 from uniavgen_lab.world.sentences import caption_of_two

@@ -66,11 +66,11 @@ from safetensors.torch import save_file
 from small_model import small_sizes
 
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND, FRAME_RATE, SAMPLE_RATE, pixel_frames
+from uniavgen_core.face.lip_sync import mouth_open_area
 from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
-from uniavgen_lab.evaluation.lip_sync import mouth_open_area
 
 ROOT = WORKFLOWS.parent
 CODEC_ERROR = 3.2

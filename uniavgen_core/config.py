@@ -79,6 +79,11 @@ def clip_seconds(latent_frames: int) -> float:
     return pixel_frames(latent_frames) / FRAME_RATE
 
 
+def is_still(latent_frames: int, tokens: int) -> bool:
+    """Whether the picture of a clip is a still: one latent frame for more audio tokens than sound along with it."""
+    return latent_frames == 1 and tokens > audio_tokens(pixel_frames(1))
+
+
 @dataclass(frozen=True)
 class ModelSizes:
     """Sizes of a joint model. Both branches have the same number of blocks and a head width of 128."""

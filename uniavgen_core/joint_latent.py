@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .config import (
+    AUDIO_TOKENS_PER_SECOND,
     LATENT_CHANNELS,
     MAX_LATENT_FRAMES,
     MEL_BANDS,
@@ -18,6 +19,7 @@ from .config import (
     SPATIAL_COMPRESSION,
     audio_tokens,
     clip_seconds,
+    is_still,
     latent_frames_for_seconds,
     pixel_frames,
 )
@@ -54,6 +56,22 @@ def stream_shapes(latent_frames: int, width: int, height: int, batch: int = 1) -
     rows, columns = height // SPATIAL_COMPRESSION, width // SPATIAL_COMPRESSION
     video = (batch, LATENT_CHANNELS, latent_frames, rows, columns)
     return video, (batch, 1, audio_tokens(pixel_frames(latent_frames)), MEL_BANDS)
+
+
+def voice_shapes(latent_frames: int, width: int, height: int, batch: int = 1) -> tuple[Shape, Shape]:
+    """Shapes of both streams of a sound that lasts so many latent frames, beside a still of width × height pixels."""
+    video, audio = stream_shapes(latent_frames, width, height, batch)
+    return (*video[:2], 1, *video[3:]), audio
+
+
+def _is_voice(latent_frames: int, tokens: int) -> bool:
+    """Whether streams so long are a still and the sound of whole latent frames."""
+    return is_still(latent_frames, tokens) and tokens == audio_tokens(pixel_frames(sounding_frames(tokens)))
+
+
+def sounding_frames(tokens: int) -> int:
+    """Latent frames that last as long as so many audio tokens."""
+    return latent_frames_for_seconds(tokens / AUDIO_TOKENS_PER_SECOND)
 
 
 def stream_masks(kept: KeptParts, rows: int, columns: int) -> tuple[Tensor, Tensor]:
@@ -226,7 +244,7 @@ def check_shapes(shapes: Sequence[Sequence[int]]) -> None:
             f"(batch, {LATENT_CHANNELS}, frames, rows, columns) and (batch, 1, tokens, {MEL_BANDS}). {advice}"
         )
     wanted = audio_tokens(pixel_frames(video[2]))
-    if audio[2] != wanted:
+    if audio[2] != wanted and not _is_voice(video[2], audio[2]):
         raise ValueError(
             f"Picture and sound of this LATENT are not equally long: {video[2]} latent frames "
             f"({clip_seconds(video[2]):.2f} s) go with {wanted} audio tokens, but there are {audio[2]}. {advice}"

@@ -15,7 +15,7 @@ import torch
 from einops import repeat
 from torch import Tensor
 
-from .config import audio_tokens, pixel_frames
+from .config import audio_tokens, is_still, pixel_frames
 
 PAST_FRAMES = 3
 """Latent frames of the past that a continuation keeps: nine pixel frames and 0.56 seconds of sound."""
@@ -118,14 +118,13 @@ def task_switches(kept: KeptParts, has_reference_voice: bool, negative: bool, sk
     """The switches of a pass, as the released model does its tasks.
 
     A stream that is kept entirely takes no updates. With a reference voice and generated video, the voice must not
-    follow the face in the positive pass.
+    follow the face in the positive pass. A still cannot follow the sound; the voice follows a still that is generated
+    with it, unless it has a reference, and not one that is kept, which would be a mouth that never opens.
     """
-    voice_is_given = has_reference_voice and not kept.all_video and not negative
-    return Switches(
-        audio_to_video=not kept.all_video,
-        video_to_audio=not (kept.all_audio or voice_is_given),
-        skip_block=skip_block,
-    )
+    still = is_still(len(kept.video), len(kept.audio))
+    voice_is_given = has_reference_voice and (still or not (kept.all_video or negative))
+    unseen = kept.all_audio or voice_is_given or (still and kept.all_video)
+    return Switches(audio_to_video=not (kept.all_video or still), video_to_audio=not unseen, skip_block=skip_block)
 
 
 class Extent(Enum):
@@ -136,6 +135,8 @@ class Extent(Enum):
     PAST = auto()
     ENDS = auto()
     ALL = auto()
+    STILL = auto()
+    """Nothing, of a video that is one latent frame however long the sound."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,8 @@ class Task:
             past_frames: latent frames of the past, where the task has one.
             next_frames: latent frames at the end, where the task keeps some.
         """
+        if self.video is Extent.STILL:
+            return kept_prefix(1, tokens)
         if self.keeps_ends:
             made = range(past_frames, latent_frames - next_frames)
             heard_anew = range(past_tokens(past_frames), past_tokens(latent_frames - next_frames))
@@ -172,7 +175,7 @@ class Task:
 
     @property
     def generates_video(self) -> bool:
-        return self.video is not Extent.ALL
+        return self.video not in (Extent.ALL, Extent.STILL)
 
     @property
     def generates_audio(self) -> bool:
@@ -186,7 +189,7 @@ class Task:
     @property
     def has_past(self) -> bool:
         """Whether the clip begins with more than a portrait that was there before, which is no work of the task's."""
-        whole_or_none = {Extent.NOTHING, Extent.FIRST_FRAME, Extent.ALL}
+        whole_or_none = {Extent.NOTHING, Extent.FIRST_FRAME, Extent.ALL, Extent.STILL}
         return not {self.video, self.audio} <= whole_or_none
 
 
@@ -196,6 +199,7 @@ TASKS = {
     "continuation": Task("continuation", Extent.PAST, Extent.PAST),
     "dubbing": Task("dubbing", Extent.ALL, Extent.NOTHING),
     "audio_driven": Task("audio-driven", Extent.FIRST_FRAME, Extent.ALL),
+    "voice": Task("voice", Extent.STILL, Extent.NOTHING),
     "retake": Task("retake", Extent.ENDS, Extent.ENDS),
     "bridge": Task("bridge", Extent.ENDS, Extent.ENDS),
 }

@@ -19,7 +19,7 @@ SCRIPT, LONG_FORM = "UniAVGenScript", "UniAVGenLongForm"
 TEXT_NODES = {"CLIPTextEncode": "text", "PrimitiveString": "value", "PrimitiveStringMultiline": "value"}
 RANGE_WORDS = {"UniAVGenRange": "words"}
 """Of a retake, the speech is the new words; those around them have inputs of their own."""
-TASKS_WITH_SECONDS = ("joint", "continuation", "bridge")
+TASKS_WITH_SECONDS = ("joint", "continuation", "bridge", "voice")
 """Tasks of UniAVGen Latent whose length is not that of what is given."""
 
 

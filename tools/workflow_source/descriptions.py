@@ -232,6 +232,27 @@ def bridge(flow: ModelFlow) -> None:
     flow.put_back(sampled, **clips)
 
 
+def voice(flow: ModelFlow) -> None:
+    """Ten voices are tried in sound alone; the picture is made for the one that is chosen."""
+    flow.load()
+    flow.group("Portrait and words")
+    captions, portrait = flow.captions(), flow.portrait()
+    flow.group("Try ten voices")
+    conditioning = flow.conditioning(captions)
+    latent = flow.clip_of(conditioning, task="voice", portrait=portrait, batch_size=10)
+    flow.group("Sample the voices")
+    voices = flow.decode_sound(flow.sample(conditioning, latent))
+    flow.group("Listen and choose")
+    chosen, in_turn = flow.add("UniAVGenChooseVoice", audio=voices, number=1)
+    flow.add("PreviewAudio", "All in turn", audio=in_turn)
+    flow.note("audition")
+    flow.group("Make the picture")
+    driven = flow.latent("audio_driven", portrait=portrait, audio=chosen)
+    sampled = flow.sample(conditioning, driven, seed=1)
+    flow.group("Decode and save")
+    flow.save(flow.decode_picture(sampled), chosen, length="audio")
+
+
 def long_form(flow: ModelFlow) -> None:
     """A portrait says a paragraph."""
     story = (
@@ -474,6 +495,7 @@ FOR_BOTH_MODELS: tuple[Callable[[ModelFlow], None], ...] = (
     resync,
     retake,
     bridge,
+    voice,
     long_form,
     script,
     two_speakers,

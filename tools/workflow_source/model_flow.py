@@ -143,10 +143,10 @@ class ModelFlow(Flow):
         size = {"size": "custom", "size__width": 128 * people, "size__height": 128} if self.tiny else {}
         return self.add("UniAVGenLatent", vae=self.vae, task=task, **size, **inputs)
 
-    def clip_of(self, conditioning: dict[str, Link], people: int = 1, **inputs: Any) -> Links:
+    def clip_of(self, conditioning: dict[str, Link], people: int = 1, task: str = "joint", **inputs: Any) -> Links:
         """The latent of a clip that is as long as its words."""
         lasting = {"seconds": self.settings.seconds}
-        return self.latent("joint", people, conditioning=conditioning["positive"], **lasting | inputs)
+        return self.latent(task, people, conditioning=conditioning["positive"], **lasting | inputs)
 
     def sample(self, conditioning: dict[str, Link], latent: Links, model: Any = None, **inputs: Any) -> Links:
         """All steps at once, by `model` or the loaded one."""

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import torch
 import torchaudio
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
@@ -223,3 +224,14 @@ def fitted_pieces(pieces: Iterable[Tensor], samples: int) -> Iterator[Tensor]:
         missing -= piece.shape[-1]
     for start in range(0, missing, PIECE_SAMPLES):
         yield torch.zeros(channels, min(PIECE_SAMPLES, missing - start))
+
+
+def in_turn(waveforms: Tensor, pause: int) -> tuple[Tensor, list[int]]:
+    """Sounds (batch, channels, samples) one after the other, (1, channels, samples), and where each begins.
+
+    Args:
+        pause: samples of silence between two of them.
+    """
+    step = waveforms.shape[-1] + pause
+    together = rearrange(functional.pad(waveforms, (0, pause)), "b c n -> 1 c (b n)")
+    return together[..., : together.shape[-1] - pause], [step * index for index in range(len(waveforms))]

@@ -179,6 +179,16 @@ def _mix(frames: Tensor, plan: VideoToAudioPlan, tokens: slice) -> Tensor:
     return (left + right).to(frames.dtype)
 
 
+def has_face_patches(options: dict[str, Any]) -> bool:
+    """Whether somebody looks at the face masks, or changes them."""
+    return bool(_face_patches(options))
+
+
+def _face_patches(options: dict[str, Any]) -> list[Any]:
+    patches: list[Any] = options.get("patches", {}).get(FACE_MASK_PATCH, [])
+    return patches
+
+
 def interact(
     video: Tensor,
     audio: Tensor,
@@ -205,9 +215,8 @@ def interact(
         options: the host's, for its attention; `patches` of FACE_MASK_PATCH.
     """
     audio_to_video, video_to_audio = aligners
-    to_video = switches.audio_to_video and len(plan.generated_frames) > 0
-    to_audio = switches.video_to_audio and len(plan.generated_tokens) > 0
-    patches = options.get("patches", {}).get(FACE_MASK_PATCH, [])
+    to_video, to_audio = plan.updates_video(switches), plan.updates_audio(switches)
+    patches = _face_patches(options)
     if not (to_video or to_audio or patches):
         return video, audio
 

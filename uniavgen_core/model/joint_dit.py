@@ -13,10 +13,9 @@ from torch.nn import functional
 
 from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS, ModelSizes
 from ..tasks import KeptParts, Switches, kept_prefix
-from .aligners import AudioToVideoAligner, VideoToAudioAligner, interact
+from .aligners import AudioToVideoAligner, VideoToAudioAligner, has_face_patches, interact
 from .blocks import Block, Branch, BranchInputs, Head, Hooks
-from .plan import NOISY, ClipShape, Plans, TokenTimes
-from .rope import audio_table
+from .plan import ClipShape, Plan, Plans
 from .speech_encoder import SpeechEncoder
 
 
@@ -124,7 +123,7 @@ class JointDiT(nn.Module):
             hooks: what the host does in the blocks.
 
         Returns:
-            Video (batch, 48, T, h, w) and audio (batch, 1, L, 80).
+            Video (batch, 48, T, h, w) and audio (batch, 1, L, 80); zeros where a stream is kept entirely.
         """
         latent, mel = x[0], rearrange(x[1], "b 1 l bands -> b l bands")
         frames, height, width = latent.shape[2:]
@@ -142,6 +141,7 @@ class JointDiT(nn.Module):
             device=latent.device,
         )
         plan = (Plans() if plans is None else plans)(shape)
+        video_blocks, audio_blocks = self._blocks_to_run(plan, switches, options)
         video_time, video_projected = self._embed_time(timestep, self.time_embedding, self.time_projection)
         audio_time, audio_projected = self._embed_time(timestep, self.time_embedding_audio, self.time_projection_audio)
         of_video = BranchInputs(
@@ -153,13 +153,14 @@ class JointDiT(nn.Module):
         )  # fmt: skip
 
         def both_blocks(index: int, video: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
-            video = self.blocks[index](video, of_video, hooks.inside(index, Branch.VIDEO))
-            audio = self.audio_blocks[index](audio, of_audio, hooks.inside(index, Branch.AUDIO))
+            if index < video_blocks:
+                video = self.blocks[index](video, of_video, hooks.inside(index, Branch.VIDEO))
+            if index < audio_blocks:
+                audio = self.audio_blocks[index](audio, of_audio, hooks.inside(index, Branch.AUDIO))
             if index % 2:
                 return video, audio
-            layer = index // 2
             return interact(
-                video, audio, self._aligners(layer), plan, layer=layer,
+                video, audio, self._aligners(index // 2), plan, layer=index // 2,
                 time=video_time, switches=switches, options=options,
             )  # fmt: skip
 
@@ -173,42 +174,29 @@ class JointDiT(nn.Module):
             if replace is not None:
                 block = _replaced(replace, block, of_video)
             video, audio = block(video, audio)
-            video = hooks.after_block(index, video, video_time)
+            if index < video_blocks:
+                video = hooks.after_block(index, video, video_time)
 
-        video = self.head(video, video_time, plan.video_times)[:, grid[0] * grid[1] :]  # (b, t n, a b channels)
-        audio = self.head_audio(audio, audio_time, plan.audio_times)[:, reference_tokens:]  # (b, l, bands)
-        return [self._unpatchify(video, grid)[..., :height, :width], rearrange(audio, "b l bands -> b 1 l bands")]
+        of_both = [torch.zeros_like(part, dtype=torch.float32) for part in x]
+        if len(plan.generated_frames):
+            video = self.head(video, video_time, plan.video_times)[:, grid[0] * grid[1] :]  # (b, t n, a b channels)
+            of_both[0] = self._unpatchify(video, grid)[..., :height, :width]
+        if len(plan.generated_tokens):
+            audio = self.head_audio(audio, audio_time, plan.audio_times)[:, reference_tokens:]
+            of_both[1] = rearrange(audio, "b l bands -> b 1 l bands")
+        return of_both
 
-    def audio_velocity(
-        self,
-        mel: Tensor,
-        timestep: Tensor,
-        speech_features: Tensor,
-        *,
-        speech_mask: Tensor | None = None,
-        reference_audio: Tensor | None = None,
-        options: dict[str, Any] | None = None,
-    ) -> Tensor:
-        """Velocity (batch, 1, L, 80) of the audio branch alone, as with both directions off and nothing kept.
+    def _blocks_to_run(self, plan: Plan, switches: Switches, options: dict[str, Any]) -> tuple[int, int]:
+        """How many blocks of each branch run, from the first.
 
-        Args:
-            mel: normalised log-mel (batch, 1, L, 80).
-            timestep, speech_features, speech_mask, reference_audio: as in `forward`.
-            options: handed to the host's attention.
+        All of them where something of the stream is generated; else those up to the last interaction in which the
+        other stream, or who looks at face masks, reads it; none where nothing does.
         """
-        audio, reference_tokens = self._embed_audio(rearrange(mel, "b 1 l bands -> b l bands"), reference_audio)
-        time, projected = self._embed_time(timestep, self.time_embedding_audio, self.time_projection_audio)
-        tokens, symbols = audio.shape[1], speech_features.shape[1]
-        positions = audio_table(max(tokens, symbols), audio.device)
-        table, symbol_table = positions[:, :tokens], positions[:, :symbols]
-        times = TokenTimes(tokens, torch.tensor([NOISY], device=audio.device))
-        inputs = BranchInputs(
-            projected, times, table, speech_features, speech_mask, options or {}, text_tables=(table, symbol_table)
-        )
-        for block in self.audio_blocks:
-            audio = block(audio, inputs)
-        audio = self.head_audio(audio, time, times)[:, reference_tokens:]
-        return rearrange(audio, "b l bands -> b 1 l bands")
+        last_read = 2 * len(self.a2v_blocks) - 1
+        is_seen, is_heard = plan.updates_audio(switches) or has_face_patches(options), plan.updates_video(switches)
+        video = self.sizes.blocks if len(plan.generated_frames) else last_read * is_seen
+        audio = self.sizes.blocks if len(plan.generated_tokens) else last_read * is_heard
+        return video, audio
 
     def _embed_video(self, latent: Tensor, reference: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens (batch, (T + 1) · N, width), the reference frame first, and the rows and columns of a frame."""

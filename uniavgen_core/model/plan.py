@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..config import TEMPORAL_COMPRESSION, pixel_frames
-from ..tasks import KeptParts
+from ..config import TEMPORAL_COMPRESSION, is_still, pixel_frames
+from ..tasks import KeptParts, Switches
 from .rope import audio_table, video_table, window_table
 
 WINDOW_MARGIN = 2
@@ -72,7 +72,11 @@ def frame_contexts(latent_frames: int, audio_tokens: int, tokens: Sequence[int])
     (1 - (p - a)) · frame(a) + (1 - (b - p)) · frame(b), where frame() is the latent frame of a pixel frame.
 
         frame_contexts(21, 506, [7])  # p = 1.12: both pixel frames are of latent frame 1
+
+    All tokens of a clip whose picture is a still see that one.
     """
+    if is_still(latent_frames, audio_tokens):
+        return [FrameContext(0, None, 1.0, 0.0)] * len(tokens)
     frames = pixel_frames(latent_frames)
     return [_frame_context(token * frames / audio_tokens, frames) for token in tokens]
 
@@ -169,6 +173,14 @@ class Plan:
     windows: Tensor
     """(generated frames · window) audio tokens."""
     video_to_audio: VideoToAudioPlan
+
+    def updates_video(self, switches: Switches) -> bool:
+        """Whether some frame hears the sound in a pass."""
+        return switches.audio_to_video and len(self.generated_frames) > 0
+
+    def updates_audio(self, switches: Switches) -> bool:
+        """Whether some audio token sees the video in a pass."""
+        return switches.video_to_audio and len(self.generated_tokens) > 0
 
 
 class Plans:

@@ -29,7 +29,9 @@ from pack.uniavgen_core.sampling.schedule import SCHEDULES, flow_sigmas
 from pack.uniavgen_core.tasks import TASKS
 from pack.uniavgen_core.tiny.bundle import load_tiny
 
-from ..evaluation.lip_sync import lip_sync, mouth_open_area, shuffled_lip_sync
+from uniavgen_core.face.lip_sync import lip_sync, mouth_open_area
+
+from ..evaluation.lip_sync_ends import shuffled_lip_sync
 from ..evaluation.measures import Measures, SpeechJudges, measure_clip
 from ..evaluation.tables import summarise
 from ..pipeline import GUIDANCE

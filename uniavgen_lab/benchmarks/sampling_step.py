@@ -81,12 +81,13 @@ def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Call
         spoken = torch.randint(sizes.vocabulary_rows - 1, (1, symbols), generator=generator)
         return Condition(noise(CAPTION_ROWS, sizes.text_width), spoken)
 
-    latent = (sizes.latent_channels, work.latent_frames, work.latent_rows, work.latent_columns)
+    kept = task.kept(work.latent_frames, work.audio_tokens, past_frames=2)
+    latent = (sizes.latent_channels, len(kept.video), work.latent_rows, work.latent_columns)
     mel = (1, work.audio_tokens, sizes.mel_bands)
     clip = Clip(
         video=noise(*latent),
         audio=noise(*mel),
-        kept=task.kept(work.latent_frames, work.audio_tokens, past_frames=2),
+        kept=kept,
         reference_image=noise(sizes.latent_channels, 1, work.latent_rows, work.latent_columns),
         reference_audio=noise(REFERENCE_TOKENS, sizes.mel_bands) if task.reference_voice else None,
     )

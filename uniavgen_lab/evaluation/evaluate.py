@@ -18,11 +18,12 @@ import torch
 
 from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.config import AUDIO_TOKENS_PER_SECOND
+from uniavgen_core.face.lip_sync import mouth_open_area
 from uniavgen_core.files import needed
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK
-from uniavgen_core.tasks import TASKS
+from uniavgen_core.tasks import TASKS, Extent
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE, TinyBundle, load_tiny
 
 from ..pipeline import decode_audio, decode_video
@@ -33,8 +34,8 @@ from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
 from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
-from .lip_sync import mouth_open_area, shuffled_lip_sync
-from .measures import Measures, SpeechJudges, measure_clip, measure_words
+from .lip_sync_ends import shuffled_lip_sync
+from .measures import Measures, SpeechJudges, measure_clip, measure_voice, measure_words
 from .newcomer_clips import run_newcomer
 from .real_people import add_own_clip_arguments, run_own_clip
 from .resyncs import run_resyncs
@@ -257,6 +258,8 @@ def measure_made(task: str, made: Generated, clip: CorpusClip, judges: SpeechJud
     Args:
         made: the corpus clip `clip`, made anew in the task.
     """
+    if TASKS[task].video is Extent.STILL:
+        return measure_voice(made.waveform, judges, clip.kind, clip.mood) | _words(made, clip, judges)
     frames, waveform = made.frames, made.waveform
     if TASKS[task].has_past:
         frames, waveform = made.made()

@@ -100,7 +100,7 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     words = reader.positive_symbols(corpus_clip.speech, LANGUAGE, transcript)
     positive = condition(bundle, corpus_clip.caption, words)
     negative = condition(bundle, "", reader.negative_symbols(LANGUAGE, transcript))
-    face = token_mask(torch.from_numpy(corpus_clip.face_mask)).numpy()
+    face = token_mask(torch.from_numpy(corpus_clip.face_mask)).numpy()[: clip.video.shape[2]]
     with mask_agreement(bundle.model, face) as agreement:
         video, audio = sample_clip(
             bundle, clip, positive, negative,
@@ -115,7 +115,12 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
 
 
 def source_frames(task: str, corpus_clip: CorpusClip) -> numpy.ndarray:
-    """Frames (F, H, W, 3) of bytes whose first ones a task is given: the clip's own, or the portrait as the first."""
+    """Frames (F, H, W, 3) of bytes whose first ones a task is given: the clip's own, or the portrait as the first.
+
+    A task whose picture is a still has the portrait alone.
+    """
+    if TASKS[task].video is Extent.STILL:
+        return corpus_clip.portrait[None]
     if TASKS[task].video is not Extent.FIRST_FRAME:
         return corpus_clip.frames
     return numpy.concatenate((corpus_clip.portrait[None], corpus_clip.frames[1:]))

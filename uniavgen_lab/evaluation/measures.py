@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy
 
+from uniavgen_core.face.lip_sync import lip_sync, mouth_open_area
 from uniavgen_core.files import NotInstalledError
 
 from .image_measures import identity, motion
 from .judges import JUDGES_FILE, Judges, load_judges
-from .lip_sync import lip_sync, lip_sync_margin, mouth_open_area
+from .lip_sync_ends import lip_sync_margin
 from .word_errors import WordRecogniser, word_errors, world_context
 
 Measures = dict[str, Any]
@@ -55,21 +56,28 @@ def measure_clip(
         `heard_mood`; and `word_errors` and `words`, `timbre` and `emotion` (1 where they fit, else 0).
     """
     mouth = mouth_open_area(frames)
-    judged = judges.judge(waveform)
     measures: Measures = {
         "lip_sync_raw": lip_sync(mouth, waveform),
         "lip_sync_margin": lip_sync_margin(mouth, waveform),
         "identity": identity(frames[1:], frames[0] if portrait is None else portrait),
         "motion": motion(frames),
-        "heard_kind": judged["kind"],
-        "heard_mood": judged["mood"],
+        **measure_voice(waveform, judges, kind, mood),
     }
+    if speech is not None:
+        measures |= measure_words(waveform, judges, speech)
+    return measures
+
+
+def measure_voice(
+    waveform: numpy.ndarray, judges: SpeechJudges, kind: str | None = None, mood: str | None = None
+) -> Measures:
+    """Of a sound alone: `heard_kind`, `heard_mood`, and `timbre` and `emotion` where these are asked for."""
+    judged = judges.judge(waveform)
+    measures: Measures = {"heard_kind": judged["kind"], "heard_mood": judged["mood"]}
     if kind is not None:
         measures["timbre"] = float(judged["kind"] == kind)
     if mood is not None:
         measures["emotion"] = float(judged["mood"] == mood)
-    if speech is not None:
-        measures |= measure_words(waveform, judges, speech)
     return measures
 
 

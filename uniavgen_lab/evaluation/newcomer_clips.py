@@ -24,6 +24,7 @@ from torch import Tensor
 from uniavgen_core.audio.mel import log_mel
 from uniavgen_core.audio.voice import loud_db, token_level_db
 from uniavgen_core.config import SAMPLE_RATE
+from uniavgen_core.face.lip_sync import lip_sync, mouth_open_area
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
@@ -35,7 +36,6 @@ from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
 from .generate import Sampling, generate
 from .image_measures import identity
-from .lip_sync import lip_sync, mouth_open_area
 from .measures import Measures, SpeechJudges, measure_words
 from .tables import markdown_table, measure_in_groups, summarise
 

@@ -17,16 +17,17 @@ from tqdm import tqdm
 from uniavgen_core.audio.mel import to_model_waveform
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE
 from uniavgen_core.face.detection import Face, fill_gaps
-from uniavgen_core.face.models import open_detector
+from uniavgen_core.face.lip_sync import lip_sync
+from uniavgen_core.face.models import MESH, open_detector
+from uniavgen_core.face.mouth_landmarks import MouthLandmarks
 from uniavgen_core.files import NotInstalledError
 from uniavgen_core.media.container import Source
 from uniavgen_core.media.images import to_bytes
 
 from ..video_files import read_audio, read_video
 from . import syncnet
-from .lip_sync import lip_sync, lip_sync_margin
+from .lip_sync_ends import lip_sync_margin
 from .measures import Measures
-from .mouth_landmarks import MouthLandmarks
 from .voice_measures import naturalness, speaker_likeness
 from .word_errors import WordRecogniser, word_errors
 
@@ -125,7 +126,7 @@ def measure_own_clip(
 def _lip_sync(clip: OwnClip) -> Measures:
     if clip.face_models is None:
         raise NotGivenError("give --face-models")
-    landmarks = MouthLandmarks(clip.face_models)
+    landmarks = MouthLandmarks(find_mesh(clip.face_models))
     faces = _faces(clip.frames, clip.face_models)
     openings = [
         None if face is None else numpy.array([landmarks.opening(frame, face)])
@@ -188,6 +189,19 @@ def _faces(frames: NDArray[numpy.uint8], face_models: Path) -> list[Face | None]
     if seen < LEAST_SHARE * len(faces):
         raise ValueError(f"Only {seen} of {len(faces)} frames show a face: give a clip of one speaker.")
     return faces
+
+
+def find_mesh(folder: Path) -> Path:
+    """MediaPipe's face mesh in a folder.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    if not (folder / MESH).is_file():
+        raise FileNotFoundError(
+            f"{folder} lacks MediaPipe's {MESH}: put it there, or give another folder with --face-models."
+        )
+    return folder / MESH
 
 
 def find_detector(folder: Path) -> Path:

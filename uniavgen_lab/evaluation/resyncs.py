@@ -23,6 +23,7 @@ from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel, peak_scale
 from uniavgen_core.config import FRAME_RATE, SAMPLES_A_FRAME, audio_tokens, pixel_frames
+from uniavgen_core.face.lip_sync import lip_sync, mouth_open_area
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.media.pasting import paste_back
@@ -41,7 +42,7 @@ from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
 from .generate import LANGUAGE, Sampling
 from .image_measures import LEVELS
-from .lip_sync import lip_sync, mouth_open_area, share, shuffled_lip_sync
+from .lip_sync_ends import share, shuffled_lip_sync
 from .measures import SpeechJudges, measure_words
 from .tables import markdown_table, measure_in_groups
 from .word_errors import WordErrors, word_error_rate

@@ -26,6 +26,7 @@ from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, TEMPO
 from uniavgen_core.editing.given import Edit, bridge_images, bridge_mel, retake_images, retake_mel
 from uniavgen_core.editing.put_back import put_back_bridge, put_back_retake
 from uniavgen_core.editing.segment import TimeRange, plan_bridge, plan_retake
+from uniavgen_core.face.lip_sync import correlation, mouth_open_area, rms_envelope
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
 from uniavgen_core.media.track import AudioTrack, track_of
@@ -35,7 +36,6 @@ from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 
 from ..pipeline import condition, decode_audio, decode_video, sample_clip
-from ..world.animation import rms_envelope
 from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.sentences import (
     ANIMALS,
@@ -51,7 +51,7 @@ from ..world.sentences import (
 )
 from ..world.synthesiser import Synthesiser, Voice
 from .generate import LANGUAGE, Sampling
-from .lip_sync import correlation, mouth_open_area, share
+from .lip_sync_ends import share
 from .measures import SpeechJudges, measure_words
 from .tables import markdown_table, measure_in_groups
 from .word_errors import WordErrors, word_error_rate

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
-from .lip_sync import share
+from .lip_sync_ends import share
 from .measures import Measures
 from .word_errors import WordErrors, word_error_rate
 

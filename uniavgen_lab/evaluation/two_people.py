@@ -18,17 +18,16 @@ from statistics import fmean, median
 import numpy
 import torch
 
+from uniavgen_core.face.lip_sync import correlation, mouth_open_area, rms_envelope
 from uniavgen_core.face.steering import FaceGuidance
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 from uniavgen_core.tiny.canvas import SIZE
 
 from ..training.render import token_mask
-from ..world.animation import rms_envelope
 from ..world.corpus import SPLITS, CorpusClip, beside_a_listener, make_clip
 from ..world.sentences import caption_of_two
 from ..world.synthesiser import Synthesiser
 from .generate import Sampling, generate
-from .lip_sync import correlation, mouth_open_area
 from .predicted_masks import face_patches
 from .tables import markdown_table, measure_in_groups
 

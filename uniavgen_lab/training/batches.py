@@ -25,11 +25,11 @@ from .random_masks import AREA, RANGE, random_area, random_range
 from .shards import Shards
 from .training_config import MaskShares
 
-TRAINING_TASKS = TASKS | {
+TRAINING_TASKS = {name: task for name, task in TASKS.items() if task.video is not Extent.STILL} | {
     "audio": Task("sound alone", Extent.NOTHING, Extent.NOTHING),
     "audio_reference_voice": Task("sound alone, reference voice", Extent.NOTHING, Extent.NOTHING, reference_voice=True),
 }
-"""The tasks, and those of the audio branch alone."""
+"""The tasks that have a video, and those of the audio branch alone."""
 TEXT_DROPOUT_APART = 0.5
 """Share of clips without caption and words where the branches do not see each other. Guidance's unimodal estimate is
 such a pass."""

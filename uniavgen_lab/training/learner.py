@@ -16,7 +16,7 @@ from uniavgen_core.model.aligners import FACE_MASK_PATCH
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.schedule import TIMESTEPS
-from uniavgen_core.tasks import kept_masks, put_back
+from uniavgen_core.tasks import KeptParts, Switches, kept_masks, put_back
 from uniavgen_core.tiny.caption import CaptionEncoder
 
 from .batches import Batch
@@ -45,14 +45,7 @@ class Learner(nn.Module):
         noisy_audio = _mix(batch.audio, batch.audio_noise, batch.sigma)
         timestep = batch.sigma * TIMESTEPS
         if batch.video is None:
-            velocity = self.model.audio_velocity(
-                noisy_audio,
-                timestep,
-                speech_features,
-                speech_mask=speech_mask,
-                reference_audio=batch.reference_audio,
-                options=self._options,
-            )
+            velocity = self._audio_velocity(batch, noisy_audio, timestep, speech_features, speech_mask)
             kept = torch.tensor(batch.kept.audio).unsqueeze(1)
             return {"audio": _flow_loss(velocity, batch.audio, batch.audio_noise, kept)}
 
@@ -82,6 +75,27 @@ class Learner(nn.Module):
         if not batch.kept.all_audio:
             losses["audio"] = _flow_loss(audio, batch.audio, batch.audio_noise, kept_audio)
         return losses
+
+    def _audio_velocity(
+        self, batch: Batch, noisy_audio: Tensor, timestep: Tensor, speech_features: Tensor, speech_mask: Tensor
+    ) -> Tensor:
+        """Velocity (batch, 1, L, 80) of the sound beside an empty picture that nothing reads."""
+        sizes = self.model.sizes
+        picture = noisy_audio.new_zeros(len(noisy_audio), sizes.latent_channels, 1, *sizes.patch[1:])
+        velocity: Tensor = self.model(
+            [picture, noisy_audio],
+            timestep,
+            noisy_audio.new_zeros(len(noisy_audio), 0, sizes.video_width),
+            speech_features,
+            reference_image=picture,
+            reference_audio=batch.reference_audio,
+            kept=KeptParts((True,), batch.kept.audio),
+            switches=Switches(audio_to_video=False, video_to_audio=False),
+            speech_mask=speech_mask,
+            plans=self.recent_plans(),
+            options=self._options,
+        )[1]
+        return velocity
 
     def recent_plans(self) -> Plans:
         """Plans of the batches before; clips of many lengths make too many to keep all."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy
 from numpy.typing import NDArray
 
-from uniavgen_core.config import FRAME_RATE, SAMPLES_A_FRAME
+from uniavgen_core.config import FRAME_RATE
 from uniavgen_core.tiny.pose import Pose
 
 from .sentences import MOODS
@@ -184,13 +184,6 @@ def animate(
         )
         for frame in range(frames)
     ]
-
-
-def rms_envelope(waveform: NDArray[numpy.floating], frames: int) -> NDArray[numpy.float64]:
-    """Root mean square of a waveform (samples) at 24 kHz around each frame i, at i / 16 s: (frames)."""
-    padded = numpy.pad(waveform.astype(numpy.float64), (SAMPLES_A_FRAME // 2, SAMPLES_A_FRAME * frames))
-    windows = padded[: SAMPLES_A_FRAME * frames].reshape(frames, SAMPLES_A_FRAME)
-    return numpy.sqrt(numpy.square(windows).mean(axis=1))
 
 
 def _loudness(envelope: NDArray[numpy.float64]) -> NDArray[numpy.float64]:

@@ -14,11 +14,12 @@ from random import Random
 import numpy
 
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, clip_seconds, pixel_frames
+from uniavgen_core.face.lip_sync import rms_envelope
 from uniavgen_core.tiny.drawing import Painter
 from uniavgen_core.tiny.people import KINDS, Person
 from uniavgen_core.tiny.pose import Pose
 
-from .animation import animate, rms_envelope
+from .animation import animate
 from .newcomer import NEWCOMER, newcomer_person, newcomer_voice
 from .sentences import (
     LATENT_FRAMES,
