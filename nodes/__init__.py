@@ -12,6 +12,7 @@ from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait
 from .long_form import Join, LongForm, Script
 from .media import AVMux
 from .sampling import Guider, Sampler, Scheduler
+from .speakers import Recordings, SceneNode, SpeakerVoice
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
@@ -33,6 +34,9 @@ NODES: list[type[io.ComfyNode]] = [
     AVMux,
     FaceMask,
     FacePortrait,
+    SpeakerVoice,
+    SceneNode,
+    Recordings,
 ]
 
 
