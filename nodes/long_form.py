@@ -14,7 +14,7 @@ import torch
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_one_waveform
+from ..uniavgen_core.checks import check_images, check_one_waveform
 from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, SPATIAL_COMPRESSION, pixel_frames
 from ..uniavgen_core.long_form.cast import Cast, ReferenceVoice, SceneStart
 from ..uniavgen_core.long_form.maker import FinishedSegment, LongClip
@@ -328,8 +328,7 @@ class Join(io.ComfyNode):
         past_audio: Input.Audio | None = None,
     ) -> io.NodeOutput:
         footage = video_of("past", past, frame_rate)
-        if images is None:
-            raise ValueError("images is missing: connect the continuation, from VAE Decode.")
+        check_images("images", images)
         # A clip from a file is in main memory, one just decoded may be on the graphics card.
         images = to_rgb(images.cpu())
         shared = pixel_frames(past_frames)

@@ -70,7 +70,7 @@ def check_masks(name: str, masks: Tensor) -> Tensor:
     Raises:
         ValueError: they are empty or hold no numbers; it names the input.
     """
-    check_images(name, masks)
+    check_images(name, masks, dimensions=None)
     check_finite(name, masks)
     return masks.reshape(-1, *masks.shape[-2:])
 

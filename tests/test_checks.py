@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel
-from uniavgen_core.checks import MIN_SOUND_SAMPLES, check_one_waveform, check_waveform
+from uniavgen_core.checks import MIN_SOUND_SAMPLES, check_images, check_one_waveform, check_waveform
 from uniavgen_core.joint_latent import check_finite
 
 
@@ -31,6 +31,18 @@ def test_values_that_are_no_numbers_are_refused(value: float) -> None:
 def test_sound_in_which_nothing_is_heard_is_refused(waveform: Tensor, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_waveform("voice", waveform)
+
+
+def test_what_is_no_picture_is_refused() -> None:
+    check_images("portrait", torch.zeros(1, 4, 5, 3))
+    check_images("mask", torch.zeros(4, 5), dimensions=None)
+    for picture, message in [
+        (None, "^portrait is empty"),
+        (torch.zeros(0, 4, 5, 3), "^portrait is empty"),
+        (torch.zeros(4, 5, 3), r"^portrait holds values of 4×5×3, not an image"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            check_images("portrait", picture)
 
 
 def test_the_shortest_and_softest_sound_passes() -> None:

@@ -264,6 +264,15 @@ def test_a_word_longer_than_a_segment_is_refused() -> None:
         plan_segments(parse_script("x | a"), LongFormSettings(Pacing(), PAST, PAST))
 
 
+@pytest.mark.parametrize("text", ["www.a.b <", "< www.a.b"])
+def test_what_is_not_said_is_no_segment_of_its_own(text: str) -> None:
+    """It would last no time."""
+    settings = LongFormSettings(Pacing(reader=SpeechReader(True)), longest=31, past_frames=3, seconds=30.0)
+    _, plan = plan_clip(parse_script(f"A woman. | Hello.\n{text}"), settings)
+    assert [segment.written for segment in plan if segment.written] == ["Hello.", text]
+    assert all(segment.seconds > 0 for segment in plan)
+
+
 def test_a_reading_is_not_cut_inside() -> None:
     with pytest.raises(ValueError, match="“啊{40}” alone takes"):
         plan_segments(parse_script(f"x | [{'啊' * 40}|{' '.join(['a1'] * 40)}]"), SETTINGS)

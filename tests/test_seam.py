@@ -10,10 +10,11 @@ from comfy.install import ComfyInstall
 from test_writing import CASES, EVENLY, write_source
 
 OF_VIDEO = "test_saved_video.py"
-FILES = sorted(file.name for file in FOLDER.glob("test_*.py") if file.name != OF_VIDEO)
+OF_RANDOM_INPUTS = "test_random_inputs.py"
+FILES = sorted({file.name for file in FOLDER.glob("test_*.py")} - {OF_VIDEO, OF_RANDOM_INPUTS})
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, pytest.param(OF_RANDOM_INPUTS, marks=pytest.mark.fuzz)])
 def test_in_comfyui(comfy_install: ComfyInstall, tmp_path: Path, subtests: pytest.Subtests, name: str) -> None:
     run_seam_tests(comfy_install, name, tmp_path, subtests)
 

@@ -36,6 +36,7 @@ def test_the_same_seed_asks_for_the_same_and_for_every_task() -> None:
         (PromptEnd(1, "", WAIT, FAILED, "No room."), False),
         (PromptEnd(1, "", WAIT, FAILED, "No room.", wrong="a length"), True),
         (PromptEnd(1, "", WAIT, FAILED, "No space left on device", disk_was_full=True), True),
+        (PromptEnd(1, "", WAIT, FAILED, "The disk of temp is full: delete files there.", disk_was_full=True), True),
         (PromptEnd(1, "", WAIT, FAILED, "'NoneType' object", disk_was_full=True), False),
         (PromptEnd(1, "", WAIT, INTERRUPTED), False),
         (PromptEnd(1, "", CANCEL, INTERRUPTED), True),

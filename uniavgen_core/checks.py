@@ -17,14 +17,20 @@ MIN_SOUND_SAMPLES = PADDING + 1
 """A spectrum needs this many samples."""
 
 
-def check_images(name: str, picture: Tensor | None) -> None:
+def check_images(name: str, picture: Tensor | None, dimensions: int | None = 4) -> None:
     """Refuse a picture (frames, height, width, channels) that is not there or empty, and NaN in its first frame.
+
+    Args:
+        dimensions: of the tensor; None takes any, as for masks.
 
     Raises:
         ValueError: it names the input.
     """
     if picture is None or picture.numel() == 0:
         raise ValueError(f"{name} is empty: it has no pixels. Connect a picture.")
+    if dimensions not in (None, picture.ndim):
+        shape = "×".join(map(str, picture.shape))
+        raise ValueError(f"{name} holds values of {shape}, not an image of pixels: the node before it is at fault.")
     check_finite(name, picture[:1])
 
 

@@ -26,6 +26,8 @@ DONE, FAILED, REFUSED, INTERRUPTED, DELETED, FAULTY = (
 WAIT, CANCEL, DELETE, LEAVE = "wait", "cancel", "delete", "leave"
 ACTS = {WAIT: 0.72, CANCEL: 0.12, DELETE: 0.08, LEAVE: 0.08}
 """What a client does after it has asked for a clip, and how often."""
+DISK_IS_FULL = ("No space left on device", "is full: ")
+"""What the system, and what the pack says of it."""
 MOST_AT_ONCE = 3
 LONGEST_WAIT_FOR_CANCEL = 3.0
 SECONDS_BETWEEN_LOOKS = 0.15
@@ -50,7 +52,7 @@ class PromptEnd:
         if self.how == FAULTY:
             return False
         if self.how in (FAILED, REFUSED):
-            return bool(self.wrong) or (self.disk_was_full and "space" in self.message)
+            return bool(self.wrong) or (self.disk_was_full and any(words in self.message for words in DISK_IS_FULL))
         if self.how == INTERRUPTED:
             return self.act == CANCEL
         return self.how == DONE or self.act == DELETE

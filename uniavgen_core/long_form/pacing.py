@@ -119,9 +119,23 @@ def cut_words(spoken: Spoken, pacing: Pacing, room: float, number: int) -> list[
     Raises:
         ValueError: a single word is longer than the room.
     """
-    units = [part for unit in spoken.units for part in _fitting(unit, spoken.language, pacing, room, number)]
+    voiced = _with_voice(spoken.units)
+    units = [part for unit in voiced for part in _fitting(unit, spoken.language, pacing, room, number)]
     cuts = _cuts(units, _Times(units, pacing, spoken.language), room)
     return [units[start:end] for start, end in pairwise(cuts)]
+
+
+def _with_voice(units: Sequence[Unit]) -> list[Unit]:
+    """The units, those of which nothing is said as the writing of a neighbour: a piece has to say something."""
+    voiced: list[Unit] = []
+    for unit in units:
+        if voiced and not (unit.said.strip() and voiced[-1].said.strip()):
+            last = voiced.pop()
+            said = unit if unit.said.strip() else last
+            voiced.append(replace(said, written=last.written + unit.written))
+        else:
+            voiced.append(unit)
+    return voiced
 
 
 def _fitting(unit: Unit, language: str, pacing: Pacing, room: float, number: int) -> list[Unit]:
