@@ -16,6 +16,7 @@ from .long_form import Join, LongForm, Script
 from .media import AVMux
 from .put_back import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
+from .speakers import Recordings, SceneNode, SpeakerVoice
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
@@ -41,6 +42,9 @@ NODES: list[type[io.ComfyNode]] = [
     AVMux,
     FaceMask,
     FacePortrait,
+    SpeakerVoice,
+    SceneNode,
+    Recordings,
 ]
 
 

@@ -17,6 +17,8 @@ from ..uniavgen_core.face.steering import (
     clip_mask,
     sigma_window,
 )
+from ..uniavgen_core.long_form.cast import Cast
+from ..uniavgen_core.long_form.step import SegmentRequest
 from ..uniavgen_core.model.aligners import FACE_MASK_PATCH
 from .comfy_model import sizes_of
 
@@ -61,6 +63,18 @@ def guide_faces(
         tokens = clip_mask(mask.cpu().clamp(0, 1), frame_rate, clip.frames, clip.rows, clip.columns)
         window = sigma_window(clip.sigmas, start_percent, end_percent)
         return FaceGuidance(tokens.to(clip.device), operation, strength, layers, *window)
+
+    return with_face_patch(model, make_patch)
+
+
+def guide_segment(model: Any, cast: Cast, request: SegmentRequest) -> Any:
+    """A MODEL that is told who speaks in a segment of a long clip: itself where that is left open."""
+    if not cast.tells(request.line, request.speaking):
+        return model
+
+    def make_patch(clip: SampledClip) -> FaceGuidance:
+        tokens = cast.tokens(request.line, request.speaking, clip.frames, clip.rows, clip.columns)
+        return FaceGuidance(tokens.to(clip.device), REPLACE)
 
     return with_face_patch(model, make_patch)
 

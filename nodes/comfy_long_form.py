@@ -6,7 +6,7 @@ import copy
 import os
 import posixpath
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,32 @@ import comfy.model_patcher
 import comfy.utils
 import folder_paths
 import latent_preview
+import torch
 from torch import Tensor
 
 from ..uniavgen_core.config import SAMPLE_RATE, SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
+from ..uniavgen_core.long_form.cast import Cast
 from ..uniavgen_core.long_form.pacing import Pacing
 from ..uniavgen_core.long_form.script import Line
 from ..uniavgen_core.long_form.step import SegmentRequest
 from ..uniavgen_core.speech.reader import SpeechReader
+from ..uniavgen_core.speech.text import LANGUAGE_CODES
 from ..uniavgen_core.tasks import KeptParts, kept_prefix
-from .comfy_face import guide_faces
+from .comfy_face import guide_segment
 from .comfy_latent import REGION, joint_latent, kept_parts, streams
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
+from .comfy_model import (
+    LANGUAGE,
+    PACE,
+    READER,
+    REFERENCE_AUDIO,
+    REFERENCE_IMAGE,
+    SPEECH_SECONDS,
+    SYMBOLS,
+    TRANSCRIPT,
+)
 from .comfy_patches import REPORT, PatchReport
 from .comfy_progress import check_interrupt
-from .conditioning import LANGUAGE_CODES, speech_symbols
 
 
 @dataclass(frozen=True)
@@ -77,20 +88,26 @@ class SegmentSampler:
         self.done = index + 1
 
     def sample(
-        self, latent: dict, caption: Tensor, symbols: Tensor, seed: int, face_mask: Tensor | None = None
+        self,
+        latent: dict,
+        caption: Tensor,
+        symbols: Tensor,
+        seed: int,
+        values: Mapping[str, Any] | None = None,
+        guided: Callable[[Any], Any] = lambda model: model,
     ) -> list[Tensor]:
         """Both streams of a segment.
 
         Args:
             latent: joint LATENT with its masks.
             caption: rows (1, rows, width) instead of the guider's own.
-            symbols: (1, S) instead of the guider's own.
+            symbols: (1, S) instead of the guider's own, of its positive pass.
             seed: below 2^64.
-            face_mask: (1, height, width) of who speaks, instead of the model's own.
+            values: of the conditioning of both passes, instead of the guider's own.
+            guided: what samples, of the guider's MODEL.
         """
-        guider, noise = self._saying(caption, symbols), copy.copy(self.noise)
-        if face_mask is not None:
-            guider.model_patcher = guide_faces(guider.model_patcher, face_mask)
+        guider, noise = self._saying(caption, symbols, values or {}), copy.copy(self.noise)
+        guider.model_patcher = guided(guider.model_patcher)
         noise.seed = seed
         samples = guider.sample(
             noise.generate_noise(latent), latent["samples"], self.sampler, self.sigmas,
@@ -99,11 +116,11 @@ class SegmentSampler:
         )  # fmt: skip
         return samples.to(comfy.model_management.intermediate_device()).unbind()
 
-    def _saying(self, caption: Tensor, symbols: Tensor) -> Any:
-        """A copy of the guider with another caption and other words in its positive pass."""
+    def _saying(self, caption: Tensor, symbols: Tensor, values: Mapping[str, Any]) -> Any:
+        """A copy of the guider with other values in both passes, and another caption and other words in one."""
         guider = copy.copy(self.guider)
         conds = {
-            name: [{REFERENCE_IMAGE: self.first_frame} | cond for cond in own]
+            name: [{REFERENCE_IMAGE: self.first_frame} | cond | values for cond in own]
             for name, own in self.guider.original_conds.items()
         }
         conds["positive"] = [
@@ -127,7 +144,8 @@ class ComfyHost:
 
     Args:
         latent: how the clip starts; no segment gets longer.
-        speakers: masks (people, height, width) of who may speak.
+        cast: who speaks, and the scenes.
+        pictures: latent (1, 48, 1, h, w) of each scene's picture but the first's, which is the latent's.
         key: of all that the segments are made with.
     """
 
@@ -138,11 +156,12 @@ class ComfyHost:
         vae: Any,
         audio_vae: Any,
         script: EncodedScript,
-        speakers: Tensor | None,
+        cast: Cast,
+        pictures: Sequence[Tensor],
         key: str,
     ):
         self.sampler, self.vae, self.audio_vae, self.script = sampler, vae, audio_vae, script
-        self.speakers, self.key = speakers, key
+        self.cast, self.pictures, self.key = cast, [sampler.first_frame, *pictures], key
         self.video, self.mel = streams(latent)
         kept = kept_parts(latent)
         self.kept_frames, self.kept_tokens = sum(kept.whole_frames), sum(kept.audio)
@@ -158,13 +177,20 @@ class ComfyHost:
     def pacing(self, pace: float) -> Pacing:
         """How words take time, against the usual pace or the reference voice's."""
         own = condition_value(self.sampler.guider, PACE) or 1.0
-        return Pacing(LANGUAGE_CODES.get(self.language), pace * own, reader=self.reader)
+        paces = tuple(pace * voice.pace for voice in self.cast.voices)
+        return Pacing(LANGUAGE_CODES.get(self.language), pace * own, reader=self.reader, paces=paces)
 
     def start(self) -> tuple[Tensor, Tensor]:
         return self.video[:, :, : self.kept_frames].cpu(), self.mel[:, :, : self.kept_tokens].cpu()
 
+    def picture(self, scene: int) -> Tensor:
+        return self.pictures[scene - 1].cpu()
+
     def identity(self) -> str:
         return self.key
+
+    def identity_of(self, line: Line) -> str:
+        return self.cast.key(line)
 
     def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
         shapes = stream_shapes(request.latent_frames, *self.size)
@@ -172,15 +198,23 @@ class ComfyHost:
         if request.kept_video is not None:
             kept = KeptParts(request.kept_video, kept.audio)
         latent = joint_latent(shapes, kept, request.video, request.mel)
-        caption, symbols = self.script.caption(request.caption), self._symbols(request.words)
-        video, mel = self.sampler.sample(latent, caption, symbols, request.seed, self._face_of(request.speaker))
+        line, values = request.line, dict[str, Any]()
+        voice, transcript = self.cast.voice(line.speaker), self.transcript
+        if voice is not None:
+            transcript = voice.transcript.text
+            values = {REFERENCE_AUDIO: voice.mel, TRANSCRIPT: transcript, "uuid": uuid.uuid4()}
+        said, unsaid = (
+            torch.tensor([symbols]) for symbols in self.reader.speech_symbols(request.words, self.language, transcript)
+        )
+        if voice is not None:
+            values[SYMBOLS] = unsaid
+        if line.scene != 1:
+            values[REFERENCE_IMAGE] = self.pictures[line.scene - 1]
+        video, mel = self.sampler.sample(
+            latent, self.script.caption(line.caption), said, request.seed, values,
+            lambda model: guide_segment(model, self.cast, request),
+        )  # fmt: skip
         return video.cpu(), mel.cpu()
-
-    def _face_of(self, speaker: int | None) -> Tensor | None:
-        return None if speaker is None or self.speakers is None else self.speakers[speaker - 1 : speaker]
-
-    def _symbols(self, words: str) -> Tensor:
-        return speech_symbols(self.reader, words, self.language, self.transcript)[0]
 
     def encode(self, frames: Tensor) -> Tensor:
         return self.vae.encode(frames)
@@ -211,21 +245,6 @@ def check_start(latent: dict[str, Any]) -> None:
             "A long clip starts with a portrait or with the end of a clip: make the LATENT with UniAVGen Latent, task "
             "joint, continuation or resync. A video to dub, or a sound to speak, goes to recording."
         )
-
-
-def check_speakers(lines: Sequence[Line], speakers: Tensor | None) -> None:
-    """Refuse a script that lets somebody speak of whom there is no mask.
-
-    Raises:
-        ValueError: it names the script's line.
-    """
-    known = 0 if speakers is None else len(speakers)
-    for line in lines:
-        if line.speaker is not None and line.speaker > known:
-            raise ValueError(
-                f"Line {line.number} of the script has [speaker {line.speaker}], but speakers holds {known} masks: "
-                "connect one mask for each person, as a batch."
-            )
 
 
 def check_audio_vae(audio_vae: Any) -> None:

@@ -6,24 +6,20 @@ from typing import Any
 
 import node_helpers
 import torch
-from comfy_api.latest import Input, io
+from comfy_api.latest import io
 
-from ..uniavgen_core.audio.voice import reference_mel, voiced_seconds
 from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_finite, check_shapes
-from ..uniavgen_core.speech.duration import reference_pace
-from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
-from ..uniavgen_core.speech.text import LANGUAGES, detect_language
+from ..uniavgen_core.long_form.cast import recorded_voice
+from ..uniavgen_core.speech.reader import SpeechReader
+from ..uniavgen_core.speech.text import LANGUAGE_CODES
 from .comfy_latent import streams
 from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
 from .comfy_progress import check_interrupt, warn
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, present
 from .media import encode_frames
-
-LANGUAGE_CODES = {name: code for code, name in LANGUAGES.items()}
-"""The core's codes of the languages that a user chooses by name."""
 
 
 class Conditioning(io.ComfyNode):
@@ -92,55 +88,23 @@ class Conditioning(io.ComfyNode):
         values: dict[str, Any] = {LANGUAGE: language, PACE: 1.0, READER: reader}
         seconds, notes = 0.0, list[str]()
         if reference_audio is not NOT_CONNECTED:
-            voice, heard = _reference_voice(reader, present("reference_audio", reference_audio), reference_transcript)
-            values |= voice
-            notes += [f"Transcript: {note}" for note in heard.notes()]
+            audio = present("reference_audio", reference_audio)
+            voice = recorded_voice(reader, audio["waveform"], audio["sample_rate"], reference_transcript)
+            values |= {REFERENCE_AUDIO: voice.mel, TRANSCRIPT: voice.transcript.text, PACE: voice.pace}
+            notes += [f"Transcript: {note}" for note in voice.transcript.notes()]
         said = ""
         if speech.strip():
             spoken = reader.read(speech, LANGUAGE_CODES.get(language))
             said, seconds = spoken.text, spoken.seconds(values[PACE])
             notes = [*spoken.notes(), *notes]
-        symbols, of_negative = speech_symbols(reader, said, language, values.get(TRANSCRIPT))
+        symbols, of_negative = reader.speech_symbols(said, language, values.get(TRANSCRIPT))
         warn("UniAVGen Conditioning", notes, f"Says, in about {seconds:.1f} s: {said}" if said else "")
         return io.NodeOutput(
-            node_helpers.conditioning_set_values(positive, values | {SYMBOLS: symbols, SPEECH_SECONDS: seconds}),
-            node_helpers.conditioning_set_values(negative, values | {SYMBOLS: of_negative}),
+            node_helpers.conditioning_set_values(
+                positive, values | {SYMBOLS: torch.tensor([symbols]), SPEECH_SECONDS: seconds}
+            ),
+            node_helpers.conditioning_set_values(negative, values | {SYMBOLS: torch.tensor([of_negative])}),
         )
-
-
-def _reference_voice(reader: SpeechReader, audio: Input.Audio, transcript: str) -> tuple[dict[str, Any], Spoken]:
-    """The conditioning values of a reference voice, and what its transcript says.
-
-    Raises:
-        ValueError: the sound is empty or silent, or the transcript is not what is said in it.
-    """
-    heard = reader.read(transcript, name="reference transcript")
-    mel = reference_mel(audio["waveform"], audio["sample_rate"], heard.text)
-    pace = reference_pace(read_of(heard.units), heard.language, voiced_seconds(mel[0]))
-    return {REFERENCE_AUDIO: mel, TRANSCRIPT: heard.text, PACE: pace}, heard
-
-
-def speech_symbols(
-    reader: SpeechReader, said: str, language: str, transcript: str | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Symbols (1, S) of the positive and of the negative pass, of texts as `Spoken.text` has them.
-
-    Where nothing is said, they are the same.
-    """
-    code = speech_language(language, said, transcript)
-    negative = reader.negative_symbols(code, transcript)
-    positive = reader.positive_symbols(said, code, transcript) if said else negative
-    return torch.tensor([positive]), torch.tensor([negative])
-
-
-def speech_language(language: str, speech: str, transcript: str | None) -> str:
-    """The core's code of the text that is made of a reference voice's transcript and the speech.
-
-    Chinese text may hold English words, but not the other way round.
-    """
-    if detect_language(transcript or "") == "zh":
-        return "zh"
-    return LANGUAGE_CODES.get(language) or detect_language(speech)
 
 
 class ReferenceImage(io.ComfyNode):

@@ -14,11 +14,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 MADE_BY_THE_SCRIPT: Mapping[str, frozenset[str]] = {
-    "UniAVGenLongForm": frozenset({"keep", "recording"}),
+    "UniAVGenLongForm": frozenset({"keep", "recording", "speakers", "voices", "scenes"}),
     "UniAVGenScript": frozenset({"script"}),
     "UniAVGenConditioning": frozenset({"speech"}),
 }
-"""Inputs that do not count, by kind of node: each segment has its own words and its own part of a recording."""
+"""Inputs that do not count, by kind of node: each segment has its own words and its own part of a
+recording, and is known by who speaks and what scene it shows."""
 CAPTIONED, CAPTION = ("UniAVGenConditioning", "positive"), ("CLIPTextEncode", "text")
 """The caption of the positive conditioning does not count either, where it comes from core's own node."""
 

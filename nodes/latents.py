@@ -375,8 +375,8 @@ class Latent(io.ComfyNode):
                     max=3600.0,
                     step=0.25,
                     tooltip="For joint, continuation, bridge and voice: length of the clip with what is kept, rounded "
-                    "up to a whole latent frame (a quarter of a second). 0: as long as the words take. For retake: of the "
-                    "segment around the range; 0: 5.0625, which the released model was trained on. For resync with "
+                    "up to a whole latent frame (a quarter of a second). 0: as long as the words take. For retake: of "
+                    "the segment around the range; 0: 5.0625, which the released model was trained on. For resync with "
                     "UniAVGen Long Form: length of a segment; 0: of the whole video.",
                 ),
                 frame_rate_input(),

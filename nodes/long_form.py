@@ -15,7 +15,8 @@ from comfy_api.latest import Input, io
 from torch import Tensor
 
 from ..uniavgen_core.checks import check_images, check_one_waveform
-from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, pixel_frames
+from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, SPATIAL_COMPRESSION, pixel_frames
+from ..uniavgen_core.long_form.cast import Cast, ReferenceVoice, SceneStart
 from ..uniavgen_core.long_form.maker import FinishedSegment, LongClip
 from ..uniavgen_core.long_form.planning import LongFormSettings, PlannedSegment, drawl_note
 from ..uniavgen_core.long_form.recording import AudioRecording, NewLips, SourceRecording, VideoRecording
@@ -23,6 +24,7 @@ from ..uniavgen_core.long_form.script import Line, parse_script, read_lines, scr
 from ..uniavgen_core.long_form.seams import join_clips
 from ..uniavgen_core.long_form.store import SegmentStore
 from ..uniavgen_core.long_form.timeline import report, subtitles_of
+from ..uniavgen_core.long_form.turns import SpokenTurns
 from ..uniavgen_core.media.frames import put_in
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack, track_of
@@ -33,7 +35,6 @@ from .comfy_long_form import (
     EncodedScript,
     SegmentSampler,
     check_audio_vae,
-    check_speakers,
     check_start,
     condition_value,
     files_named,
@@ -42,8 +43,9 @@ from .comfy_model import REFERENCE_AUDIO
 from .comfy_progress import check_memory, warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
-from .media import check_masks, check_vae, check_video, video_of, with_pieces
+from .media import check_masks, check_vae, check_video, encode_frames, video_of, with_pieces
 from .resync import check_not_longer, with_new_lips
+from .speakers import RECORDINGS, SCENES, VOICES
 from .temporary import TemporaryVideo, temporary_path
 
 FOLDER = "uniavgen_long_form"
@@ -63,7 +65,7 @@ class Script(io.ComfyNode):
             node_id="UniAVGenScript",
             display_name="UniAVGen Script",
             category="model/conditioning",
-            description="A script for UniAVGen Long Form: one line a scene, caption | speech.",
+            description="A script for UniAVGen Long Form, line by line: caption | speech.",
             search_aliases=["uniavgen dialogue", "screenplay"],
             inputs=[
                 io.Clip.Input("clip", tooltip="Encodes the captions."),
@@ -71,10 +73,10 @@ class Script(io.ComfyNode):
                     "script",
                     multiline=True,
                     default="A calm woman looks at the camera and speaks. | Hello. [pause 0.5] I have news.",
-                    tooltip="One line a scene: caption | speech. A line without | keeps the caption. [pause 0.5] is a "
+                    tooltip="Line by line: caption | speech. A line without | keeps the caption. [pause 0.5] is a "
                     "silence in seconds, [seed 7] sets the line's seed, [speaker 2] who of several speaks it, "
-                    "[Nguyen|win] how a word is read, \\| is the sign itself. Along a recorded sound the speech may be "
-                    "empty.",
+                    "[scene 2] the picture that is cut to, [Nguyen|win] how a word is read, \\| is the sign itself. "
+                    "Along a recorded sound the speech may be empty.",
                 ),
             ],
             outputs=[SCRIPT.Output(display_name="script")],
@@ -134,10 +136,11 @@ class LongForm(io.ComfyNode):
                 past_frames_input("Latent frames that each segment keeps of the one before: 3 are 0.56 seconds."),
                 io.MultiType.Input(
                     "recording",
-                    [io.Audio, io.Video],
+                    [io.Audio, io.Video, RECORDINGS],
                     optional=True,
                     tooltip="Of any length, which the clip takes. AUDIO: a sound that the person in the picture "
-                    "speaks. VIDEO: a picture that gets a voice, which says the script.",
+                    "speaks. VIDEO: a picture that gets a voice, which says the script. From UniAVGen Recordings: "
+                    "several people's, which the masks of speakers follow.",
                 ),
                 io.Mask.Input(
                     "speakers",
@@ -152,6 +155,18 @@ class LongForm(io.ComfyNode):
                     advanced=True,
                     tooltip=f"Finished segments stay in output/{FOLDER}, at most {KEPT_BYTES // 10**9} GB of them, for "
                     "the next run. Off: none stays, and those that are there are deleted.",
+                ),
+                VOICES.Input(
+                    "voices",
+                    optional=True,
+                    tooltip="From UniAVGen Speaker Voice, one behind the other: [speaker 2] in a line of the script "
+                    "lets the second of them say it.",
+                ),
+                SCENES.Input(
+                    "scenes",
+                    optional=True,
+                    tooltip="From UniAVGen Scene, one behind the other: [scene 2] in a line of the script cuts to the "
+                    "first of their pictures, [scene 1] back to the LATENT's.",
                 ),
             ],
             # What the segments are made of is read off the graph.
@@ -180,15 +195,19 @@ class LongForm(io.ComfyNode):
         recording: Any = NOT_CONNECTED,
         speakers: Tensor | None = None,
         keep: bool = True,
+        voices: tuple[ReferenceVoice, ...] = (),
+        scenes: tuple[SceneStart, ...] = (),
     ) -> io.NodeOutput:
         check_start(latent_image)
-        speakers = None if speakers is None else check_masks("speakers", speakers)
-        check_speakers(script.lines, speakers)
+        faces = None if speakers is None else check_masks("speakers", speakers).cpu()
+        cast = Cast((SceneStart(None, faces), *scenes), voices)
+        cast.check(script.lines, recording.people if isinstance(recording, SpokenTurns) else 0)
         check_vae(vae)
         check_audio_vae(audio_vae)
         key = graph_key(cls.hidden, files_named)
         segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent_image)[0][:1, :, :1])
-        host = ComfyHost(segments, latent_image, vae, audio_vae, script, speakers, key)
+        pictures = [_picture(scene, vae, segments.first_frame) for scene in scenes]
+        host = ComfyHost(segments, latent_image, vae, audio_vae, script, cast, pictures, key)
         lips = latent_image.get(REGION)
         along = (
             _recording(recording, host, seconds) if lips is None else _new_lips(lips, recording, latent_image, seconds)
@@ -198,7 +217,7 @@ class LongForm(io.ComfyNode):
         settings = LongFormSettings(pacing, host.longest, past_frames, host.kept_frames, noise.seed, length)
         lines = read_lines(script.lines, pacing.read)
         settings, plan = along.plan(lines, settings)
-        notes = _notes(lines, plan, keep)
+        notes = _notes(lines, plan, keep, cast)
         segments.start_progress(len(plan))
         with _store(keep) as store:
             clip = LongClip(host, store, settings, plan, along)
@@ -206,6 +225,13 @@ class LongForm(io.ComfyNode):
                 made = clip.make(segments.finished)
             video = _video(clip, made, recording) if lips is None else _video_of_lips(clip, made, lips)
         return io.NodeOutput(video, "\n".join([report(made), *notes]), subtitles_of(made))
+
+
+def _picture(scene: SceneStart, vae: Any, first_frame: Tensor) -> Tensor:
+    """Latent (1, 48, 1, h, w) of a scene's picture, as large as the clip's first frame."""
+    height, width = (size * SPATIAL_COMPRESSION for size in first_frame.shape[-2:])
+    assert scene.picture is not None
+    return encode_frames(vae, scene.picture, width, height)
 
 
 @contextmanager
@@ -237,11 +263,17 @@ def _recording(recording: Any, host: ComfyHost, seconds: float) -> SourceRecordi
         check_video("recording", recording)
         return VideoRecording(video_of("recording", recording, FRAME_RATE), *host.size)
     audio = present("recording", recording)
+    if host.cast.voices:
+        raise ValueError(
+            "The recording is a sound, so no voice is generated that could follow voices: disconnect voices."
+        )
     if condition_value(host.sampler.guider, REFERENCE_AUDIO) is not None:
         raise ValueError(
             "The recording is a sound, so no voice is generated that could follow the reference: disconnect "
             "reference_audio from UniAVGen Conditioning."
         )
+    if isinstance(audio, SpokenTurns):
+        return audio
     return AudioRecording(audio["waveform"].cpu(), audio["sample_rate"])
 
 
@@ -287,12 +319,15 @@ def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any) -> I
     return TemporaryVideo(path)
 
 
-def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool) -> list[str]:
+def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool, cast: Cast) -> list[str]:
     """What to know of how the script was taken. The node shows it, and where segments are; so does the console."""
     passages = [(line.number, passage.spoken) for line in lines for passage in line.passages if passage.spoken]
     notes = [f"Line {number}: {note}" for number, spoken in passages for note in spoken.notes()]
     drawn_out = drawl_note(lines, plan)
     notes += [drawn_out] if drawn_out else []
+    open_lines = [str(line.number) for line in lines if line.speech and line.speaker is None] if cast.voices else []
+    if open_lines:
+        notes.append(f"No voice of voices says line {', '.join(open_lines)}, which has no [speaker 1] or the like.")
     kept = f"Finished segments are kept in output/{FOLDER}." if keep else "No segments are kept."
     warn("UniAVGen Long Form", notes, kept)
     return notes

@@ -7,11 +7,14 @@ from torch import Tensor
 
 from uniavgen_core.audio.mel import silence_mel
 from uniavgen_core.config import HOP_LENGTH, audio_tokens, pixel_frames
+from uniavgen_core.long_form.script import Line
 from uniavgen_core.long_form.step import SegmentRequest
 
 ROWS, COLUMNS = 2, 4
 LOUD, TRAILING_TOKENS = -3.0, 10
 VALUE = slice(0, 1)
+SCENE_VALUE = 0.25
+"""By so much each scene's picture is brighter than the one before."""
 
 
 class CountingHost:
@@ -19,10 +22,18 @@ class CountingHost:
 
     def __init__(self, name: str = "host", trailing_tokens: int = TRAILING_TOKENS):
         self.name, self.trailing_tokens = name, trailing_tokens
+        self.names: dict[int | None, str] = {}
+        """Of voices by speaker, which may be others in another run."""
         self.orders: list[SegmentRequest] = []
 
     def identity(self) -> str:
         return self.name
+
+    def identity_of(self, line: Line) -> str:
+        return f"{self.names.get(line.speaker)} {line.scene}"
+
+    def picture(self, scene: int) -> Tensor:
+        return torch.full((1, 48, 1, ROWS, COLUMNS), SCENE_VALUE * (scene - 1))
 
     def start(self) -> tuple[Tensor, Tensor]:
         return torch.zeros(1, 48, 1, ROWS, COLUMNS), silence_mel(0)

@@ -97,6 +97,9 @@ def test_numbers_titles_and_other_nodes_do_not_count() -> None:
         ("10", {"audio": "other.wav"}),
         ("12", {"recording": ["7", 0]}),
         ("12", {"keep": False}),
+        ("12", {"speakers": ["7", 1]}),
+        ("12", {"voices": ["10", 0]}),
+        ("12", {"scenes": ["7", 0]}),
     ],
 )
 def test_what_each_segment_has_of_its_own_does_not_count(node_id: str, inputs: dict[str, Any]) -> None:
@@ -118,7 +121,6 @@ def test_what_each_segment_has_of_its_own_does_not_count(node_id: str, inputs: d
         ("9", {"clip": ["1", 2]}),
         ("11", {"noise_seed": 8}),
         ("12", {"seconds": 8.0}),
-        ("12", {"speakers": ["7", 1]}),
     ],
 )
 def test_all_else_that_leads_into_the_node_counts(node_id: str, inputs: dict[str, Any]) -> None:

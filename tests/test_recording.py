@@ -148,7 +148,7 @@ def test_words_along_a_sound_are_spread_over_it(host: CountingHost, tmp_path: Pa
     made = long_clip(host, tmp_path, sound, WORDS + "\nA man. | Twelve thirteen.").make()
     assert frames_of(made) == math.ceil(8.2 * FRAME_RATE)
     assert " ".join(one.planned.words for one in made).endswith("ten eleven. Twelve thirteen.")
-    assert host.orders[-1].caption == "A man."
+    assert host.orders[-1].line.caption == "A man."
     assert all(order.mel.shape[2] == audio_tokens(pixel_frames(order.latent_frames)) for order in host.orders)
     assert "Twelve thirteen." in subtitles_of(made)
 

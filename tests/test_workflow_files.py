@@ -42,6 +42,8 @@ MORE_DOWNLOADS = {
     "face_mask": DETECTOR,
     "two_speakers": DETECTOR,
     "dialogue": DETECTOR,
+    "two_voices": DETECTOR,
+    "recordings": DETECTOR,
 }
 """Files that nodes of others ask for, and the folders that they go to."""
 MACHINE_PATH = re.compile(r"""(^|[\s"'(=])(/|~/|[A-Za-z]:\\)\w|localhost|127\.0\.0\.1""")
@@ -172,12 +174,12 @@ def test_a_note_says_where_the_detector_goes_and_how_it_is_licensed(name: str) -
 def known_captions(prompt: Prompt) -> set[str]:
     """Captions that the small model knows for who is in the picture."""
     kinds = {number: prompt[number]["inputs"]["kind"] for number in ids_of(prompt, "UniAVGenTinyPortrait")}
+    alone = {draw_caption(kind, mood, Random(seed)) for kind in kinds.values() for mood in MOODS for seed in range(20)}
     if not ids_of(prompt, "ImageStitch"):
-        (kind,) = set(kinds.values())
-        return {draw_caption(kind, mood, Random(seed)) for mood in MOODS for seed in range(20)}
+        return alone
     stitched = prompt[id_of(prompt, "ImageStitch")]["inputs"]
     beside = [kinds[stitched[side][0]] for side in ("image1", "image2")]
-    return {caption_of_two(beside, side, mood) for side in (None, *SIDES) for mood in MOODS}
+    return {caption_of_two(beside, side, mood) for side in (None, *SIDES) for mood in MOODS} | alone
 
 
 @pytest.mark.parametrize("name", MADE_FOR)

@@ -308,7 +308,9 @@ def test_a_given_sound_is_unchanged_to_the_bit(server: ComfyServer, files: None,
     check_clip(clip_of(server, prompt, outputs), frames)
 
 
-@pytest.mark.parametrize("name", ["long_form", "tiny_long_form", "script", "tiny_script", "dialogue"])
+@pytest.mark.parametrize(
+    "name", ["long_form", "tiny_long_form", "script", "tiny_script", "dialogue", "two_voices", "cuts"]
+)
 def test_a_long_clip_is_what_its_report_says(server: ComfyServer, files: None, name: str) -> None:
     prompt = edited(name)
     outputs = run(server, prompt)
@@ -366,8 +368,9 @@ def test_of_the_small_models_two_people_the_masked_one_speaks(server: ComfyServe
     assert speaking > 5 and silent <= SILENT * speaking
 
 
-def test_the_small_models_two_people_speak_in_turn(server: ComfyServer) -> None:
-    prompt = api_workflow("tiny_dialogue")
+@pytest.mark.parametrize("name", ["tiny_dialogue", "tiny_two_voices"])
+def test_the_small_models_two_people_speak_in_turn(server: ComfyServer, name: str) -> None:
+    prompt = api_workflow(name)
     outputs = run(server, prompt)
     pictures = check_clip(clip_of(server, prompt, outputs))
     script = parse_script(prompt[id_of(prompt, "UniAVGenScript")]["inputs"]["script"])
@@ -379,6 +382,31 @@ def test_the_small_models_two_people_speak_in_turn(server: ComfyServer) -> None:
         ]
         left, right = mouth_movements(pictures[frames[0] : frames[-1]])
         assert line.speaker == (1 if left > right else 2), f"line {line.number}: {left:.1f}, {right:.1f}"
+
+
+def test_the_small_models_recordings_are_spoken_by_whoever_said_them(server: ComfyServer) -> None:
+    prompt = api_workflow("tiny_recordings")
+    outputs = run(server, prompt)
+    pictures = check_clip(clip_of(server, prompt, outputs))
+    turns = "".join(outputs[ids_of(prompt, "PreviewAny")[0]]["text"]).splitlines()
+    assert [turn.split("speaker ")[1] for turn in turns] == ["1", "2"]
+    for number, turn in enumerate(turns):
+        first, end = (round(float(time) * FRAME_RATE) for time in re.findall(r"\d+\.\d+", turn))
+        movements = mouth_movements(pictures[first:end])
+        assert movements[number] == max(movements), f"{turn}: {movements}"
+
+
+def test_the_small_models_dialogue_is_cut_to_who_speaks(server: ComfyServer) -> None:
+    prompt = api_workflow("tiny_cuts")
+    outputs = run(server, prompt)
+    pictures = check_clip(clip_of(server, prompt, outputs))
+    report = "".join(outputs[ids_of(prompt, "PreviewAny")[0]]["text"])
+    starts = [round(float(time) * FRAME_RATE) for time in re.findall(r"([\d.]+) to", report)]
+    first, second, third = (pictures[start].astype(float) for start in starts[:3])
+    assert len(starts) == 3 and distance(first, second) > 10
+    assert distance(first, third) < distance(first, second) / 4, "back to the first scene's portrait"
+    before = pictures[starts[1] - 1].astype(float)
+    assert distance(first, before) < distance(second, before) / 2, "no frame of one scene is mixed with the other's"
 
 
 @pytest.mark.parametrize("name", ["face_map", "tiny_face_map"])

@@ -40,7 +40,7 @@ REAL_MEDIA = {"LoadImage": "image", "LoadVideo": "file", "LoadAudio": "audio"}
 def media_of(name: str) -> dict[str, str]:
     """The real file that each loader of media takes in a workflow."""
     sound = "driving.wav" if name == "audio_driven" else "basic_ref_en.wav"
-    picture = "pair.png" if name in ("two_speakers", "dialogue") else "woman.png"
+    picture = "pair.png" if name in ("two_speakers", "dialogue", "two_voices", "recordings") else "woman.png"
     return {"LoadImage": picture, "LoadVideo": "dubbing.mp4", "LoadAudio": sound}
 
 
@@ -62,9 +62,14 @@ def edited(name: str) -> Prompt:
     if name in ("long_form", "script"):
         set_inputs(prompt, "UniAVGenLatent", seconds=1.5)
         set_inputs(prompt, "UniAVGenScript", script="A woman. | Hello, my friends. [pause 0.5] It is me.")
-    if name == "dialogue":
+    if name in ("dialogue", "two_voices", "cuts"):
         set_inputs(prompt, "UniAVGenLatent", seconds=1.5)
-        set_inputs(prompt, "UniAVGenScript", script="Two people. | [speaker 1] Hello. It is me.\n[speaker 2] Hello.")
+        cut = "[scene 2] " if name == "cuts" else ""
+        script = f"Two people. | [speaker 1] Hello. It is me.\n{cut}[speaker 2] Hello."
+        set_inputs(prompt, "UniAVGenScript", script=script)
+    if name in ("two_voices", "cuts"):
+        # Of both voices: the words of the recording that stands for all.
+        set_inputs(prompt, "UniAVGenSpeakerVoice", transcript="Some call me nature, others call me mother nature.")
     if name in ("chain_upscale", "chain_interpolation", "two_speakers", "face_map"):
         set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
     return prompt

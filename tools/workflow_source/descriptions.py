@@ -300,6 +300,18 @@ def portrait_with_script(flow: ModelFlow, lines: str, note: str) -> None:
 def dialogue(flow: ModelFlow) -> None:
     """Two people speak in turn."""
     flow.load()
+    pair_in_turn(flow)
+
+
+def two_voices(flow: ModelFlow) -> None:
+    """Two people in one picture speak in turn, each with a recorded voice."""
+    flow.load()
+    voices, negative = voices_of_two(flow)
+    pair_in_turn(flow, negative, voices=voices, pace=1)
+
+
+def pair_in_turn(flow: ModelFlow, negative: Links | None = None, **more: Any) -> None:
+    """All but the first columns of a dialogue in one picture; what else Long Form takes."""
     caption = "A woman and a man sit side by side and talk in calm voices. Soft daylight, plain background."
     lines = (
         "[speaker 1] Did you hear the birds this morning?\n"
@@ -311,7 +323,7 @@ def dialogue(flow: ModelFlow) -> None:
         lines = "[speaker 1] Hello, three red birds.\n[speaker 2] We see one blue cat.\n[speaker 1] Goodbye, four fish."
     flow.group("People and script")
     spoken = flow.add("UniAVGenScript", clip=flow.clip, script=f"{caption} | {lines}")
-    captions, pair = flow.captions(caption), flow.pair()
+    captions, pair = flow.captions(caption, negative=negative), flow.pair()
     titles = ("Speaker 1: the left face", "Speaker 2: the right face")
     flow.group("Who speaks")
     masks = list(drawn_masks(flow, *titles) if flow.tiny else found_masks(flow, pair, *titles))
@@ -322,7 +334,95 @@ def dialogue(flow: ModelFlow) -> None:
     speakers = flow.add("BatchMasksNode", "Batch Masks: speakers 1 and 2", masks__mask0=masks[0], masks__mask1=masks[1])
     conditioning = flow.conditioning(captions, WITH_SCRIPT, speech="")
     latent = flow.latent("joint", people=2, portrait=pair, seconds=flow.settings.segment_seconds)
-    flow.guide_and_make(conditioning, latent, spoken, speakers=speakers)
+    flow.guide_and_make(conditioning, latent, spoken, speakers=speakers, **more)
+
+
+def cuts(flow: ModelFlow) -> None:
+    """Two people speak in turn, and the picture is cut to who speaks."""
+    flow.load()
+    lines = (
+        "A woman looks at the camera and speaks in a calm voice. Soft daylight, plain background. | [scene 1] "
+        "[speaker 1] Did you hear the birds this morning?\n"
+        "A man looks at the camera and speaks in a calm voice. Soft daylight, plain background. | [scene 2] "
+        "[speaker 2] I did. They are back on the roof of the old house.\n"
+        "A woman looks at the camera and speaks in a calm voice. Soft daylight, plain background. | [scene 1] "
+        "[speaker 1] Then spring has come at last."
+    )
+    if flow.tiny:
+        lines = (
+            "A happy woman looks at the camera and speaks. | [scene 1] [speaker 1] Hello, three red birds.\n"
+            "A happy man looks at the camera and speaks. | [scene 2] [speaker 2] We see one blue cat.\n"
+            "A happy woman looks at the camera and speaks. | [scene 1] [speaker 1] Goodbye, four fish."
+        )
+    voices, negative = voices_of_two(flow)
+    flow.group("Portraits and script")
+    spoken = flow.add("UniAVGenScript", clip=flow.clip, script=lines)
+    captions = flow.captions(negative=negative)
+    first, second = flow.two_portraits()
+    if not flow.tiny:
+        flow.note("cuts")
+    flow.group("Condition")
+    scenes = flow.add("UniAVGenScene", "UniAVGen Scene 2", portrait=second)
+    conditioning = flow.conditioning(captions, WITH_SCRIPT, speech="")
+    latent = flow.latent("joint", portrait=first, seconds=flow.settings.segment_seconds)
+    flow.guide_and_make(conditioning, latent, spoken, voices=voices, scenes=scenes, pace=1)
+
+
+def recordings(flow: ModelFlow) -> None:
+    """Two people in one picture speak a recording each, one after the other."""
+    flow.load()
+    sounds, negative = list[Links](), None
+    if flow.tiny:
+        for kind, person, seed in (("woman", 7, 0), ("man", 550000024, 1)):
+            first = flow.first_clip(person, kind=kind, negative=negative, seed=seed)
+            sounds.append(flow.decode_sound(first.sampled))
+            negative = first.negative
+    flow.group("People and recordings")
+    if not flow.tiny:
+        sounds = [flow.add("LoadAudio", f"Recording of speaker {speaker}") for speaker in (1, 2)]
+    together, _, turns = flow.add("UniAVGenRecordings", audio_1=sounds[0], audio_2=sounds[1], order="in turn")
+    caption = flow.settings.caption_of_two
+    spoken = flow.add("UniAVGenScript", clip=flow.clip, script=f"{caption} |")
+    captions, pair = flow.captions(caption, negative=negative), flow.pair()
+    titles = ("Speaker 1: the left face", "Speaker 2: the right face")
+    flow.group("Who speaks")
+    masks = list(drawn_masks(flow, *titles) if flow.tiny else found_masks(flow, pair, *titles))
+    flow.add("PreviewAny", "Who speaks when", source=turns)
+    if not flow.tiny:
+        flow.note("recordings")
+        flow.note("detector")
+    flow.group("Condition")
+    speakers = flow.add("BatchMasksNode", "Batch Masks: speakers 1 and 2", masks__mask0=masks[0], masks__mask1=masks[1])
+    conditioning = flow.conditioning(captions, WITH_SCRIPT, speech="")
+    latent = flow.latent("joint", people=2, portrait=pair, seconds=flow.settings.segment_seconds)
+    flow.guide_and_make(conditioning, latent, spoken, speakers=speakers, recording=together)
+
+
+def voices_of_two(flow: ModelFlow) -> tuple[Links, Links | None]:
+    """One column, or several of the small model: the voices of speakers 1 and 2, and a negative caption, if any."""
+    sounds: list[tuple[Links, Any]] = []
+    negative: Links | None = None
+    if flow.tiny:
+        for kind, person, seed in (("woman", 7, 0), ("man", 550000024, 1)):
+            first = flow.first_clip(person, kind=kind, negative=negative, seed=seed)
+            sounds.append((flow.decode_sound(first.sampled), first.speech))
+            negative = first.negative
+        flow.group("Voices")
+    else:
+        flow.group("Voices")
+        for speaker, said in enumerate(
+            ("Some call me nature, others call me mother nature.", "You won't be a great storyteller at once."), 1
+        ):
+            sounds.append((flow.add("LoadAudio", f"Voice of speaker {speaker}"), said))
+    voices: Links | None = None
+    for speaker, (sound, said) in enumerate(sounds, 1):
+        before = {} if voices is None else {"voices": voices}
+        title = f"UniAVGen Speaker Voice {speaker}"
+        voices = flow.add("UniAVGenSpeakerVoice", title, audio=sound, transcript=said, **before)
+    if not flow.tiny:
+        flow.note("voices")
+    assert voices is not None
+    return voices, negative
 
 
 def found_masks(flow: ModelFlow, pair: Links, *titles: str | None) -> Iterator[Links]:
@@ -500,6 +600,9 @@ FOR_BOTH_MODELS: tuple[Callable[[ModelFlow], None], ...] = (
     script,
     two_speakers,
     dialogue,
+    two_voices,
+    cuts,
+    recordings,
     face_map,
     chain_upscale,
     chain_interpolation,

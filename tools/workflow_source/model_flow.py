@@ -124,9 +124,17 @@ class ModelFlow(Flow):
         """A picture of two people."""
         if not self.tiny:
             return self.picture("A picture of two people")
-        left = self.add("UniAVGenTinyPortrait", "The one on the left")
-        right = self.add("UniAVGenTinyPortrait", "The one on the right", kind="man", person=550000024)
+        left, right = self.two_portraits("The one on the left", "The one on the right")
         return self.add("ImageStitch", "Both side by side", image1=left, image2=right)
+
+    def two_portraits(
+        self, first: str = "Portrait of scene 1", second: str = "Portrait of scene 2"
+    ) -> tuple[Links, Links]:
+        """Pictures of two people."""
+        if not self.tiny:
+            return self.picture(first), self.picture(second)
+        woman = self.add("UniAVGenTinyPortrait", first)
+        return woman, self.add("UniAVGenTinyPortrait", second, kind="man", person=550000024)
 
     def picture(self, title: str) -> Links:
         """A picture of the user's."""
@@ -183,7 +191,13 @@ class ModelFlow(Flow):
         self.save_video(self.add("UniAVGenPutBack", latent=sampled, images=frames, audio=sound, **clips))
 
     def first_clip(
-        self, person: int = 550000005, words_node: bool = False, group: str = "Sample the first clip"
+        self,
+        person: int = 550000005,
+        words_node: bool = False,
+        group: str = "Sample the first clip",
+        kind: str = "woman",
+        negative: Links | None = None,
+        seed: int = 0,
     ) -> FirstClip:
         """Two columns of the small model, which make what the released one's workflow loads from a file.
 
@@ -191,18 +205,24 @@ class ModelFlow(Flow):
             person: who is drawn.
             words_node: the words have a node of their own, which others can take them from, too.
             group: title of the second column, which may go on.
+            kind: of that person.
+            negative: the negative caption, where there is one already.
+            seed: of the sampling.
         """
         self.group("A first clip")
-        portrait = self.add("UniAVGenTinyPortrait", person=person)
-        captions = {"positive": self.caption(title="Caption of the first clip")}
-        captions["negative"] = self.caption("", "Negative caption")
+        portrait = self.add("UniAVGenTinyPortrait", person=person, **({} if kind == "woman" else {"kind": kind}))
+        caption = self.settings.caption.replace("woman", kind)
+        captions = {"positive": self.caption(caption, title="Caption of the first clip")}
+        captions["negative"] = negative or self.caption("", "Negative caption")
         speech: Any = self.settings.speech
         if words_node:
             speech = self.add("PrimitiveStringMultiline", "Words of the first clip", value=speech)
         conditioning = self.conditioning(captions, speech=speech)
         latent = self.clip_of(conditioning, portrait=portrait)
         self.group(group)
-        return FirstClip(speech, captions["negative"], self.sample(conditioning, latent))
+        return FirstClip(
+            speech, captions["negative"], self.sample(conditioning, latent, **({"seed": seed} if seed else {}))
+        )
 
     def guide_and_make(self, conditioning: dict[str, Link], latent: Links, script: Links, **inputs: Any) -> None:
         """The last two columns of a clip of several segments."""
@@ -223,8 +243,7 @@ class ModelFlow(Flow):
             vae=self.vae,
             audio_vae=self.audio_vae,
             script=script,
-            pace=self.settings.pace,
-            **inputs,
+            **{"pace": self.settings.pace} | inputs,
         )
         self.save_video(video)
         self.add("PreviewAny", "What is said when", source=report)

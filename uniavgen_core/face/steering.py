@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import FRAME_RATE, clip_seconds, latent_frames, pixel_frames
+from ..config import FRAME_RATE, TEMPORAL_COMPRESSION, clip_seconds, latent_frames, pixel_frames
 from ..model_rates import at_model_rate, whole_latents
 from .map import tokens_of_mask
 
@@ -101,6 +101,21 @@ def sigma_window(sigmas: Sequence[float], start_percent: float, end_percent: flo
     """`first_sigma` and `last_sigma` of the steps that begin in a window of a schedule that ends at its last sigma."""
     first, last = (math.ceil(round(edge * (len(sigmas) - 1), 6)) for edge in (start_percent, end_percent))
     return sigmas[first], sigmas[last]
+
+
+def turn_mask(faces: Tensor, speaking: Tensor, rows: int, columns: int) -> Tensor:
+    """The mask (T, N) of a clip's video tokens where people speak in turn or at once.
+
+    Args:
+        faces: (people, height, width) of values 0..1, the same throughout.
+        speaking: (4(T-1)+1, people), whether each one speaks in each frame.
+        rows, columns: of video tokens.
+    """
+    tokens = torch.cat([tokens_of_mask(face.unsqueeze(0), rows, columns) for face in faces])
+    frames = speaking.float()
+    later = frames[1:].unflatten(0, (-1, TEMPORAL_COMPRESSION)).mean(dim=1)
+    shares = torch.cat((frames[:1], later))
+    return (shares.unsqueeze(-1) * tokens).amax(dim=1)
 
 
 def clip_mask(mask: Tensor, frame_rate: float, frames: int, rows: int, columns: int) -> Tensor:

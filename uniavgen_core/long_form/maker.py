@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from ..media.muxing import join_videos
 from ..media.waveforms import fit_audio
 from .planning import LongFormSettings, PlannedSegment
 from .recording import SourceRecording
+from .room_tone import over_cut
 from .seams import crossfade
 from .step import Host, SegmentStep
 from .store import SegmentStore, StoredSegment
@@ -71,21 +72,27 @@ class LongClip:
             NotWrittenError: what is to be made will not fit on the disk; before it is sampled.
         """
         step, finished = SegmentStep(self.host, self.settings), list[FinishedSegment]()
-        before, key = step.start(), _digest([self.host.identity(), repr(self.settings)])
+        before, first_key = step.start(), _digest([self.host.identity(), repr(self.settings)])
+        key = first_key
         for index, segment in enumerate(self.plan):
+            if index and segment.starts_scene:
+                # It is not known by what was before: a scene stays where another one is changed.
+                before, key = step.cut(before), first_key
             start, latent_frames = step.window(segment, before)
             given = self.recording.given(start, latent_frames)
-            key = _key(key, segment, given)
+            speaking = self.recording.speaking(start, latent_frames)
+            key = _key(key, segment, self.host.identity_of(segment.line), [*given, speaking])
             stored = self.store.read(key)
             was_kept = stored is not None
             if stored is None:
                 check_free_space(self.store.folder, (len(self.plan) - index) * self._least_bytes(given))
                 first = 1 if before.is_start else self.settings.past_frames
                 kept = self.recording.kept_video(start, latent_frames, first)
-                self.store.write(key, *step.make(segment, before, latent_frames, given, kept))
+                self.store.write(key, *step.make(segment, before, latent_frames, given, kept, speaking))
                 # Read back also when it is new, so that a rerun goes on from exactly the same.
                 stored = self.store.read(key)
-            before = self._there(stored)
+            # Where it begins, it may have begun elsewhere before.
+            before = replace(self._there(stored), start=before.end)
             seconds = before.added / FRAME_RATE
             finished.append(FinishedSegment(segment, key, before.start / FRAME_RATE, seconds, before.silence, was_kept))
             progress(index)
@@ -124,11 +131,14 @@ class LongClip:
         """Pieces (1, samples) of the clip's sound at 24 kHz where it is made, exactly as long as the frames."""
         overlap = pixel_frames(self.settings.past_frames) * SAMPLES_A_FRAME
         missing = sum(round(one.seconds * SAMPLE_RATE) for one in segments)
-        tail = torch.zeros(0)
+        last = tail = torch.zeros(0)
         for one in segments:
             waveform = self._there(self.store.read(one.key)).waveform
-            if len(tail):
+            if len(last) and one.planned.starts_scene:
+                waveform = torch.cat(over_cut(last, waveform, overlap))
+            elif len(tail):
                 waveform = torch.cat((crossfade(tail, waveform[:overlap], SAMPLE_RATE), waveform[overlap:]))
+            last = waveform
             piece, tail = waveform[:-overlap][:missing], waveform[-overlap:]
             missing -= len(piece)
             if len(piece):
@@ -137,13 +147,13 @@ class LongClip:
             yield fit_audio(tail, missing).unsqueeze(0)
 
 
-def _key(before: str, segment: PlannedSegment, given: Sequence[Tensor | None]) -> str:
-    """A key of a segment: of those before it, of what is planned, and of what a recording gives."""
+def _key(before: str, segment: PlannedSegment, of_line: str, given: Sequence[Tensor | None]) -> str:
+    """A key of a segment: of those before it, of what is planned, of its line, and of what a recording gives."""
     said = [segment.line.caption, segment.words, segment.line.speaker, segment.seed]
     planned = [segment.pause_seconds, segment.seconds, segment.latent_frames, segment.is_last]
     silence = [segment.silence_after, segment.is_silence_exact]
     digests = [None if one is None else hashlib.sha256(one.contiguous().numpy().data).hexdigest() for one in given]
-    return _digest([before, *said, *planned, *silence, *digests])
+    return _digest([before, *said, *planned, *silence, of_line, *digests])
 
 
 def _digest(facts: list[object]) -> str:

@@ -36,12 +36,19 @@ class Pacing:
         pace: how fast the voice is, against the usual rate of its language.
         stretch: seconds to take for each second that the words would take.
         reader: the run's.
+        paces: of the voices of speakers 1, 2 and so on, where they have their own. They are not part of what all
+            segments are known by: a segment's time says what its voice changes.
     """
 
     language: str | None = None
     pace: float = 1.0
     stretch: float = 1.0
     reader: SpeechReader = field(default_factory=SpeechReader, repr=False, compare=False)
+    paces: tuple[float, ...] = field(default=(), repr=False)
+
+    def of(self, speaker: int | None) -> Pacing:
+        """How the words of a speaker, counted from 1, take time: as usual where there is none, or no own voice."""
+        return self if speaker is None or speaker > len(self.paces) else replace(self, pace=self.paces[speaker - 1])
 
     def read(self, words: str) -> Spoken:
         """What words say."""

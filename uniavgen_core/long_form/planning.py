@@ -74,6 +74,8 @@ class PlannedSegment:
     written: str = ""
     """The words as they stand in the script."""
     seed: int = 0
+    starts_scene: bool = False
+    """Whether it starts from a picture, and not from the end of the segment before."""
     silence_after: float = 0.0
     """Seconds of silence that may be behind its words."""
     is_silence_exact: bool = False
@@ -114,7 +116,9 @@ def plan_clip(
         lines = [*lines[:-1], _with_silence(lines[-1], room - _script_seconds(lines, pacing))]
     plan = plan_segments(lines, replace(shorter, pacing=pacing))
     settings = replace(settings, pacing=pacing)
-    wanted = math.ceil((round(seconds * FRAME_RATE) - start) / TEMPORAL_COMPRESSION)
+    # A scene begins with one frame, its picture's, before whole latent frames.
+    cuts = sum(segment.starts_scene for segment in plan[1:])
+    wanted = math.ceil((round(seconds * FRAME_RATE) - start - cuts) / TEMPORAL_COMPRESSION)
     return settings, allot(plan, settings, wanted)
 
 
@@ -135,8 +139,8 @@ def paced_to(lines: Sequence[Line], pacing: Pacing, seconds: float) -> Pacing:
 
 def _script_seconds(lines: Sequence[Line], pacing: Pacing) -> float:
     """Time that a script takes, its pauses included."""
-    passages = [passage for line in lines for passage in line.passages]
-    return sum(passage.silence_seconds + _passage_seconds(passage, pacing) for passage in passages)
+    passages = [(passage, pacing.of(line.speaker)) for line in lines for passage in line.passages]
+    return sum(passage.silence_seconds + _passage_seconds(passage, paced) for passage, paced in passages)
 
 
 def _passage_seconds(passage: Passage, pacing: Pacing) -> float:
@@ -149,12 +153,12 @@ def _passage_seconds(passage: Passage, pacing: Pacing) -> float:
 
 def _longest_drawl(lines: Sequence[Line], pacing: Pacing, room: float) -> float:
     """How many times its time each word may take and still fit a segment; not below 1."""
-    passages = [passage for line in lines for passage in line.passages if passage.spoken]
+    passages = [(passage, pacing.of(line.speaker)) for line in lines for passage in line.passages if passage.spoken]
     # Of a segment, a pause may take as much as half.
-    room /= 2 if any(passage.silence_seconds for passage in passages) else 1
+    room /= 2 if any(passage.silence_seconds for passage, _ in passages) else 1
     longest = max(
-        pacing.unit_seconds([unit], passage.spoken.language) / pacing.stretch
-        for passage in passages
+        paced.unit_seconds([unit], passage.spoken.language) / paced.stretch
+        for passage, paced in passages
         if passage.spoken
         for unit in passage.spoken.units
     )
@@ -190,14 +194,19 @@ def plan_segments(lines: Sequence[Line], settings: LongFormSettings) -> list[Pla
         What the reader's `step` raises, which is called for each passage and each word.
     """
     room = settings.new_frames() * LATENT_SECONDS
+    segments, pause, scene = list[PlannedSegment](), 0.0, 0
     passages = [(line, passage) for line in lines for passage in line.passages]
-    # Where only a portrait is given, the whole first segment is new.
-    first_room = room + (settings.past_frames - settings.kept_frames) * LATENT_SECONDS
-    first = _as_one(*passages[0], settings.pacing, first_room)
-    segments, pause = list(first), 0.0
-    for line, passage in passages[len(first) :]:
+    for line, passage in passages:
         settings.pacing.reader.step()
-        segments += _of_passage(line, passage, pause, settings.pacing, room)
+        pacing, starts = settings.pacing.of(line.speaker), line.scene != scene
+        made = list[PlannedSegment]()
+        if starts:
+            # Where only a portrait is given, the whole first segment is new. What was silent before it does not count.
+            given = settings.kept_frames if not segments else 1
+            made = _as_one(line, passage, pacing, room + (settings.past_frames - given) * LATENT_SECONDS)
+            pause, scene = 0.0, line.scene
+        made = made or [*_of_passage(line, passage, pause, pacing, room)]
+        segments += [replace(made[0], starts_scene=starts), *made[1:]]
         pause = 0.0 if passage.words else pause + passage.silence_seconds
     return _in_order(segments, settings.seed)
 
@@ -254,7 +263,7 @@ def plan_wordless(line: Line, loudness: Sequence[float], settings: LongFormSetti
         near = [end for end in range(earliest, latest + 1) if abs(end - ideal) <= QUIET_PULL * ideal_frames]
         ends.append(min(near, key=lambda end: loudness[end - 1]))
     segments = [
-        PlannedSegment(line, "", 0.0, (end - start) * LATENT_SECONDS, end - start)
+        PlannedSegment(line, "", 0.0, (end - start) * LATENT_SECONDS, end - start, starts_scene=not start)
         for start, end in pairwise([*ends, len(loudness)])
     ]
     return _in_order(segments, settings.seed)
@@ -291,10 +300,14 @@ def allot(segments: Sequence[PlannedSegment], settings: LongFormSettings, latent
     Raises:
         ValueError: that is too little time for the pauses and the words, hurried as far as it goes.
     """
-    longest, past_frames, kept_frames = settings.longest, settings.past_frames, settings.kept_frames
-    room = [longest - kept_frames] + [longest - past_frames] * (len(segments) - 1)
-    least = [frames_for(_least_seconds(segment, settings.pacing)) for segment in segments]
-    least[0] = max(least[0], past_frames - kept_frames)
+    past_frames = settings.past_frames
+    given = [settings.kept_frames, *(1 if segment.starts_scene else past_frames for segment in segments[1:])]
+    room = [settings.longest - frames for frames in given]
+    # Each must have a whole past to leave.
+    least = [
+        max(frames_for(_least_seconds(segment, settings.pacing)), past_frames - frames)
+        for segment, frames in zip(segments, given, strict=True)
+    ]
     ideal = [segment.seconds / LATENT_SECONDS for segment in segments]
     frames = [max(low, math.floor(wanted)) for low, wanted in zip(least, ideal, strict=True)]
     missing = latent_frames - sum(frames)

@@ -73,6 +73,13 @@ class SourceRecording:
         """
         return None
 
+    def speaking(self, start: int, latent_frames: int) -> Tensor | None:
+        """Whether each person speaks in each frame (4(T-1)+1, people) of a segment, where the recording tells.
+
+        Arguments as in `given`.
+        """
+        return None
+
     def track(self) -> AudioTrack | None:
         """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
@@ -99,6 +106,12 @@ class VideoRecording(SourceRecording):
     def plan(self, lines: Sequence[Line], settings: LongFormSettings) -> tuple[LongFormSettings, list[PlannedSegment]]:
         if not any(line.speech for line in lines):
             raise ValueError("The script says nothing: write what the voice says in the video.")
+        cut = next((line for line in lines if line.scene != 1), None)
+        if cut is not None:
+            raise ValueError(
+                f"Line {cut.number} of the script has [scene {cut.scene}], but the {NAME} is a video, whose picture is "
+                "shown as it is: leave out [scene …]."
+            )
         return plan_clip(lines, settings)
 
     def given(self, start: int, latent_frames: int) -> tuple[Tensor | None, Tensor | None]:

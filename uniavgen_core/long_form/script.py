@@ -1,4 +1,4 @@
-r"""A script: one line a scene, `caption | speech`, with marks for pauses, seeds and speakers.
+r"""A script: `caption | speech` line by line, with marks for pauses, seeds, speakers and scenes.
 
     A calm woman looks at the camera. | Hello. [pause 0.5] I have news.
     A happy woman looks at the camera. | [seed 7] We won!
@@ -6,7 +6,8 @@ r"""A script: one line a scene, `caption | speech`, with marks for pauses, seeds
 
 A line without a sign keeps the caption of the line before; a sign within a reading, as in `[Nguyen|win]`, is none;
 `\|` is the sign itself. `[pause 0.5]` is a silence of that many seconds, `[seed 7]` sets the seed of its line,
-`[speaker 2]` says which of several people speaks it. Only along a sound that is given may a line be a caption alone.
+`[speaker 2]` says which of several people speaks it, `[scene 2]` which picture it starts from, until another mark. Only
+along a sound that is given may a line be a caption alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ WIDE_MARK = re.compile(r"[\[［【]\s*([A-Za-z]+)([^\[\]［］【】|｜]*)[\]�
 TITLE = re.compile(r"\s*#{1,6}\s[^|｜]*|\s*(?:```.*|~~~.*|-{3,}|\*{3,}|_{3,}|={3,})\s*")
 BULLET = re.compile(r"\s*(?:[-*+•>]|#{1,6})\s+")
 LONGEST_PAUSE_SECONDS = 60.0
-NUMBERS = {"seed": (0, SEEDS - 1), "speaker": (1, 999)}
+NUMBERS = {"seed": (0, SEEDS - 1), "speaker": (1, 999), "scene": (1, 999)}
 """Marks with a whole number, and the least and the greatest that it may be."""
 MOST_DIGITS = 100
 """Of a number in a mark, zeros before it included; Python itself refuses some thousand."""
@@ -57,6 +58,8 @@ class Line:
     seed: int | None = None
     speaker: int | None = None
     """Which of several people speaks, from 1; None leaves it open."""
+    scene: int = 1
+    """Which picture is shown, from 1: that of the clip's start."""
 
     @property
     def speech(self) -> str:
@@ -75,7 +78,7 @@ def parse_script(text: str) -> tuple[Line, ...]:
     lines: list[Line] = []
     for number, row in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
         if row.strip() and not TITLE.fullmatch(row):
-            lines.append(_line(number, _usual_marks(row), lines[-1].caption if lines else None))
+            lines.append(_line(number, _usual_marks(row), lines[-1] if lines else None))
     if not lines:
         raise ValueError(f"The script is empty: {FORM}, one line a scene.")
     return tuple(lines)
@@ -147,16 +150,22 @@ def _split(row: str) -> list[str]:
     return [row[start:end].replace(r"\|", "|").strip() for start, end in zip(starts, ends, strict=True)]
 
 
-def _line(number: int, row: str, caption_before: str | None) -> Line:
+def _line(number: int, row: str, before: Line | None) -> Line:
     parts = _split(row)
     if len(parts) > 2:
         raise ValueError(
             rf"Line {number} of the script has {len(parts) - 1} signs |: {FORM}, and \| for the sign itself."
         )
-    if len(parts) == 1 and caption_before is None:
+    if len(parts) == 2:
+        caption = parts[0]
+    elif before is not None:
+        caption = before.caption
+    else:
         raise ValueError(f"Line {number} of the script has no caption, and none before it: {FORM}.")
-    caption = parts[0] if len(parts) == 2 else str(caption_before)
     passages, numbers = _passages(number, parts[-1])
+    if before is not None:
+        # A scene lasts until the next one.
+        numbers.setdefault("scene", before.scene)
     return Line(number, caption, passages, **numbers)
 
 
@@ -177,7 +186,8 @@ def _passages(number: int, speech: str) -> tuple[tuple[Passage, ...], dict[str, 
             numbers[mark] = _number(number, mark, value)
         elif mark:
             raise ValueError(
-                f"Line {number} of the script has a mark [{mark}]: there are [pause 0.5], [seed 7] and [speaker 2]."
+                f"Line {number} of the script has a mark [{mark}]: there are [pause 0.5], [seed 7], [speaker 2] and "
+                "[scene 2]."
             )
     if silence:
         passages.append(Passage(silence, ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Protocol
@@ -25,6 +26,7 @@ from ..media.waveforms import fit_audio
 from .pacing import words_in_the_past
 from .planning import LongFormSettings, PlannedSegment, frames_for
 from .recording import KeptVideo
+from .script import Line
 from .seams import colours_of, correct_frames, correct_loudness, voice_db
 from .store import StoredSegment
 
@@ -38,13 +40,14 @@ class SegmentRequest:
     mel: Tensor
     silence: float
     """Seconds of silence that the given sound ends with, beside the past's own."""
-    caption: str
     words: str
     seed: int
-    speaker: int | None = None
-    """Which of several people speaks, from 1; None leaves it open."""
+    line: Line
+    """Of the script: who speaks, and in which scene."""
     kept_video: KeptVideo | None = None
     """What of the given latent frames is kept; None keeps all."""
+    speaking: Tensor | None = None
+    """Whether each person speaks in each frame (4(T-1)+1, people), where recordings tell; a line does not, then."""
 
 
 class Host(Protocol):
@@ -53,8 +56,14 @@ class Host(Protocol):
     def start(self) -> tuple[Tensor, Tensor]:
         """What the first segment is given: latent frames and mel as in `SegmentRequest`."""
 
+    def picture(self, scene: int) -> Tensor:
+        """Latent (1, 48, 1, h, w) of the picture that a scene, counted from 1, starts with after a cut."""
+
     def identity(self) -> str:
-        """A text that is another one whenever the host would make something else of a request."""
+        """A text that is another one whenever the host would make something else of any request."""
+
+    def identity_of(self, line: Line) -> str:
+        """The same of what only a line's requests depend on: who speaks it, and the scene's picture."""
 
     def sample(self, request: SegmentRequest) -> tuple[Tensor, Tensor]:
         """Video latent (1, 48, T, h, w) and natural log-mel (1, 1, L, 80)."""
@@ -84,20 +93,28 @@ class SegmentStep:
         """What is before the first segment: nothing but the mel that is given."""
         return StoredSegment(self.host.start()[1][0, 0])
 
+    def cut(self, before: StoredSegment) -> StoredSegment:
+        """What is before the first segment of another scene: only what says when it begins."""
+        return StoredSegment(silence_mel(0)[0, 0], start=before.end)
+
     def window(self, segment: PlannedSegment, before: StoredSegment) -> tuple[int, int]:
         """What of the clip a segment shows, its kept past included: the frame that it begins with, latent frames."""
         if before.is_start:
-            return 0, self._frames_of_first(segment, before)
+            return before.end, self._frames_of_first(segment, before)
         past = self.settings.past_frames
         return before.end - pixel_frames(past), past + (segment.latent_frames or self._frames_to_add(segment, before))
 
     def _frames_of_first(self, segment: PlannedSegment, start: StoredSegment) -> int:
-        given = self.settings.kept_frames
+        given = self._picture_before(segment, start).shape[2]
         if segment.latent_frames is not None:
             return given + segment.latent_frames
         # A portrait is shown while the words begin, a past with its sound is not.
         frames = given + frames_for(segment.seconds - (0 if len(start.past_mel) else clip_seconds(given)))
         return min(self.settings.longest, max(frames, given + 1, self.settings.past_frames))
+
+    def _picture_before(self, segment: PlannedSegment, start: StoredSegment) -> Tensor:
+        """The latent that a scene's first segment is given."""
+        return self.host.picture(segment.line.scene) if start.end else self.host.start()[0]
 
     def _frames_to_add(self, segment: PlannedSegment, before: StoredSegment) -> int:
         """Latent frames of a segment behind its past, where they follow from its silence and its words."""
@@ -105,7 +122,7 @@ class SegmentStep:
         if not segment.words and segment.is_silence_exact:
             # What lacks to the pause is before the words that follow, to the token.
             return max(1, math.floor(round(silence / LATENT_SECONDS, 6)))
-        frames = frames_for(silence + self.settings.pacing.seconds(segment.words))
+        frames = frames_for(silence + self.settings.pacing.of(segment.line.speaker).seconds(segment.words))
         return min(frames, self.settings.longest - self.settings.past_frames)
 
     def make(
@@ -115,15 +132,17 @@ class SegmentStep:
         latent_frames: int,
         given: tuple[Tensor | None, Tensor | None],
         kept_video: KeptVideo | None = None,
+        speaking: Tensor | None = None,
     ) -> tuple[StoredSegment, Tensor]:
         """A segment, and the frames (F, H, W, 3) that it adds to the clip: none where the picture is a recording.
 
         Args:
             latent_frames: of its window.
-            given: frames and mel of a recording's, as of `SourceRecording.given`.
+            given, speaking: of a recording's, as of `SourceRecording.given` and `speaking`.
             kept_video: what of the frames is kept, as of `SourceRecording.kept_video`.
         """
-        request, (given_images, given_mel) = self.request(segment, before, latent_frames, given, kept_video), given
+        request = self.request(segment, before, latent_frames, given, kept_video, speaking)
+        given_images, given_mel = given
         video, mel = self.host.sample(request)
         # Where nobody speaks, loud is what was loud before.
         loud = loud_db(mel[0, 0]) if segment.words or before.loud_db is None else before.loud_db
@@ -165,13 +184,14 @@ class SegmentStep:
         latent_frames: int,
         given: tuple[Tensor | None, Tensor | None],
         kept_video: KeptVideo | None = None,
+        speaking: Tensor | None = None,
     ) -> SegmentRequest:
         """What is sampled. Its given sound ends with silence: as much as is wanted, or all where nobody speaks."""
         given_images, given_mel = given
         images = before.past_images if given_images is None else given_images
         if kept_video is not None and before.past_images is not None and given_images is not None:
             images = torch.cat((before.past_images, given_images[self._past :]))
-        video = self.host.start()[0] if images is None else self.host.encode(images)
+        video = self._picture_before(segment, before) if images is None else self.host.encode(images)
         mel = before.past_mel[None, None] if given_mel is None else given_mel
         room = audio_tokens(pixel_frames(latent_frames)) - mel.shape[2]
         wanted = round(_silence(segment, before) * AUDIO_TOKENS_PER_SECOND) if segment.words else room
@@ -179,7 +199,7 @@ class SegmentStep:
         words = " ".join(filter(None, (self._words_heard(before), segment.words)))
         return SegmentRequest(
             latent_frames, video, torch.cat((mel, silent), dim=2), silent.shape[2] / AUDIO_TOKENS_PER_SECOND,
-            segment.line.caption, words, segment.seed, segment.line.speaker, kept_video,
+            words, segment.seed, segment.line, kept_video, speaking,
         )  # fmt: skip
 
     def _words_heard(self, before: StoredSegment) -> str:
@@ -216,14 +236,16 @@ class SegmentStep:
     def _voice(
         self, segment: PlannedSegment, before: StoredSegment, request: SegmentRequest, mel: Tensor, frames: int
     ) -> tuple[Tensor, Tensor, dict[str, float]]:
-        """Corrected mel (L, 80) and waveform (samples) of so many latent frames, and the captions' levels so far."""
-        log, kept_tokens, caption = mel[0, 0], request.mel.shape[2], segment.line.caption
+        """Corrected mel (L, 80) and waveform (samples) of so many latent frames, and the levels so far."""
+        log, kept_tokens = mel[0, 0], request.mel.shape[2]
+        # Two people may be of different loudness under one caption.
+        manner = json.dumps([segment.line.caption, segment.line.speaker])
         waveform = fit_audio(self.host.decode_audio(mel), pixel_frames(frames) * SAMPLES_A_FRAME)
         levels = dict(before.levels)
-        if segment.words and caption in levels:
-            log, waveform = correct_loudness(log, waveform, levels[caption], kept_tokens)
+        if segment.words and manner in levels:
+            log, waveform = correct_loudness(log, waveform, levels[manner], kept_tokens)
         elif segment.words:
-            levels[caption] = voice_db(log[kept_tokens:])
+            levels[manner] = voice_db(log[kept_tokens:])
         return log, waveform, levels
 
 

@@ -39,7 +39,7 @@ class StoredSegment:
     past_images: Tensor | None = None
     """The frames (4(k-1)+1, H, W, 3) of its end, which the next one starts with; None where they are a recording's."""
     colours: Tensor | None = None
-    """The first segment's, as `colours_of` gives them; None where the picture is a recording."""
+    """The scene's first segment's, as `colours_of` gives them; None where the picture is a recording."""
     waveform: Tensor = field(default_factory=lambda: torch.zeros(0))
     """Samples from the kept past on; none where the sound is a recording."""
     start: int = 0
@@ -58,7 +58,7 @@ class StoredSegment:
     loud_db: float | None = None
     """Level of its loud parts in decibels, or of the last spoken segment's where nobody speaks."""
     levels: dict[str, float] = field(default_factory=dict)
-    """Level of the voice in decibels in the first segment of each caption so far."""
+    """Level of the voice in decibels in the scene's first segment of each caption and speaker so far, by both."""
 
     @property
     def end(self) -> int:

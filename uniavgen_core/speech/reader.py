@@ -19,7 +19,7 @@ from .markup import bar_hint, strip_markup
 from .readings import BAR, Reading, parse_reading, symbols_of
 from .rules import Rule, Unit, write_out
 from .scripts import check_speech
-from .text import MARK, Lexicon, check_language, detect_language, is_ideograph, syllables, symbols
+from .text import MARK, Lexicon, check_language, detect_language, is_ideograph, language_of, syllables, symbols
 
 SPACE = 0
 """Symbol of a space."""
@@ -191,6 +191,20 @@ class SpeechReader:
         if transcript is None:
             return [SPACE] + [NO_SYMBOL] * (NEGATIVE_LENGTH - 1)
         return [*self.symbols(transcript.strip(), language), SPACE]
+
+    def speech_symbols(self, said: str, language: str, transcript: str | None) -> tuple[list[int], list[int]]:
+        """Symbols of the positive and of the negative pass; where nothing is said, they are the same.
+
+        Args:
+            said, transcript: as `Spoken.text` has them.
+            language: as users choose it, "auto" among them.
+
+        Raises:
+            NotInstalledError: a package that Chinese needs is not installed.
+        """
+        code = language_of(language, said, transcript)
+        negative = self.negative_symbols(code, transcript)
+        return (self.positive_symbols(said, code, transcript) if said else negative), negative
 
     def _usual_parts(self, text: str, language: str) -> tuple[list[str | Reading], dict[str, None]]:
         """The text in usual forms and its readings, in order, and the signs that were left out."""

@@ -15,6 +15,8 @@ from ..files import needed
 
 SPEAK_CHINESE = "to speak Chinese"
 LANGUAGES = {"en": "English", "zh": "Chinese"}
+LANGUAGE_CODES = {name: code for code, name in LANGUAGES.items()}
+"""The codes of the languages that a user chooses by name."""
 UNKNOWN_SYMBOL = 0
 """Index of every symbol that the vocabulary lacks: that of the space."""
 CHINESE_REPLACEMENTS = str.maketrans({";": ",", "“": '"', "”": '"', "‘": "'", "’": "'"})
@@ -89,6 +91,19 @@ def detect_language(text: str) -> str:
     """
     heard = MARK.sub(lambda mark: mark[2] if SPELT_READING.fullmatch(mark[2]) else mark[0], text)
     return "zh" if any(is_ideograph(character) for character in heard) else "en"
+
+
+def language_of(language: str, speech: str, transcript: str | None) -> str:
+    """Code of the text that is made of a reference voice's transcript and the speech.
+
+    Chinese text may hold English words, but not the other way round.
+
+    Args:
+        language: a name of `LANGUAGE_CODES`, or any other word, which leaves it to the speech.
+    """
+    if detect_language(transcript or "") == "zh":
+        return "zh"
+    return LANGUAGE_CODES.get(language) or detect_language(speech)
 
 
 def is_ideograph(character: str) -> bool:
