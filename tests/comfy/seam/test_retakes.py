@@ -13,7 +13,7 @@ from clips import assert_kept, base, chirp, conditions, latent_of, pictures, ref
 from comfy_api.latest import InputImpl, Types
 from pack.nodes import comfy_latent
 from pack.nodes.edits import BOTH, EDIT, PARTS, PICTURE, SOUND, Range
-from pack.nodes.put_back import PutBackNode
+from pack.nodes.put_backs import PutBackNode
 from pack.uniavgen_core.config import audio_tokens, pixel_frames
 from pack.uniavgen_core.media.muxing import write_video
 
