@@ -58,6 +58,8 @@ def test_a_run_does_once_what_it_can_and_skips_what_is_off() -> None:
         "continuation": joint,
         "dubbing": joint | {"A→V": 0},
         "audio_driven": joint | {"V→A": 0},
+        "retake": joint,
+        "bridge": joint,
     }
 
 

@@ -86,7 +86,7 @@ def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Call
     clip = Clip(
         video=noise(*latent),
         audio=noise(*mel),
-        kept=task.kept(work.latent_frames, work.audio_tokens, past_frames=2),
+        kept=task.kept(work.latent_frames, work.audio_tokens, past_frames=1 if task.keeps_ends else 2, next_frames=1),
         reference_image=noise(sizes.latent_channels, 1, work.latent_rows, work.latent_columns),
         reference_audio=noise(REFERENCE_TOKENS, sizes.mel_bands) if task.reference_voice else None,
     )

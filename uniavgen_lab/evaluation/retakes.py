@@ -132,7 +132,7 @@ def retake_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
 def _summary(clips: Sequence[Mapping[str, float]], measured: Sequence[Mapping]) -> dict[str, float | None]:
     """One row of many clips."""
     row: dict[str, float | None] = {}
-    for key in COLUMNS:
+    for key in COLUMNS.keys() - {"words_before", "words_real"}:
         values = [clip[key] for clip in clips if key in clip]
         # Ratios of small numbers are not averaged.
         row[key] = (median if key.endswith("_seam") else fmean)(values) if values else None
@@ -177,7 +177,8 @@ def _measure(
             measures["outside"] = _untouched(joined, given_frames, given_waveform)
             measures["unchanged"] = _sync(given_frames, joined.waveform, joined.made)
             measures["words_before"] = _counted(given_waveform, judges, joined.speech)
-            measures["words_real"] = _counted(said, judges, joined.speech)
+            if name == "both":
+                measures["words_real"] = _counted(said, judges, joined.speech)
         else:
             measures["outside"] = _untouched_ends(joined, clip, following)
         results[name] = measures
