@@ -14,7 +14,7 @@ from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait
 from .long_form import Join, LongForm, Script
 from .media import AVMux
-from .put_back import PutBackNode
+from .put_backs import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
 from .speakers import Recordings, SceneNode, SpeakerVoice
 

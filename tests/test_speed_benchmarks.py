@@ -62,6 +62,8 @@ def test_a_run_does_once_what_it_can_and_skips_what_is_off() -> None:
         "dubbing": joint | {"A→V": 0, "video blocks": 16},
         "audio_driven": joint | {"V→A": 0, "audio blocks": 16},
         "voice": joint | {"A→V": 0},
+        "retake": joint,
+        "bridge": joint,
     }
 
 

@@ -66,6 +66,10 @@ def test_what_is_kept_follows_from_the_task(shards: Shards) -> None:
     assert audio["joint"] == audio["reference_voice"] == audio["dubbing"] == 0
     assert audio["audio_driven"] == TOKENS
     assert audio["continuation"] == 31
+    for task in ("retake", "bridge"):
+        ends, heard = kept[task].video, kept[task].audio
+        assert ends[0] and ends[-1] and not all(ends)
+        assert heard[0] and heard[-1] and not all(heard)
 
 
 def test_sound_that_is_given_is_loud_and_sound_to_make_is_not(shards: Shards) -> None:

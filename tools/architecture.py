@@ -26,7 +26,7 @@ SEAM = f"{SHOP}/comfy_*.py"
 COLUMNS = {
     SHOP: [[SHOP, SEAM]],
     LAB: [["evaluation", "world"], ["benchmarks", "training"]],
-    CORE: [["face", "audio", "media"], ["long_form", "speech"], ["tiny"], ["sampling", "model"]],
+    CORE: [["face", "audio", "media"], ["editing"], ["long_form", "speech"], ["tiny"], ["sampling", "model"]],
 }
 """The rooms from left to right; how high each stands, its imports say. A new room needs a column here."""
 STYLE = {

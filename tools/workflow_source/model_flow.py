@@ -186,7 +186,7 @@ class ModelFlow(Flow):
 
     def put_back(self, sampled: Links, **clips: Links) -> None:
         """The last column of what changes a video."""
-        self.group("Decode and put back")
+        self.group("Decode, put back and save")
         frames, sound = self.decode_picture(sampled), self.decode_sound(sampled)
         self.save_video(self.add("UniAVGenPutBack", latent=sampled, images=frames, audio=sound, **clips))
 

@@ -146,7 +146,8 @@ def plan_retake(frames: int, seconds: Fraction, wanted: TimeRange, least: float,
     if frames > room:
         first = min(max(0, first_new - (room - (end_new - first_new)) // 2), frames - room)
         # A step back of up to three frames lets the range start where a latent frame does.
-        first = max(0, first - (first - (first_new - 1)) % TEMPORAL_COMPRESSION)
+        aligned = max(0, first - (first - (first_new - 1)) % TEMPORAL_COMPRESSION)
+        first = aligned if aligned + room >= end_new else first
     length = latent_frames(min(frames - first, room))
     video, audio = range(0), range(0)
     if wanted.picture:

@@ -81,7 +81,8 @@ def make_run(work: Workload, task_name: str, steps: int) -> tuple[JointDiT, Call
         spoken = torch.randint(sizes.vocabulary_rows - 1, (1, symbols), generator=generator)
         return Condition(noise(CAPTION_ROWS, sizes.text_width), spoken)
 
-    kept = task.kept(work.latent_frames, work.audio_tokens, past_frames=2)
+    past_frames = 1 if task.keeps_ends else 2
+    kept = task.kept(work.latent_frames, work.audio_tokens, past_frames=past_frames, next_frames=1)
     latent = (sizes.latent_channels, len(kept.video), work.latent_rows, work.latent_columns)
     mel = (1, work.audio_tokens, sizes.mel_bands)
     clip = Clip(

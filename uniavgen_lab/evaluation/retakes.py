@@ -24,7 +24,7 @@ from torch import Tensor
 
 from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, TEMPORAL_COMPRESSION, pixel_frames
 from uniavgen_core.editing.given import Edit, bridge_images, bridge_mel, retake_images, retake_mel
-from uniavgen_core.editing.put_back import put_back_bridge, put_back_retake
+from uniavgen_core.editing.replacing import put_back_bridge, put_back_retake
 from uniavgen_core.editing.segment import TimeRange, plan_bridge, plan_retake
 from uniavgen_core.face.lip_sync import correlation, mouth_open_area, rms_envelope
 from uniavgen_core.joint_latent import normalise_mel
@@ -132,7 +132,7 @@ def retake_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
 def _summary(clips: Sequence[Mapping[str, float]], measured: Sequence[Mapping]) -> dict[str, float | None]:
     """One row of many clips."""
     row: dict[str, float | None] = {}
-    for key in COLUMNS:
+    for key in COLUMNS.keys() - {"words_before", "words_real"}:
         values = [clip[key] for clip in clips if key in clip]
         # Ratios of small numbers are not averaged.
         row[key] = (median if key.endswith("_seam") else fmean)(values) if values else None
@@ -167,17 +167,18 @@ def _measure(
     results = {}
     for name in ROWS:
         if name == "bridge":
-            joined = bridge(bundle, clip, following, synthesiser, sampling)
+            joined = make_bridge(bundle, clip, following, synthesiser, sampling)
             given_frames = given_waveform = None
         else:
-            joined = retake(bundle, clip, new, name, sampling)
+            joined = remake_range(bundle, clip, new, name, sampling)
             given_frames, given_waveform = clip.frames, clip.waveform
         measures = _measures(joined, judges, clip, other)
         if given_frames is not None and given_waveform is not None:
             measures["outside"] = _untouched(joined, given_frames, given_waveform)
             measures["unchanged"] = _sync(given_frames, joined.waveform, joined.made)
             measures["words_before"] = _counted(given_waveform, judges, joined.speech)
-            measures["words_real"] = _counted(said, judges, joined.speech)
+            if name == "both":
+                measures["words_real"] = _counted(said, judges, joined.speech)
         else:
             measures["outside"] = _untouched_ends(joined, clip, following)
         results[name] = measures
@@ -219,7 +220,7 @@ def _word_starts(clip: CorpusClip, words: Sequence[str], synthesiser: Synthesise
     return [*(clip.phonemes[index].start for index in starts), clip.phonemes[-1].end]
 
 
-def retake(bundle: TinyBundle, clip: CorpusClip, new: NewWords, parts: str, sampling: Sampling) -> Joined:
+def remake_range(bundle: TinyBundle, clip: CorpusClip, new: NewWords, parts: str, sampling: Sampling) -> Joined:
     """A corpus clip with other words, or with its own ones where one half of it stays.
 
     Args:
@@ -242,7 +243,7 @@ def retake(bundle: TinyBundle, clip: CorpusClip, new: NewWords, parts: str, samp
     return Joined(pictures, joined.numpy(), shown, heard, speech)
 
 
-def bridge(
+def make_bridge(
     bundle: TinyBundle, clip: CorpusClip, following: CorpusClip, synthesiser: Synthesiser, sampling: Sampling
 ) -> Joined:
     """Two clips of a person with two words between them."""

@@ -257,9 +257,9 @@ class _Assembly:
             return random_area(face_mask, columns, tokens, self.generator)
         if not self.task.has_past:
             return self.task.kept(frames, tokens)
-        past = self._drawn(PAST_FRAMES.start, min(PAST_FRAMES.stop, frames - self.task.keeps_ends))
         if not self.task.keeps_ends:
-            return self.task.kept(frames, tokens, past)
+            return self.task.kept(frames, tokens, self._drawn(PAST_FRAMES.start, min(PAST_FRAMES.stop, frames)))
+        past = self._drawn(1, min(PAST_FRAMES.stop, frames - 1))
         return self.task.kept(frames, tokens, past, self._drawn(1, min(PAST_FRAMES.stop, frames - past)))
 
     def _drawn(self, low: int, high: int) -> int:

@@ -14,7 +14,7 @@ from pack.nodes import comfy_latent, faces, long_form
 from pack.nodes.conditioning import Conditioning
 from pack.nodes.loaders import TinyLoader
 from pack.nodes.long_form import LongForm, Script
-from pack.nodes.put_back import PutBackNode
+from pack.nodes.put_backs import PutBackNode
 from pack.nodes.sampling import Guider
 from pack.uniavgen_core.files import NotInstalledError
 from pack.uniavgen_core.media.muxing import write_video

@@ -9,17 +9,18 @@ from typing import Any
 import av
 import pytest
 import torch
-from clips import assert_kept, base, chirp, conditions, latent_of, pictures, refused, sample
+from clips import assert_kept, base, chirp, conditions, latent_of, pictures, refused, sample, tiny_vae
 from comfy_api.latest import InputImpl, Types
 from pack.nodes import comfy_latent
 from pack.nodes.edits import BOTH, EDIT, PARTS, PICTURE, SOUND, Range
-from pack.nodes.put_back import PutBackNode
+from pack.nodes.put_backs import PutBackNode
 from pack.uniavgen_core.config import audio_tokens, pixel_frames
 from pack.uniavgen_core.media.muxing import write_video
 
 RATE, SECONDS = 25, 4.0
 FRAMES = pictures(round(RATE * SECONDS))
 SOUND_RATE = 48_000
+REAL_CLIP = Path(__file__).resolve().parents[4] / "shared" / "data" / "clips" / "dubbing.mp4"
 
 
 def stereo() -> dict[str, Any]:
@@ -45,8 +46,9 @@ def wanted(start: float = 1.5, end: float = 2.1, parts: str = BOTH, **words: str
     return Range.execute(start, end, parts, **texts).result
 
 
-def retake_latent(video: Any, chosen: Any, **more: Any) -> dict:
-    return latent_of({"task": "retake", "video": video, "range": chosen, "seconds": 2.5, "past_frames": 2} | more)
+def retake_latent(video: Any, chosen: Any, width: int = 64, height: int = 64, **more: Any) -> dict:
+    task = {"task": "retake", "video": video, "range": chosen, "seconds": 2.5, "past_frames": 2} | more
+    return latent_of(task, width, height)
 
 
 def decoded(latent: dict) -> tuple[torch.Tensor, dict]:
@@ -197,3 +199,25 @@ def test_a_range_of_a_long_file_is_taken_from_its_middle(tmp_path: Path) -> None
     made = PutBackNode.execute(latent, video, images, audio, 16.0).result[0]
     same = [one == other for one, other in zip(packets(path), packets(made.get_stream_source()), strict=True)]
     assert same[:300] == [True] * 300
+
+
+@pytest.mark.skipif(not REAL_CLIP.is_file(), reason=f"{REAL_CLIP} is not there")
+def test_a_real_clip_keeps_its_size_its_times_and_its_packets(patcher: Any) -> None:
+    """1280 × 736 pixels, by random weights: what comes out is noise, where it is put back is not."""
+    video = InputImpl.VideoFromFile(str(REAL_CLIP))
+    size = {"width": 1280, "height": 736}
+    latent = retake_latent(video, wanted(2.0, 2.3)[0], seconds=1.5, past_frames=1, **size)
+    sampled = sample(patcher, latent, 1, conds=conditions(speech="Hello."), video_scale=1.0, audio_scale=1.0)
+    assert_kept(latent, sampled)
+    images = tiny_vae().decode(sampled[0]).flatten(0, 1)
+    made = PutBackNode.execute(latent | {"samples": None}, video, images, decoded(latent)[1], 16.0).result[0]
+    before, after = packets(REAL_CLIP), packets(made.get_stream_source())
+    assert len(before) == len(after) and after[:30] == before[:30]
+    assert made.get_dimensions() == (1280, 736)
+    clips = {"video": video, "next_video": video, "past_frames": 1}
+    latent = latent_of({"task": "bridge", "seconds": 1.0} | clips, **size)
+    images, audio = decoded(latent)
+    images = images[:, :1, :1].expand(-1, 736, 1280, -1)
+    made = PutBackNode.execute(latent, video, images, audio, 16.0, next_video=video).result[0]
+    joined = packets(made.get_stream_source())
+    assert joined[: len(before)] == before and joined[-len(before) :] == before

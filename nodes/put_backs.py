@@ -15,7 +15,7 @@ from torch import Tensor
 from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.editing.given import Edit
-from ..uniavgen_core.editing.put_back import PutBack, bridged_sound, put_back_bridge, put_back_retake
+from ..uniavgen_core.editing.replacing import PutBack, bridged_sound, put_back_bridge, put_back_retake
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.muxing import join_bridge, replace_audio, replace_frames
 from ..uniavgen_core.media.splicing import find_stretch
