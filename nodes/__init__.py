@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .conditioning import Conditioning, ReferenceImage
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .faces import FaceMask, FacePortrait
+from .latent_mask import LatentMask
 from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait
 from .long_form import Join, LongForm, Script
@@ -19,6 +20,7 @@ NODES: list[type[io.ComfyNode]] = [
     TinyLoader,
     TinyPortrait,
     Latent,
+    LatentMask,
     Conditioning,
     ReferenceImage,
     Scheduler,
