@@ -140,10 +140,10 @@ def make_pass(work: Workload, operations: type = torch_operations) -> tuple[Join
 def matmul_seconds(now: Now) -> list[float]:
     rows, inner, columns = MATMUL
     x, weight = torch.ones(rows, inner), torch.ones(columns, inner)
-    return [seconds_of(lambda: functional.linear(x, weight), now) for _ in range(MATMULS_A_PASS)]
+    return [seconds_taken(lambda: functional.linear(x, weight), now) for _ in range(MATMULS_A_PASS)]
 
 
-def seconds_of(function: Callable[[], Any], now: Now) -> float:
+def seconds_taken(function: Callable[[], Any], now: Now) -> float:
     """How long a function runs."""
     start = now()
     function()
@@ -156,7 +156,7 @@ def measure_pass(work: Workload, passes: int, now: Now) -> dict[str, Any]:
     forward()
     seconds, matmuls = [], matmul_seconds(now)
     for _ in range(passes):
-        seconds.append(seconds_of(forward, now))
+        seconds.append(seconds_taken(forward, now))
         matmuls += matmul_seconds(now)
     median, flops = statistics.median(seconds), sum(operations_by_part(work).values())
     matmul_rate = 2 * MATMUL[0] * MATMUL[1] * MATMUL[2] / statistics.median(matmuls)
@@ -177,7 +177,7 @@ def seconds_by_part(work: Workload, passes: int, now: Now) -> dict[str, float]:
     forward()
     timer.watch(model)
     timer.seconds.clear()
-    total = sum(seconds_of(forward, now) for _ in range(passes))
+    total = sum(seconds_taken(forward, now) for _ in range(passes))
     parts = {name: seconds / passes for name, seconds in timer.seconds.items()}
     return {**parts, REST: total / passes - sum(parts.values())}
 

@@ -20,7 +20,7 @@ from uniavgen_core.config import RELEASED_SIZES, SPATIAL_COMPRESSION, TRAINED_LA
 from uniavgen_core.tasks import KeptParts, kept_prefix, kept_tokens
 
 from .arithmetic import Workload
-from .forward import TINY, Now, add_clock_arguments, chosen_clock, make_pass, seconds_of
+from .forward import TINY, Now, add_clock_arguments, chosen_clock, make_pass, seconds_taken
 from .memory import SIZES_PIXELS, peaks
 
 FIRST_FRAME = "a first frame"
@@ -29,7 +29,7 @@ FACE_SIDE = 0.5
 """Height and width of the face, in those of the clip."""
 
 
-def patterns(work: Workload) -> dict[str, KeptParts]:
+def kept_patterns(work: Workload) -> dict[str, KeptParts]:
     """What the passes keep; of the sound, nothing."""
     size = work.latent_rows // 2, work.latent_columns // 2
     sound = torch.zeros(work.audio_tokens, dtype=torch.bool)
@@ -48,25 +48,25 @@ def patterns(work: Workload) -> dict[str, KeptParts]:
     return {FIRST_FRAME: first, "all around a face": behind_the_first(around_a_face), **found}
 
 
-def measure(work: Workload, passes: int, now: Now) -> dict[str, float]:
+def seconds_by_pattern(work: Workload, passes: int, now: Now) -> dict[str, float]:
     """Median seconds of a pass for each pattern, its plan included."""
     _, forward = make_pass(work)
-    kept = patterns(work)
+    kept = kept_patterns(work)
     seconds: dict[str, list[float]] = {name: [] for name in kept}
     forward()
     for _ in range(passes):
         for name, parts in kept.items():
-            seconds[name].append(seconds_of(lambda parts=parts: forward(parts), now))  # type: ignore[misc]
+            seconds[name].append(seconds_taken(lambda parts=parts: forward(parts), now))  # type: ignore[misc]
     return {name: statistics.median(times) for name, times in seconds.items()}
 
 
-def rows(arguments: argparse.Namespace, now: Now) -> list[dict[str, Any]]:
+def rows_of_patterns(arguments: argparse.Namespace, now: Now) -> list[dict[str, Any]]:
     """Of each pattern, the seconds of a pass and the bytes at full size."""
-    seconds = measure(TINY if arguments.tiny else Workload(), arguments.passes, now)
+    seconds = seconds_by_pattern(TINY if arguments.tiny else Workload(), arguments.passes, now)
     sizes = replace(RELEASED_SIZES, blocks=2)
     latent_rows, latent_columns = (side // SPATIAL_COMPRESSION for side in SIZES_PIXELS[0])
     work = Workload(sizes, TRAINED_LATENT_FRAMES, latent_rows, latent_columns)
-    found = {name: peaks(work, kept) for name, kept in patterns(work).items()}
+    found = {name: peaks(work, kept) for name, kept in kept_patterns(work).items()}
     return [{"kept": name, "seconds": seconds[name], "peak_bytes": found[name]} for name in seconds]
 
 
@@ -77,7 +77,7 @@ def main() -> None:
     add_clock_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, last")
     arguments = parser.parse_args()
-    found = rows(arguments, chosen_clock(arguments))
+    found = rows_of_patterns(arguments, chosen_clock(arguments))
     print("kept                  seconds  of the first  modulation, GB  face mask, GB  peak, GB")
     for row in found:
         peak = row["peak_bytes"]
