@@ -10,6 +10,7 @@ from .conditioning import Conditioning, ReferenceImage
 from .edits import Range
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .faces import FaceMask, FacePortrait
+from .latent_mask import LatentMask
 from .latents import Latent
 from .loaders import AudioCodecLoader, ModelLoader, TinyLoader, TinyPortrait
 from .long_form import Join, LongForm, Script
@@ -24,6 +25,7 @@ NODES: list[type[io.ComfyNode]] = [
     TinyLoader,
     TinyPortrait,
     Latent,
+    LatentMask,
     Conditioning,
     ReferenceImage,
     Scheduler,

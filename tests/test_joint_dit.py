@@ -370,7 +370,11 @@ def test_odd_sizes_are_padded_with_the_edge_and_cropped(model: JointDiT, rows: i
 
 
 def rows_of(times: plan.TokenTimes) -> list[int]:
-    return times.rows.repeat_interleave(times.size).tolist()
+    rows = times.rows.repeat_interleave(times.size)
+    for row, others in times.others:
+        assert (rows[others] != row).all()
+        rows[others] = row
+    return rows.tolist()
 
 
 KEPT = [
@@ -674,9 +678,10 @@ def test_plans_are_made_once_for_a_shape_of_clip(model: JointDiT, monkeypatch: p
     assert [shape.symbols for shape in made[1:]] == [14, 10]
 
 
-def test_gradients_reach_every_parameter_that_takes_part(model: JointDiT) -> None:
+@pytest.mark.parametrize("kept", [kept_of("scattered", FRAMES, TOKENS), kept_at_random(1)], ids=["frames", "areas"])
+def test_gradients_reach_every_parameter_that_takes_part(model: JointDiT, kept: KeptParts) -> None:
     trained = copy.deepcopy(model)
-    inputs = make_inputs(trained, batch=2, reference_tokens=REFERENCE_TOKENS, **kept_scattered())
+    inputs = make_inputs(trained, batch=2, reference_tokens=REFERENCE_TOKENS, kept=kept)
     masks: list[Tensor] = []
     outputs = trained(**inputs, **patched(lambda mask, *_: masks.append(mask) or mask))
     sum(stream.square().mean() for stream in [*outputs, *masks]).backward()

@@ -41,6 +41,7 @@ NODE_IDS = {
     "UniAVGenTinyLoader",
     "UniAVGenTinyPortrait",
     "UniAVGenLatent",
+    "UniAVGenLatentMask",
     "UniAVGenConditioning",
     "UniAVGenReferencePicture",
     "UniAVGenScheduler",

@@ -17,6 +17,7 @@ from .config import (
     MEL_BANDS,
     SIZE_MULTIPLE,
     SPATIAL_COMPRESSION,
+    TEMPORAL_COMPRESSION,
     audio_tokens,
     clip_seconds,
     is_still,
@@ -79,6 +80,14 @@ def stream_masks(kept: KeptParts, rows: int, columns: int) -> tuple[Tensor, Tens
     video, audio = ((~mask)[None, None].float() for mask in kept_masks(kept, rows, columns))
     # Contiguous for those who write into them.
     return video.expand(-1, -1, -1, rows, columns).contiguous(), audio.expand(-1, -1, -1, MEL_BANDS).contiguous()
+
+
+def pixel_mask(kept: KeptParts, rows: int, columns: int) -> Tensor:
+    """What is generated (1) of the picture, and what is kept (0): (F, height, width) for a latent of rows × columns."""
+    video = stream_masks(kept, rows, columns)[0][0, 0]
+    frames = torch.tensor([1] + [TEMPORAL_COMPRESSION] * (len(kept.video) - 1))
+    side = SPATIAL_COMPRESSION
+    return repeat(video.repeat_interleave(frames, dim=0), "f h w -> f (h down) (w across)", down=side, across=side)
 
 
 def whole_masks(masks: Sequence[Tensor]) -> list[Tensor]:

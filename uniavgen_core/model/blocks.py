@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -18,26 +18,34 @@ from .plan import TokenTimes
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor, times: TokenTimes) -> Tensor:
     """x · (1 + scale) + shift, for x (batch, tokens, width) and rows (batch, 2, width) in float32."""
-    shift, scale = (_spread(rows.to(x.dtype), times) for rows in (shift, 1 + scale))
-    modulated = torch.addcmul(shift, _in_groups(x, shift), scale)
-    return rearrange(modulated, "b groups n c -> b (groups n) c")
+    return _at_times(_scale_and_shift, (x,), (1 + scale, shift), times)
 
 
 def gated_sum(x: Tensor, update: Tensor, gate: Tensor, times: TokenTimes) -> Tensor:
     """x + gate · update, for x and update (batch, tokens, width) and rows (batch, 2, width) in float32."""
-    gate = _spread(gate.to(x.dtype), times)
-    gated = torch.addcmul(_in_groups(x, gate), _in_groups(update, gate), gate)
-    return rearrange(gated, "b groups n c -> b (groups n) c")
+    return _at_times(torch.addcmul, (x, update), (gate,), times)
 
 
-def _spread(rows: Tensor, times: TokenTimes) -> Tensor:
-    """Rows (batch, groups, 1, width) of the groups' timesteps, of rows (batch, 2, width) of both."""
-    return rows.index_select(1, times.rows).unsqueeze(2)
+def _scale_and_shift(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return torch.addcmul(shift, x, scale)
 
 
-def _in_groups(x: Tensor, rows: Tensor) -> Tensor:
-    """Tokens (batch, groups, tokens a group, width), as many groups as there are rows."""
-    return rearrange(x, "b (groups n) c -> b groups n c", groups=rows.shape[1])
+def _at_times(
+    function: Callable[..., Tensor], tokens: Sequence[Tensor], rows: Sequence[Tensor], times: TokenTimes
+) -> Tensor:
+    """A function of tokens (batch, tokens, width), each with those rows (batch, 2, width) that its timestep has.
+
+    Rows are broadcast over groups of tokens; the few others are computed once more for themselves, which costs less
+    than rows for every single token.
+    """
+    rows = [both.to(tokens[0].dtype) for both in rows]
+    groups = [rearrange(x, "b (groups n) c -> b groups n c", n=times.size) for x in tokens]
+    result = function(*groups, *(both.index_select(1, times.rows).unsqueeze(2) for both in rows))
+    result = rearrange(result, "b groups n c -> b (groups n) c")
+    for row, others in times.others:
+        own = function(*(x.index_select(1, others) for x in tokens), *(both[:, row, None] for both in rows))
+        result.index_copy_(1, others, own)
+    return result
 
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]

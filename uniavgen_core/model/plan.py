@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -98,12 +98,17 @@ CLEAN, NOISY = 0, 1
 
 @dataclass(frozen=True)
 class TokenTimes:
-    """Which timestep each token has: CLEAN or NOISY for every group of neighbouring tokens, all groups of one size."""
+    """Which timestep each token has: CLEAN or NOISY for every group of neighbouring tokens, all groups of one size.
+
+    A latent frame that is kept in part stands there with the timestep of most of its tokens, and `others` are the rest.
+    """
 
     size: int
     """Tokens of a group: the largest that do."""
     rows: Tensor
     """(groups)"""
+    others: tuple[tuple[int, Tensor], ...] = ()
+    """Tokens whose timestep is not their group's: CLEAN or NOISY, and their (n) indices."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +241,13 @@ def make_plan(shape: ClipShape) -> Plan:
 def _video_times(frame_rows: Tensor, tokens_a_frame: int, device: torch.device) -> TokenTimes:
     """Of the reference frame, which is clean, and the frames with these rows (T, 1) or (T, N)."""
     rows = torch.cat((torch.full_like(frame_rows[:1], CLEAN), frame_rows))
-    return _token_times(rows.flatten().tolist(), tokens_a_frame // rows.shape[1], device)
+    most = rows.mode(dim=1).values
+    times = _token_times(most.tolist(), tokens_a_frame, device)
+    if rows.shape[1] == 1:
+        return times
+    differs = rows != most.unsqueeze(1)
+    found = {row: ((rows == row) & differs).flatten().nonzero().flatten() for row in (CLEAN, NOISY)}
+    return replace(times, others=tuple((row, indices.to(device)) for row, indices in found.items() if len(indices)))
 
 
 def _token_times(rows: Sequence[int], tokens_a_row: int, device: torch.device) -> TokenTimes:

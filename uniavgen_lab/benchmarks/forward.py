@@ -26,6 +26,7 @@ from torch.nn import functional
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import CAPTION_ROWS, ModelSizes
 from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_core.tasks import KeptParts
 
 from .arithmetic import BRANCHES, EMBEDDINGS, Workload, operations_by_part
 from .processes import KIBIBYTE, RETURN_AT_ONCE, around, in_own_process, peak_bytes
@@ -106,8 +107,11 @@ def random_model(sizes: ModelSizes, operations: type, generator: torch.Generator
     return model
 
 
-def make_pass(work: Workload, operations: type = torch_operations) -> tuple[JointDiT, Callable[[], Any]]:
-    """A model of random weights and its forward pass on random inputs, caption and speech encoded in it."""
+def make_pass(work: Workload, operations: type = torch_operations) -> tuple[JointDiT, Callable[..., list[Tensor]]]:
+    """A model of random weights and its forward pass on random inputs, caption and speech encoded in it.
+
+    The pass takes `kept`, what it keeps of the clip: without it, nothing.
+    """
     generator = torch.Generator().manual_seed(0)
     sizes = work.sizes
     model = random_model(sizes, operations, generator)
@@ -125,10 +129,10 @@ def make_pass(work: Workload, operations: type = torch_operations) -> tuple[Join
     timestep = torch.full((work.batch,), 500.0)
 
     @torch.no_grad()
-    def forward() -> list[Tensor]:
+    def forward(kept: KeptParts | None = None) -> list[Tensor]:
         features = model.encode_caption(caption), model.encode_speech(symbols, torch.float32)
         rows = (feature.expand(work.batch, -1, -1) for feature in features)
-        return model(streams, timestep, *rows, reference_image=reference)
+        return model(streams, timestep, *rows, reference_image=reference, kept=kept)
 
     return model, forward
 
@@ -136,10 +140,11 @@ def make_pass(work: Workload, operations: type = torch_operations) -> tuple[Join
 def matmul_seconds(now: Now) -> list[float]:
     rows, inner, columns = MATMUL
     x, weight = torch.ones(rows, inner), torch.ones(columns, inner)
-    return [_seconds(lambda: functional.linear(x, weight), now) for _ in range(MATMULS_A_PASS)]
+    return [seconds_taken(lambda: functional.linear(x, weight), now) for _ in range(MATMULS_A_PASS)]
 
 
-def _seconds(function: Callable[[], Any], now: Now) -> float:
+def seconds_taken(function: Callable[[], Any], now: Now) -> float:
+    """How long a function runs."""
     start = now()
     function()
     return now() - start
@@ -151,7 +156,7 @@ def measure_pass(work: Workload, passes: int, now: Now) -> dict[str, Any]:
     forward()
     seconds, matmuls = [], matmul_seconds(now)
     for _ in range(passes):
-        seconds.append(_seconds(forward, now))
+        seconds.append(seconds_taken(forward, now))
         matmuls += matmul_seconds(now)
     median, flops = statistics.median(seconds), sum(operations_by_part(work).values())
     matmul_rate = 2 * MATMUL[0] * MATMUL[1] * MATMUL[2] / statistics.median(matmuls)
@@ -172,7 +177,7 @@ def seconds_by_part(work: Workload, passes: int, now: Now) -> dict[str, float]:
     forward()
     timer.watch(model)
     timer.seconds.clear()
-    total = sum(_seconds(forward, now) for _ in range(passes))
+    total = sum(seconds_taken(forward, now) for _ in range(passes))
     parts = {name: seconds / passes for name, seconds in timer.seconds.items()}
     return {**parts, REST: total / passes - sum(parts.values())}
 

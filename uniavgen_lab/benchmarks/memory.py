@@ -26,6 +26,7 @@ from torch.utils._pytree import tree_leaves
 from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import CAPTION_ROWS, MEMORY_WIDTH, RELEASED_SIZES, SPATIAL_COMPRESSION
 from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_core.tasks import KeptParts
 
 from .arithmetic import BRANCHES, Workload
 from .processes import around
@@ -100,8 +101,8 @@ def _part_of(path: list[str]) -> str:
     return "heads" if path in (["head"], ["head_audio"]) else ""
 
 
-def peaks(work: Workload) -> dict[str, int]:
-    """Bytes beside weights and inputs at the peak of each part of a bf16 forward pass."""
+def peaks(work: Workload, kept: KeptParts | None = None) -> dict[str, int]:
+    """Bytes beside weights and inputs at the peak of each part of a bf16 forward pass that keeps this of the clip."""
     sizes, meta = work.sizes, torch.device("meta")
     model = JointDiT(sizes, fused_operations, device=meta, dtype=torch.bfloat16)
 
@@ -120,7 +121,7 @@ def peaks(work: Workload) -> dict[str, int]:
     counter = LiveBytes([*model.parameters(), *inputs, reference])
     counter.watch(model)
     with torch.no_grad(), counter:
-        model(inputs[:2], *inputs[2:], reference_image=reference)
+        model(inputs[:2], *inputs[2:], reference_image=reference, kept=kept)
     return {part or OUTSIDE: peak for part, peak in counter.peaks.items()}
 
 

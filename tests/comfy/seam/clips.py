@@ -13,6 +13,7 @@ import comfy.samplers
 import folder_paths
 import pytest
 import torch
+from comfy.nested_tensor import NestedTensor
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise, SamplerCustomAdvanced
 from pack.nodes import comfy_latent, comfy_loading
 from pack.nodes.conditioning import Conditioning
@@ -70,6 +71,25 @@ def joint(frames: int = 3, width: int = 96, height: int = 64, batch: int = 1, ro
         shapes = ((*shapes[0][:3], rows, rows + 2), shapes[1])
     picture = torch.randn((1, 48, 1, *shapes[0][3:]), generator=torch.Generator().manual_seed(1))
     return comfy_latent.joint_latent(shapes, kept_prefix(frames, shapes[1][2], 1), picture)
+
+
+def with_areas(latent: dict, seed: int = 5) -> dict:
+    """The LATENT with a random clip, of which any tokens of sound and picture are kept; in its first frame all are.
+
+    The first frame is that of all clips of a batch, as it says who speaks in all of them.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    video, audio = (torch.randn(part.shape, generator=generator) for part in latent["samples"].unbind())
+    video[:, :, 0] = latent["samples"].unbind()[0][:, :, 0]
+    rows, columns = (-(-size // 2) for size in video.shape[3:])
+    mask = torch.randint(2, (1, 1, video.shape[2], rows, columns), generator=generator).float()
+    mask[:, :, 0] = 0
+    mask = mask.repeat_interleave(2, dim=3).repeat_interleave(2, dim=4)[..., : video.shape[3], : video.shape[4]]
+    sound = torch.randint(2, (1, 1, audio.shape[2], 1), generator=generator).float().repeat(1, 1, 1, 80)
+    return latent | {
+        "samples": NestedTensor([video, audio - 4.0]),
+        "noise_mask": NestedTensor([mask, sound]),
+    }
 
 
 def caption(seed: int, rows: int = 12) -> list:

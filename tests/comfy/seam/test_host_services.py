@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import comfy.cli_args
@@ -12,7 +13,7 @@ import comfy.utils
 import latent_preview
 import pytest
 import torch
-from clips import assert_kept, joint, refused, sample, windowed
+from clips import assert_kept, joint, refused, sample, windowed, with_areas
 from comfy_extras.nodes_audio import VAEDecodeAudio, VAEEncodeAudio
 from pack.nodes.comfy_codecs import AudioCodec, cpu_device
 from pack.uniavgen_core.audio.vocoder import GriffinLim
@@ -40,8 +41,9 @@ def test_video_is_no_sound(codec: AudioCodec, latent: dict) -> None:
         codec.decode(latent["samples"].unbind()[0])
 
 
-def test_context_windows_run(patcher: Any) -> None:
-    latent = joint(frames=8, width=64, height=64)
+@pytest.mark.parametrize("change", [dict, with_areas], ids=["a first frame", "areas"])
+def test_context_windows_run(patcher: Any, change: Callable) -> None:
+    latent = change(joint(frames=8, width=64, height=64))
     assert_kept(latent, sample(windowed(patcher), latent, 2))
 
 

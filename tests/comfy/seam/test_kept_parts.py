@@ -21,6 +21,7 @@ from clips import (
 )
 from comfy.nested_tensor import NestedTensor
 from pack.nodes import comfy_latent
+from pack.nodes.latent_mask import LatentMask
 from pack.nodes.long_form import Join
 from pack.uniavgen_core.config import audio_tokens, pixel_frames
 from pack.uniavgen_core.tasks import KeptParts
@@ -149,6 +150,32 @@ def test_an_area_is_generated_and_the_rest_kept(
     expected = torch.stack(generated).view(3, 2, 3).repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
     assert torch.equal(changed, expected)
     assert not torch.equal(result[1], latent["samples"].unbind()[1])
+
+
+def test_the_mask_is_shown_as_it_is_used(latent: dict) -> None:
+    """One for each pixel frame: the second and the third latent frame are four frames long."""
+    sound = torch.ones(1, 1, latent["samples"].unbind()[1].shape[2], 80)
+    sound[:, :, :30] = 0
+    masked = with_streams_masks(latent, with_mask(latent, moving())["noise_mask"], sound)
+    mask, report = LatentMask.execute(masked).result
+    white_at = [(mask[frame] == 1).nonzero() for frame in (0, 1, 4, 5, 8)]
+    assert mask.shape == (9, 64, 96) and set(mask.unique().tolist()) == {0, 1}
+    assert [len(places) for places in white_at] == [64 * 32, 0, 0, 64 * 64, 64 * 64]
+    assert white_at[0][:, 1].max() == 31 and white_at[3][:, 1].min() == 32
+    assert report == "Picture: 33% is generated, from 0.00 to 0.56 s.\nSound: 46% is generated, from 0.30 to 0.56 s."
+
+
+def test_a_latent_that_keeps_nothing_or_all_is_said_so() -> None:
+    nothing = LatentMask.execute({"samples": joint()["samples"]}).result
+    assert nothing[0].min() == 1 and nothing[1].startswith("Picture: all is generated, from 0.00 to 0.56 s.")
+    dubbed = latent_of({"task": "dubbing", "video": pictures(31), "frame_rate": 30.0})
+    shown, report = LatentMask.execute(dubbed).result
+    assert not shown.any() and report.startswith("Picture: all is kept.\nSound: all is generated")
+
+
+def test_a_latent_of_another_model_has_no_mask_to_show() -> None:
+    with refused("without sound", "UniAVGen Latent"):
+        LatentMask.execute({"samples": torch.zeros(1, 16, 3, 8, 8)})
 
 
 def with_some_bands(latent: dict) -> dict:

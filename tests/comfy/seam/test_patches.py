@@ -21,6 +21,7 @@ from clips import (
     one_step,
     sample,
     warnings_of_ours,
+    with_areas,
     with_face_mask,
 )
 from comfy.ldm.modules import attention
@@ -154,7 +155,9 @@ def test_each_attention_goes_through_what_a_node_puts_in_its_place(patcher: Any,
     assert len(calls) > least and all(calls)
 
 
-def test_easycache_skips_steps(patcher: Any, latent: dict) -> None:
+@pytest.mark.parametrize("change", [dict, with_areas], ids=["a first frame", "areas"])
+def test_easycache_skips_steps(patcher: Any, latent: dict, change: Callable) -> None:
+    latent = change(latent)
     from comfy_extras.nodes_easycache import EasyCacheNode
 
     forwards = []
@@ -178,11 +181,13 @@ def test_easycache_skips_steps(patcher: Any, latent: dict) -> None:
     assert 4 <= len(forwards) < 20
 
 
-def test_compiled_equals_eager(patcher: Any, short_latent: dict) -> None:
+@pytest.mark.parametrize("change", [dict, with_areas], ids=["a first frame", "areas"])
+def test_compiled_equals_eager(patcher: Any, short_latent: dict, change: Callable) -> None:
     from comfy_extras.nodes_torch_compile import TorchCompileModel
 
     compiled = TorchCompileModel.execute(model(), "eager")[0]
-    assert_close(sample(compiled, short_latent, 1), sample(patcher, short_latent, 1), 1e-4)
+    latent = change(short_latent)
+    assert_close(sample(compiled, latent, 1), sample(patcher, latent, 1), 1e-4)
 
 
 def test_a_block_compiles_as_one_graph(patcher: Any, short_latent: dict) -> None:

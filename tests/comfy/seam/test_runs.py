@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import comfy.sample
@@ -22,10 +23,11 @@ from clips import (
     sample,
     sample_guided,
     state_dict,
+    with_areas,
 )
 from comfy.nested_tensor import NestedTensor
 from comfy_extras.nodes_custom_sampler import DisableNoise, DualCFGGuider, SplitSigmas
-from pack.nodes import comfy_model
+from pack.nodes import comfy_latent, comfy_model
 from pack.nodes.sampling import Scheduler
 from pack.tests.common import relative_error
 from pack.uniavgen_core.backend import torch_operations
@@ -34,7 +36,6 @@ from pack.uniavgen_core.model.joint_dit import JointDiT
 from pack.uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from pack.uniavgen_core.sampling.guidance import Guidance
 from pack.uniavgen_core.sampling.schedule import flow_sigmas
-from pack.uniavgen_core.tasks import KeptParts
 
 import nodes as comfy_nodes
 
@@ -45,15 +46,11 @@ def core_run(latent: dict, conds: Any, steps: int, guidance: Guidance | None = N
     dit.load_state_dict(state_dict())
     loaded = model().model
     video, audio = latent["samples"].unbind()
-    masks = [mask.expand_as(part) for mask, part in zip(latent["noise_mask"].unbind(), (video, audio), strict=True)]
-    kept = KeptParts(
-        tuple((masks[0].amax(dim=(0, 1, 3, 4)) == 0).tolist()), tuple((masks[1].amax(dim=(0, 1, 3)) == 0).tolist())
-    )
     voice_mel = conds[0][0][1].get(comfy_model.REFERENCE_AUDIO)
     clip = Clip(
         video=loaded.latent_format.process_in(video),
         audio=comfy_model.normalise_mel(audio),
-        kept=kept,
+        kept=comfy_latent.kept_parts(latent),
         reference_image=loaded.latent_format.process_in(video[:1, :, :1]),
         reference_audio=None if voice_mel is None else comfy_model.normalise_mel(voice_mel),
     )
@@ -91,6 +88,14 @@ def test_equals_the_core_loop_with_some_sound_kept(patcher: Any, conds: Any) -> 
     assert_close(samples, core_run(latent, conds, 4), 1e-3)
 
 
+@pytest.mark.parametrize("rows", [4, 5])
+def test_equals_the_core_loop_with_areas_kept(patcher: Any, conds: Any, rows: int) -> None:
+    latent = with_areas(joint(rows=rows))
+    samples = sample(patcher, latent, 4, conds=conds)
+    assert_kept(latent, samples)
+    assert_close(samples, core_run(latent, conds, 4), 1e-3)
+
+
 def test_equals_the_core_loop_where_guidance_ends_early(patcher: Any, short_latent: dict, conds: Any) -> None:
     ours = sample(patcher, short_latent, 5, end_percent=0.5)
     assert_close(ours, core_run(short_latent, conds, 5, Guidance(end_percent=0.5)), 1e-3)
@@ -110,15 +115,17 @@ def test_guider_equals_sampler(patcher: Any, latent: dict) -> None:
 
 @pytest.mark.parametrize("name", [name for name in comfy.samplers.SAMPLER_NAMES if "_gpu" not in name])
 def test_every_sampler_brings_the_kept_part_back(patcher: Any, short_latent: dict, name: str) -> None:
-    samples = sample(patcher, short_latent, 3, sampler_name=name)
-    for given, mask, result in zip(
-        short_latent["samples"].unbind(), short_latent["noise_mask"].unbind(), samples, strict=True
-    ):
+    """Whole frames and tokens, and areas."""
+    latent = with_areas(short_latent)
+    samples = sample(patcher, latent, 3, sampler_name=name)
+    for given, mask, result in zip(latent["samples"].unbind(), latent["noise_mask"].unbind(), samples, strict=True):
         kept = (mask == 0).expand_as(given)
         assert torch.equal(given[kept], result[kept])
 
 
-def test_split_schedule_equals_one_run(patcher: Any, latent: dict) -> None:
+@pytest.mark.parametrize("change", [dict, with_areas], ids=["a first frame", "areas"])
+def test_split_schedule_equals_one_run(patcher: Any, latent: dict, change: Callable) -> None:
+    latent = change(latent)
     sigmas = flow_sigmas(6)
     guider = guider_of(patcher, sigmas=sigmas)
     high, low = SplitSigmas.execute(sigmas, 2).args
@@ -142,8 +149,10 @@ def test_plain_ksampler_runs(patcher: Any, latent: dict, conds: Any) -> None:
     assert_kept(latent, ksampler(patcher, latent, conds, 3))
 
 
-def test_a_ksampler_starts_from_a_clip(patcher: Any, latent: dict, conds: Any) -> None:
+@pytest.mark.parametrize("change", [dict, with_areas], ids=["a first frame", "areas"])
+def test_a_ksampler_starts_from_a_clip(patcher: Any, latent: dict, conds: Any, change: Callable) -> None:
     """With a denoise below 1."""
+    latent = change(latent)
     clip = latent | {"samples": NestedTensor(sample(patcher, latent, conds=conds))}
     again = comfy_nodes.common_ksampler(patcher, 8, 4, 2.0, "euler", "simple", *conds, clip, denoise=0.4)[0]
     assert_kept(latent, again["samples"].unbind())
@@ -156,8 +165,10 @@ def test_a_core_guider_of_two_positives_runs(patcher: Any, short_latent: dict, c
 
 
 @pytest.mark.parametrize("item", range(2))
-def test_a_clip_of_a_batch_equals_one_of_its_own(patcher: Any, latent: dict, item: int) -> None:
-    pair = joint(batch=2)
+@pytest.mark.parametrize("change", [dict, with_areas], ids=["a first frame", "areas"])
+def test_a_clip_of_a_batch_equals_one_of_its_own(patcher: Any, change: Callable, item: int) -> None:
+    pair = change(joint(batch=2))
+    latent = pair | {"samples": NestedTensor([part[item : item + 1] for part in pair["samples"].unbind()])}
     noise = comfy.sample.prepare_noise(pair["samples"], 7).unbind()
 
     class GivenNoise:
