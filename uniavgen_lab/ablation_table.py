@@ -1,5 +1,7 @@
 """The command `ablations`: train and measure what the paper compares, and print it beside the paper's numbers.
 
+`variants`, which is asked for by its name, is of no paper's table: other ways to guide the small model.
+
 What is trained or measured already is not done again.
 """
 
@@ -18,11 +20,13 @@ from typing import Any
 
 from safetensors import safe_open
 
+from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE
 
 from .evaluation.evaluate import EvaluationSettings, evaluate, require_extras
 from .evaluation.generate import Sampling
 from .evaluation.tables import markdown_table
+from .guidance_trials import COLUMNS, measure_trials, trials_table
 from .training.bundle_file import write_bundle
 from .training.trainer import Trainer
 from .training.training_config import TrainConfig, read_config, with_seed
@@ -35,6 +39,7 @@ SHIPPED = ""
 """Stands for the pack's own weights."""
 BASELINE, AUDIO = "baseline", "audio"
 """Configurations: the model's own way, and the audio branch alone, which all runs start from."""
+VARIANTS = "variants"
 TASK = "joint"
 MEASURES = ("lip_sync", "timbre", "emotion")
 """What is measured here for the paper's LS, TC and EC."""
@@ -120,9 +125,14 @@ class Results:
 
 def add_ablations_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(ABLATIONS)} (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"which: {', '.join((*ABLATIONS, VARIANTS))} (default: all of the paper)",
+    )
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of the runs' configurations")
-    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1), help="of the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1), help="of the runs, or of the variants' noise")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE, help="small model whose guidance is compared")
     parser.add_argument("--clips", type=int, default=32, help="test clips to measure on")
     parser.add_argument("--steps", type=int, default=Sampling.steps, help="of sampling")
@@ -137,17 +147,30 @@ def run_ablations(arguments: argparse.Namespace) -> int:
         ValueError: there is no such ablation, or a configuration is wrong.
         NotInstalledError: the corpus or the recogniser needs a library that is not there.
     """
-    unknown = sorted(set(arguments.names) - set(ABLATIONS))
+    unknown = sorted(set(arguments.names) - {*ABLATIONS, VARIANTS})
     if unknown:
-        raise ValueError(f"There is no ablation {', '.join(unknown)}: choose from {', '.join(ABLATIONS)}.")
+        raise ValueError(f"There is no ablation {', '.join(unknown)}: choose from {', '.join((*ABLATIONS, VARIANTS))}.")
     require_extras()
-    names = arguments.names or list(ABLATIONS)
+    if VARIANTS in arguments.names:
+        _print_variants(arguments)
+    names = [name for name in arguments.names if name != VARIANTS] if arguments.names else list(ABLATIONS)
+    if not names:
+        return 0
     results = _results(arguments.configs)
     measured: dict[Row, list[Measured]] = {}
     for row in (row for name in names for row in ABLATIONS[name][1]):
         measured[row] = [_measure(weights, row.guidance, arguments, results) for weights in _bundles(row, arguments)]
     sys.stdout.write(ablations_table(names, measured) + "\n")
     return 0
+
+
+def _print_variants(arguments: argparse.Namespace) -> None:
+    file = _runs(arguments.configs) / "variants.jsonl"
+    rows = measure_trials(
+        arguments.weights, arguments.clips, arguments.steps, arguments.seeds, workers=arguments.workers, file=file
+    )
+    for task in COLUMNS:
+        sys.stdout.write(f"{TASKS[task].title}\n\n{trials_table(task, rows)}\n\n")
 
 
 def ablations_table(names: Sequence[str], measured: Mapping[Row, Sequence[Measured]]) -> str:
@@ -175,10 +198,14 @@ def _mean(values: Sequence[float | None]) -> str:
     return f"{fmean(known):.2f}{spread}"
 
 
-def _results(configs: Path) -> Results:
-    """The file of measures, which lies beside the runs."""
+def _runs(configs: Path) -> Path:
+    """The folder of the runs, where the files of measures lie, too."""
     baseline = read_config(configs / f"{BASELINE}.yaml", TrainConfig)
-    return Results(baseline.path(baseline.output).parent / "results.jsonl")
+    return baseline.path(baseline.output).parent
+
+
+def _results(configs: Path) -> Results:
+    return Results(_runs(configs) / "results.jsonl")
 
 
 def _bundles(row: Row, arguments: argparse.Namespace) -> Iterator[Path]:

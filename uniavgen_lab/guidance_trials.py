@@ -72,7 +72,7 @@ def _key(trial: Trial) -> dict[str, Any]:
 
 
 def measure_trials(
-    weights: Path, clips: int, steps: int, noises: Sequence[int], workers: int, file: Path
+    weights: Path, clips: int, steps: int, noises: Sequence[int], *, workers: int, file: Path
 ) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """A row of measures for each task and variant and each noise, of what is known and what is measured now."""
     seeds = SPLITS["test"][::2][:clips]
