@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from .conditioning import Conditioning, ReferenceImage
+from .conditioning import ChangeCaption, Conditioning, ReferenceImage
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .faces import FaceMask, FacePortrait
 from .latents import Latent
@@ -21,6 +21,7 @@ NODES: list[type[io.ComfyNode]] = [
     Latent,
     Conditioning,
     ReferenceImage,
+    ChangeCaption,
     Scheduler,
     Guider,
     Sampler,

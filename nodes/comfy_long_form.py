@@ -27,7 +27,7 @@ from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.tasks import kept_prefix
 from .comfy_face import guide_faces
 from .comfy_latent import joint_latent, kept_parts, streams
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
+from .comfy_model import CAPTION_CHANGES, LANGUAGE, PACE, READER, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
 from .comfy_patches import REPORT, PatchReport
 from .comfy_progress import check_interrupt
 from .conditioning import LANGUAGE_CODES, speech_symbols
@@ -107,7 +107,7 @@ class SegmentSampler:
             for name, own in self.guider.original_conds.items()
         }
         conds["positive"] = [
-            {name: value for name, value in cond.items() if name != SPEECH_SECONDS}
+            {name: value for name, value in cond.items() if name not in (SPEECH_SECONDS, CAPTION_CHANGES)}
             | {"cross_attn": caption, SYMBOLS: symbols, "uuid": uuid.uuid4()}
             for cond in conds["positive"]
         ]

@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import Input, io
 
 from ..uniavgen_core.audio.voice import reference_mel, voiced_seconds
+from ..uniavgen_core.captions import CaptionChange
 from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_finite, check_shapes
@@ -16,7 +17,17 @@ from ..uniavgen_core.speech.duration import reference_pace
 from ..uniavgen_core.speech.reader import SpeechReader, Spoken, read_of
 from ..uniavgen_core.speech.text import LANGUAGES, detect_language
 from .comfy_latent import streams
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
+from .comfy_model import (
+    CAPTION_CHANGES,
+    LANGUAGE,
+    PACE,
+    READER,
+    REFERENCE_AUDIO,
+    REFERENCE_IMAGE,
+    SPEECH_SECONDS,
+    SYMBOLS,
+    TRANSCRIPT,
+)
 from .comfy_progress import check_interrupt, warn
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, present
@@ -141,6 +152,50 @@ def speech_language(language: str, speech: str, transcript: str | None) -> str:
     if detect_language(transcript or "") == "zh":
         return "zh"
     return LANGUAGE_CODES.get(language) or detect_language(speech)
+
+
+class ChangeCaption(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenCaptionChange",
+            display_name="UniAVGen Caption Change",
+            category="model/conditioning",
+            description="From a moment of the clip on, another caption holds: the mood or the manner changes while the "
+            "person speaks. Chain several, in order of time.",
+            search_aliases=["uniavgen prompt relay", "prompt travel", "mood change", "timed prompt"],
+            inputs=[
+                io.Conditioning.Input(
+                    "positive", tooltip="The caption that holds until then, or UniAVGen Conditioning."
+                ),
+                io.Conditioning.Input("caption", tooltip="The caption that holds from then on."),
+                io.Float.Input(
+                    "seconds",
+                    default=2.0,
+                    min=0.01,
+                    max=3600.0,
+                    step=0.05,
+                    tooltip="When it changes, from the clip's start, the kept past of a continuation included.",
+                ),
+            ],
+            outputs=[io.Conditioning.Output(display_name="positive")],
+        )
+
+    @classmethod
+    def execute(cls, positive: list, caption: list, seconds: float) -> io.NodeOutput:
+        changes = [CaptionChange(seconds, rows) for rows, _ in caption]
+        if len(changes) != 1:
+            raise ValueError(
+                f"caption holds {len(changes)} captions: connect one CLIP Text Encode, and chain UniAVGen Caption "
+                "Change nodes for more."
+            )
+        # Each caption of `positive` goes on with it, as where several are combined.
+        return io.NodeOutput(
+            [
+                [rows, {**values, CAPTION_CHANGES: (*values.get(CAPTION_CHANGES, ()), *changes)}]
+                for rows, values in positive
+            ]
+        )
 
 
 class ReferenceImage(io.ComfyNode):

@@ -163,7 +163,9 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pyt
         for seed in seeds:
             asked.append((trial.task, trial.sampling.guidance, trial.sampling.noise, seed))
             measures = {"lip_sync_raw": 0.5 + 0.1 * trial.sampling.noise, "identity": 30.0, "motion": 1.0}
-            ClipResults(file).add(trial, seed, {**measures, "timbre": 1.0, "emotion": 0.5, "word_errors": 1, "words": 4})
+            ClipResults(file).add(
+                trial, seed, {**measures, "timbre": 1.0, "emotion": 0.5, "word_errors": 1, "words": 4}
+            )
 
     monkeypatch.setattr(guidance_trials, "measure_in_groups", measure)
     first = measure_trials(weights, 1, 9, [0], workers=1, file=file)

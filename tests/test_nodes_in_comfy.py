@@ -43,6 +43,7 @@ NODE_IDS = {
     "UniAVGenLatent",
     "UniAVGenConditioning",
     "UniAVGenReferencePicture",
+    "UniAVGenCaptionChange",
     "UniAVGenScheduler",
     "UniAVGenGuider",
     "UniAVGenSampler",
