@@ -15,16 +15,15 @@ from uniavgen_core.backend import torch_operations
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
-from uniavgen_core.sampling.guidance import Guidance
+from uniavgen_core.sampling.guidance import NO_BLOCK, Guidance
 from uniavgen_core.sampling.schedule import flow_sigmas
 from uniavgen_core.tasks import TASKS, Switches
 from uniavgen_core.tiny.bundle import random_state_dict
 from uniavgen_lab import guidance_trials
-from uniavgen_lab.evaluation.generate import Sampling
 from uniavgen_lab.evaluation.guidance_variants import VARIANTS, Step, apart, in_face, lip_strength, sample_variant
-from uniavgen_lab.guidance_trials import ClipResults, Trial, measure_trials, trials_table
+from uniavgen_lab.guidance_trials import ClipResults, measure_trial, trials_of, trials_table
 
-GUIDANCE = Guidance(2.0, 2.5)
+GUIDANCE = Guidance(2.0, 2.5, skip_block=NO_BLOCK)
 STEPS = 10
 ROWS = 4
 
@@ -136,7 +135,7 @@ def test_the_wrong_signal_is_silence_and_a_still(model: JointDiT) -> None:
     assert all(torch.equal(still["x"][0][:, :, [frame]], step.run.clip.reference_image) for frame in range(FRAMES))
     assert all(silent["kept"].audio) and not all(silent["kept"].video)
     assert all(still["kept"].video) and not any(still["kept"].audio)
-    assert silent["switches"] == Switches(True, False, 0) and still["switches"] == Switches(False, True, 0)
+    assert silent["switches"] == Switches(True, False) and still["switches"] == Switches(False, True)
 
 
 @torch.no_grad()
@@ -154,7 +153,7 @@ def test_lips_of_strength_0_hear_nothing(model: JointDiT) -> None:
 
 
 def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights, file = tmp_path / "weights", tmp_path / "runs" / "variants.jsonl"
+    weights, file = tmp_path / "weights", tmp_path / "runs" / "trials.jsonl"
     weights.write_bytes(b"weights")
     asked: list[tuple[str, str, int, int]] = []
 
@@ -163,17 +162,23 @@ def test_what_is_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pyt
         for seed in seeds:
             asked.append((trial.task, trial.sampling.guidance, trial.sampling.noise, seed))
             measures = {"lip_sync_raw": 0.5 + 0.1 * trial.sampling.noise, "identity": 30.0, "motion": 1.0}
-            ClipResults(file).add(
-                trial, seed, {**measures, "timbre": 1.0, "emotion": 0.5, "word_errors": 1, "words": 4}
-            )
+            measures |= {"timbre": 1.0, "emotion": 0.5, "word_errors": 1, "words": 4, "first": 1.0, "second": 0.75}
+            ClipResults(file).add(trial, seed, measures)
 
     monkeypatch.setattr(guidance_trials, "measure_in_groups", measure)
-    first = measure_trials(weights, 1, 9, [0], workers=1, file=file)
+
+    def table(name: str, clips: int, noises: list[int]) -> list[str]:
+        trials = trials_of(name, weights, 9, noises)
+        return trials_table({trial: measure_trial(trial, clips, 1, file) for trial in trials}).splitlines()
+
+    first = table("variants", 1, [0])
     assert len(asked) == len(set(asked)) == 2 * len(VARIANTS)
-    assert measure_trials(weights, 1, 9, [0], workers=1, file=file) == first and len(asked) == 2 * len(VARIANTS)
-    rows = measure_trials(weights, 2, 9, [0, 1], workers=1, file=file)
-    assert len(asked) == 4 * 2 * len(VARIANTS)
-    lines = trials_table("joint", rows).splitlines()
-    assert len(lines) == 2 + len(VARIANTS)
-    assert lines[2] == "| usual | 0.49 ± 0.07 | 0.25 ± 0.00 | 1.00 ± 0.00 | 0.50 ± 0.00 | 30.00 ± 0.00 | 1.00 ± 0.00 |"
-    assert ClipResults(file).of(Trial(weights, "joint", Sampling(steps=8))) == {}
+    assert table("variants", 1, [0]) == first and len(asked) == 2 * len(VARIANTS)
+    lines = table("variants", 2, [0, 1])
+    assert len(asked) == len(set(asked)) == 4 * 2 * len(VARIANTS)
+    assert lines[:3] == [
+        "joint generation", "", "|  | lip sync | word error | timbre | emotion | identity, dB | motion |"
+    ]  # fmt: skip
+    assert lines[4] == "| usual | 0.49 ± 0.07 | 0.25 ± 0.00 | 1.00 ± 0.00 | 0.50 ± 0.00 | 30.00 ± 0.00 | 1.00 ± 0.00 |"
+    assert "| usual | 0.49 ± 0.07 | 30.00 ± 0.00 | 1.00 ± 0.00 |" in lines
+    assert table("captions", 1, [0])[-1] == "| cut | 1.00 | 0.75 | 0.42 | 30.00 |"

@@ -1,6 +1,6 @@
 """The command `ablations`: train and measure what the paper compares, and print it beside the paper's numbers.
 
-`variants`, which is asked for by its name, is of no paper's table: other ways to guide the small model.
+`variants` and `captions`, which are asked for by their names, are of no paper's table: `guidance_trials`.
 
 What is trained or measured already is not done again.
 """
@@ -20,13 +20,12 @@ from typing import Any
 
 from safetensors import safe_open
 
-from uniavgen_core.tasks import TASKS
 from uniavgen_core.tiny.bundle import WEIGHTS_FILE
 
 from .evaluation.evaluate import EvaluationSettings, evaluate, require_extras
 from .evaluation.generate import Sampling
 from .evaluation.tables import markdown_table
-from .guidance_trials import COLUMNS, measure_trials, trials_table
+from .guidance_trials import CAPTION_TRIALS, GUIDANCE_TRIALS, measure_trial, trials_of, trials_table
 from .training.bundle_file import write_bundle
 from .training.trainer import Trainer
 from .training.training_config import TrainConfig, read_config, with_seed
@@ -39,7 +38,7 @@ SHIPPED = ""
 """Stands for the pack's own weights."""
 BASELINE, AUDIO = "baseline", "audio"
 """Configurations: the model's own way, and the audio branch alone, which all runs start from."""
-VARIANTS = "variants"
+TRIALS = (GUIDANCE_TRIALS, CAPTION_TRIALS)
 TASK = "joint"
 MEASURES = ("lip_sync", "timbre", "emotion")
 """What is measured here for the paper's LS, TC and EC."""
@@ -129,10 +128,10 @@ def add_ablations_arguments(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="name",
-        help=f"which: {', '.join((*ABLATIONS, VARIANTS))} (default: all of the paper)",
+        help=f"which: {', '.join((*ABLATIONS, *TRIALS))} (default: all of the paper)",
     )
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of the runs' configurations")
-    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1), help="of the runs, or of the variants' noise")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1), help="of the runs, or of the trials' noise")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE, help="small model whose guidance is compared")
     parser.add_argument("--clips", type=int, default=32, help="test clips to measure on")
     parser.add_argument("--steps", type=int, default=Sampling.steps, help="of sampling")
@@ -147,13 +146,14 @@ def run_ablations(arguments: argparse.Namespace) -> int:
         ValueError: there is no such ablation, or a configuration is wrong.
         NotInstalledError: the corpus or the recogniser needs a library that is not there.
     """
-    unknown = sorted(set(arguments.names) - {*ABLATIONS, VARIANTS})
+    unknown = sorted(set(arguments.names) - {*ABLATIONS, *TRIALS})
     if unknown:
-        raise ValueError(f"There is no ablation {', '.join(unknown)}: choose from {', '.join((*ABLATIONS, VARIANTS))}.")
+        raise ValueError(f"There is no ablation {', '.join(unknown)}: choose from {', '.join((*ABLATIONS, *TRIALS))}.")
     require_extras()
-    if VARIANTS in arguments.names:
-        _print_variants(arguments)
-    names = [name for name in arguments.names if name != VARIANTS] if arguments.names else list(ABLATIONS)
+    for name in arguments.names:
+        if name in TRIALS:
+            _print_trials(name, arguments)
+    names = [name for name in arguments.names if name in ABLATIONS] if arguments.names else list(ABLATIONS)
     if not names:
         return 0
     results = _results(arguments.configs)
@@ -164,13 +164,11 @@ def run_ablations(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_variants(arguments: argparse.Namespace) -> None:
-    file = _runs(arguments.configs) / "variants.jsonl"
-    rows = measure_trials(
-        arguments.weights, arguments.clips, arguments.steps, arguments.seeds, workers=arguments.workers, file=file
-    )
-    for task in COLUMNS:
-        sys.stdout.write(f"{TASKS[task].title}\n\n{trials_table(task, rows)}\n\n")
+def _print_trials(name: str, arguments: argparse.Namespace) -> None:
+    file = _runs(arguments.configs) / "trials.jsonl"
+    trials = trials_of(name, arguments.weights, arguments.steps, arguments.seeds)
+    measured = {trial: measure_trial(trial, arguments.clips, arguments.workers, file) for trial in trials}
+    sys.stdout.write(trials_table(measured) + "\n")
 
 
 def ablations_table(names: Sequence[str], measured: Mapping[Row, Sequence[Measured]]) -> str:

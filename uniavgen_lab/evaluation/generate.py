@@ -55,6 +55,10 @@ class Sampling:
         end = ends.get(self.guidance, GUIDANCE.unimodal_end_percent)
         return Guidance(self.video_scale, self.audio_scale, end, self.skip_block)
 
+    def seed_of(self, corpus_clip: CorpusClip) -> int:
+        """Of the noise that a clip is made of."""
+        return corpus_clip.seed + SEEDS_APART * self.noise
+
     def sampler(self) -> Sampler:
         """What makes the streams: the model's own loop, or that of a variant."""
         return partial(sample_variant, self.guidance) if self.guidance in VARIANTS else sample_euler
@@ -88,7 +92,7 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
         task: one of `tasks.TASKS`.
         partner: another clip of the same person, who is the reference voice.
     """
-    clip = _clip(task, bundle, corpus_clip, partner)
+    clip = corpus_task(task, bundle, corpus_clip, partner)
     transcript = partner.speech if clip.reference_audio is not None else None
     reader = SpeechReader()
     words = reader.positive_symbols(corpus_clip.speech, LANGUAGE, transcript)
@@ -98,7 +102,7 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     with mask_agreement(bundle.model, face) as agreement:
         video, audio = sample_clip(
             bundle, clip, positive, negative,
-            seed=corpus_clip.seed + SEEDS_APART * how.noise, steps=how.steps, shift=how.shift,
+            seed=how.seed_of(corpus_clip), steps=how.steps, shift=how.shift,
             guidance=how.settings(), sampler=how.sampler(),
         )  # fmt: skip
     return Generated(
@@ -117,7 +121,8 @@ def source_frames(task: str, corpus_clip: CorpusClip) -> numpy.ndarray:
     return numpy.concatenate((corpus_clip.portrait[None], corpus_clip.frames[1:]))
 
 
-def _clip(name: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: CorpusClip) -> Clip:
+def corpus_task(name: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: CorpusClip) -> Clip:
+    """What a task is given of a corpus clip."""
     task = TASKS[name]
     video = _encode(bundle, source_frames(name, corpus_clip))
     waveform = torch.from_numpy(corpus_clip.waveform).unsqueeze(0)
