@@ -6,7 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audition import ChooseVoice
 from .best_of import BestOf
-from .conditioning import Conditioning, ReferenceImage
+from .conditioning import ChangeCaption, Conditioning, ReferenceImage
 from .edits import Range
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
 from .faces import FaceMask, FacePortrait
@@ -28,6 +28,7 @@ NODES: list[type[io.ComfyNode]] = [
     LatentMask,
     Conditioning,
     ReferenceImage,
+    ChangeCaption,
     Scheduler,
     Guider,
     Sampler,

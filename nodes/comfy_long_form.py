@@ -31,6 +31,7 @@ from ..uniavgen_core.tasks import KeptParts, kept_prefix
 from .comfy_face import guide_segment
 from .comfy_latent import REGION, joint_latent, kept_parts, streams
 from .comfy_model import (
+    CAPTION_CHANGES,
     LANGUAGE,
     PACE,
     READER,
@@ -124,7 +125,7 @@ class SegmentSampler:
             for name, own in self.guider.original_conds.items()
         }
         conds["positive"] = [
-            {name: value for name, value in cond.items() if name != SPEECH_SECONDS}
+            {name: value for name, value in cond.items() if name not in (SPEECH_SECONDS, CAPTION_CHANGES)}
             | {"cross_attn": caption, SYMBOLS: symbols, "uuid": uuid.uuid4()}
             for cond in conds["positive"]
         ]

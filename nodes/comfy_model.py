@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 import comfy.conds
 import comfy.latent_formats
@@ -26,6 +26,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrapper
 from torch import Tensor
 
 from ..uniavgen_core.backend import torch_operations
+from ..uniavgen_core.captions import caption_frames, check_changes, encode_captions
 from ..uniavgen_core.config import MEMORY_WIDTH, SPATIAL_COMPRESSION, ModelSizes, clip_seconds
 from ..uniavgen_core.joint_latent import (
     check_finite,
@@ -60,6 +61,8 @@ READER = "uniavgen_reader"
 """Conditioning value: the run's `SpeechReader`, with the dictionaries that it has loaded."""
 LANGUAGE = "uniavgen_language"
 """Conditioning value: the language that is set for the speech."""
+CAPTION_CHANGES = "uniavgen_caption_changes"
+"""Conditioning value: `captions.CaptionChange` in order of time, behind the caption that the conditioning itself is."""
 SPEECH_SECONDS = "uniavgen_speech_seconds"
 """Conditioning value: how long the words take, 0 where nothing is said. Without it, the words were fitted before."""
 PACE = "uniavgen_pace"
@@ -215,18 +218,26 @@ class UniAVGenModel(comfy.model_base.BaseModel):
                 "The conditioning holds no speech: put the node 'UniAVGen Conditioning' between the captions and the "
                 "sampler."
             )
+        changes = kwargs.get(CAPTION_CHANGES, ())
+        for rows in (caption, *(change.rows for change in changes)):
+            self._check_width(rows)
+        device, dtype = kwargs["device"], self.get_dtype_inference()
+        model = self.diffusion_model
+        features = {
+            "c_crossattn": encode_captions(model.encode_caption, caption.to(device, dtype), changes),
+            "speech_features": model.encode_speech(symbols.to(device), dtype),
+        }
+        out: dict[str, Any] = {name: comfy.conds.CONDRegular(rows) for name, rows in features.items()}
+        frames = caption_frames(changes, kwargs["latent_shapes"][0][2])
+        return out if frames is None else out | {"caption_frames": comfy.conds.CONDConstant(frames)}
+
+    def _check_width(self, caption: Tensor) -> None:
         wanted = self.diffusion_model.sizes.text_width
         if caption.shape[-1] != wanted:
             raise ValueError(
                 f"The caption encoder gives rows of width {caption.shape[-1]}, but this model reads {wanted}: load "
                 f"the one that it was trained with (for the released model: umT5-XXL in CLIPLoader, type 'wan')."
             )
-        device, dtype = kwargs["device"], self.get_dtype_inference()
-        features = {
-            "c_crossattn": self.diffusion_model.encode_caption(caption.to(device, dtype)),
-            "speech_features": self.diffusion_model.encode_speech(symbols.to(device), dtype),
-        }
-        return {name: comfy.conds.CONDRegular(rows) for name, rows in features.items()}
 
     def _reference_image(self, kwargs: dict[str, Any], video_shape: Sequence[int]) -> Tensor:
         image = kwargs[REFERENCE_IMAGE]
@@ -251,6 +262,8 @@ class UniAVGenModel(comfy.model_base.BaseModel):
     def resize_cond_for_context_window(
         self, cond_key: str, cond_value: Any, window: Any, x_in: Tensor, device: Any, retain_index_list: Any = ()
     ) -> Any:
+        if cond_key == "caption_frames":
+            return cond_value._copy_with(_in_window(cond_value.cond, window))
         if cond_key != "kept":
             return cond_value
         kept = cond_value.cond
@@ -259,10 +272,13 @@ class UniAVGenModel(comfy.model_base.BaseModel):
         )
 
 
-def _in_window(kept: tuple[bool, ...], window: Any) -> tuple[bool, ...]:
-    """What is kept of the frames or tokens that a context window takes."""
-    indices = window.get_tensor(torch.arange(len(kept)).view(1, 1, -1), dim=2).flatten().tolist()
-    return tuple(kept[index] for index in indices)
+Item = TypeVar("Item")
+
+
+def _in_window(items: tuple[Item, ...], window: Any) -> tuple[Item, ...]:
+    """Those of the frames' or tokens' items that a context window takes."""
+    indices = window.get_tensor(torch.arange(len(items)).view(1, 1, -1), dim=2).flatten().tolist()
+    return tuple(items[index] for index in indices)
 
 
 def _kept(mask: Tensor | None, shapes: Sequence[Sequence[int]]) -> KeptParts:
@@ -335,12 +351,13 @@ def _complete_conds(
     """Check the words against the clip, and let its first frame say who speaks where no picture does.
 
     Raises:
-        ValueError: the words do not fit the clip, or what is given of it.
+        ValueError: the words or the captions do not fit the clip, or what is given of it.
     """
     for cond in conds.get("positive", []):
         check_speech_fits(cond, clip_seconds(sounding_frames(shapes[1][2])), kept.all_audio)
     first_frame = _first_frame(comfy.utils.unpack_latents(latent_image, shapes)[0][:1], kept)
     for cond in chain.from_iterable(conds.values()):
+        check_changes(cond.get(CAPTION_CHANGES, ()), shapes[0][2])
         cond.setdefault(REFERENCE_IMAGE, first_frame)
 
 

@@ -8,6 +8,7 @@ import node_helpers
 import torch
 from comfy_api.latest import io
 
+from ..uniavgen_core.captions import CaptionChange
 from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_finite, check_shapes
@@ -15,7 +16,17 @@ from ..uniavgen_core.long_form.cast import recorded_voice
 from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.speech.text import LANGUAGE_CODES
 from .comfy_latent import streams
-from .comfy_model import LANGUAGE, PACE, READER, REFERENCE_AUDIO, REFERENCE_IMAGE, SPEECH_SECONDS, SYMBOLS, TRANSCRIPT
+from .comfy_model import (
+    CAPTION_CHANGES,
+    LANGUAGE,
+    PACE,
+    READER,
+    REFERENCE_AUDIO,
+    REFERENCE_IMAGE,
+    SPEECH_SECONDS,
+    SYMBOLS,
+    TRANSCRIPT,
+)
 from .comfy_progress import check_interrupt, warn
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, present
@@ -104,6 +115,50 @@ class Conditioning(io.ComfyNode):
                 positive, values | {SYMBOLS: torch.tensor([symbols]), SPEECH_SECONDS: seconds}
             ),
             node_helpers.conditioning_set_values(negative, values | {SYMBOLS: torch.tensor([of_negative])}),
+        )
+
+
+class ChangeCaption(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAVGenCaptionChange",
+            display_name="UniAVGen Caption Change",
+            category="model/conditioning",
+            description="From a moment of the clip on, another caption holds: the mood or the manner changes while the "
+            "person speaks. Chain several, in order of time.",
+            search_aliases=["uniavgen prompt relay", "prompt travel", "mood change", "timed prompt"],
+            inputs=[
+                io.Conditioning.Input(
+                    "positive", tooltip="The caption that holds until then, or UniAVGen Conditioning."
+                ),
+                io.Conditioning.Input("caption", tooltip="The caption that holds from then on."),
+                io.Float.Input(
+                    "seconds",
+                    default=2.0,
+                    min=0.01,
+                    max=3600.0,
+                    step=0.05,
+                    tooltip="When it changes, from the clip's start, the kept past of a continuation included.",
+                ),
+            ],
+            outputs=[io.Conditioning.Output(display_name="positive")],
+        )
+
+    @classmethod
+    def execute(cls, positive: list, caption: list, seconds: float) -> io.NodeOutput:
+        changes = [CaptionChange(seconds, rows) for rows, _ in caption]
+        if len(changes) != 1:
+            raise ValueError(
+                f"caption holds {len(changes)} captions: connect one CLIP Text Encode, and chain UniAVGen Caption "
+                "Change nodes for more."
+            )
+        # Each caption of `positive` goes on with it, as where several are combined.
+        return io.NodeOutput(
+            [
+                [rows, {**values, CAPTION_CHANGES: (*values.get(CAPTION_CHANGES, ()), *changes)}]
+                for rows, values in positive
+            ]
         )
 
 

@@ -61,7 +61,7 @@ def test_tasks_keep_what_they_are_given(task: str, corpus_clips):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_portrait_is_at_rest(task: str, corpus_clips):
-    from uniavgen_lab.evaluation.generate import _clip
+    from uniavgen_lab.evaluation.generate import corpus_task
 
     clip, other = corpus_clips
     bundle = build_tiny()
@@ -69,7 +69,7 @@ def test_the_portrait_is_at_rest(task: str, corpus_clips):
         bundle.codec.encode_frames(torch.from_numpy(picture[None]).float() / 255)
         for picture in (clip.portrait, clip.frames[0])
     )
-    made = _clip(task, bundle, clip, other)
+    made = corpus_task(task, bundle, clip, other)
     torch.testing.assert_close(made.reference_image, first if task == "dubbing" else portrait)
     own_start = task in ("continuation", "dubbing", "retake", "bridge")
     torch.testing.assert_close(made.video[:, :, :1], first if own_start else portrait)
@@ -135,11 +135,11 @@ def test_guidance_of_the_command():
 
 
 def test_a_generated_past_keeps_its_loudness(corpus_clips):
-    from uniavgen_lab.evaluation.generate import _clip
+    from uniavgen_lab.evaluation.generate import corpus_task
 
     clip, other = corpus_clips
     own = normalise_mel(log_mel(torch.from_numpy(clip.waveform)))
-    continued, driven = (_clip(task, build_tiny(), clip, other) for task in ("continuation", "audio_driven"))
+    continued, driven = (corpus_task(task, build_tiny(), clip, other) for task in ("continuation", "audio_driven"))
     torch.testing.assert_close(continued.audio[0, 0], own)
     assert (driven.audio[0, 0] - own).median() > 0
     assert continued.kept.audio.count(True) == audio_tokens(9)

@@ -44,6 +44,7 @@ NODE_IDS = {
     "UniAVGenLatentMask",
     "UniAVGenConditioning",
     "UniAVGenReferencePicture",
+    "UniAVGenCaptionChange",
     "UniAVGenScheduler",
     "UniAVGenGuider",
     "UniAVGenSampler",

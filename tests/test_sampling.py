@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from uniavgen_core.captions import CaptionChange
 from uniavgen_core.config import audio_tokens, pixel_frames
 from uniavgen_core.sampling.euler import Clip, Condition, sample_euler
 from uniavgen_core.sampling.guidance import AUTO_BLOCK, Guidance, first_steps, guide, resolve_skip_block, sigma_after
@@ -46,7 +47,7 @@ class StubModel:
 
     def __call__(
         self, x: list[Tensor], timestep: Tensor, caption: Tensor, speech: Tensor, *, reference_image: Tensor,
-        reference_audio: Tensor | None, kept: KeptParts, switches: Switches, plans: Any,
+        reference_audio: Tensor | None, kept: KeptParts, switches: Switches, plans: Any, caption_frames: Any,
     ) -> list[Tensor]:  # fmt: skip
         self.calls.append(Call(**{name: value for name, value in locals().items() if name != "self"}))
         return self.velocity(self.calls[-1])
@@ -270,6 +271,17 @@ def test_noise_in_kept_parts_has_no_influence() -> None:
     for call in model.calls:
         assert torch.equal(call.x[0][:, :, :2], clip.video[:, :, :2])
         assert torch.equal(call.x[1][:, :, :9], clip.audio[:, :, :9])
+
+
+def test_captions_may_change_within_the_clip() -> None:
+    model = StubModel()
+    changed = Condition(POSITIVE.caption, POSITIVE.symbols, (CaptionChange(0.25, torch.full((1, 2, 8), 5.0)),))
+    sample_euler(model, make_clip(), make_noise(make_clip()), flow_sigmas(2), positive=changed, negative=NEGATIVE)
+    told = [(call.caption.shape, call.caption_frames) for call in model.calls]
+    assert told == [((1, 2, 4, 8), (0, 0, 1)), ((1, 4, 8), None)] * 2
+    late = Condition(POSITIVE.caption, POSITIVE.symbols, (CaptionChange(9.0, POSITIVE.caption),))
+    with pytest.raises(ValueError, match="The caption changes at 9 seconds, but the clip ends at 0.56"):
+        sample_euler(model, make_clip(), make_noise(make_clip()), flow_sigmas(2), positive=late, negative=NEGATIVE)
 
 
 def test_put_back_restores_what_is_given() -> None:

@@ -1,5 +1,7 @@
 """The command `ablations`: train and measure what the paper compares, and print it beside the paper's numbers.
 
+`variants` and `captions`, which are asked for by their names, are of no paper's table: `guidance_trials`.
+
 What is trained or measured already is not done again.
 """
 
@@ -23,6 +25,7 @@ from uniavgen_core.tiny.bundle import WEIGHTS_FILE
 from .evaluation.evaluate import EvaluationSettings, evaluate, require_extras
 from .evaluation.generate import Sampling
 from .evaluation.tables import markdown_table
+from .guidance_trials import CAPTION_TRIALS, GUIDANCE_TRIALS, measure_trial, trials_of, trials_table
 from .training.bundle_file import write_bundle
 from .training.trainer import Trainer
 from .training.training_config import TrainConfig, read_config, with_seed
@@ -35,6 +38,7 @@ SHIPPED = ""
 """Stands for the pack's own weights."""
 BASELINE, AUDIO = "baseline", "audio"
 """Configurations: the model's own way, and the audio branch alone, which all runs start from."""
+TRIALS = (GUIDANCE_TRIALS, CAPTION_TRIALS)
 TASK = "joint"
 MEASURES = ("lip_sync", "timbre", "emotion")
 """What is measured here for the paper's LS, TC and EC."""
@@ -120,9 +124,14 @@ class Results:
 
 def add_ablations_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
-    parser.add_argument("names", nargs="*", metavar="name", help=f"which: {', '.join(ABLATIONS)} (default: all)")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="name",
+        help=f"which: {', '.join((*ABLATIONS, *TRIALS))} (default: all of the paper)",
+    )
     parser.add_argument("--configs", type=Path, default=CONFIGS, help="folder of the runs' configurations")
-    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1), help="of the runs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1), help="of the runs, or of the trials' noise")
     parser.add_argument("--weights", type=Path, default=WEIGHTS_FILE, help="small model whose guidance is compared")
     parser.add_argument("--clips", type=int, default=32, help="test clips to measure on")
     parser.add_argument("--steps", type=int, default=Sampling.steps, help="of sampling")
@@ -137,17 +146,29 @@ def run_ablations(arguments: argparse.Namespace) -> int:
         ValueError: there is no such ablation, or a configuration is wrong.
         NotInstalledError: the corpus or the recogniser needs a library that is not there.
     """
-    unknown = sorted(set(arguments.names) - set(ABLATIONS))
+    unknown = sorted(set(arguments.names) - {*ABLATIONS, *TRIALS})
     if unknown:
-        raise ValueError(f"There is no ablation {', '.join(unknown)}: choose from {', '.join(ABLATIONS)}.")
+        raise ValueError(f"There is no ablation {', '.join(unknown)}: choose from {', '.join((*ABLATIONS, *TRIALS))}.")
     require_extras()
-    names = arguments.names or list(ABLATIONS)
+    for name in arguments.names:
+        if name in TRIALS:
+            _print_trials(name, arguments)
+    names = [name for name in arguments.names if name in ABLATIONS] if arguments.names else list(ABLATIONS)
+    if not names:
+        return 0
     results = _results(arguments.configs)
     measured: dict[Row, list[Measured]] = {}
     for row in (row for name in names for row in ABLATIONS[name][1]):
         measured[row] = [_measure(weights, row.guidance, arguments, results) for weights in _bundles(row, arguments)]
     sys.stdout.write(ablations_table(names, measured) + "\n")
     return 0
+
+
+def _print_trials(name: str, arguments: argparse.Namespace) -> None:
+    file = _runs(arguments.configs) / "trials.jsonl"
+    trials = trials_of(name, arguments.weights, arguments.steps, arguments.seeds)
+    measured = {trial: measure_trial(trial, arguments.clips, arguments.workers, file) for trial in trials}
+    sys.stdout.write(trials_table(measured) + "\n")
 
 
 def ablations_table(names: Sequence[str], measured: Mapping[Row, Sequence[Measured]]) -> str:
@@ -175,10 +196,14 @@ def _mean(values: Sequence[float | None]) -> str:
     return f"{fmean(known):.2f}{spread}"
 
 
-def _results(configs: Path) -> Results:
-    """The file of measures, which lies beside the runs."""
+def _runs(configs: Path) -> Path:
+    """The folder of the runs, where the files of measures lie, too."""
     baseline = read_config(configs / f"{BASELINE}.yaml", TrainConfig)
-    return Results(baseline.path(baseline.output).parent / "results.jsonl")
+    return baseline.path(baseline.output).parent
+
+
+def _results(configs: Path) -> Results:
+    return Results(_runs(configs) / "results.jsonl")
 
 
 def _bundles(row: Row, arguments: argparse.Namespace) -> Iterator[Path]:

@@ -21,6 +21,7 @@ from uniavgen_core.tiny.bundle import TinyBundle
 
 STEPS = 25
 SHIFT = 2.0
+Sampler = Callable[..., list[Tensor]]
 GUIDANCE = Guidance(video_scale=2.0, audio_scale=2.5, skip_block=NO_BLOCK)
 
 
@@ -101,10 +102,15 @@ def sample_clip(
     shift: float,
     guidance: Guidance,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    sampler: Sampler = sample_euler,
 ) -> list[Tensor]:
-    """Both streams of a clip, with the given parts in place."""
+    """Both streams of a clip, with the given parts in place.
+
+    Args:
+        sampler: `sample_euler`, or what takes and gives the same.
+    """
     noise = draw_noise((clip.video.shape, clip.audio.shape), seed)
-    streams = sample_euler(
+    streams = sampler(
         bundle.model, clip, noise, flow_sigmas(steps, shift),
         positive=positive, negative=negative, guidance=guidance, progress=progress,
     )  # fmt: skip

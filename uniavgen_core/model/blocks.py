@@ -48,6 +48,9 @@ def _at_times(
     return result
 
 
+TextRuns = tuple[tuple[int, int], ...]
+"""Neighbouring tokens that read one text: (count, index of the text)."""
+
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Attention of queries, keys and values (batch, tokens, width), before its output is projected."""
 
@@ -116,6 +119,8 @@ class BranchInputs:
     """The host's, for its attention."""
     text_tables: RotaryTables = (None, None)
     """Of the tokens and of the text in cross-attention."""
+    text_runs: TextRuns = ()
+    """Neighbouring tokens that share one of several texts (batch, texts, rows, width), as (count, index)."""
 
 
 class Attention(nn.Module):
@@ -199,12 +204,19 @@ class Block(nn.Module):
 
         y = modulate(self.norm1(x), e[0], e[1], times)
         x = gated_sum(x, self.self_attn(y, y, (inputs.table, inputs.table), options=options, hook=attend), e[2], times)
-        update = self.cross_attn(
-            self.norm3(x), inputs.text, inputs.text_tables, options=options, mask=inputs.text_mask, hook=attend_to_text
-        )
-        x = add_text(x, update)
+        x = add_text(x, self._attend_to_text(self.norm3(x), inputs, attend_to_text))
         y = modulate(self.norm2(x), e[3], e[4], times)
         return gated_sum(x, self.ffn(y), e[5], times)
+
+    def _attend_to_text(self, x: Tensor, inputs: BranchInputs, hook: Callable[..., Tensor] | None) -> Tensor:
+        """What cross-attention gives tokens (batch, tokens, width), each of its own text."""
+        attend = partial(self.cross_attn, tables=inputs.text_tables, options=inputs.options, hook=hook)
+        if not inputs.text_runs:
+            return attend(x, inputs.text, mask=inputs.text_mask)
+        pieces = x.split([count for count, _ in inputs.text_runs], dim=1)
+        texts = [inputs.text[:, index] for _, index in inputs.text_runs]
+        updates = [attend(piece, text) for piece, text in zip(pieces, texts, strict=True)]
+        return torch.cat(updates, dim=1)
 
 
 class Head(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Any, cast
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional
 from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS, ModelSizes
 from ..tasks import KeptParts, Switches, kept_prefix
 from .aligners import AudioToVideoAligner, VideoToAudioAligner, has_face_patches, interact
-from .blocks import Block, Branch, BranchInputs, Head, Hooks
+from .blocks import Block, Branch, BranchInputs, Head, Hooks, TextRuns
 from .plan import ClipShape, Plan, Plans
 from .speech_encoder import SpeechEncoder
 
@@ -95,6 +96,7 @@ class JointDiT(nn.Module):
         switches: Switches = Switches(),  # noqa: B008 - frozen
         speech_mask: Tensor | None = None,
         caption_mask: Tensor | None = None,
+        caption_frames: Sequence[int] | None = None,
         plans: Plans | None = None,
         options: dict[str, Any] | None = None,
         hooks: Hooks = Hooks(),  # noqa: B008 - without state
@@ -118,6 +120,8 @@ class JointDiT(nn.Module):
             switches: the interaction's directions and the block left out.
             speech_mask: added to the scores of the speech (batch, 1, S), for a batch of texts of unequal lengths.
             caption_mask: added to the scores of the caption (batch or 1, 1, rows).
+            caption_frames: the index of each latent frame's caption (T), where `caption_features` are of several
+                (batch, captions, rows, video width); the reference frame has the first frame's.
             plans: the run's plans; None makes one for this call.
             options: handed to the host's attention; `patches` and `patches_replace` as in ComfyUI.
             hooks: what the host does in the blocks.
@@ -145,8 +149,9 @@ class JointDiT(nn.Module):
         video_time, video_projected = self._embed_time(timestep, self.time_embedding, self.time_projection)
         audio_time, audio_projected = self._embed_time(timestep, self.time_embedding_audio, self.time_projection_audio)
         of_video = BranchInputs(
-            video_projected, plan.video_times, plan.video_table, caption_features, caption_mask, options
-        )
+            video_projected, plan.video_times, plan.video_table, caption_features, caption_mask, options,
+            text_runs=_caption_runs(caption_frames, grid[0] * grid[1]),
+        )  # fmt: skip
         of_audio = BranchInputs(
             audio_projected, plan.audio_times, plan.audio_table, speech_features, speech_mask, options,
             text_tables=(plan.audio_table, plan.symbol_table),
@@ -236,6 +241,13 @@ class JointDiT(nn.Module):
 
 
 BothBlocks = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def _caption_runs(frames: Sequence[int] | None, tokens: int) -> TextRuns:
+    """Neighbouring video tokens of one caption, the reference frame's before the others, of so many tokens a frame."""
+    if frames is None:
+        return ()
+    return tuple((tokens * len(list(run)), index) for index, run in groupby((frames[0], *frames)))
 
 
 def _replaced(replace: Callable[..., dict[str, Any]], block: BothBlocks, of_video: BranchInputs) -> BothBlocks:

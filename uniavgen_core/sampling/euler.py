@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from ..captions import CaptionChange, caption_frames, check_changes, encode_captions
 from ..model.joint_dit import JointDiT
 from ..model.plan import Plans
 from ..tasks import KeptParts, Switches, put_back, task_switches
@@ -22,6 +23,8 @@ class Condition:
 
     caption: Tensor
     symbols: Tensor
+    changes: tuple[CaptionChange, ...] = ()
+    """Captions that follow within the clip, in order of time."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,13 @@ def sample_euler(
     unimodal_steps = first_steps(steps, guidance.unimodal_end_percent)
     guided_steps = first_steps(steps, guidance.end_percent)
     scales = (guidance.video_scale, guidance.audio_scale)
+    frames = clip.video.shape[2]
+    check_changes(positive.changes, frames)
     positive_features, negative_features = (
-        (model.encode_caption(condition.caption), model.encode_speech(condition.symbols, condition.caption.dtype))
+        (
+            encode_captions(model.encode_caption, condition.caption, condition.changes),
+            model.encode_speech(condition.symbols, condition.caption.dtype),
+        )
         for condition in (positive, negative)
     )
     skip_block = resolve_skip_block(guidance.skip_block, model.sizes.blocks)
@@ -84,9 +92,11 @@ def sample_euler(
     unimodal_switches = Switches(False, False, skip_block)
 
     def velocity(x: list[Tensor], sigma: Tensor, features: tuple[Tensor, Tensor], switches: Switches) -> list[Tensor]:
+        changes = positive.changes if features is positive_features else negative.changes
         return model(
             x, (sigma * TIMESTEPS).expand(x[0].shape[0]), *features, reference_image=clip.reference_image,
             reference_audio=clip.reference_audio, kept=clip.kept, switches=switches, plans=plans,
+            caption_frames=caption_frames(changes, frames),
         )  # fmt: skip
 
     x = list(noise)

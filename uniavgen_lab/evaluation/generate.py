@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy
 import torch
@@ -13,18 +14,21 @@ from uniavgen_core.audio.voice import reference_mel
 from uniavgen_core.config import SAMPLE_RATE, SAMPLES_A_FRAME, TEMPORAL_COMPRESSION
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.media.images import to_bytes
-from uniavgen_core.sampling.euler import Clip
+from uniavgen_core.sampling.euler import Clip, sample_euler
 from uniavgen_core.sampling.guidance import NO_BLOCK, Guidance
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import TASKS, Extent, KeptParts
 from uniavgen_core.tiny.bundle import TinyBundle
 
-from ..pipeline import GUIDANCE, SHIFT, STEPS, condition, decode_audio, decode_video, sample_clip
+from ..pipeline import GUIDANCE, SHIFT, STEPS, Sampler, condition, decode_audio, decode_video, sample_clip
 from ..training.render import token_mask
 from ..world.corpus import CorpusClip
+from .guidance_variants import VARIANTS, sample_variant
 from .predicted_masks import mask_agreement
 
 LANGUAGE = "en"
+SEEDS_APART = 10**10
+"""From a clip's seed to the next one's that its noise may have: more than there are clips."""
 FORMS = ("none", "plain", "modality_aware", "window")
 """Forms of guidance to compare: none, classifier-free, modality-aware in all steps, and in the first part of them."""
 
@@ -36,17 +40,28 @@ class Sampling:
     steps: int = STEPS
     shift: float = SHIFT
     guidance: str = "window"
-    """One of FORMS."""
+    """One of FORMS, or of `guidance_variants.VARIANTS`."""
     video_scale: float = GUIDANCE.video_scale
     audio_scale: float = GUIDANCE.audio_scale
     skip_block: int = GUIDANCE.skip_block
+    noise: int = 0
+    """Which noise: 0 is the clip's own, each other number another."""
 
     def settings(self) -> Guidance:
         """Scales, window and block for the sampler."""
         if self.guidance == "none":
             return Guidance(video_scale=1.0, audio_scale=1.0, skip_block=NO_BLOCK)
-        end = {"plain": 0.0, "modality_aware": 1.0, "window": GUIDANCE.unimodal_end_percent}[self.guidance]
+        ends = {"plain": 0.0, "modality_aware": 1.0}
+        end = ends.get(self.guidance, GUIDANCE.unimodal_end_percent)
         return Guidance(self.video_scale, self.audio_scale, end, self.skip_block)
+
+    def seed_of(self, corpus_clip: CorpusClip) -> int:
+        """Of the noise that a clip is made of."""
+        return corpus_clip.seed + SEEDS_APART * self.noise
+
+    def sampler(self) -> Sampler:
+        """What makes the streams: the model's own loop, or that of a variant."""
+        return partial(sample_variant, self.guidance) if self.guidance in VARIANTS else sample_euler
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,7 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
         task: one of `tasks.TASKS`.
         partner: another clip of the same person, who is the reference voice.
     """
-    clip = _clip(task, bundle, corpus_clip, partner)
+    clip = corpus_task(task, bundle, corpus_clip, partner)
     transcript = partner.speech if clip.reference_audio is not None else None
     reader = SpeechReader()
     words = reader.positive_symbols(corpus_clip.speech, LANGUAGE, transcript)
@@ -104,7 +119,8 @@ def generate(task: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: Co
     with mask_agreement(bundle.model, face) as agreement:
         video, audio = sample_clip(
             bundle, clip, positive, negative,
-            seed=corpus_clip.seed, steps=how.steps, shift=how.shift, guidance=how.settings(),
+            seed=how.seed_of(corpus_clip), steps=how.steps, shift=how.shift,
+            guidance=how.settings(), sampler=how.sampler(),
         )  # fmt: skip
     return Generated(
         frames=to_bytes(decode_video(bundle, video)),
@@ -126,7 +142,8 @@ def source_frames(task: str, corpus_clip: CorpusClip) -> numpy.ndarray:
     return numpy.concatenate((corpus_clip.portrait[None], corpus_clip.frames[1:]))
 
 
-def _clip(name: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: CorpusClip) -> Clip:
+def corpus_task(name: str, bundle: TinyBundle, corpus_clip: CorpusClip, partner: CorpusClip) -> Clip:
+    """What a task is given of a corpus clip."""
     task = TASKS[name]
     video = _encode(bundle, source_frames(name, corpus_clip))
     waveform = torch.from_numpy(corpus_clip.waveform).unsqueeze(0)

@@ -105,12 +105,12 @@ class CorpusClip:
         envelope = rms_envelope(self.waveform, pixel_frames(self.latent_frames))
         envelope = numpy.pad(envelope, (before, 0))
         poses = animate(phonemes, envelope, self.mood, len(envelope), self.seed)[before:]
-        pictures, masks = _paint(self._painter, poses)
+        pictures, masks = paint(self._painter, poses)
         if self._listener_painter is None:
             return pictures, masks
         # A seed that no clip has, as the listener moves in a way of its own.
         silent = animate((), numpy.zeros_like(envelope), "neutral", len(envelope), -1 - self.seed)[before:]
-        beside, _ = _paint(self._listener_painter, silent)
+        beside, _ = paint(self._listener_painter, silent)
         return self._side_by_side(pictures, beside), self._side_by_side(masks, numpy.zeros_like(masks))
 
     def _side_by_side(self, speaker: numpy.ndarray, listener: numpy.ndarray) -> numpy.ndarray:
@@ -120,16 +120,16 @@ class CorpusClip:
     @property
     def portrait(self) -> numpy.ndarray:
         """The people at rest, (128, 128, 3) of bytes, or 256 wide with a listener."""
-        speaker, _ = _paint(self._painter, [Pose()])
+        speaker, _ = paint(self._painter, [Pose()])
         if self._listener_painter is None:
             return speaker[0]
-        return self._side_by_side(speaker, _paint(self._listener_painter, [Pose()])[0])[0]
+        return self._side_by_side(speaker, paint(self._listener_painter, [Pose()])[0])[0]
 
     @property
     def faces_at_rest(self) -> dict[str, numpy.ndarray]:
         """Masks of the faces of two people at rest, by side, (128, 256) of 0 or 255 each."""
         assert self._listener_painter is not None
-        speaker, listener = (_paint(painter, [Pose()])[1] for painter in (self._painter, self._listener_painter))
+        speaker, listener = (paint(painter, [Pose()])[1] for painter in (self._painter, self._listener_painter))
         empty = numpy.zeros_like(speaker)
         (other,) = set(SIDES) - {self.side}
         return {
@@ -146,7 +146,8 @@ class CorpusClip:
         return self.pictures[1]
 
 
-def _paint(painter: Painter, poses: Sequence[Pose]) -> tuple[numpy.ndarray, numpy.ndarray]:
+def paint(painter: Painter, poses: Sequence[Pose]) -> tuple[numpy.ndarray, numpy.ndarray]:
+    """Pictures (F, 128, 128, 3) of bytes and face masks (F, 128, 128) of 0 or 255 of these poses."""
     pictures, masks = zip(*map(painter.draw, poses), strict=True)
     return numpy.stack(pictures), numpy.stack(masks)
 
