@@ -175,8 +175,7 @@ class JointDiT(nn.Module):
                 continue
             hooks.before_block(index)
             block: BothBlocks = partial(both_blocks, index)
-            replace = replacements.get(("double_block", index))
-            if replace is not None:
+            if (replace := replacements.get(("double_block", index))) is not None:
                 block = _replaced(replace, block, of_video)
             video, audio = block(video, audio)
             if index < video_blocks:

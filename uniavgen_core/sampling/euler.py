@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -76,37 +77,37 @@ def sample_euler(
     unimodal_steps = first_steps(steps, guidance.unimodal_end_percent)
     guided_steps = first_steps(steps, guidance.end_percent)
     scales = (guidance.video_scale, guidance.audio_scale)
-    frames = clip.video.shape[2]
-    check_changes(positive.changes, frames)
-    positive_features, negative_features = (
-        (
-            encode_captions(model.encode_caption, condition.caption, condition.changes),
-            model.encode_speech(condition.symbols, condition.caption.dtype),
-        )
-        for condition in (positive, negative)
-    )
+    check_changes(positive.changes, clip.video.shape[2])
+    said, unsaid = (_features(model, condition, clip.video.shape[2]) for condition in (positive, negative))
     skip_block = resolve_skip_block(guidance.skip_block, model.sizes.blocks)
     has_voice = clip.reference_audio is not None
     switches = task_switches(clip.kept, has_voice, negative=False)
     negative_switches = task_switches(clip.kept, has_voice, negative=True, skip_block=skip_block)
     unimodal_switches = Switches(False, False, skip_block)
 
-    def velocity(x: list[Tensor], sigma: Tensor, features: tuple[Tensor, Tensor], switches: Switches) -> list[Tensor]:
-        changes = positive.changes if features is positive_features else negative.changes
+    def velocity(x: list[Tensor], sigma: Tensor, features: dict[str, Any], switches: Switches) -> list[Tensor]:
         return model(
-            x, (sigma * TIMESTEPS).expand(x[0].shape[0]), *features, reference_image=clip.reference_image,
+            x, (sigma * TIMESTEPS).expand(x[0].shape[0]), **features, reference_image=clip.reference_image,
             reference_audio=clip.reference_audio, kept=clip.kept, switches=switches, plans=plans,
-            caption_frames=caption_frames(changes, frames),
         )  # fmt: skip
 
     x = list(noise)
     for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
         clean = clip.put_back(x)
-        towards = velocity(clean, sigma, positive_features, switches)
+        towards = velocity(clean, sigma, said, switches)
         if step < guided_steps:
             off = unimodal_switches if step < unimodal_steps else negative_switches
-            away = velocity(clean, sigma, negative_features, off)
+            away = velocity(clean, sigma, unsaid, off)
             towards = [guide(p, n, s) for p, n, s in zip(towards, away, scales, strict=True)]
         x = [stream + u * (next_sigma - sigma) for stream, u in zip(x, towards, strict=True)]
         progress(step + 1, steps)
     return x
+
+
+def _features(model: JointDiT, condition: Condition, latent_frames: int) -> dict[str, Any]:
+    """What of a condition a pass of T latent frames is given."""
+    return {
+        "caption_features": encode_captions(model.encode_caption, condition.caption, condition.changes),
+        "speech_features": model.encode_speech(condition.symbols, condition.caption.dtype),
+        "caption_frames": caption_frames(condition.changes, latent_frames),
+    }
