@@ -90,7 +90,7 @@ def test_an_area_costs_little_more_than_a_first_frame() -> None:
     first, *areas = benchmark("kept_areas", "--tiny", "--loaded", "--passes", "1")
     assert [row["kept"] for row in areas] == ["all around a face", *(f"{n}% of all tokens" for n in (20, 50, 80))]
     peaks = [max(row["peak_bytes"].values()) for row in (first, *areas)]
-    assert len(set(peaks)) == 1, "the peak is elsewhere"
+    assert peaks == pytest.approx([peaks[0]] * 5, rel=1e-3), "the peak is elsewhere"
     modulations = [row["peak_bytes"]["video: all else"] for row in (first, *areas)]
     assert all(modulations[0] < bytes_of < 1.3 * modulations[0] for bytes_of in modulations[1:])
 

@@ -50,10 +50,14 @@ class KeptParts:
         return all(self.audio)
 
     def video_tokens(self, tokens: int) -> Tensor:
-        """(T, N) whether each of N tokens a frame is kept; (T, 1) where every frame is kept or generated whole."""
+        """(T, N) whether each of N tokens a frame is kept; (T, 1) where every frame is kept or generated whole.
+
+        In main memory, where plans are made, whatever device a host has as its default.
+        """
         if all(isinstance(frame, bool) for frame in self.video):
-            return torch.tensor(self.video).unsqueeze(1)
-        return torch.tensor([[frame] * tokens if isinstance(frame, bool) else frame for frame in self.video])
+            return torch.tensor(self.video, device="cpu").unsqueeze(1)
+        frames = [[frame] * tokens if isinstance(frame, bool) else frame for frame in self.video]
+        return torch.tensor(frames, device="cpu")
 
 
 def kept_tokens(video: Tensor, audio: Tensor) -> KeptParts:
