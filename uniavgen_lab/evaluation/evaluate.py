@@ -31,6 +31,7 @@ from ..training.bundle_file import recorded_mask_iou
 from ..training.render import token_mask
 from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
+from .dialogues import run_dialogues
 from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
 from .lip_sync import mouth_open_area, shuffled_lip_sync
@@ -87,6 +88,9 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--two-people", action="store_true", help="measure who speaks of two people, told by a mask, and nothing else"
     )
+    parser.add_argument(
+        "--dialogues", action="store_true", help="measure dialogues of two voices, line by line, and nothing else"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
@@ -124,6 +128,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     )
     if arguments.two_people:
         return run_two_people(arguments, sampling)
+    if arguments.dialogues:
+        return run_dialogues(arguments, sampling)
     settings = EvaluationSettings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:
