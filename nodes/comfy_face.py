@@ -69,11 +69,11 @@ def guide_faces(
 
 def guide_segment(model: Any, cast: Cast, request: SegmentRequest) -> Any:
     """A MODEL that is told who speaks in a segment of a long clip: itself where that is left open."""
-    if not cast.tells(request.line, request.speaking):
+    if not cast.tells(request):
         return model
 
     def make_patch(clip: SampledClip) -> FaceGuidance:
-        tokens = cast.tokens(request.line, request.speaking, clip.frames, clip.rows, clip.columns)
+        tokens = cast.tokens(request, clip.rows, clip.columns)
         return FaceGuidance(tokens.to(clip.device), REPLACE)
 
     return with_face_patch(model, make_patch)

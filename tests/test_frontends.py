@@ -64,6 +64,9 @@ MAIN_NODES = (
     "UniAVGenSampler",
     "UniAVGenGuider",
     "UniAVGenLongForm",
+    "UniAVGenSpeakerVoice",
+    "UniAVGenScene",
+    "UniAVGenRecordings",
     "UniAVGenFacePortrait",
     "UniAVGenFaceGuidance",
 )

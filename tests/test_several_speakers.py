@@ -308,6 +308,24 @@ def test_masks_follow_who_speaks() -> None:
     torch.testing.assert_close(tokens[3], torch.maximum(left, right))
 
 
+def test_in_the_past_whoever_spoke_there_is_masked(tmp_path: Path) -> None:
+    host = CountingHost()
+    script = "Two. | [speaker 1] One two.\n[speaker 2] Three four.\n[speaker 2] [pause 2] Five."
+    dialogue(host, tmp_path, script).make()
+    first, second, *_, last = host.orders
+    assert [(order.past_frames, order.past_speaker) for order in (first, second)] == [(0, None), (PAST, 1)]
+    assert last.past_speaker == 2
+    faces = torch.zeros(2, 64, 96)
+    faces[0, :, :32], faces[1, :, 64:] = 1, 1
+    known = Cast((SceneStart(None, faces),))
+    left, right = (clip_mask(face[None], FRAME_RATE, 1, 2, 3)[0] for face in faces)
+    for order, past in ((first, left), (second, left), (last, right)):
+        tokens, new = known.tokens(order, 2, 3), left if order is first else right
+        assert len(tokens) == order.latent_frames
+        for index, row in enumerate(tokens):
+            torch.testing.assert_close(row, past if index < PAST else new)
+
+
 def test_the_sound_of_turns_ends_with_the_clip() -> None:
     along = recordings(True, tone(1.03, 0.2), tone(0.5, 0.2))
     assert along.turns.shape == (math.ceil(1.53 * FRAME_RATE), 2)

@@ -97,13 +97,11 @@ class CoreHost:
 
     def _guidance(self, request: SegmentRequest) -> list[FaceGuidance]:
         """What says whose face speaks, where that is known."""
-        if not self.cast.tells(request.line, request.speaking):
+        if not self.cast.tells(request):
             return []
         _, down, across = self.bundle.model.sizes.patch
         height, width = self.pictures[0].shape[-2:]
-        tokens = self.cast.tokens(
-            request.line, request.speaking, request.latent_frames, height // down, width // across
-        )
+        tokens = self.cast.tokens(request, height // down, width // across)
         return [FaceGuidance(tokens, REPLACE)]
 
     @torch.no_grad()

@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ..audio.voice import reference_mel, voiced_seconds
-from ..config import FRAME_RATE
-from ..face.steering import clip_mask, turn_mask
+from ..config import pixel_frames
+from ..face.steering import turn_mask
 from ..speech.duration import reference_pace
 from ..speech.reader import SpeechReader, Spoken, read_of
 from .script import Line
+from .step import SegmentRequest
 
 
 @dataclass(frozen=True)
@@ -70,22 +72,28 @@ class Cast:
         faces = self.scenes[line.scene - 1].faces
         return None if line.speaker is None or faces is None else faces[line.speaker - 1 : line.speaker]
 
-    def tells(self, line: Line, speaking: Tensor | None) -> bool:
-        """Whether it is known whose face speaks in a segment, and not left to the model.
+    def tells(self, request: SegmentRequest) -> bool:
+        """Whether it is known whose face speaks in a segment, and not left to the model."""
+        line = request.line
+        return self.scenes[line.scene - 1].faces is not None and (
+            line.speaker is not None or request.speaking is not None
+        )
 
-        Args:
-            speaking: of `SegmentRequest`.
+    def tokens(self, request: SegmentRequest, rows: int, columns: int) -> Tensor:
+        """The mask (T, N) of whose face speaks in a segment's video tokens, where that is known.
+
+        Who spoke before is masked as long as the past lasts.
         """
-        return self.scenes[line.scene - 1].faces is not None and (line.speaker is not None or speaking is not None)
-
-    def tokens(self, line: Line, speaking: Tensor | None, latent_frames: int, rows: int, columns: int) -> Tensor:
-        """The mask (T, N) of whose face speaks in a segment's video tokens, where that is known."""
-        faces = self.scenes[line.scene - 1].faces
+        faces, speaker = self.scenes[request.line.scene - 1].faces, request.line.speaker
         assert faces is not None
-        if speaking is not None:
-            return turn_mask(faces, speaking, rows, columns)
-        assert line.speaker is not None
-        return clip_mask(faces[line.speaker - 1 : line.speaker], FRAME_RATE, latent_frames, rows, columns)
+        if request.speaking is not None:
+            return turn_mask(faces, request.speaking, rows, columns)
+        assert speaker is not None
+        past = request.past_speaker or speaker
+        speaking = torch.zeros(pixel_frames(request.latent_frames), len(faces), dtype=torch.bool)
+        given = pixel_frames(request.past_frames) if past != speaker else 0
+        speaking[:given, past - 1], speaking[given:, speaker - 1] = True, True
+        return turn_mask(faces, speaking, rows, columns)
 
     def voice(self, speaker: int | None) -> ReferenceVoice | None:
         """The voice of a speaker, where there are voices."""

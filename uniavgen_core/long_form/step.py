@@ -48,6 +48,10 @@ class SegmentRequest:
     """What of the given latent frames is kept; None keeps all."""
     speaking: Tensor | None = None
     """Whether each person speaks in each frame (4(T-1)+1, people), where recordings tell; a line does not, then."""
+    past_frames: int = 0
+    """Latent frames that it shares with the segment before."""
+    past_speaker: int | None = None
+    """Who speaks in these, as far as the script says it."""
 
 
 class Host(Protocol):
@@ -169,6 +173,7 @@ class SegmentStep:
             added=added,
             latent_frames=frames,
             words=request.words,
+            speaker=segment.line.speaker if segment.words else before.speaker,
             voiced=voiced,
             silence=request.silence,
             trailing=clip_seconds(frames) - voiced[1] if segment.words else before.trailing + added / FRAME_RATE,
@@ -200,6 +205,7 @@ class SegmentStep:
         return SegmentRequest(
             latent_frames, video, torch.cat((mel, silent), dim=2), silent.shape[2] / AUDIO_TOKENS_PER_SECOND,
             words, segment.seed, segment.line, kept_video, speaking,
+            0 if before.is_start else self.settings.past_frames, before.speaker,
         )  # fmt: skip
 
     def _words_heard(self, before: StoredSegment) -> str:

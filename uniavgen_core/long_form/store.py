@@ -49,6 +49,8 @@ class StoredSegment:
     latent_frames: int = 0
     words: str = ""
     """All that is said in it, the kept past included."""
+    speaker: int | None = None
+    """Who speaks at its end, as far as the script says it."""
     voiced: tuple[float, float] = (0.0, 0.0)
     """Seconds from its start at which its voice sets in and ends."""
     silence: float = 0.0

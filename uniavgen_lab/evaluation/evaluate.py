@@ -32,6 +32,7 @@ from ..training.bundle_file import recorded_mask_iou
 from ..training.render import token_mask
 from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
+from .dialogues import run_dialogues
 from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
 from .lip_sync_ends import shuffled_lip_sync
@@ -72,6 +73,7 @@ class MeasuredClip:
 
 ALONE: dict[str, tuple[Callable[[argparse.Namespace, Sampling], int], str]] = {
     "two-people": (run_two_people, "who speaks of two people, told by a mask"),
+    "dialogues": (run_dialogues, "dialogues of two voices, line by line"),
     "resyncs": (run_resyncs, "new lips in videos"),
     "retakes": (run_retakes, "parts of clips made anew with other words"),
     "newcomer": (run_newcomer, "a person of no kind of the world"),
