@@ -155,7 +155,7 @@ def test_a_bridge_of_frames() -> None:
         (lambda: wanted(1, 2, words="ж"), ["Cyrillic"]),
         (
             lambda: retake_latent(in_memory(), wanted(1.5, 2.1, words="Far too many words for so short a range.")[0]),
-            ["0.60", "widen the range"],
+            ["0.6", "widen the range"],
         ),
         (lambda: latent_of({"task": "retake", "video": in_memory()}), ["range is not connected", "UniAVGen Range"]),
         (lambda: retake_latent(FRAMES, wanted()[0], frame_rate=25.0), ["audio is missing"]),
