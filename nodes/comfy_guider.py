@@ -39,7 +39,7 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
         self, noise: Tensor, latent_image: Tensor, device: Any, sampler: Any, sigmas: Tensor, *args: Any, **kwargs: Any
     ) -> Tensor:
         self.shapes = kwargs["latent_shapes"]
-        self.end_sigma = self._end_sigma(sigmas)
+        self.start_sigma, self.end_sigma = self._start_sigma(sigmas), self._end_sigma(sigmas)
         self.conds = dict(self.conds, negative=self._windowed(self.conds["negative"], sigmas))
         return super().inner_sample(noise, latent_image, device, sampler, sigmas, *args, **kwargs)
 
@@ -67,6 +67,11 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
             return float(sampling.percent_to_sigma(end_percent)) * (1 + ROUNDING) if end_percent else None
         full = sigmas if self.full_sigmas is None else self.full_sigmas
         return sigma_after(full.tolist(), end_percent)
+
+    def _start_sigma(self, sigmas: Tensor) -> float:
+        """The noise level above which there is no guidance."""
+        start = self._sigma_after(self.guidance.start_percent, sigmas)
+        return math.inf if start is None else start
 
     def _end_sigma(self, sigmas: Tensor) -> float:
         """The noise level below which there is no guidance."""
@@ -106,7 +111,7 @@ class ModalityAwareGuider(comfy.samplers.CFGGuider):
 
     def _scales(self, timestep: Tensor) -> tuple[float, float]:
         """Scales of both streams at a noise level; ComfyUI runs no negative pass where both are 1."""
-        if timestep[0] < self.end_sigma:
+        if not self.end_sigma <= timestep[0] <= self.start_sigma:
             return 1.0, 1.0
         return self.guidance.video_scale, self.guidance.audio_scale
 

@@ -82,6 +82,16 @@ def guidance_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Where in the steps (0 to 1) all guidance ends. The later ones take one pass in place of two.",
         ),
+        io.Float.Input(
+            "start_percent",
+            default=default.start_percent,
+            min=0.0,
+            max=1.0,
+            step=0.01,
+            advanced=True,
+            tooltip="Where in the steps (0 to 1) all guidance begins. The earlier ones take one pass in place of two, "
+            "and the clip stays closer to the portrait.",
+        ),
         io.DynamicCombo.Input(
             "skip_block",
             options=skip_block,
@@ -98,7 +108,7 @@ def _guider(
     skip_block = chosen("skip_block", settings.get("skip_block"))
     choice = skip_block["skip_block"]
     block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
-    names = ("video_scale", "audio_scale", "unimodal_end_percent", "end_percent")
+    names = ("video_scale", "audio_scale", "unimodal_end_percent", "end_percent", "start_percent")
     guidance = Guidance(**{name: settings[name] for name in names}, skip_block=block)
     switches = settings["audio_to_video"], settings["video_to_audio"]
     return make_guider(model, positive, negative, guidance, *switches, full_sigmas)
@@ -142,8 +152,8 @@ class Guider(io.ComfyNode):
                 io.Sigmas.Input(
                     "full_sigmas",
                     optional=True,
-                    tooltip="The whole schedule, where the sampler gets only a part of it: unimodal_end_percent and "
-                    "end_percent are counted in its steps.",
+                    tooltip="The whole schedule, where the sampler gets only a part of it: start_percent, "
+                    "unimodal_end_percent and end_percent are counted in its steps.",
                 ),
             ],
             outputs=[io.Guider.Output()],

@@ -249,6 +249,23 @@ def test_guidance_may_end_before_the_last_step() -> None:
     torch.testing.assert_close(audio, noise[1] + 1 * (1 - end) - end)
 
 
+def test_guidance_may_begin_behind_the_first_step() -> None:
+    clip = make_clip()
+    noise = make_noise(clip)
+    model = StubModel()
+    window = Guidance(start_percent=0.2, end_percent=0.8)
+    video, audio = sample(model, clip, steps=5, noise=noise, guidance=window)
+    assert model.switches(POSITIVE) == [ON] * 5
+    assert model.switches(NEGATIVE) == [Switches(False, False, 11)] + [Switches(skip_block=11)] * 2
+    # As above between the two ends, and at a velocity of 1 outside.
+    guided = float(flow_sigmas(5)[1] - flow_sigmas(5)[4])
+    torch.testing.assert_close(video, noise[0] + 3 * guided - (1 - guided))
+    torch.testing.assert_close(audio, noise[1] + 1 * guided - (1 - guided))
+    plain = StubModel()
+    sample(plain, clip, steps=5, noise=noise, guidance=Guidance(start_percent=0.6, end_percent=0.6))
+    assert plain.switches(NEGATIVE) == []
+
+
 @pytest.mark.parametrize(("end", "negatives"), [(0.0, 0), (0.1, 0), (0.9, 2), (1.0, 3)])
 def test_the_end_of_guidance_is_counted_in_whole_steps(end: float, negatives: int) -> None:
     model = StubModel()

@@ -165,5 +165,6 @@ GUIDANCE = {
     "audio_to_video": "auto",
     "video_to_audio": "auto",
     "end_percent": 1.0,
+    "start_percent": 0.0,
 }
 """Inputs of UniAVGenGuider and UniAVGenSampler."""

@@ -75,7 +75,7 @@ def sample_euler(
     plans = Plans()
     steps = len(sigmas) - 1
     unimodal_steps = first_steps(steps, guidance.unimodal_end_percent)
-    guided_steps = first_steps(steps, guidance.end_percent)
+    guided_steps = range(first_steps(steps, guidance.start_percent), first_steps(steps, guidance.end_percent))
     scales = (guidance.video_scale, guidance.audio_scale)
     check_changes(positive.changes, clip.video.shape[2])
     said, unsaid = (_features(model, condition, clip.video.shape[2]) for condition in (positive, negative))
@@ -95,7 +95,7 @@ def sample_euler(
     for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
         clean = clip.put_back(x)
         towards = velocity(clean, sigma, said, switches)
-        if step < guided_steps:
+        if step in guided_steps:
             off = unimodal_switches if step < unimodal_steps else negative_switches
             away = velocity(clean, sigma, unsaid, off)
             towards = [guide(p, n, s) for p, n, s in zip(towards, away, scales, strict=True)]

@@ -3,11 +3,12 @@
 A step has two passes, and moves along û = u⁻ + s · (u⁺ - u⁻), with a scale s for each stream (`guide`). u⁺ has the
 caption, the words and both directions of the interaction. u⁻ has empty ones, leaves one block out, and is, in the first
 steps, the unimodal estimate: its interactions are off, so that guidance strengthens exactly what the two modalities owe
-each other. In the later steps it is plain classifier-free guidance. Where guidance ends before the last step, the rest
-are one pass each.
+each other. In the later steps it is plain classifier-free guidance. Where guidance begins behind the first step, or
+ends before the last one, the rest are one pass each.
 
     step                         positive pass      negative pass
-    < ⌊N · unimodal_end_percent⌋ interaction on     off, and block 11 of 30 left out
+    < ⌊N · start_percent⌋        interaction on     -
+    < ⌊N · unimodal_end_percent⌋ on                 off, and block 11 of 30 left out
     < ⌊N · end_percent⌋          on                 on, and block 11 of 30 left out
     later                        on                 -
 """
@@ -41,6 +42,8 @@ class Guidance:
     skip_block: int = AUTO_BLOCK
     end_percent: float = 1.0
     """Where in the steps guidance ends at all."""
+    start_percent: float = 0.0
+    """Where in the steps guidance begins."""
 
 
 def first_steps(steps: int, percent: float) -> int:

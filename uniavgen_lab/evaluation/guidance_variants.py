@@ -175,7 +175,7 @@ def stronger(step: Step, factor: float) -> Streams:
 
 
 def late(step: Step, start_percent: float) -> Streams:
-    """Guidance begins after some steps."""
+    """Guidance begins after some steps: the Guider's `start_percent`."""
     return step.positive if step.index < first_steps(step.steps, start_percent) else usual(step)
 
 

@@ -39,7 +39,7 @@ SIZES = ModelSizes(
 SPEECH = "Hello"
 GUIDANCE = {
     "video_scale": 3.0, "audio_scale": 2.0, "unimodal_end_percent": 0.5, "skip_block": {"skip_block": "auto"},
-    "audio_to_video": "auto", "video_to_audio": "auto", "end_percent": 1.0,
+    "audio_to_video": "auto", "video_to_audio": "auto", "end_percent": 1.0, "start_percent": 0.0,
 }  # fmt: skip
 EULER = comfy.samplers.sampler_object("euler")
 

@@ -57,6 +57,33 @@ def test_guidance_ends_where_it_is_said(
     assert (skipped.count(1), skipped.count(POSITIVE)) == (negatives, steps)
 
 
+@pytest.mark.parametrize("sampler", ["euler", "dpmpp_2m", "lcm"])
+@pytest.mark.parametrize(
+    ("steps", "start", "unimodal", "plain"),
+    [(6, 0.0, 3, 3), (6, 0.2, 2, 3), (6, 0.5, 0, 3), (5, 0.9, 0, 1), (6, 1.0, 0, 0)],
+)
+def test_guidance_begins_where_it_is_said(
+    patcher: Any, short_latent: dict, sampler: str, steps: int, start: float, unimodal: int, plain: int
+) -> None:
+    seen = watch_switches(patcher)
+    sample(patcher, short_latent, steps, sampler_name=sampler, start_percent=start)
+    passes = [(switches.audio_to_video, switches.skip_block) for _, switches in seen]
+    assert [passes.count(of) for of in ((False, 1), (True, 1), (True, POSITIVE))] == [unimodal, plain, steps]
+
+
+# Steps before the middle of the noise levels are not guided, whichever part of the schedule a sampler gets.
+@pytest.mark.parametrize(("part", "negatives"), [("denoise", 6), ("first", 0), ("second", 6)])
+def test_a_partial_schedule_begins_to_guide_at_the_same_level(
+    patcher: Any, short_latent: dict, part: str, negatives: int
+) -> None:
+    whole = sigmas_of(patcher, "simple", 12)
+    sigmas, full = {"denoise": (whole[6:], None), "first": (whole[:7], whole), "second": (whole[6:], whole)}[part]
+    seen = watch_switches(patcher)
+    sample_guided(guider_of(patcher, sigmas=full, start_percent=0.5), short_latent, sigmas)
+    skipped = [switches.skip_block for _, switches in seen]
+    assert (skipped.count(1), skipped.count(POSITIVE)) == (negatives, len(sigmas) - 1)
+
+
 def test_guidance_ends_within_a_step_of_two_evaluations(patcher: Any, short_latent: dict) -> None:
     seen = watch_switches(patcher)
     heun = comfy.samplers.sampler_object("heun")

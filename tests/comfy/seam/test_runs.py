@@ -97,8 +97,9 @@ def test_equals_the_core_loop_with_areas_kept(patcher: Any, conds: Any, rows: in
 
 
 def test_equals_the_core_loop_where_guidance_ends_early(patcher: Any, short_latent: dict, conds: Any) -> None:
-    ours = sample(patcher, short_latent, 5, end_percent=0.5)
-    assert_close(ours, core_run(short_latent, conds, 5, Guidance(end_percent=0.5)), 1e-3)
+    window = {"start_percent": 0.2, "end_percent": 0.6}
+    ours = sample(patcher, short_latent, 5, **window)
+    assert_close(ours, core_run(short_latent, conds, 5, Guidance(**window)), 1e-3)
 
 
 def test_same_seed_same_clip(patcher: Any, latent: dict) -> None:
