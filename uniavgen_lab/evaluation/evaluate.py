@@ -31,6 +31,7 @@ from ..training.bundle_file import recorded_mask_iou
 from ..training.render import token_mask
 from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
+from .edit_ways import run_edit_ways
 from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
 from .lip_sync import mouth_open_area, shuffled_lip_sync
@@ -89,7 +90,10 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         "--two-people", action="store_true", help="measure who speaks of two people, told by a mask, and nothing else"
     )
     parser.add_argument("--resyncs", action="store_true", help="measure new lips in videos, and nothing else")
-    parser.add_argument("--frames-to", type=Path, help="folder for eight frames of each clip, with --resyncs")
+    parser.add_argument("--edit-ways", action="store_true", help="compare ways to make them, and nothing else")
+    parser.add_argument(
+        "--frames-to", type=Path, help="folder for eight frames of each clip, with --resyncs or --edit-ways"
+    )
     parser.add_argument("--workers", type=int, default=1, help="processes, each of one thread")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON on the last line")
     parser.add_argument("--write-ceiling", action="store_true", help=f"keep the corpus rows in {CEILING_FILE.name}")
@@ -129,6 +133,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         return run_two_people(arguments, sampling)
     if arguments.resyncs:
         return run_resyncs(arguments, sampling)
+    if arguments.edit_ways:
+        return run_edit_ways(arguments, sampling)
     settings = EvaluationSettings(arguments.weights, tuple(arguments.tasks), sampling)
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:
