@@ -104,9 +104,10 @@ def _made(bundle: TinyBundle, work: Resync, way: Way, how: Sampling) -> Tensor:
     """Video latent (1, 48, T, h, w) with new lips."""
     clip, positive, negative = ask(bundle, work)
     if way.name == KEPT:
+        guidance = replace(how.settings(), video_scale=way.scale)
         return sample_clip(
             bundle, clip, positive, negative,
-            seed=work.video.seed, steps=how.steps, shift=how.shift, guidance=replace(how.settings(), video_scale=way.scale),
+            seed=work.video.seed, steps=how.steps, shift=how.shift, guidance=guidance,
         )[0]  # fmt: skip
     edit = _Edit(bundle, clip, positive, negative, how, work.video.seed)
     return edit.noised(way) if way.name == NOISED else edit.difference(_own(bundle, work, clip), way)
