@@ -62,6 +62,7 @@ COLUMNS = {
     "region": "region's share of the picture",
     "drift": "kept tokens before pasting, levels",
     "codec": "the same through the codec alone",
+    "grain": "grain in the region over that of the codec",
     "edge": "step at the region's edge over the video's own",
     "word_error_rate": "word error",
     "timbre": "the voice is of its kind",
@@ -218,13 +219,15 @@ def measure_resync(
     kept = _kept_pixels(work.region)
     same = (frames == own).all(axis=-1)
     codec = decode_video(bundle, bundle.codec.encode_frames(torch.from_numpy(own).float() / LEVELS))
+    codec_frames = to_bytes(codec)
     measures = {
         "lip_sync_raw": lip_sync(mouth_open_area(frames), waveform),
         "unchanged": lip_sync(mouth_open_area(own), waveform),
         "outside": float(same[outside].mean()),
         "region": 1 - float(outside.mean()),
         "drift": _difference(to_bytes(made), own, kept),
-        "codec": _difference(to_bytes(codec), own, kept),
+        "codec": _difference(codec_frames, own, kept),
+        "grain": _grain(frames, ~outside) / _grain(codec_frames, ~outside),
         "edge": _edge(frames, outside) / _edge(own, outside),
     }
     if not work.has_recording:
@@ -251,6 +254,13 @@ def _kept_pixels(region: Region) -> numpy.ndarray:
 def _difference(frames: numpy.ndarray, own: numpy.ndarray, where: numpy.ndarray) -> float:
     """Mean absolute difference in levels of 255."""
     return float(numpy.abs(frames.astype(numpy.int16) - own)[where].mean())
+
+
+def _grain(frames: numpy.ndarray, where: numpy.ndarray) -> float:
+    """Mean magnitude by which a pixel differs from the mean of its four neighbours, in levels of 255."""
+    grey = frames.mean(axis=-1)
+    around = (grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]) / 4
+    return float(numpy.abs(grey[:, 1:-1, 1:-1] - around)[where[:, 1:-1, 1:-1]].mean())
 
 
 def _edge(frames: numpy.ndarray, outside: numpy.ndarray) -> float:
