@@ -33,6 +33,7 @@ from ..training.render import token_mask
 from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
 from .dialogues import run_dialogues
+from .edit_ways import run_edit_ways
 from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
 from .lip_sync_ends import shuffled_lip_sync
@@ -75,11 +76,12 @@ ALONE: dict[str, tuple[Callable[[argparse.Namespace, Sampling], int], str]] = {
     "two-people": (run_two_people, "who speaks of two people, told by a mask"),
     "dialogues": (run_dialogues, "dialogues of two voices, line by line"),
     "resyncs": (run_resyncs, "new lips in videos"),
+    "edit-ways": (run_edit_ways, "ways to make new lips, beside each other"),
     "retakes": (run_retakes, "parts of clips made anew with other words"),
     "newcomer": (run_newcomer, "a person of no kind of the world"),
 }
 """What is measured by itself: the options' names, and for each what runs and what it measures."""
-WITH_FRAMES = "--resyncs, --retakes or --newcomer"
+WITH_FRAMES = "--resyncs, --edit-ways, --retakes or --newcomer"
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:

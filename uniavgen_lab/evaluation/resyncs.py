@@ -31,7 +31,7 @@ from uniavgen_core.media.region import Region, region_of
 from uniavgen_core.media.video import VideoInMemory
 from uniavgen_core.media.waveforms import fit_audio
 from uniavgen_core.model_rates import region_images
-from uniavgen_core.sampling.euler import Clip
+from uniavgen_core.sampling.euler import Clip, Condition
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.tasks import kept_of_region
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
@@ -63,6 +63,7 @@ COLUMNS = {
     "region": "region's share of the picture",
     "drift": "kept tokens before pasting, levels",
     "codec": "the same through the codec alone",
+    "grain": "grain in the region over that of the codec",
     "edge": "step at the region's edge beyond the video's own, levels",
     "word_error_rate": "word error",
     "timbre": "the voice is of its kind",
@@ -91,7 +92,7 @@ def run_resyncs(arguments: argparse.Namespace, sampling: Sampling) -> int:
     measured = measure_in_groups(work, seeds, arguments.workers, "resyncs")
     floor = shuffled_lip_sync([clip["mouth"] for clip in measured], [clip["waveform"] for clip in measured])
     ceiling = fmean(lip_sync(clip["mouth"], clip["waveform"]) for clip in measured)
-    rows = {name: _summary([clip[name] for clip in measured], floor, ceiling) for name in ROWS}
+    rows = {name: summary([clip[name] for clip in measured], floor, ceiling) for name in ROWS}
     sys.stdout.write(resync_table(rows) + "\n")
     if arguments.json:
         sys.stdout.write(json.dumps(rows) + "\n")
@@ -107,8 +108,8 @@ def resync_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     return markdown_table(("", *rows), lines, numbers=True)
 
 
-def _summary(clips: Sequence[Mapping[str, Any]], floor: float, ceiling: float) -> dict[str, float | None]:
-    """One row of many clips."""
+def summary(clips: Sequence[Mapping[str, Any]], floor: float, ceiling: float) -> dict[str, float | None]:
+    """One row of many clips, with the correlations of shuffled and of real ones."""
     row: dict[str, float | None] = {}
     for key in COLUMNS:
         values = [clip[key] for clip in clips if key in clip]
@@ -141,8 +142,8 @@ def _measure(
     for name in ROWS:
         work = Resync(video, said, mouth_region(video), name == RECORDING)
         made, waveform = _made(bundle, work, sampling)
-        frames = numpy.stack([to_bytes(frame) for frame in paste_back(_footage(video), made, FRAME_RATE, work.region)])
-        measured[name] = _measures(bundle, judges, work, made, frames, waveform)
+        frames = paste(work, made)
+        measured[name] = measure_resync(bundle, judges, work, made, frames, waveform)
         if frames_to is not None:
             write_sheet(frames_to / f"{seed}_{name.replace(' ', '_')}.png", video.frames, frames)
     return measured
@@ -165,9 +166,15 @@ def _footage(clip: CorpusClip) -> VideoInMemory:
     return VideoInMemory(torch.from_numpy(clip.frames).float() / LEVELS, FRAME_RATE)
 
 
+def paste(work: Resync, made: Tensor) -> numpy.ndarray:
+    """The video (F, H, W, 3) of bytes with frames (F, H, W, 3) of the region's crop laid on it."""
+    pasted = paste_back(_footage(work.video), made, FRAME_RATE, work.region)
+    return numpy.stack([to_bytes(frame) for frame in pasted])
+
+
 @torch.no_grad()
-def _made(bundle: TinyBundle, work: Resync, how: Sampling) -> tuple[Tensor, numpy.ndarray]:
-    """Frames (F, H, W, 3) of the region's crop, and the sound (samples) that goes with them."""
+def ask(bundle: TinyBundle, work: Resync) -> tuple[Clip, Condition, Condition]:
+    """The clip to sample, and what the positive and the negative pass are told."""
     video = bundle.codec.encode_frames(region_images(_footage(work.video), work.region, len(work.video.frames)).float())
     tokens = audio_tokens(pixel_frames(video.shape[2]))
     mel = normalise_mel(log_mel(peak_scale(work.waveform[None])))[:, :tokens].unsqueeze(1)
@@ -180,7 +187,12 @@ def _made(bundle: TinyBundle, work: Resync, how: Sampling) -> tuple[Tensor, nump
     reader = SpeechReader()
     caption = work.video.caption
     positive = condition(bundle, caption, reader.positive_symbols(work.said.speech, LANGUAGE))
-    negative = condition(bundle, "", reader.negative_symbols(LANGUAGE))
+    return clip, positive, condition(bundle, "", reader.negative_symbols(LANGUAGE))
+
+
+def _made(bundle: TinyBundle, work: Resync, how: Sampling) -> tuple[Tensor, numpy.ndarray]:
+    """Frames (F, H, W, 3) of the region's crop, and the sound (samples) that goes with them."""
+    clip, positive, negative = ask(bundle, work)
     video, audio = sample_clip(
         bundle, clip, positive, negative,
         seed=work.video.seed, steps=how.steps, shift=how.shift, guidance=how.settings(),
@@ -189,7 +201,7 @@ def _made(bundle: TinyBundle, work: Resync, how: Sampling) -> tuple[Tensor, nump
     return decode_video(bundle, video), heard.numpy()
 
 
-def _measures(
+def measure_resync(
     bundle: TinyBundle,
     judges: SpeechJudges,
     work: Resync,
@@ -197,17 +209,26 @@ def _measures(
     frames: numpy.ndarray,
     waveform: numpy.ndarray,
 ) -> dict[str, float]:
+    """What a resync reaches: COLUMNS by their keys, as far as one clip tells.
+
+    Args:
+        made: frames (F, H, W, 3) of the region's crop.
+        frames: (F, H, W, 3) of bytes, pasted back.
+        waveform: what is heard, at 24 kHz.
+    """
     own, outside = work.video.frames, _outside(work.region)
     kept = _kept_pixels(work.region)
     same = (frames == own).all(axis=-1)
     codec = decode_video(bundle, bundle.codec.encode_frames(torch.from_numpy(own).float() / LEVELS))
+    codec_frames = to_bytes(codec)
     measures = {
         "lip_sync_raw": lip_sync(mouth_open_area(frames), waveform),
         "unchanged": lip_sync(mouth_open_area(own), waveform),
         "outside": float(same[outside].mean()),
         "region": 1 - float(outside.mean()),
         "drift": _difference(to_bytes(made), own, kept),
-        "codec": _difference(to_bytes(codec), own, kept),
+        "codec": _difference(codec_frames, own, kept),
+        "grain": _grain(frames, ~outside) / _grain(codec_frames, ~outside),
         "edge": _edge(frames, outside) - _edge(own, outside),
     }
     if not work.has_recording:
@@ -234,6 +255,13 @@ def _kept_pixels(region: Region) -> numpy.ndarray:
 def _difference(frames: numpy.ndarray, own: numpy.ndarray, where: numpy.ndarray) -> float:
     """Mean absolute difference in levels of 255."""
     return float(numpy.abs(frames.astype(numpy.int16) - own)[where].mean())
+
+
+def _grain(frames: numpy.ndarray, where: numpy.ndarray) -> float:
+    """Mean magnitude by which a pixel differs from the mean of its four neighbours, in levels of 255."""
+    grey = frames.mean(axis=-1)
+    around = (grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]) / 4
+    return float(numpy.abs(grey[:, 1:-1, 1:-1] - around)[where[:, 1:-1, 1:-1]].mean())
 
 
 def _edge(frames: numpy.ndarray, outside: numpy.ndarray) -> float:
