@@ -49,6 +49,8 @@ NODE_IDS = {
     "UniAVGenScript",
     "UniAVGenLongForm",
     "UniAVGenJoin",
+    "UniAVGenRange",
+    "UniAVGenPutBack",
     "UniAVGenAVMux",
     "UniAVGenFaceMask",
     "UniAVGenFacePortrait",
