@@ -51,6 +51,8 @@ NODE_IDS = {
     "UniAVGenScript",
     "UniAVGenLongForm",
     "UniAVGenJoin",
+    "UniAVGenRange",
+    "UniAVGenPutBack",
     "UniAVGenAVMux",
     "UniAVGenFaceMask",
     "UniAVGenFacePortrait",

@@ -226,6 +226,42 @@ def test_the_small_models_continuation_shows_its_past_unchanged_and_goes_on(serv
     assert difference < to_earlier, "it begins with no other moment of its past"
 
 
+def test_a_retake_keeps_the_packets_before_it(server: ComfyServer, files: None, shared_data: Path) -> None:
+    prompt = edited("retake")
+    clip = clip_of(server, prompt, run(server, prompt))
+    source = picture_packets(shared_data / "clips" / "dubbing.mp4")
+    made = picture_packets(clip)
+    assert len(made) == len(source)
+    start = prompt[id_of(prompt, "UniAVGenRange")]["inputs"]["start"]
+    before = math.floor(start * FRAME_RATE) - 4
+    assert made[:before] == source[:before] and made != source
+
+
+def test_a_bridge_lies_between_both_clips(server: ComfyServer, files: None, shared_data: Path) -> None:
+    prompt = edited("bridge")
+    made = picture_packets(clip_of(server, prompt, run(server, prompt)))
+    source = picture_packets(shared_data / "clips" / "dubbing.mp4")
+    assert len(made) > 2 * len(source)
+    assert made[: len(source)] == source and made[-len(source) :] == source
+
+
+@pytest.mark.parametrize("name", ["tiny_retake", "tiny_bridge"])
+def test_the_small_models_clip_is_changed(server: ComfyServer, name: str) -> None:
+    prompt = edited(name)
+    (created,) = ids_of(prompt, "CreateVideo")
+    save_parts(prompt, "own", created)
+    save_parts(prompt, "made", id_of(prompt, "UniAVGenPutBack"))
+    outputs = run(server, prompt)
+    (frames, sound), (made, heard) = (read_parts(server, outputs, key) for key in ("own", "made"))
+    check_clip(clip_of(server, prompt, outputs), len(made))
+    # In a retake the range begins at second 1; a bridge stands behind all of the clip.
+    first = len(frames) if name == "tiny_bridge" else FRAME_RATE - 4
+    assert numpy.array_equal(made[:first], frames[:first])
+    length = min(len(sound), first * SAMPLE_RATE // FRAME_RATE)
+    assert numpy.array_equal(heard[:length], sound[:length])
+    assert len(made) > len(frames) if name == "tiny_bridge" else len(made) == len(frames)
+
+
 def test_dubbing_keeps_the_users_own_frames(server: ComfyServer, files: None, shared_data: Path) -> None:
     prompt = edited("dubbing")
     clip = clip_of(server, prompt, run(server, prompt))
