@@ -368,3 +368,57 @@ def test_a_lines_speaker_is_steered_by_their_mask(server: ComfyServer) -> None:
     second, by_node, first = (picture_packets(made(server, prompt)[0]) for prompt in prompts)
     assert second == by_node
     assert second != first
+
+
+VOICE_WORDS = "Hello, three red birds. We see two green fish and a cat."
+
+
+def dialogue_by_cuts(voice_file: str, second_words: str = VOICE_WORDS) -> Prompt:
+    """A woman and a man in scenes of their own, each with a voice."""
+    script = (
+        "A happy woman talks. | [speaker 1] Hello, three red birds.\n"
+        "A happy man talks. | [scene 2] [speaker 2] Goodbye, one cat.\n"
+        "A happy woman talks. | [scene 1] [speaker 1] We see two fish."
+    )
+    prompt = long_prompt(script, voices=["second", 0], scenes=["scene", 0])
+    prompt["voice"] = {"class_type": "LoadAudio", "inputs": {"audio": voice_file}}
+    for name, words, before in (("first", VOICE_WORDS, {}), ("second", second_words, {"voices": ["first", 0]})):
+        inputs = {"audio": ["voice", 0], "transcript": words} | before
+        prompt[name] = {"class_type": "UniAVGenSpeakerVoice", "inputs": inputs}
+    prompt["man"] = {"class_type": "UniAVGenTinyPortrait", "inputs": {"kind": "man", "person": 1}}
+    prompt["scene"] = {"class_type": "UniAVGenScene", "inputs": {"portrait": ["man", 0]}}
+    return prompt
+
+
+def kept_by_line(server: ComfyServer, prompt: Prompt) -> set[tuple[int, bool]]:
+    """Of each line, whether its segments were kept, some or all of them."""
+    return set(segments(server, prompt))
+
+
+def test_another_voice_or_picture_redoes_only_its_scenes(server: ComfyServer, driving: str) -> None:
+    assert kept_by_line(server, dialogue_by_cuts(driving)) == {(1, False), (2, False), (3, False)}
+    other_words = dialogue_by_cuts(driving, VOICE_WORDS.replace("cat", "dog"))
+    assert kept_by_line(server, other_words) == {(1, True), (2, False), (3, True)}
+    other_man = dialogue_by_cuts(driving)
+    other_man["man"]["inputs"]["person"] = 2
+    assert kept_by_line(server, other_man) == {(1, True), (2, False), (3, True)}
+
+
+def test_a_dialogue_that_cannot_be_is_refused_before_anything_is_sampled(server: ComfyServer, driving: str) -> None:
+    with server.events() as events:
+        prompt = dialogue_by_cuts(driving)
+        prompt[long_id(prompt)]["inputs"] |= {"voices": ["first", 0]}
+        refused(server, prompt, "Line 2", "[speaker 2]", "voices holds 1")
+        prompt = dialogue_by_cuts(driving)
+        del prompt[long_id(prompt)]["inputs"]["scenes"]
+        refused(server, prompt, "Line 2", "scene 2", "UniAVGen Scene")
+        refused(server, dialogue_by_cuts(driving, ""), "Voice of speaker 2", "transcript is empty")
+        prompt = recorded(dialogue_by_cuts(driving), ["voice", 0])
+        refused(server, prompt, "The recording is a sound", "disconnect voices")
+        prompt["both"] = {
+            "class_type": "UniAVGenRecordings",
+            "inputs": {"audio_1": ["voice", 0], "audio_2": ["voice", 0], "order": "in turn"},
+        }
+        alone = long_prompt("Two. |") | {"voice": prompt["voice"], "both": prompt["both"]}
+        refused(server, recorded(alone, ["both", 0]), "recordings of 2 people", "holds 0 masks")
+        assert not events.of_type("progress")

@@ -67,9 +67,9 @@ def edited(name: str) -> Prompt:
         cut = "[scene 2] " if name == "cuts" else ""
         script = f"Two people. | [speaker 1] Hello. It is me.\n{cut}[speaker 2] Hello."
         set_inputs(prompt, "UniAVGenScript", script=script)
-    if name in ("two_voices", "cuts"):
-        # Of both voices: the words of the recording that stands for all.
-        set_inputs(prompt, "UniAVGenSpeakerVoice", transcript="Some call me nature, others call me mother nature.")
+    for node in nodes_of(prompt, "UniAVGenSpeakerVoice") if name in ("two_voices", "cuts") else ():
+        # Of the recording that stands for all.
+        node["inputs"]["transcript"] = "Some call me nature, others call me mother nature."
     if name in ("chain_upscale", "chain_interpolation", "two_speakers", "face_map"):
         set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
     return prompt
