@@ -12,7 +12,7 @@ demo: $(INSTALLED)
 test: lint
 	$(VENV)/bin/pytest
 
-# Ten thousand random inputs for each reader, where `make test` has a hundred that are always the same. It takes hours.
+# Ten thousand random inputs for each reader, where `make test` has a hundred that are always the same. Half an hour on two cores.
 fuzz: $(INSTALLED)
 	UNIAVGEN_FUZZ=many $(VENV)/bin/pytest -m fuzz
 

@@ -61,18 +61,8 @@ def guidance_inputs() -> list[io.Input]:
             tooltip="Where in the steps (0 to 1) modality-aware guidance ends. Until then, what picture and sound owe "
             "each other is strengthened. Later makes lips and emotion fit better, and the picture worse.",
         ),
-        io.Combo.Input(
-            "audio_to_video",
-            options=list(SWITCH),
-            advanced=True,
-            tooltip="Whether the picture hears the sound. auto: as the task wants.",
-        ),
-        io.Combo.Input(
-            "video_to_audio",
-            options=list(SWITCH),
-            advanced=True,
-            tooltip="Whether the sound sees the picture. auto: as the task wants.",
-        ),
+        _switch_input("audio_to_video", "Whether the picture hears the sound."),
+        _switch_input("video_to_audio", "Whether the sound sees the picture."),
         io.Float.Input(
             "end_percent",
             default=default.end_percent,
@@ -99,6 +89,10 @@ def guidance_inputs() -> list[io.Input]:
             f"{RELEASED_SIZES.blocks}, or its like.",
         ),
     ]
+
+
+def _switch_input(name: str, tooltip: str) -> io.Input:
+    return io.Combo.Input(name, options=list(SWITCH), advanced=True, tooltip=f"{tooltip} auto: as the task wants.")
 
 
 def _guider(

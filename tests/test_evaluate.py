@@ -104,7 +104,9 @@ def test_given_parts_are_no_results(corpus_clips):
     assert not {"psnr", "identity", "motion"} & set(dubbing)
     assert not {"words", "timbre", "emotion"} & set(driven)
     assert dubbing["timbre"] == joint["timbre"] == 1
-    voice = evaluate.measure_made("voice", Generated(clip.frames[:1], clip.waveform, 0.5, 0, 0), clip, ears)
+    voice = evaluate.measure_made(
+        "voice", Generated(clip.frames[:1], clip.waveform, 0.5, kept_prefix(1, tokens)), clip, ears
+    )
     assert {name: joint[name] for name in voice} == voice
     assert {"timbre", "emotion", "heard_mood"} <= set(voice) and not {"lip_sync_raw", "identity", "psnr"} & set(voice)
 

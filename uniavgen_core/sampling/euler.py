@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +15,9 @@ from ..model.plan import Plans
 from ..tasks import KeptParts, Switches, put_back, task_switches
 from .guidance import Guidance, first_steps, guide, resolve_skip_block
 from .schedule import TIMESTEPS
+
+Features = tuple[Tensor, Tensor, tuple[int, ...] | None]
+"""Of caption and speech, and the caption of each latent frame."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,11 @@ def sample_euler(
     negative_switches = task_switches(clip.kept, has_voice, negative=True, skip_block=skip_block)
     unimodal_switches = Switches(False, False, skip_block)
 
-    def velocity(x: list[Tensor], sigma: Tensor, features: dict[str, Any], switches: Switches) -> list[Tensor]:
+    def velocity(x: list[Tensor], sigma: Tensor, features: Features, switches: Switches) -> list[Tensor]:
+        *texts, frames = features
         return model(
-            x, (sigma * TIMESTEPS).expand(x[0].shape[0]), **features, reference_image=clip.reference_image,
-            reference_audio=clip.reference_audio, kept=clip.kept, switches=switches, plans=plans,
+            x, (sigma * TIMESTEPS).expand(x[0].shape[0]), *texts, reference_image=clip.reference_image,
+            reference_audio=clip.reference_audio, kept=clip.kept, switches=switches, plans=plans, caption_frames=frames,
         )  # fmt: skip
 
     x = list(noise)
@@ -104,10 +107,10 @@ def sample_euler(
     return x
 
 
-def _features(model: JointDiT, condition: Condition, latent_frames: int) -> dict[str, Any]:
+def _features(model: JointDiT, condition: Condition, latent_frames: int) -> Features:
     """What of a condition a pass of T latent frames is given."""
-    return {
-        "caption_features": encode_captions(model.encode_caption, condition.caption, condition.changes),
-        "speech_features": model.encode_speech(condition.symbols, condition.caption.dtype),
-        "caption_frames": caption_frames(condition.changes, latent_frames),
-    }
+    return (
+        encode_captions(model.encode_caption, condition.caption, condition.changes),
+        model.encode_speech(condition.symbols, condition.caption.dtype),
+        caption_frames(condition.changes, latent_frames),
+    )
