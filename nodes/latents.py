@@ -85,7 +85,7 @@ class LatentInputs:
     frame_rate: float
     past_frames: int
     size: dict[str, Any]
-    mask: Tensor | None
+    mask: Tensor | None = None
     wanted: TimeRange | Any = NOT_CONNECTED
     next_video: Any = NOT_CONNECTED
     next_audio: Any = NOT_CONNECTED

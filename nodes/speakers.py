@@ -6,7 +6,7 @@ that come and go (1.49.6 where a subgraph is made of what feeds them).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from comfy_api.latest import Input, io
 from torch import Tensor
@@ -27,6 +27,20 @@ SCENES = io.Custom("UNIAVGEN_SCENES")
 RECORDINGS = io.Custom("UNIAVGEN_RECORDINGS")
 AT_ONCE, IN_TURN = "at once", "in turn"
 MOST_RECORDINGS = 4
+
+
+T = TypeVar("T")
+
+
+def _those_before(name: str, given: tuple[T, ...] | None) -> tuple[T, ...]:
+    """What a chain of nodes holds before this one.
+
+    Raises:
+        ValueError: the node before gave nothing, so that numbers would be other ones.
+    """
+    if given is None:
+        raise ValueError(f"{name} is missing: the node before this one gives nothing. Connect another one, or none.")
+    return given
 
 
 class SpeakerVoice(io.ComfyNode):
@@ -54,9 +68,10 @@ class SpeakerVoice(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, audio: Input.Audio | None, transcript: str, voices: tuple[ReferenceVoice, ...] = ()
+        cls, audio: Input.Audio | None, transcript: str, voices: tuple[ReferenceVoice, ...] | None = ()
     ) -> io.NodeOutput:
-        given, number = present("audio", audio), len(voices) + 1
+        before = _those_before("voices", voices)
+        given, number = present("audio", audio), len(before) + 1
         try:
             reader = SpeechReader(step=check_interrupt)
             voice = recorded_voice(reader, given["waveform"].cpu(), given["sample_rate"], transcript)
@@ -64,7 +79,7 @@ class SpeakerVoice(io.ComfyNode):
             raise ValueError(f"Voice of speaker {number}: {error}") from error
         notes = [f"Transcript: {note}" for note in voice.transcript.notes()]
         warn("UniAVGen Speaker Voice", notes, f"The voice of [speaker {number}].")
-        return io.NodeOutput((*voices, voice))
+        return io.NodeOutput((*before, voice))
 
 
 class SceneNode(io.ComfyNode):
@@ -100,14 +115,15 @@ class SceneNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, portrait: Tensor, speakers: Tensor | None = None, scenes: tuple[SceneStart, ...] = ()
+        cls, portrait: Tensor, speakers: Tensor | None = None, scenes: tuple[SceneStart, ...] | None = ()
     ) -> io.NodeOutput:
+        before = _those_before("scenes", scenes)
         check_images("portrait", portrait)
         check_finite("portrait", portrait)
         warn_of_portrait("portrait", portrait)
         masks = None if speakers is None else check_masks("speakers", speakers).cpu()
-        show_text(f"This is [scene {len(scenes) + 2}].")
-        return io.NodeOutput((*scenes, SceneStart(to_rgb(portrait[:1]).cpu(), masks)))
+        show_text(f"This is [scene {len(before) + 2}].")
+        return io.NodeOutput((*before, SceneStart(to_rgb(portrait[:1]).cpu(), masks)))
 
 
 class Recordings(io.ComfyNode):

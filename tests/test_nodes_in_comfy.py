@@ -45,6 +45,11 @@ NODE_IDS = {
     "UniAVGenConditioning",
     "UniAVGenReferencePicture",
     "UniAVGenCaptionChange",
+    "UniAVGenSpeakerVoice",
+    "UniAVGenRecordings",
+    "UniAVGenBestOf",
+    "UniAVGenScene",
+    "UniAVGenChooseVoice",
     "UniAVGenScheduler",
     "UniAVGenGuider",
     "UniAVGenSampler",
@@ -371,21 +376,6 @@ def test_latent_of_another_length(server: ComfyServer) -> None:
 def test_unknown_block(server: ComfyServer) -> None:
     graph, sampler = sampled(ClipGraph(), skip_block="block", **{"skip_block__index": 9})
     refused(server, graph, sampler, "3 blocks", "0 to 2")
-
-
-@pytest.mark.parametrize("reader", ["UniAVGenSampler", "KSampler"])
-def test_a_mask_within_a_frame(server: ComfyServer, reader: str) -> None:
-    graph = ClipGraph()
-    whole, part = (graph.add("SolidMask", value=value, width=64, height=64) for value in (1.0, 0.0))
-    mask = graph.add("MaskComposite", destination=[whole, 0], source=[part, 0], x=32, y=0, operation="multiply")
-    masked = [graph.add("SetLatentNoiseMask", samples=[graph.latent, 0], mask=[mask, 0]), 0]
-    parts = ("noise mask of the LATENT", "from 0 to 1 in latent frame 0", "whole latent frames", "ImageCompositeMasked")
-    if reader == "UniAVGenSampler":
-        refused(server, *sampled(graph, latent_image=masked), *parts)
-        return
-    sampler = graph.add("KSampler", model=[graph.tiny, 0], **graph.conditions(), latent_image=masked, **KSAMPLER)
-    graph.add("PreviewAny", source=[sampler, 0])
-    refused(server, graph, sampler, *parts)
 
 
 def write_png_16_bit(file: Path, pixels: numpy.ndarray) -> None:

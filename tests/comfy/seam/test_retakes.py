@@ -87,7 +87,7 @@ def test_a_retake_in_memory_changes_nothing_else() -> None:
     latent = retake_latent(video, wanted()[0])
     start, end = latent[EDIT].segment.picture_seconds
     images, audio = decoded(latent)
-    made = PutBackNode.execute(latent, video, images, audio, 16.0).result[0].get_components()
+    made = PutBackNode.execute(latent, video, images, 16.0, 16.0, audio).result[0].get_components()
     inside = torch.tensor([start <= Fraction(2 * index + 1, 2 * RATE) < end for index in range(len(FRAMES))])
     assert torch.equal(made.images[~inside], FRAMES[~inside])
     assert not torch.equal(made.images[inside], FRAMES[inside])
@@ -106,7 +106,7 @@ def test_a_retake_of_a_file_copies_packets(parts: str) -> None:
     video = in_file()
     latent = retake_latent(video, wanted(parts=parts)[0])
     images, audio = decoded(latent)
-    made = PutBackNode.execute(latent, video, images, audio, 16.0).result[0]
+    made = PutBackNode.execute(latent, video, images, 16.0, 16.0, audio).result[0]
     before, after = packets(video.get_stream_source()), packets(made.get_stream_source())
     assert len(before) == len(after)
     same = sum(one == other for one, other in zip(before, after, strict=True))
@@ -124,7 +124,7 @@ def test_a_bridge_keeps_both_clips(patcher: Any) -> None:
     assert kept.video == (True,) * 2 + (False,) * 7 + (True,) * 2
     assert_kept(latent, sample(patcher, latent, 2, conds=conditions(speech="Hello there.")))
     images, audio = decoded(latent)
-    made = PutBackNode.execute(latent, clips[0], images, audio, 16.0, next_video=clips[1]).result[0]
+    made = PutBackNode.execute(latent, clips[0], images, 16.0, 16.0, audio, next_video=clips[1]).result[0]
     own = [packets(clip.get_stream_source()) for clip in clips]
     joined = packets(made.get_stream_source())
     assert joined[: len(own[0])] == own[0] and joined[-len(own[1]) :] == own[1]
@@ -138,13 +138,20 @@ def test_a_bridge_of_frames() -> None:
     task = {"task": "bridge", "video": clips[0], "next_video": clips[1], "seconds": 2.5, "past_frames": 2}
     latent = latent_of(task)
     images, audio = decoded(latent)
-    made = PutBackNode.execute(latent, clips[0], images, audio, 16.0, next_video=clips[1]).result[0].get_components()
+    made = (
+        PutBackNode.execute(latent, clips[0], images, 16.0, 16.0, audio, next_video=clips[1]).result[0].get_components()
+    )
     assert torch.equal(made.images[:100], FRAMES) and torch.equal(made.images[-100:], FRAMES.flip(0))
     own, new = stereo()["waveform"], made.audio["waveform"]
     assert torch.equal(new[..., : own.shape[-1]], own) and torch.equal(new[..., -own.shape[-1] :], own)
     step = new.diff(dim=-1).abs().amax(dim=1)[0]
     seams = [own.shape[-1] - 1, new.shape[-1] - own.shape[-1] - 1]
     assert step[seams].max() < 0.1
+
+
+def put_back_frames(latent: dict) -> None:
+    """Frames of the video in place of the segment's."""
+    PutBackNode.execute(latent, in_memory(), FRAMES, 16.0, 16.0, decoded(latent_of_retake())[1])
 
 
 @pytest.mark.parametrize(
@@ -167,11 +174,8 @@ def test_a_bridge_of_frames() -> None:
             lambda: latent_of({"task": "bridge", "video": in_memory(), "next_video": in_memory(), "seconds": 1.0}),
             ["1.06 seconds", "past_frames"],
         ),
-        (lambda: PutBackNode.execute({"samples": None}, in_memory(), *decoded(latent_of_retake()), 16.0), ["retake"]),
-        (
-            lambda: PutBackNode.execute(latent_of_retake(), in_memory(), FRAMES, decoded(latent_of_retake())[1], 16.0),
-            ["100 frames", "VAE Decode"],
-        ),
+        (lambda: put_back_frames({"samples": None}), ["retake"]),
+        (lambda: put_back_frames(latent_of_retake()), ["100 frames", "VAE Decode"]),
     ],
     ids=[
         "beyond the end", "end before start", "no word", "too many words", "no range", "no sound", "two sizes",
@@ -196,7 +200,7 @@ def test_a_range_of_a_long_file_is_taken_from_its_middle(tmp_path: Path) -> None
     assert 10 < segment.start < Fraction("12.3") - Fraction(1, 4)
     assert segment.picture_seconds[0] == Fraction(196, 16)
     images, audio = decoded(latent)
-    made = PutBackNode.execute(latent, video, images, audio, 16.0).result[0]
+    made = PutBackNode.execute(latent, video, images, 16.0, 16.0, audio).result[0]
     same = [one == other for one, other in zip(packets(path), packets(made.get_stream_source()), strict=True)]
     assert same[:300] == [True] * 300
 
@@ -210,7 +214,7 @@ def test_a_real_clip_keeps_its_size_its_times_and_its_packets(patcher: Any) -> N
     sampled = sample(patcher, latent, 1, conds=conditions(speech="Hello."), video_scale=1.0, audio_scale=1.0)
     assert_kept(latent, sampled)
     images = tiny_vae().decode(sampled[0]).flatten(0, 1)
-    made = PutBackNode.execute(latent | {"samples": None}, video, images, decoded(latent)[1], 16.0).result[0]
+    made = PutBackNode.execute(latent | {"samples": None}, video, images, 16.0, 16.0, decoded(latent)[1]).result[0]
     before, after = packets(REAL_CLIP), packets(made.get_stream_source())
     assert len(before) == len(after) and after[:30] == before[:30]
     assert made.get_dimensions() == (1280, 736)
@@ -218,6 +222,6 @@ def test_a_real_clip_keeps_its_size_its_times_and_its_packets(patcher: Any) -> N
     latent = latent_of({"task": "bridge", "seconds": 1.0} | clips, **size)
     images, audio = decoded(latent)
     images = images[:, :1, :1].expand(-1, 736, 1280, -1)
-    made = PutBackNode.execute(latent, video, images, audio, 16.0, next_video=video).result[0]
+    made = PutBackNode.execute(latent, video, images, 16.0, 16.0, audio, next_video=video).result[0]
     joined = packets(made.get_stream_source())
     assert joined[: len(before)] == before and joined[-len(before) :] == before
