@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from uniavgen_core.tasks import TASKS
@@ -23,7 +23,8 @@ from .evaluation.generate import Sampling, generate
 from .evaluation.guidance_variants import VARIANTS
 from .evaluation.lip_sync_ends import share
 from .evaluation.measures import Measures, SpeechJudges
-from .evaluation.tables import CEILING_FILE, markdown_table, measure_in_groups, summarise
+from .evaluation.tables import CEILING_FILE, markdown_table, measure_in_groups
+from .evaluation.word_errors import WordErrors, word_error_rate
 from .world.corpus import SPLITS, make_clip, partner
 from .world.synthesiser import Synthesiser
 
@@ -120,32 +121,42 @@ def _measure_group(trial: Trial, file: Path, seeds: Sequence[int]) -> list[int]:
 
 
 def trials_table(measured: Mapping[Trial, Sequence[Measures]]) -> str:
-    """Tables in Markdown, one a task: means over the noises, each with half the way from the least to the most."""
-    corpus = json.loads(CEILING_FILE.read_text(encoding="utf-8"))
-    ends = [corpus[name]["lip_sync_raw"] for name in ("shuffled", "corpus")]
+    """Tables in Markdown, one a task, over all clips and noises.
+
+    A cell is a mean, and in brackets its difference from the first line's, over the same clips and noises, with the
+    standard error of that.
+    """
     tables = []
     for task, columns in COLUMNS.items():
-        rows: dict[str, list[Mapping[str, float]]] = {}
-        for trial, clips in measured.items():
+        clips: dict[str, list[Measures]] = {}
+        for trial, of_trial in measured.items():
             if trial.task == task:
-                rows.setdefault(trial.sampling.guidance, []).append(_row(clips, columns, ends))
-        lines = [(name, *(_mean([row[key] for row in seeds]) for key in columns)) for name, seeds in rows.items()]
-        if lines:
+                clips.setdefault(trial.sampling.guidance, []).extend(of_trial)
+        if clips:
+            usual, *_ = clips.values()
+            lines = [(name, *(_cell(key, given, usual) for key in columns)) for name, given in clips.items()]
             title = TASKS[task].title if task in TASKS else task
             tables.append(f"{title}\n\n{markdown_table(('', *(HEADINGS[key] for key in columns)), lines)}")
     return "\n\n".join(tables)
 
 
-def _row(clips: Sequence[Measures], columns: Sequence[str], ends: Sequence[float]) -> dict[str, float]:
-    """Means of clips; lip sync as in `evaluate`, between the floor and the ceiling of the corpus."""
-    if "word_error_rate" in columns:
-        return summarise(clips, *ends)
-    means = {key: fmean(clip[key] for clip in clips) for key in columns if key != "lip_sync"}
-    lip_sync = share(fmean(clip["lip_sync_raw"] for clip in clips), *ends)
-    assert lip_sync is not None
-    return means | {"lip_sync": lip_sync}
+def _cell(key: str, clips: Sequence[Measures], usual: Sequence[Measures]) -> str:
+    if key == "word_error_rate":
+        # Of all words, so that no clip has one of its own.
+        return f"{word_error_rate([WordErrors(clip['word_errors'], clip['words']) for clip in clips]):.2f}"
+    values, others = ([_value(key, clip) for clip in of] for of in (clips, usual))
+    mean = f"{fmean(values):.2f}"
+    if clips is usual or len(values) < 2:
+        return mean
+    differences = [value - other for value, other in zip(values, others, strict=True)]
+    return f"{mean} ({fmean(differences):+.2f} ± {stdev(differences) / len(differences) ** 0.5:.2f})"
 
 
-def _mean(values: Sequence[float]) -> str:
-    spread = f" ± {(max(values) - min(values)) / 2:.2f}" if len(values) > 1 else ""
-    return f"{fmean(values):.2f}{spread}"
+def _value(key: str, clip: Measures) -> float:
+    """A measure of a clip; lip sync as in `evaluate`, between the floor and the ceiling of the corpus."""
+    if key != "lip_sync":
+        return float(clip[key])
+    corpus = json.loads(CEILING_FILE.read_text(encoding="utf-8"))
+    value = share(clip["lip_sync_raw"], *(corpus[name]["lip_sync_raw"] for name in ("shuffled", "corpus")))
+    assert value is not None
+    return value

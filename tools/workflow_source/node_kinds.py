@@ -154,7 +154,7 @@ CORE = (
     _core("MaskComposite", "Combine Masks", "destination:MASK source:MASK", "MASK", x=0, y=0, operation="multiply"),
     _core("MaskPreview", "Preview Mask", "mask:MASK", "mask:MASK"),
     _core("ModelSamplingSD3", "ModelSamplingSD3", "model:MODEL", "MODEL", shift=3),
-    _core("PreviewAudio", "Preview Audio", "audio:AUDIO", "", audioUI=None),
+    _core("PreviewAudio", "Preview Audio", "audio:AUDIO", "audio:AUDIO", audioUI=None),
     _core("PreviewAny", "Preview as Text", "source:*", "STRING"),
     _core("PreviewImage", "Preview Image", "images:IMAGE", "images:IMAGE"),
     _core("PrimitiveFloat", "Float", "", "FLOAT", value=0),

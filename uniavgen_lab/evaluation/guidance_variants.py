@@ -166,7 +166,7 @@ def usual(step: Step) -> Streams:
 
 def _guided(step: Step, negative: Streams, more: float = 1.0) -> Streams:
     scales = (1 + more * (scale - 1) for scale in step.run.scales)
-    return [guide(p, n, scale) for p, n, scale in zip(step.positive, negative, scales, strict=True)]
+    return [guide(*passes) for passes in zip(step.positive, negative, scales, strict=True)]
 
 
 def stronger(step: Step, factor: float) -> Streams:
@@ -203,17 +203,9 @@ def in_face(step: Step, scale: float) -> Streams:
     return [video, audio]
 
 
-def wrong_signal(step: Step, throughout: bool = False) -> Streams:
+def wrong_signal(step: Step) -> Streams:
     """Away from silence and stillness, in place of the unimodal estimate (SyncCFG, arXiv 2511.21579)."""
-    return _guided(step, step.wrong_signal if throughout or step.is_unimodal else step.negative)
-
-
-def rescaled(step: Step, share: float, factor: float) -> Streams:
-    """The clean estimate as varied as the positive pass', by a share (arXiv 2305.08891, section 3.4)."""
-    guided, positive = step.clean(stronger(step, factor)), step.clean(step.positive)
-    return step.towards(
-        [end * (share * plain.std() / end.std() + 1 - share) for end, plain in zip(guided, positive, strict=True)]
-    )
+    return _guided(step, step.wrong_signal if step.is_unimodal else step.negative)
 
 
 def projected(step: Step, factor: float) -> Streams:
@@ -231,20 +223,15 @@ def projected(step: Step, factor: float) -> Streams:
 VARIANTS: dict[str, Variant] = {
     "usual": usual,
     "scales 1.5 times": partial(stronger, factor=1.5),
-    "modality scale 2": partial(apart, modality_scale=2.0),
     "modality scale 3": partial(apart, modality_scale=3.0),
     "modality scale 3 by face": partial(apart, modality_scale=3.0, by_face=True),
     "scale 3.5 in the face": partial(in_face, scale=3.5),
-    "start 0.1": partial(late, start_percent=0.1),
     "start 0.2": partial(late, start_percent=0.2),
     "wrong signal": wrong_signal,
-    "wrong signal throughout": partial(wrong_signal, throughout=True),
-    "rescaled": partial(rescaled, share=0.7, factor=1.5),
     "projected": partial(projected, factor=1.5),
-    "lips 0.7": usual,
     "lips 1.4": usual,
 }
-LIPS = {"lips 0.7": 0.7, "lips 1.4": 1.4}
+LIPS = {"lips 1.4": 1.4}
 """Factors on what the sound does to the picture."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from clips import (
     EULER,
+    assert_equal,
     caption,
     chirp,
     conditions,
@@ -20,6 +21,7 @@ from clips import (
 from comfy_extras.nodes_custom_sampler import Noise_RandomNoise
 from pack.nodes import comfy_model
 from pack.nodes.comfy_long_form import SegmentSampler
+from pack.nodes.conditioning import ChangeCaption
 from pack.nodes.long_form import LongForm
 from pack.nodes.speakers import Recordings, SceneNode, SpeakerVoice
 from pack.uniavgen_core.sampling.schedule import flow_sigmas
@@ -94,6 +96,18 @@ def test_recordings_are_one_sound_and_say_who_speaks() -> None:
         Recordings.execute(first, second, "at once")
     with refused("audio_4 is connected, but audio_3 is not"):
         Recordings.execute(first, first, "at once", audio_4=first)
+
+
+def test_captions_of_a_long_clip_are_the_scripts_alone(patcher: Any, short_latent: dict) -> None:
+    positive, negative = conditions()
+    changing = ChangeCaption.execute(positive, caption(6), 60.0)[0]
+    guiders = [guider_of(patcher, (told, negative)) for told in (positive, changing)]
+    first_frame = short_latent["samples"].unbind()[0][:, :, :1]
+    plain, ours = (
+        SegmentSampler(guider, EULER, flow_sigmas(2), Noise_RandomNoise(7), first_frame) for guider in guiders
+    )
+    made = (sampler.sample(short_latent, *words_of_segment(sampler), seed=1) for sampler in (plain, ours))
+    assert_equal(*made)
 
 
 def test_a_long_clip_refuses_a_mask_within_a_frame(patcher: Any, latent: dict) -> None:
