@@ -8,8 +8,6 @@ people are of different kinds.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,7 +41,7 @@ from ..world.sentences import caption_of_two, draw_sentence, words_of
 from ..world.synthesiser import Synthesiser
 from .generate import Sampling
 from .measures import Measures, SpeechJudges, measure_words
-from .tables import markdown_table, measure_in_groups
+from .tables import measure_in_groups, print_table, table_of_rows
 from .two_people import STILL
 
 LINES = 4
@@ -81,9 +79,7 @@ def run_dialogues(arguments: argparse.Namespace, sampling: Sampling) -> int:
         partial(_measure_group, arguments.weights, sampling), seeds, arguments.workers, "dialogues"
     )
     rows = {name: summarise_lines([line for dialogue in measured for line in dialogue[name]]) for name in ROWS}
-    sys.stdout.write(dialogue_table(rows) + "\n")
-    if arguments.json:
-        sys.stdout.write(json.dumps(rows) + "\n")
+    print_table(rows, dialogue_table(rows), arguments.json)
     return 0
 
 
@@ -102,8 +98,7 @@ def summarise_lines(lines: Sequence[Measures]) -> dict[str, float | None]:
 
 def dialogue_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """Rows by name as a table in Markdown."""
-    lines = [(name, *("–" if row[key] is None else f"{row[key]:.2f}" for key in COLUMNS)) for name, row in rows.items()]
-    return markdown_table(("", *COLUMNS.values()), lines)
+    return table_of_rows(rows, COLUMNS)
 
 
 def make_dialogue(seed: int, synthesiser: Synthesiser) -> Dialogue:

@@ -9,21 +9,18 @@ difference  the clip moves by the difference of the velocities for the new sound
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from uniavgen_core.audio.mel import log_mel, peak_scale
-from uniavgen_core.face.lip_sync import lip_sync, mouth_open_area
+from uniavgen_core.face.lip_sync import mouth_open_area
 from uniavgen_core.joint_latent import normalise_mel
 from uniavgen_core.model.plan import Plans
 from uniavgen_core.sampling.euler import Clip, Condition
@@ -34,13 +31,10 @@ from uniavgen_core.tasks import KeptParts, Switches, kept_masks, task_switches
 from uniavgen_core.tiny.bundle import TinyBundle, load_tiny
 
 from ..pipeline import condition, decode_video, draw_noise, sample_clip
-from ..world.corpus import SPLITS, make_clip, partner
 from ..world.synthesiser import Synthesiser
 from .generate import LANGUAGE, Sampling
-from .lip_sync_ends import shuffled_lip_sync
 from .measures import SpeechJudges
-from .resyncs import Resync, ask, measure_resync, mouth_region, paste, resync_table, summary, write_sheet
-from .tables import measure_in_groups
+from .resyncs import Resync, ask, measure_resync, mouth_region, pair_of, paste, report_resyncs, write_sheet
 
 
 @dataclass(frozen=True)
@@ -67,16 +61,8 @@ WAYS = (
 
 def run_edit_ways(arguments: argparse.Namespace, sampling: Sampling) -> int:
     """Measure, and print a table and, if asked for, one line of JSON; frames go to a folder that is named."""
-    seeds = SPLITS[arguments.split][::2][: arguments.clips]
     work = partial(_measure_group, arguments.weights, sampling, arguments.frames_to)
-    measured = measure_in_groups(work, seeds, arguments.workers, "ways")
-    floor = shuffled_lip_sync([clip["mouth"] for clip in measured], [clip["waveform"] for clip in measured])
-    ceiling = fmean(lip_sync(clip["mouth"], clip["waveform"]) for clip in measured)
-    rows = {way.title: summary([clip[way.title] for clip in measured], floor, ceiling) for way in WAYS}
-    sys.stdout.write(resync_table(rows) + "\n")
-    if arguments.json:
-        sys.stdout.write(json.dumps(rows) + "\n")
-    return 0
+    return report_resyncs(arguments, work, [way.title for way in WAYS])
 
 
 def _measure_group(
@@ -85,9 +71,7 @@ def _measure_group(
     bundle, judges, synthesiser = load_tiny(weights), SpeechJudges(), Synthesiser()
     measured = []
     for seed in seeds:
-        said, video = sorted(
-            (make_clip(one, synthesiser) for one in (seed, partner(seed))), key=lambda clip: clip.latent_frames
-        )
+        said, video = pair_of(seed, synthesiser)
         work = Resync(video, said, mouth_region(video), has_recording=True)
         clip: dict[str, Any] = {"mouth": mouth_open_area(said.frames), "waveform": said.waveform}
         for way in WAYS:

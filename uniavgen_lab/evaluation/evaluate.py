@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +40,7 @@ from .newcomer_clips import run_newcomer
 from .real_people import add_own_clip_arguments, run_own_clip
 from .resyncs import run_resyncs
 from .retakes import run_retakes
-from .tables import CEILING_FILE, measure_in_groups, summarise, text_table, write_ceiling
+from .tables import CEILING_FILE, measure_in_groups, print_table, summarise, text_table, write_ceiling
 from .two_people import run_two_people
 from .word_errors import word_error_rate, word_errors
 
@@ -150,9 +148,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     rows = evaluate(arguments.split, arguments.clips, settings, arguments.workers)
     if arguments.write_ceiling:
         write_ceiling(CEILING_FILE, rows)
-    sys.stdout.write(text_table(rows) + "\n")
-    if arguments.json:
-        sys.stdout.write(json.dumps(rows) + "\n")
+    print_table(rows, text_table(rows), arguments.json)
     return 0
 
 

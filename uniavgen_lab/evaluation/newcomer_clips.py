@@ -7,9 +7,7 @@ voice is given: how the person sounds is what the caption's name stands for.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +35,7 @@ from ..world.synthesiser import Synthesiser
 from .generate import Sampling, generate
 from .image_measures import identity
 from .measures import Measures, SpeechJudges, measure_words
-from .tables import markdown_table, measure_in_groups, summarise
+from .tables import markdown_table, measure_in_groups, print_table, summarise
 
 REAL, BEFORE, AFTER = "real clips, encoded and decoded", "before", "with the LoRA"
 COLUMNS = {
@@ -72,9 +70,7 @@ def run_newcomer(arguments: argparse.Namespace, sampling: Sampling) -> int:
     way = _Way(arguments.weights, arguments.lora, sampling, arguments.frames_to)
     measured = measure_in_groups(partial(_measure_newcomers, way), seeds, arguments.workers, "newcomer")
     rows = {name: summarise_newcomers([clip[name] for clip in measured]) for name in measured[0]}
-    sys.stdout.write(newcomer_table(rows) + "\n")
-    if arguments.json:
-        sys.stdout.write(json.dumps(rows) + "\n")
+    print_table(rows, newcomer_table(rows), arguments.json)
     return 0
 
 

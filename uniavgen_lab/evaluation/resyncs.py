@@ -7,9 +7,7 @@ are the new words. The region from the middle of the face to below the chin is m
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -44,7 +42,7 @@ from .generate import LANGUAGE, Sampling
 from .image_measures import LEVELS
 from .lip_sync_ends import share, shuffled_lip_sync
 from .measures import SpeechJudges, measure_words
-from .tables import markdown_table, measure_in_groups
+from .tables import measure_in_groups, print_table, table_of_columns
 from .word_errors import WordErrors, word_error_rate
 
 SHEET_FRAMES = 8
@@ -87,28 +85,35 @@ class Resync:
 
 def run_resyncs(arguments: argparse.Namespace, sampling: Sampling) -> int:
     """Measure, and print a table and, if asked for, one line of JSON; frames go to a folder that is named."""
-    seeds = SPLITS[arguments.split][::2][: arguments.clips]
     work = partial(_measure_group, arguments.weights, sampling, arguments.frames_to)
+    return report_resyncs(arguments, work, ROWS)
+
+
+def report_resyncs(
+    arguments: argparse.Namespace, work: Callable[[Sequence[int]], list[dict[str, Any]]], names: Sequence[str]
+) -> int:
+    """Measure pairs of clips, and print a table and, if asked for, one line of JSON.
+
+    Args:
+        work: measures a group of seeds: of each, the measures of `measure_resync` under each name, and `mouth` and
+            `waveform` of the clip that is said, which tell floor and ceiling.
+        names: of the rows.
+    """
+    seeds = SPLITS[arguments.split][::2][: arguments.clips]
     measured = measure_in_groups(work, seeds, arguments.workers, "resyncs")
     floor = shuffled_lip_sync([clip["mouth"] for clip in measured], [clip["waveform"] for clip in measured])
     ceiling = fmean(lip_sync(clip["mouth"], clip["waveform"]) for clip in measured)
-    rows = {name: summary([clip[name] for clip in measured], floor, ceiling) for name in ROWS}
-    sys.stdout.write(resync_table(rows) + "\n")
-    if arguments.json:
-        sys.stdout.write(json.dumps(rows) + "\n")
+    rows = {name: _summary([clip[name] for clip in measured], floor, ceiling) for name in names}
+    print_table(rows, resync_table(rows), arguments.json)
     return 0
 
 
 def resync_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """Measures as lines and rows as columns of a table in Markdown."""
-    lines = [
-        (title, *("–" if row.get(key) is None else f"{row[key]:.3g}" for row in rows.values()))
-        for key, title in COLUMNS.items()
-    ]
-    return markdown_table(("", *rows), lines, numbers=True)
+    return table_of_columns(rows, COLUMNS, ".3g")
 
 
-def summary(clips: Sequence[Mapping[str, Any]], floor: float, ceiling: float) -> dict[str, float | None]:
+def _summary(clips: Sequence[Mapping[str, Any]], floor: float, ceiling: float) -> dict[str, float | None]:
     """One row of many clips, with the correlations of shuffled and of real ones."""
     row: dict[str, float | None] = {}
     for key in COLUMNS:
@@ -136,8 +141,7 @@ def _measure(
     frames_to: Path | None,
     seed: int,
 ) -> dict[str, Any]:
-    pair = sorted((make_clip(one, synthesiser) for one in (seed, partner(seed))), key=lambda clip: clip.latent_frames)
-    said, video = pair
+    said, video = pair_of(seed, synthesiser)
     measured: dict[str, Any] = {"mouth": mouth_open_area(said.frames), "waveform": said.waveform}
     for name in ROWS:
         work = Resync(video, said, mouth_region(video), name == RECORDING)
@@ -147,6 +151,11 @@ def _measure(
         if frames_to is not None:
             write_sheet(frames_to / f"{seed}_{name.replace(' ', '_')}.png", video.frames, frames)
     return measured
+
+
+def pair_of(seed: int, synthesiser: Synthesiser) -> list[CorpusClip]:
+    """The shorter and the longer clip of a person: what is said, and the video."""
+    return sorted((make_clip(one, synthesiser) for one in (seed, partner(seed))), key=lambda clip: clip.latent_frames)
 
 
 def mouth_region(clip: CorpusClip) -> Region:

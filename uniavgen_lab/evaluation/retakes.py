@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -53,7 +52,7 @@ from ..world.synthesiser import Synthesiser, Voice
 from .generate import LANGUAGE, Sampling
 from .lip_sync_ends import share
 from .measures import SpeechJudges, measure_words
-from .tables import markdown_table, measure_in_groups
+from .tables import measure_in_groups, print_table, table_of_columns
 from .word_errors import WordErrors, word_error_rate
 
 KINDS_OF_WORDS = (NUMBERS[1:], COLOURS, ANIMALS, MANY_ANIMALS, DEEDS, MOVES, GREETINGS, PEOPLE)
@@ -114,19 +113,13 @@ def run_retakes(arguments: argparse.Namespace, sampling: Sampling) -> int:
     measured = measure_in_groups(work, seeds, arguments.workers, "retakes")
     rows = {name: _summary([clip[name] for clip in measured], measured) for name in ROWS}
     rows["real clips"] = _summary([clip["real"] for clip in measured], measured)
-    sys.stdout.write(retake_table(rows) + "\n")
-    if arguments.json:
-        sys.stdout.write(json.dumps(rows) + "\n")
+    print_table(rows, retake_table(rows), arguments.json)
     return 0
 
 
 def retake_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """Measures as lines and rows as columns of a table in Markdown."""
-    lines = [
-        (title, *("–" if row.get(key) is None else f"{row[key]:.2f}" for row in rows.values()))
-        for key, title in COLUMNS.items()
-    ]
-    return markdown_table(("", *rows), lines, numbers=True)
+    return table_of_columns(rows, COLUMNS)
 
 
 def _summary(clips: Sequence[Mapping[str, float]], measured: Sequence[Mapping]) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -117,6 +118,32 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], numbe
     """Cells as a table in Markdown; numbers are set to the right, but for the first column."""
     rules = ["---", *(["---:" if numbers else "---"] * (len(headings) - 1))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, rules, *rows))
+
+
+def table_of_rows(rows: Mapping[str, Mapping[str, float | None]], headings: Mapping[str, str]) -> str:
+    """Rows by name as a table in Markdown, with a heading for each key."""
+    lines = [
+        (name, *("–" if row[key] is None else f"{row[key]:.2f}" for key in headings)) for name, row in rows.items()
+    ]
+    return markdown_table(("", *headings.values()), lines)
+
+
+def table_of_columns(
+    rows: Mapping[str, Mapping[str, float | None]], titles: Mapping[str, str], form: str = ".2f"
+) -> str:
+    """Rows by name as the columns of a table in Markdown, with a titled line for each key."""
+    lines = [
+        (title, *("–" if row.get(key) is None else format(row[key], form) for row in rows.values()))
+        for key, title in titles.items()
+    ]
+    return markdown_table(("", *rows), lines, numbers=True)
+
+
+def print_table(rows: Mapping[str, Any], table: str, as_json: bool) -> None:
+    """Print a table and, if asked for, its rows as one line of JSON."""
+    sys.stdout.write(table + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps(rows) + "\n")
 
 
 def write_ceiling(path: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:

@@ -7,8 +7,6 @@ with one of the listener's.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,7 +27,7 @@ from ..world.sentences import caption_of_two
 from ..world.synthesiser import Synthesiser
 from .generate import Sampling, generate
 from .predicted_masks import face_patches
-from .tables import markdown_table, measure_in_groups
+from .tables import measure_in_groups, print_table, table_of_rows
 
 SILENT = 0.3
 """A mouth that moves less than this share of the speaking one's counts as silent."""
@@ -53,9 +51,7 @@ def run_two_people(arguments: argparse.Namespace, sampling: Sampling) -> int:
         partial(_measure_group, arguments.weights, sampling), seeds, arguments.workers, "two people"
     )
     summary = {name: summarise_mouths([clip[name] for clip in measured], masked=name != "free") for name in ROWS}
-    sys.stdout.write(two_people_table(summary) + "\n")
-    if arguments.json:
-        sys.stdout.write(json.dumps(summary) + "\n")
+    print_table(summary, two_people_table(summary), arguments.json)
     return 0
 
 
@@ -79,8 +75,7 @@ def summarise_mouths(mouths: Sequence[Mouths], masked: bool) -> dict[str, float 
 
 def two_people_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """Rows by name as a table in Markdown."""
-    lines = [(name, *("–" if row[key] is None else f"{row[key]:.2f}" for key in COLUMNS)) for name, row in rows.items()]
-    return markdown_table(("", *COLUMNS.values()), lines)
+    return table_of_rows(rows, COLUMNS)
 
 
 def _measure_group(weights: Path, sampling: Sampling, seeds: Sequence[int]) -> list[dict[str, Mouths]]:
