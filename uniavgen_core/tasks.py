@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
 
 import torch
 from einops import repeat
@@ -25,6 +24,8 @@ NEXT_FRAMES = 3
 
 FrameKept = bool | tuple[bool, ...]
 """Whether a latent frame is kept, or which of its N tokens are, row by row, where some are and some are not."""
+KeptVideo = tuple[FrameKept, ...]
+"""(T) of each latent frame."""
 TOKEN_SIDE = 2
 """Latent pixels along a side of a video token."""
 
@@ -33,7 +34,7 @@ TOKEN_SIDE = 2
 class KeptParts:
     """What is given and stays as it is, of T latent frames and L audio tokens; it may lie anywhere."""
 
-    video: tuple[FrameKept, ...]
+    video: KeptVideo
     audio: tuple[bool, ...]
 
     @property
@@ -62,8 +63,12 @@ class KeptParts:
 
 def kept_tokens(video: Tensor, audio: Tensor) -> KeptParts:
     """What is kept, of a bool for each video token (T, N) and each audio token (L)."""
-    frames = (frame[0] if len(set(frame)) == 1 else tuple(frame) for frame in video.tolist())
-    return KeptParts(tuple(frames), tuple(audio.tolist()))
+    return KeptParts(kept_video(video), tuple(audio.tolist()))
+
+
+def kept_video(tokens: Tensor) -> KeptVideo:
+    """What is kept of the video, of a bool for each token (T, N)."""
+    return tuple(frame[0] if len(set(frame)) == 1 else tuple(frame) for frame in tokens.tolist())
 
 
 def kept_prefix(latent_frames: int, tokens: int, kept_frames: int = 0, kept_tokens: int = 0) -> KeptParts:
@@ -209,7 +214,7 @@ TASKS = {
 }
 
 
-def kept_of_region(video: tuple[Any, ...], tokens: int, has_audio: bool) -> KeptParts:
+def kept_of_region(video: KeptVideo, tokens: int, has_audio: bool) -> KeptParts:
     """What stays where a region of a video is made anew: new lips for a sound that is given, or with a new one.
 
     Args:

@@ -25,12 +25,9 @@ from ..media.track import AudioTrack
 from ..media.video import Video
 from ..media.waveforms import ResampledWaveform, peak_of
 from ..model_rates import CONTEXT_TOKENS, mel_window
-from ..tasks import FrameKept
+from ..tasks import KeptVideo
 from .planning import LongFormSettings, PlannedSegment, plan_clip, plan_wordless
 from .script import Line
-
-KeptVideo = tuple[FrameKept, ...]
-"""As `KeptParts.video`."""
 
 NAME = "recording"
 """The user's input."""

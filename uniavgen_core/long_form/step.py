@@ -23,9 +23,9 @@ from ..config import (
 )
 from ..joint_latent import last_tokens
 from ..media.waveforms import fit_audio
+from ..tasks import KeptVideo
 from .pacing import words_in_the_past
 from .planning import LongFormSettings, PlannedSegment, frames_for
-from .recording import KeptVideo
 from .script import Line
 from .seams import colours_of, correct_frames, correct_loudness, voice_db
 from .store import StoredSegment

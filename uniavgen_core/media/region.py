@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..config import FRAME_RATE, SIZE_MULTIPLE, TEMPORAL_COMPRESSION, pixel_frames
+from ..tasks import KeptVideo, kept_video
 from .frames import to_float
 from .images import automatic_size, crop_and_resize
 from .video import Video
@@ -69,7 +70,7 @@ class Region:
         wanted = torch.arange(start, start + frames).clamp(max=len(self.weights) - 1)
         return Region(self.window, self.weights[wanted])
 
-    def kept_video(self, first: int = 1) -> tuple[bool | tuple[bool, ...], ...]:
+    def kept_video(self, first: int = 1) -> KeptVideo:
         """What the model keeps, as `KeptParts.video`: of each latent frame all, nothing, or some of its tokens.
 
         Args:
@@ -78,14 +79,7 @@ class Region:
         """
         touched = functional.max_pool2d(self.weights.float().unsqueeze(1), TOKEN_CELLS).flatten(1) > 0
         later = touched[1:].unflatten(0, (-1, TEMPORAL_COMPRESSION)).any(dim=1)
-        return (*(True,) * first, *(_kept_tokens(made) for made in later[first - 1 :]))
-
-
-def _kept_tokens(made: Tensor) -> bool | tuple[bool, ...]:
-    """Of a latent frame whose tokens (N) are made or not."""
-    if bool(made.all()) or not bool(made.any()):
-        return not bool(made.any())
-    return tuple((~made).tolist())
+        return (*(True,) * first, *kept_video(~later[first - 1 :]))
 
 
 def window_around(
