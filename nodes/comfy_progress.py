@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 import comfy.model_management
@@ -11,6 +12,7 @@ import torch
 from comfy_execution.utils import get_executing_context
 
 GIGABYTE = 1e9
+FLOAT_BYTES = 4
 
 
 def check_interrupt() -> None:
@@ -34,6 +36,12 @@ def check_memory(name: str, needed_bytes: float, content: str) -> None:
             f"{name} is too long: {content} take {needed_bytes / GIGABYTE:,.1f} GB of memory, and "
             f"{free / GIGABYTE:,.1f} GB are free. Give a shorter one; UniAVGen Long Form holds no long clip."
         )
+
+
+def check_frames_fit(name: str, shape: Sequence[int]) -> None:
+    """Refuse float frames (F, height, width, channels) that main memory cannot hold; errors as in `check_memory`."""
+    frames, height, width, _ = shape
+    check_memory(name, math.prod(shape) * FLOAT_BYTES, f"{frames} frames of {width} × {height} pixels")
 
 
 def progress_bar(total: int) -> Callable[[int], None]:

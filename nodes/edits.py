@@ -9,15 +9,15 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_one_waveform
 from ..uniavgen_core.editing.given import Edit, bridge_images, bridge_mel, retake_images, retake_mel
 from ..uniavgen_core.editing.segment import TimeRange, check_new_words, pace_around, plan_bridge, plan_retake
-from ..uniavgen_core.media.track import AudioTrack, track_of
+from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.speech.text import is_ideograph
 from .comfy_progress import check_interrupt, warn
 from .inputs import NOT_CONNECTED, present
+from .media import given_track
 
 RANGE = io.Custom("UNIAVGEN_RANGE")
 EDIT = "uniavgen_edit"
@@ -102,11 +102,9 @@ def sound_of(video_name: str, footage: Video, name: str, audio: Any) -> Abstract
     """
     if audio is NOT_CONNECTED:
         return footage.track()
-    given = present(name, audio)
-    if "samples" in given:
+    if "samples" in present(name, audio):
         raise ValueError(f"{name} is a LATENT: give the sound of {video_name} as AUDIO.")
-    check_one_waveform(name, given["waveform"])
-    return nullcontext(track_of(given["waveform"].cpu(), given["sample_rate"]))
+    return nullcontext(given_track(name, audio))
 
 
 def retake_parts(

@@ -33,7 +33,6 @@ from ..uniavgen_core.joint_latent import (
     voice_shapes,
 )
 from ..uniavgen_core.media.images import automatic_size
-from ..uniavgen_core.media.track import track_of
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel, region_images
 from ..uniavgen_core.tasks import TASKS, KeptParts, kept_of_region, kept_prefix
@@ -42,7 +41,7 @@ from .comfy_model import REFERENCE_AUDIO, SPEECH_SECONDS, check_speech_fits
 from .edits import EDIT, RANGE, bridge_parts, retake_parts, sound_of
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
-from .media import check_vae, encode_frames, video_of
+from .media import check_vae, encode_frames, given_track, video_of
 from .resync import check_not_longer, check_seconds_of_lips, new_lips
 
 
@@ -120,8 +119,7 @@ def _past_mel(given: Any, footage: Video, past: int) -> Tensor:
         check_shapes([stream.shape for stream in stream_parts])
         check_one_waveform("audio", stream_parts[1])
         return last_tokens(stream_parts[1], past)
-    check_one_waveform("audio", given["waveform"])
-    return past_mel(track_of(given["waveform"], given["sample_rate"]), footage.frames, past)
+    return past_mel(given_track("audio", given), footage.frames, past)
 
 
 def _whole_video(given: LatentInputs, task: str) -> Source:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -14,7 +13,7 @@ import torch
 from comfy_api.latest import Input, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_images, check_one_waveform
+from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, SPATIAL_COMPRESSION, pixel_frames
 from ..uniavgen_core.long_form.cast import Cast, ReferenceVoice, SceneStart
 from ..uniavgen_core.long_form.maker import FinishedSegment, LongClip
@@ -27,7 +26,7 @@ from ..uniavgen_core.long_form.timeline import report, subtitles_of
 from ..uniavgen_core.long_form.turns import SpokenTurns
 from ..uniavgen_core.media.frames import put_in
 from ..uniavgen_core.media.images import to_rgb
-from ..uniavgen_core.media.track import AudioTrack, track_of
+from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
 from .comfy_latent import REGION, VideoRegion, kept_parts, streams
 from .comfy_long_form import (
@@ -40,10 +39,10 @@ from .comfy_long_form import (
     files_named,
 )
 from .comfy_model import REFERENCE_AUDIO
-from .comfy_progress import check_memory, warn
+from .comfy_progress import check_frames_fit, warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
-from .media import check_masks, check_vae, check_video, encode_frames, video_of, with_pieces
+from .media import check_masks, check_vae, check_video, encode_frames, given_track, video_of, with_pieces
 from .resync import check_not_longer, with_new_lips
 from .speakers import RECORDINGS, SCENES, VOICES
 from .temporary import TemporaryVideo, temporary_path
@@ -54,7 +53,6 @@ KEPT_BYTES = 10 * 10**9
 """What they may take of the disk: about 500 segments of the released size, more than half an hour."""
 
 
-FLOAT_BYTES = 4
 SCRIPT = io.Custom("UNIAVGEN_SCRIPT")
 
 
@@ -370,10 +368,10 @@ class Join(io.ComfyNode):
         images = to_rgb(images.cpu())
         shared = pixel_frames(past_frames)
         size = footage.frames + max(0, len(images) - shared), *images.shape[1:]
-        check_memory("past", math.prod(size) * FLOAT_BYTES, f"{size[0]} frames of {size[2]} × {size[1]} pixels")
+        check_frames_fit("past", size)
         room = torch.empty(size)
         before = put_in(room, footage.images(images.shape[2], images.shape[1]))
-        with footage.track() if past_audio is None else nullcontext(_track("past_audio", past_audio)) as track:
+        with footage.track() if past_audio is None else nullcontext(given_track("past_audio", past_audio)) as track:
             heard = _mono(present("past_audio", track), len(before))
         following = mono_waveform("audio", audio, len(images))
         joined, waveform = join_clips(before, heard, images, following, shared, room)
@@ -386,13 +384,7 @@ def mono_waveform(name: str, audio: Input.Audio | None, frames: int) -> Tensor:
     Raises:
         ValueError: there is none, or there are several; the message names the input.
     """
-    return _mono(_track(name, audio), frames)
-
-
-def _track(name: str, audio: Input.Audio | None) -> AudioTrack:
-    given = present(name, audio)
-    check_one_waveform(name, given["waveform"])
-    return track_of(given["waveform"].cpu(), given["sample_rate"])
+    return _mono(given_track(name, audio), frames)
 
 
 def _mono(track: AudioTrack, frames: int) -> Tensor:

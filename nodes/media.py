@@ -11,7 +11,7 @@ import torch
 from comfy_api.latest import Input, InputImpl, Types, io
 from torch import Tensor
 
-from ..uniavgen_core.checks import check_images
+from ..uniavgen_core.checks import check_images, check_one_waveform
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
 from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.copying import CopyPlan, plan_copy
@@ -19,6 +19,7 @@ from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
 from ..uniavgen_core.media.muxing import replace_audio, write_video
 from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable, soundtrack, soundtrack_pieces
+from ..uniavgen_core.media.track import AudioTrack, track_of
 from ..uniavgen_core.media.video import Video, VideoFile, VideoInMemory
 from ..uniavgen_core.media.waveforms import fitted_pieces
 from .comfy_progress import check_interrupt, progress_bar, show_text
@@ -73,6 +74,17 @@ def check_masks(name: str, masks: Tensor) -> Tensor:
     check_images(name, masks, dimensions=None)
     check_finite(name, masks)
     return masks.reshape(-1, *masks.shape[-2:])
+
+
+def given_track(name: str, audio: Input.Audio | None) -> AudioTrack:
+    """The sound of an AUDIO.
+
+    Raises:
+        ValueError: there is none, or there are several; the message names the input.
+    """
+    given = present(name, audio)
+    check_one_waveform(name, given["waveform"])
+    return track_of(given["waveform"].cpu(), given["sample_rate"])
 
 
 def check_vae(vae: Any) -> None:

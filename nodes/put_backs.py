@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from fractions import Fraction
@@ -22,7 +21,7 @@ from ..uniavgen_core.media.splicing import find_stretch
 from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.video import Video
 from .comfy_latent import REGION
-from .comfy_progress import check_interrupt, check_memory, progress_bar
+from .comfy_progress import check_frames_fit, check_interrupt, progress_bar
 from .edits import EDIT, sound_of
 from .inputs import NOT_CONNECTED, frame_rate_input, linked, present
 from .long_form import mono_waveform
@@ -30,7 +29,6 @@ from .media import copy_plan, tell, video_of
 from .resync import new_lips_put_back
 from .temporary import TemporaryVideo, temporary_path
 
-FLOAT_BYTES = 4
 OpenTrack = Callable[[], AbstractContextManager[AudioTrack | None]]
 
 
@@ -139,7 +137,7 @@ def _retaken(
     if isinstance(video, InputImpl.VideoFromFile):
         return _retaken_file(video, track, result)
     frames, rate, _ = footage.parts()
-    _check_room("video", len(frames), frames.shape[1:])
+    check_frames_fit("video", frames.shape)
     with track() as heard:
         sound = present("video_audio", heard)
         joined = torch.cat([*result.pieces(sound)], dim=-1)
@@ -168,11 +166,6 @@ def _retaken_file(video: InputImpl.VideoFromFile, track: OpenTrack, result: PutB
 def _in_memory(images: Tensor, waveform: Tensor, sample_rate: int, rate: Fraction) -> Input.Video:
     audio: Any = {"waveform": waveform.unsqueeze(0), "sample_rate": sample_rate}
     return InputImpl.VideoFromComponents(Types.VideoComponents(images=images, audio=audio, frame_rate=rate))
-
-
-def _check_room(name: str, count: int, shape: torch.Size) -> None:
-    size = (count, *shape)
-    check_memory(name, math.prod(size) * FLOAT_BYTES, f"{count} frames of {shape[1]} × {shape[0]} pixels")
 
 
 def _bridged(
@@ -215,5 +208,5 @@ def _bridged_images(clips: tuple[Video, Video], between: Iterator[Tensor], rate:
         return frames[index]
 
     parts = [to_rgb(first), shown(made, Fraction(FRAME_RATE)), shown(to_rgb(last), last_rate)]
-    _check_room("video", sum(map(len, parts)), first.shape[1:])
+    check_frames_fit("video", (sum(map(len, parts)), *first.shape[1:]))
     return torch.cat(parts)
