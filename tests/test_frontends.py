@@ -18,6 +18,7 @@ from comfy.install import ComfyInstall, newest_frontend
 from comfy.server import ComfyServer
 from playwright.sync_api import Browser
 from small_model import small_sizes
+from workflow_source.node_kinds import SHARDS
 
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
 
@@ -97,7 +98,6 @@ def server(
 
 def add_files(server: ComfyServer) -> None:
     """Whatever a workflow names, so that nothing is red: files that nothing reads may be empty."""
-    server.add_input(server.install.path / "input" / "example.png")
     folder = server.base / "files"
     server.add_model(
         "diffusion_models", write_joint_model(folder / "UniAVGen", small_sizes(blocks=4, text_width=CAPTION_WIDTH))
@@ -106,6 +106,8 @@ def add_files(server: ComfyServer) -> None:
     for name in WORKFLOW_NAMES:
         for node in ui_workflow(name)["nodes"]:
             for model in node["properties"].get("models", []):
+                if model["name"].endswith(SHARDS):
+                    continue
                 file = server.models / model["directory"] / model["name"]
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.touch()

@@ -12,6 +12,7 @@ import pytest
 import tomllib
 from comfy.graphs import (
     WORKFLOW_NAMES,
+    GRAPHS,
     WORKFLOWS,
     Prompt,
     api_workflow,
@@ -33,7 +34,9 @@ from workflows import out_of_date
 ROOT = WORKFLOWS.parent
 NOTE = "MarkdownNote"
 TITLE_HEIGHT = 30
-OWN_DOWNLOADS = {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"}
+FOLDERS = {"UniAVGen/*.safetensors": "diffusion_models", "code2wav_bigvgan_model/*.safetensors": "vocoders"}
+"""Of files that are not one download."""
+OWN_DOWNLOADS = {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"} | FOLDERS
 DETECTOR = {YUNET: "detection"}
 MORE_DOWNLOADS = {
     "chain_upscale": {OTHER_GENERATOR: "diffusion_models", UPSCALER: "upscale_models"},
@@ -138,7 +141,7 @@ def test_nothing_of_a_machine_is_in_it(name: str) -> None:
 
 @WORKFLOW
 def test_thumbnail_is_small(name: str) -> None:
-    file = WORKFLOWS / f"{name}.jpg"
+    file = GRAPHS / f"{name}.jpg"
     with Image.open(file) as picture:
         assert picture.format == "JPEG"
         assert max(picture.size) <= 1024
@@ -151,7 +154,10 @@ def test_downloads_are_those_of_the_loaders(name: str) -> None:
     for node in ui_workflow(name)["nodes"]:
         for model in node["properties"].get("models", []):
             assert model["name"] in node["widgets_values"]
-            assert re.fullmatch(rf"https://huggingface\.co/[\w./-]+/{re.escape(model['name'])}", model["url"])
+            # The frontend downloads a file from the one, and only links to the other.
+            folder = r"https://hf\.co/MCG-NJU/UniAVGen/tree/main"
+            file = rf"https://huggingface\.co/[\w./-]+/{re.escape(model['name'])}"
+            assert re.fullmatch(folder if model["name"] in FOLDERS else file, model["url"])
             offered[model["name"]] = model["directory"]
     of_the_model = OWN_DOWNLOADS if ids_of(api_workflow(name), "UniAVGenModelLoader") else {}
     assert offered == of_the_model | MORE_DOWNLOADS.get(name, {})

@@ -3,6 +3,7 @@
     python tools/workflows.py                         writes them
     python tools/workflows.py --check                 says which are not up to date; exit status 1 where some are
     python tools/workflows.py --thumbnails [NAME…]    takes their pictures, in the ComfyUI of COMFYUI_PATH
+    python tools/workflows.py --samples               draws and speaks what `web/samples/` holds
 
 To run after each change of a description, and of a node's inputs.
 """
@@ -20,25 +21,28 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests")]
 
 from workflow_source.descriptions import flows  # noqa: E402
+from workflow_source.samples import make_samples  # noqa: E402
 from workflow_source.saved_forms import graph_of, prompt_of  # noqa: E402
 from workflow_source.thumbnails import make_thumbnails  # noqa: E402
 
 WORKFLOWS = ROOT / "workflows"
+GRAPHS, PROMPTS = WORKFLOWS / "graphs", WORKFLOWS / "api"
+SAMPLES = ROOT / "web" / "samples"
 
 
 def generated_files() -> dict[Path, str]:
-    """The text of each file: the graph of each workflow, and its API form."""
+    """The text of each file: the open graph of each workflow, and its API form."""
     files = {}
     for flow in flows():
-        files[WORKFLOWS / f"{flow.name}.json"] = _as_text(graph_of(flow))
-        files[WORKFLOWS / "api" / f"{flow.name}.json"] = _as_text(prompt_of(flow))
+        files[GRAPHS / f"{flow.name}.json"] = _as_text(graph_of(flow))
+        files[PROMPTS / f"{flow.name}.json"] = _as_text(prompt_of(flow))
     return files
 
 
 def out_of_date() -> list[Path]:
     """Files that are missing, that say something else than their description, or that have none."""
     files = generated_files()
-    there = {*WORKFLOWS.glob("*.json"), *(WORKFLOWS / "api").glob("*.json")}
+    there = {file for folder in (WORKFLOWS, GRAPHS, PROMPTS) for file in folder.glob("*.json")}
     changed = {file for file in there & files.keys() if file.read_text("utf-8") != files[file]}
     return sorted(changed | (there ^ files.keys()))
 
@@ -54,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--thumbnails", nargs="*", metavar="NAME", help="take the pictures of these workflows, or of all"
     )
+    parser.add_argument("--samples", action="store_true", help="draw and speak the samples that graphs begin with")
     chosen = parser.parse_args(arguments)
     if chosen.check:
         files = out_of_date()
@@ -62,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1 if files else 0
     if chosen.thumbnails is not None:
         make_thumbnails(chosen.thumbnails, ROOT)
+        return 0
+    if chosen.samples:
+        make_samples(SAMPLES)
         return 0
     for file, text in generated_files().items():
         file.write_text(text, encoding="utf-8")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 WORKFLOWS = Path(__file__).absolute().parent.parent.parent / "workflows"
-WORKFLOW_NAMES = tuple(sorted(file.stem for file in WORKFLOWS.glob("*.json")))
+GRAPHS = WORKFLOWS / "graphs"
+WORKFLOW_NAMES = tuple(sorted(file.stem for file in GRAPHS.glob("*.json")))
+"""Of the open graphs."""
 
 Prompt = dict[str, dict[str, Any]]
 """A graph in API form: node ids, and each node's "class_type" and "inputs"."""
@@ -20,7 +22,7 @@ DOTTED = ("COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3")
 
 def ui_workflow(name: str) -> dict[str, Any]:
     """A workflow of the pack as the frontend saves it."""
-    workflow: dict[str, Any] = json.loads((WORKFLOWS / f"{name}.json").read_text(encoding="utf-8"))
+    workflow: dict[str, Any] = json.loads((GRAPHS / f"{name}.json").read_text(encoding="utf-8"))
     return workflow
 
 

@@ -67,9 +67,12 @@ def edited(name: str) -> Prompt:
         cut = "[scene 2] " if name == "cuts" else ""
         script = f"Two people. | [speaker 1] Hello. It is me.\n{cut}[speaker 2] Hello."
         set_inputs(prompt, "UniAVGenScript", script=script)
+    transcript = "Some call me nature, others call me mother nature."
     for node in nodes_of(prompt, "UniAVGenSpeakerVoice") if name in ("two_voices", "cuts") else ():
         # Of the recording that stands for all.
-        node["inputs"]["transcript"] = "Some call me nature, others call me mother nature."
+        node["inputs"]["transcript"] = transcript
+    if name == "reference_voice":
+        set_inputs(prompt, "UniAVGenConditioning", reference_transcript=transcript)
     if name in ("chain_upscale", "chain_interpolation", "two_speakers", "face_map"):
         set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
     return prompt

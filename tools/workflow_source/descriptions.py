@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .flow import Flow
-from .model_flow import WITH_SCRIPT, Links, ModelFlow
+from .model_flow import (
+    CLIP_WORDS,
+    OTHER_RECORDING,
+    OTHER_WORDS,
+    PORTRAIT,
+    RECORDING_WORDS,
+    SEED,
+    WITH_SCRIPT,
+    Links,
+    ModelFlow,
+)
 
 DETECTOR = "face_detection_yunet_2023mar.onnx"
 
@@ -16,7 +26,7 @@ def joint_generation(flow: ModelFlow) -> None:
     flow.load()
     conditioning, latent = portrait_with_words(flow)
     flow.group("Sample")
-    sampled = flow.sample(conditioning, latent)
+    sampled = flow.sample(conditioning, latent, **({"seed": SEED} if flow.tiny else {}))
     flow.note("guidance")
     flow.decode_and_save(sampled)
 
@@ -47,20 +57,19 @@ def fast(flow: ModelFlow) -> None:
 def reference_voice(flow: ModelFlow) -> None:
     """A portrait speaks with the voice of a recording."""
     flow.load()
-    if flow.tiny:
+    transcript: Any = RECORDING_WORDS
+    if flow.makes_clips:
         first = flow.first_clip(person=7, words_node=True)
         flow.decode_picture(first.sampled)
         voice, transcript = flow.decode_sound(first.sampled), first.speech
         flow.group("Portrait, words and voice")
         captions, portrait = flow.captions(negative=first.negative), flow.portrait()
-        words, seconds = "Goodbye, seven blue cats.", 2.3
     else:
         flow.group("Portrait, words and voice")
         captions, portrait = flow.captions(), flow.portrait()
-        voice = flow.add("LoadAudio", "Reference voice")
-        transcript = "Some call me nature, others call me mother nature."
+        voice = flow.recording("Reference voice")
         flow.note("reference")
-        words, seconds = flow.settings.speech, flow.settings.seconds
+    words, seconds = ("Goodbye, seven blue cats.", 2.3) if flow.tiny else (flow.settings.speech, flow.settings.seconds)
     flow.group("Condition")
     conditioning = flow.conditioning(captions, speech=words, reference_audio=voice, reference_transcript=transcript)
     latent = flow.clip_of(conditioning, portrait=portrait, seconds=seconds)
@@ -71,21 +80,20 @@ def reference_voice(flow: ModelFlow) -> None:
 def continuation(flow: ModelFlow) -> None:
     """A clip goes on."""
     flow.load()
-    if flow.tiny:
+    if flow.makes_clips:
         first = flow.first_clip()
         frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
         past = {"past": frames, "past_audio": sound}
         kept: dict[str, Any] = {"video": frames, "audio": first.sampled}
         flow.group("Words")
         captions = flow.captions(negative=first.negative)
-        words, seconds = "Birds, we see two green fish.", 2.5
     else:
         flow.group("The clip and the words")
         captions = flow.captions()
-        clip = flow.add("LoadVideo", "The clip that goes on")
+        clip = flow.video("The clip that goes on")
         past, kept = {"past": clip}, {"video": clip}
         flow.note("past")
-        words, seconds = "And now the rest of the story.", 5.1
+    words, seconds = ("Birds, we see two green fish.", 2.5) if flow.tiny else ("And now the rest of the story.", 5.1)
     flow.group("Condition")
     conditioning = flow.conditioning(captions, speech=words)
     latent = flow.latent("continuation", conditioning=conditioning["positive"], seconds=seconds, **kept)
@@ -100,21 +108,19 @@ def continuation(flow: ModelFlow) -> None:
 def dubbing(flow: ModelFlow) -> None:
     """A clip gets a new voice."""
     flow.load()
-    if flow.tiny:
+    if flow.makes_clips:
         first = flow.first_clip()
         frames = flow.decode_picture(first.sampled)
         flow.decode_sound(first.sampled)
         clip = flow.add("CreateVideo", "The clip to dub", images=frames, fps=16)
         flow.group("Words")
-        captions, words = flow.captions(negative=first.negative), flow.settings.speech
+        captions = flow.captions(negative=first.negative)
     else:
         flow.group("The clip and the words")
-        captions = flow.captions("A man at a desk talks to the camera in a calm voice.")
-        clip = flow.add("LoadVideo", "The clip to dub")
+        captions, clip = flow.captions(), flow.video("The clip to dub")
         flow.note("any_clip")
-        words = "You won't be a great storyteller immediately after watching this video."
     flow.group("Condition")
-    conditioning = flow.conditioning(captions, speech=words)
+    conditioning = flow.conditioning(captions, speech=CLIP_WORDS)
     latent = flow.latent("dubbing", video=clip)
     flow.group("Sample")
     sampled = flow.sample(conditioning, latent, seed=1)
@@ -125,7 +131,8 @@ def dubbing(flow: ModelFlow) -> None:
 def audio_driven(flow: ModelFlow) -> None:
     """A portrait speaks a recording."""
     flow.load()
-    if flow.tiny:
+    words: Any = RECORDING_WORDS
+    if flow.makes_clips:
         first = flow.first_clip(person=7, words_node=True)
         flow.decode_picture(first.sampled)
         recording, words = flow.decode_sound(first.sampled), first.speech
@@ -134,7 +141,7 @@ def audio_driven(flow: ModelFlow) -> None:
     else:
         flow.group("Portrait and recording")
         captions, portrait = flow.captions(), flow.portrait()
-        recording, words = flow.add("LoadAudio", "The recording"), ""
+        recording = flow.recording("The recording")
         flow.note("recording")
     flow.group("Condition")
     conditioning = flow.conditioning(captions, speech=words)
@@ -148,21 +155,23 @@ def audio_driven(flow: ModelFlow) -> None:
 def resync(flow: ModelFlow) -> None:
     """A video gets new lips: for a recording, or for the small model, which has none, for words."""
     flow.load()
-    if flow.tiny:
+    words, negative = "Hello, two black dogs." if flow.tiny else "", None
+    if flow.makes_clips:
         first = flow.first_clip()
         frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
         clip = flow.add("CreateVideo", "The clip that gets new lips", images=frames, audio=sound, fps=16)
-        flow.group("New words and where the mouth is")
-        captions, words = flow.captions(negative=first.negative), "Hello, two black dogs."
+        negative = first.negative
+    flow.group("New words and where the mouth is" if flow.tiny else "The clip and its new sound")
+    captions = flow.captions(None if flow.tiny else "A person looks at the camera and speaks.", negative)
+    if not flow.makes_clips:
+        clip = flow.video("The clip that gets new lips")
+    if flow.tiny:
         black = flow.add("SolidMask", "Black, as large as the picture", value=0, width=128, height=128)
         white = flow.add("SolidMask", "White, as large as mouth and chin", width=52, height=46)
         mask = flow.add("MaskComposite", "The mouth", destination=black, source=white, x=38, y=72, operation="add")
         given: dict[str, Any] = {"mask": mask}
     else:
-        flow.group("The clip and its new sound")
-        captions = flow.captions("A person looks at the camera and speaks.")
-        clip, words = flow.add("LoadVideo", "The clip that gets new lips"), ""
-        given = {"audio": flow.add("LoadAudio", "The new recording")}
+        given = {"audio": flow.recording("The new recording")}
         flow.note("resync")
         flow.note("detector")
     flow.group("Condition")
@@ -179,21 +188,17 @@ def resync(flow: ModelFlow) -> None:
 def retake(flow: ModelFlow) -> None:
     """A sentence in the middle of a video becomes another one."""
     flow.load()
-    if flow.tiny:
+    if flow.makes_clips:
         first = flow.first_clip()
         frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
         video = flow.add("CreateVideo", "The video", images=frames, audio=sound, fps=16)
         flow.group("Words")
         captions = flow.captions(negative=first.negative)
-        words = {"words_before": "Hello, three", "words": "blue cats."}
-        span = {"start": 1, "end": 1.9}
     else:
         flow.group("The video and the words")
-        captions = flow.captions()
-        video = flow.add("LoadVideo", "The video")
-        words = {"words_before": "You won't be a great storyteller", "words": "on the first day."}
-        span = {"start": 1.8, "end": 3.6}
-    chosen, speech = flow.add("UniAVGenRange", "What is made anew", **span, **words)
+        captions, video = flow.captions(), flow.video("The video")
+    words = {"words_before": "Hello, three", "words": "blue cats."}
+    chosen, speech = flow.add("UniAVGenRange", "What is made anew", start=1, end=1.9, **words)
     if not flow.tiny:
         flow.note("range")
     flow.group("Condition")
@@ -207,23 +212,24 @@ def retake(flow: ModelFlow) -> None:
 def bridge(flow: ModelFlow) -> None:
     """What lies between two clips."""
     flow.load()
-    if flow.tiny:
+    if flow.makes_clips:
         first = flow.first_clip()
         frames, sound = flow.decode_picture(first.sampled), flow.decode_sound(first.sampled)
         clip = flow.add("CreateVideo", "The clip, before and behind", images=frames, audio=sound, fps=16)
         clips = {"video": clip, "next_video": clip}
         flow.group("Words")
         captions = flow.captions(negative=first.negative)
-        words, seconds = "Birds, two white cats. Hello.", 2.5
     else:
         flow.group("The clips and the words")
         captions = flow.captions()
         clips = {
-            "video": flow.add("LoadVideo", "The clip before the bridge"),
-            "next_video": flow.add("LoadVideo", "The clip behind it"),
+            "video": flow.video("The clip before the bridge"),
+            "next_video": flow.video("The clip behind it"),
         }
         flow.note("bridge")
-        words, seconds = "And that brings me to the next thing.", 0
+    words, seconds = (
+        ("Birds, two white cats. Hello.", 2.5) if flow.tiny else ("And that brings me to the next thing.", 0)
+    )
     flow.group("Condition")
     conditioning = flow.conditioning(captions, speech=words)
     latent = flow.latent("bridge", conditioning=conditioning["positive"], seconds=seconds, **clips)
@@ -379,7 +385,10 @@ def recordings(flow: ModelFlow) -> None:
             negative = first.negative
     flow.group("People and recordings")
     if not flow.tiny:
-        sounds = [flow.add("LoadAudio", f"Recording of speaker {speaker}") for speaker in (1, 2)]
+        sounds = [
+            flow.recording("Recording of speaker 1"),
+            flow.recording("Recording of speaker 2", OTHER_RECORDING),
+        ]
     together, _, turns = flow.add("UniAVGenRecordings", audio_1=sounds[0], audio_2=sounds[1], order="in turn")
     caption = flow.settings.caption_of_two
     spoken = flow.add("UniAVGenScript", clip=flow.clip, script=f"{caption} |")
@@ -410,10 +419,10 @@ def voices_of_two(flow: ModelFlow) -> tuple[Links, Links | None]:
         flow.group("Voices")
     else:
         flow.group("Voices")
-        for speaker, said in enumerate(
-            ("Some call me nature, others call me mother nature.", "You won't be a great storyteller at once."), 1
-        ):
-            sounds.append((flow.add("LoadAudio", f"Voice of speaker {speaker}"), said))
+        sounds = [
+            (flow.recording("Voice of speaker 1"), RECORDING_WORDS),
+            (flow.recording("Voice of speaker 2", OTHER_RECORDING), OTHER_WORDS),
+        ]
     voices: Links | None = None
     for speaker, (sound, said) in enumerate(sounds, 1):
         before = {} if voices is None else {"voices": voices}
@@ -461,7 +470,8 @@ def two_speakers(flow: ModelFlow) -> None:
     model = flow.add("UniAVGenFaceGuidance", model=flow.model, mask=mask)
     conditioning = flow.conditioning(captions)
     latent = flow.clip_of(conditioning, people=2, portrait=pair)
-    flow.add("MaskPreview", "The mask", mask=mask)
+    if not flow.samples:
+        flow.add("MaskPreview", "The mask", mask=mask)
     flow.group("Sample")
     flow.decode_and_save(flow.sample(conditioning, latent, model))
 
@@ -566,7 +576,7 @@ def upscale(flow: ModelFlow, frames: Links) -> Links:
 def face_mask(flow: Flow) -> None:
     """A face is masked and cropped, without any model of video."""
     flow.group("Load")
-    picture = flow.add("LoadImage", "A picture with a face", image="example.png")
+    picture = flow.add("LoadImage", "A picture with a face", image=PORTRAIT)
     flow.note("face_mask")
     flow.group("Find the face")
     mask, where = flow.add("UniAVGenFaceMask", images=picture, detector=DETECTOR)

@@ -6,6 +6,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .flow import Flow, Link
+from .node_kinds import SHARDS
+
+PORTRAIT, PAIR, OTHER_PORTRAIT = "uniavgen_portrait.png", "uniavgen_two_people.png", "uniavgen_portrait_2.png"
+CLIP, RECORDING, OTHER_RECORDING = "uniavgen_clip.mp4", "uniavgen_recording.wav", "uniavgen_recording_2.wav"
+"""The pack's samples, which `web/samples.js` puts among ComfyUI's inputs where a graph names one."""
+CLIP_WORDS, RECORDING_WORDS, OTHER_WORDS = "Hello, three red birds.", "We see one blue cat.", "I like two white dogs."
+"""What is said in the samples with sound."""
+CLIP_SIZE = 512
+"""Width and height of the sample clip."""
+PERSON, SEED = 550000025, 4
+"""Whom the small model shows best, and from which noise: chosen by eye of 40 clips."""
 
 Links = list[Link]
 """A node's outputs. Where one is asked for, the first is taken."""
@@ -72,8 +83,15 @@ class FirstClip(NamedTuple):
 class ModelFlow(Flow):
     """A workflow for the released model or for the small one.
 
-    Attributes:
+    Args:
+        name: of the description.
         tiny: it is for the small model.
+        samples: it begins with files also for the small model, whose open graph makes a first clip instead; and it
+            shows nothing but its clip.
+
+    Attributes:
+        tiny, samples: as given.
+        makes_clips: what the released model's workflow loads from a file is made by the small model.
         settings: what the model needs.
         model, clip, vae, audio_vae: what the loaders give.
     """
@@ -83,9 +101,11 @@ class ModelFlow(Flow):
     vae: Link
     audio_vae: Link
 
-    def __init__(self, name: str, tiny: bool) -> None:
+    def __init__(self, name: str, tiny: bool, samples: bool = False) -> None:
         super().__init__(f"tiny_{name}" if tiny else name)
         self.tiny = tiny
+        self.samples = samples
+        self.makes_clips = tiny and not samples
         self.released_name = name
         self.settings = SMALL if tiny else RELEASED
 
@@ -101,12 +121,12 @@ class ModelFlow(Flow):
             self.model, self.clip, self.vae, self.audio_vae = self.add("UniAVGenTinyLoader")
             self.note("small_world", more or self.name, name=self.released_name, files=files)
             return
-        (self.model,) = self.add("UniAVGenModelLoader", model_name="UniAVGen/")
+        (self.model,) = self.add("UniAVGenModelLoader", model_name=f"UniAVGen/{SHARDS}")
         encoder = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
         (self.clip,) = self.add("CLIPLoader", "Load caption encoder", clip_name=encoder, type="wan")
         self.note("files")
         (self.vae,) = self.add("VAELoader", vae_name="wan2.2_vae.safetensors")
-        (self.audio_vae,) = self.add("UniAVGenAudioCodecLoader", vocoder_name="code2wav_bigvgan_model/")
+        (self.audio_vae,) = self.add("UniAVGenAudioCodecLoader", vocoder_name=f"code2wav_bigvgan_model/{SHARDS}")
 
     def caption(self, text: str | None = None, title: str = "Caption") -> Links:
         """What is seen and heard, by default one person."""
@@ -118,12 +138,12 @@ class ModelFlow(Flow):
 
     def portrait(self) -> Links:
         """A picture of one person."""
-        return self.add("UniAVGenTinyPortrait") if self.tiny else self.picture("Portrait")
+        return self.add("UniAVGenTinyPortrait", person=PERSON) if self.makes_clips else self.picture("Portrait")
 
     def pair(self) -> Links:
         """A picture of two people."""
-        if not self.tiny:
-            return self.picture("A picture of two people")
+        if not self.makes_clips:
+            return self.picture("A picture of two people", PAIR)
         left, right = self.two_portraits("The one on the left", "The one on the right")
         return self.add("ImageStitch", "Both side by side", image1=left, image2=right)
 
@@ -131,14 +151,22 @@ class ModelFlow(Flow):
         self, first: str = "Portrait of scene 1", second: str = "Portrait of scene 2"
     ) -> tuple[Links, Links]:
         """Pictures of two people."""
-        if not self.tiny:
-            return self.picture(first), self.picture(second)
+        if not self.makes_clips:
+            return self.picture(first), self.picture(second, OTHER_PORTRAIT)
         woman = self.add("UniAVGenTinyPortrait", first)
         return woman, self.add("UniAVGenTinyPortrait", second, kind="man", person=550000024)
 
-    def picture(self, title: str) -> Links:
+    def picture(self, title: str, file: str = PORTRAIT) -> Links:
         """A picture of the user's."""
-        return self.add("LoadImage", title, image="example.png")
+        return self.add("LoadImage", title, image=file)
+
+    def video(self, title: str) -> Links:
+        """A clip of the user's."""
+        return self.add("LoadVideo", title, file=CLIP)
+
+    def recording(self, title: str, file: str = RECORDING) -> Links:
+        """A sound of the user's."""
+        return self.add("LoadAudio", title, audio=file)
 
     def conditioning(self, captions: dict[str, Links], title: str | None = None, **inputs: Any) -> dict[str, Link]:
         """Captions and words, as a sampler takes them; the words are given, or the model's own."""
@@ -192,7 +220,7 @@ class ModelFlow(Flow):
 
     def first_clip(
         self,
-        person: int = 550000005,
+        person: int = PERSON,
         words_node: bool = False,
         group: str = "Sample the first clip",
         kind: str = "woman",
@@ -246,5 +274,7 @@ class ModelFlow(Flow):
             **{"pace": self.settings.pace} | inputs,
         )
         self.save_video(video)
+        if self.samples:
+            return
         self.add("PreviewAny", "What is said when", source=report)
         self.add("PreviewAny", "Subtitles (SRT)", source=subtitles)

@@ -16,10 +16,16 @@ FRONTEND_ONLY = ("control_after_generate", "audioUI", "upload")
 WIDGETS = ("BOOLEAN", "COMBO", "DYNAMICCOMBO", "FLOAT", "INT", "STRING")
 """Types of inputs that have a widget."""
 
+SHARDS = "*.safetensors"
+"""Stands for all files of a folder: `SHARDS` of `nodes/loaders.py`."""
 HUGGING_FACE = "https://huggingface.co"
 WAN_21 = f"{HUGGING_FACE}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
 WAN_22 = f"{HUGGING_FACE}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
+RELEASE = "https://hf.co/MCG-NJU/UniAVGen"
+"""Its short address: of a whole folder, the frontend must not offer one download, only the link."""
 DOWNLOADS = {
+    f"UniAVGen/{SHARDS}": ("diffusion_models", f"{RELEASE}/tree/main"),
+    f"code2wav_bigvgan_model/{SHARDS}": ("vocoders", f"{RELEASE}/tree/main"),
     "umt5_xxl_fp8_e4m3fn_scaled.safetensors": ("text_encoders", f"{WAN_21}/text_encoders"),
     "wan2.2_vae.safetensors": ("vae", f"{WAN_22}/vae"),
     "wan2.2_ti2v_5B_fp16.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models"),
@@ -36,7 +42,13 @@ DOWNLOADS = {
         f"{HUGGING_FACE}/opencv/face_detection_yunet/resolve/main",
     ),
 }
-"""Files that the frontend says are missing: the folder in `models/`, and the address that they lie under."""
+"""Files and folders that the frontend says are missing: the folder in `models/`, and the address that they lie under."""
+
+
+def address_of(name: str) -> str:
+    """Of a file of `DOWNLOADS`, or the page on which a folder's files are."""
+    _, address = DOWNLOADS[name]
+    return address if name.endswith(SHARDS) else f"{address}/{name}"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import tomllib
 
 from .flow import COLUMN, WIDTH, Flow, Node
-from .node_kinds import DOWNLOADS, FRONTEND_ONLY, NOTE, OPTIONAL
+from .node_kinds import DOWNLOADS, FRONTEND_ONLY, NOTE, OPTIONAL, address_of
 
 COMFYUI_VERSION = "0.33.0"
 FRONTEND_VERSION = "1.49.6"
@@ -115,7 +115,7 @@ def _properties(node: Node) -> dict[str, Any]:
     if node.kind.id == NOTE:
         return {}
     files = [value for value in node.values.values() if isinstance(value, str) and value in DOWNLOADS]
-    models = [{"name": file, "url": f"{DOWNLOADS[file][1]}/{file}", "directory": DOWNLOADS[file][0]} for file in files]
+    models = [{"name": file, "url": address_of(file), "directory": DOWNLOADS[file][0]} for file in files]
     return {
         "Node name for S&R": node.kind.id,
         "cnr_id": "uniavgen" if node.kind.is_ours else "comfy-core",

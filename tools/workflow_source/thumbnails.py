@@ -16,9 +16,6 @@ from comfy.server import ComfyServer
 from PIL import Image
 from test_frontends import add_files
 
-from uniavgen_core.media.images import to_bytes
-from uniavgen_core.tiny.drawing import draw_portrait
-
 PACK_FOLDER = "uniavgen"
 SCALE = 0.75
 """Pixels of the screenshot for a unit of the graph."""
@@ -41,7 +38,7 @@ DRAWN_MILLISECONDS = 1200
 
 
 def make_thumbnails(names: Collection[str], pack: Path) -> None:
-    """Write `workflows/NAME.jpg` for each name, or for all workflows where there is none.
+    """Write `workflows/graphs/NAME.jpg` for each name, or for all workflows where there is none.
 
     Raises:
         RuntimeError: there is no ComfyUI or no Chromium to draw with.
@@ -55,13 +52,11 @@ def make_thumbnails(names: Collection[str], pack: Path) -> None:
         link.symlink_to(pack)
         with ComfyServer(install, Path(folder) / "base", [link]) as server, launch_chromium(chromium) as browser:
             add_files(server)
-            portrait = Image.fromarray(to_bytes(draw_portrait(kind="woman")[0])).resize((768, 768))
-            portrait.save(server.base / "input" / "example.png")
             with open_frontend(browser, server) as frontend:
                 for name in names or WORKFLOW_NAMES:
                     workflow = ui_workflow(name)
                     frontend.drop_workflow(name, workflow)
-                    write_small(photograph(frontend, workflow), pack / "workflows" / f"{name}.jpg")
+                    write_small(photograph(frontend, workflow), pack / "workflows" / "graphs" / f"{name}.jpg")
 
 
 def photograph(frontend: Frontend, workflow: dict[str, Any]) -> Image.Image:

@@ -44,6 +44,10 @@ class Painter:
         Returns:
             The picture (128, 128, 3), and 255 where the face is, else 0 (128, 128): its oval without hair and neck.
         """
+        return numpy.array(self.draw_large(pose).reduce(OVERSAMPLING)), _Motion.of(pose).sample(self._face)
+
+    def draw_large(self, pose: Pose) -> Image.Image:
+        """The picture before it is made smaller, with hard edges."""
         head = self._head.copy()
         draw_eyes(head, self.person, pose)
         draw_brows(head, self.person, pose)
@@ -55,7 +59,7 @@ class Painter:
             _paste(scene, motion.move(self._back_hair))
         _paste(scene, self._body)
         _paste(scene, motion.move(head))
-        return numpy.array(scene.reduce(OVERSAMPLING)), motion.sample(self._face)
+        return scene
 
 
 @dataclass(frozen=True)
