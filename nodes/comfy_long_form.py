@@ -43,6 +43,7 @@ from .comfy_model import (
 )
 from .comfy_patches import REPORT, PatchReport
 from .comfy_progress import check_interrupt
+from .inputs import SHARDS
 
 
 @dataclass(frozen=True)
@@ -269,6 +270,7 @@ def files_named(text: str) -> list[tuple[int, int]]:
     Nothing where it names none, as most texts do.
     """
     name, base = folder_paths.annotated_filepath(text)
+    name = name[: -len(SHARDS)] if name.endswith(f"/{SHARDS}") else name
     models = [path for paths, *_ in folder_paths.folder_names_and_paths.values() for path in paths]
     # No name leads out of the folders.
     inside = posixpath.normpath(f"/{name}").lstrip("/")

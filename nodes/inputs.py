@@ -11,6 +11,8 @@ from ..uniavgen_core.tasks import PAST_FRAMES
 
 Audio = TypeVar("Audio")
 
+SHARDS = "*.safetensors"
+"""Stands for all files of a folder: the frontend lists as missing only what ends like a file of weights."""
 NOT_CONNECTED = object()
 """An input that a connected node may leave empty is told from one that is not there."""
 

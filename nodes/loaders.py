@@ -25,7 +25,7 @@ from .comfy_loading import (
     load_model,
     reads_gguf,
 )
-from .inputs import seed_input
+from .inputs import SHARDS, seed_input
 
 MODELS, VOCODERS = "diffusion_models", "vocoders"
 """Kinds of model folders."""
@@ -55,8 +55,8 @@ def _is_vocoder(name: str) -> bool:
 def _choices(kind: str, wanted: Callable[[str], bool]) -> dict[str, tuple[str, str]]:
     """What the user may choose of a kind of files, and the kind and name of a file in it.
 
-    A folder that is loaded as a whole has a slash behind. Paths are looked up only when one is chosen, because a file
-    of the list may be gone.
+    A folder that is loaded as a whole has a slash and `SHARDS` behind. Paths are looked up only when one is chosen,
+    because a file of the list may be gone.
     """
     names = [name for name in folder_paths.get_filename_list(kind) if name.endswith(".safetensors") and wanted(name)]
     return {_choice(kind, name): (kind, name) for name in names}
@@ -65,7 +65,12 @@ def _choices(kind: str, wanted: Callable[[str], bool]) -> dict[str, tuple[str, s
 def _choice(kind: str, name: str) -> str:
     parent = Path(name).parent.as_posix()
     in_folder = SHARD.search(name) or (parent != "." and (kind == VOCODERS or _is_vocoder(name)))
-    return f"{parent}/" if in_folder else name
+    return f"{parent}/{SHARDS}" if in_folder else name
+
+
+def as_offered(choice: str) -> str:
+    """A choice under its present name: older workflows have no `SHARDS` behind a folder's slash."""
+    return f"{choice}{SHARDS}" if choice.endswith("/") else choice
 
 
 def _path(choices: dict[str, tuple[str, str]], choice: str) -> Path | None:
@@ -75,7 +80,7 @@ def _path(choices: dict[str, tuple[str, str]], choice: str) -> Path | None:
     path = folder_paths.get_full_path(*choices[choice])
     if path is None:
         return None
-    return Path(path).parent if choice.endswith("/") else Path(path)
+    return Path(path).parent if choice.endswith(f"/{SHARDS}") else Path(path)
 
 
 def _no_model(model: str) -> str:
@@ -109,7 +114,7 @@ class ModelLoader(io.ComfyNode):
                 io.Combo.Input(
                     "model_name",
                     options=list(model_choices()) or [NO_MODEL],
-                    tooltip="A file, or a folder of shards (it ends in a slash).",
+                    tooltip="A file, or all shards of a folder (folder/*.safetensors).",
                 ),
                 io.Combo.Input(
                     "weight_dtype",
@@ -123,11 +128,11 @@ class ModelLoader(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, model_name: str) -> bool | str:
-        return model_name in model_choices() or _no_model(model_name)
+        return as_offered(model_name) in model_choices() or _no_model(model_name)
 
     @classmethod
     def execute(cls, model_name: str, weight_dtype: str) -> io.NodeOutput:
-        choices = model_choices()
+        choices, model_name = model_choices(), as_offered(model_name)
         path = _path(choices, model_name)
         if path is None:
             raise FileNotFoundError(_no_model(model_name))
@@ -162,13 +167,14 @@ class AudioCodecLoader(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, vocoder_name: str) -> bool | str:
-        return vocoder_name == GRIFFIN_LIM or vocoder_name in vocoder_choices() or _no_vocoder(vocoder_name)
+        known = (GRIFFIN_LIM, *vocoder_choices())
+        return as_offered(vocoder_name) in known or _no_vocoder(vocoder_name)
 
     @classmethod
     def execute(cls, vocoder_name: str) -> io.NodeOutput:
         if vocoder_name == GRIFFIN_LIM:
             return io.NodeOutput(AudioCodec(GriffinLim(), cpu_device()))
-        path = _path(vocoder_choices(), vocoder_name)
+        path = _path(vocoder_choices(), as_offered(vocoder_name))
         if path is None:
             raise FileNotFoundError(_no_vocoder(vocoder_name))
         return io.NodeOutput(AudioCodec(load_bigvgan(path), vae_device()))
