@@ -30,6 +30,10 @@ BYTES_A_PIXEL = 4 * 64
 """What the small codec holds for one pixel of one frame."""
 
 
+SMALL_CAPTION = "uniavgen_small_caption"
+"""What a CONDITIONING of the small model's caption encoder holds."""
+
+
 def cpu_device() -> torch.device:
     """Where codecs run that need the CPU."""
     return torch.device("cpu")
@@ -163,4 +167,4 @@ class TinyCaptionEncoder(HostedModule):
 
     def encode_from_tokens_scheduled(self, tokens: list[int], **options: Any) -> list[list[Any]]:
         rows = self.run(self.first_stage_model, torch.tensor([tokens]), memory=len(tokens) ** 2 * 64)
-        return [[rows, {"pooled_output": None}]]
+        return [[rows, {"pooled_output": None, SMALL_CAPTION: True}]]

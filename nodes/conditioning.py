@@ -31,6 +31,7 @@ from .comfy_progress import check_interrupt, warn
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, present
 from .media import encode_frames
+from .small_world import word_notes
 
 
 class Conditioning(io.ComfyNode):
@@ -107,7 +108,7 @@ class Conditioning(io.ComfyNode):
         if speech.strip():
             spoken = reader.read(speech, LANGUAGE_CODES.get(language))
             said, seconds = spoken.text, spoken.seconds(values[PACE])
-            notes = [*spoken.notes(), *notes]
+            notes = [*spoken.notes(), *notes, *word_notes(positive, said)]
         symbols, of_negative = reader.speech_symbols(said, language, values.get(TRANSCRIPT))
         warn("UniAVGen Conditioning", notes, f"Says, in about {seconds:.1f} s: {said}" if said else "")
         return io.NodeOutput(

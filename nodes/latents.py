@@ -38,11 +38,13 @@ from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images,
 from ..uniavgen_core.tasks import TASKS, KeptParts, kept_of_region, kept_prefix
 from .comfy_latent import REGION, VideoRegion, joint_latent, streams
 from .comfy_model import REFERENCE_AUDIO, SPEECH_SECONDS, check_speech_fits
+from .comfy_progress import warn
 from .edits import EDIT, RANGE, bridge_parts, retake_parts, sound_of
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
 from .media import check_vae, encode_frames, given_track, video_of
 from .resync import check_not_longer, check_seconds_of_lips, new_lips
+from .small_world import picture_notes
 
 
 @dataclass(frozen=True)
@@ -431,6 +433,8 @@ class Latent(io.ComfyNode):
         width, height = _size(size, source.images.shape[2], source.images.shape[1])
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
         kept = source.kept(task, shapes[1][2])
+        # Of a region only a part of a face may be seen.
+        warn("UniAVGen Latent", picture_notes(vae, None if source.region else source.images, width, height))
         _check_speeches(conditioning, source.latent_frames, kept.all_audio)
         latents = encode_frames(vae, source.images, width, height)
         latent = joint_latent(shapes, kept, latents, source.mel)

@@ -28,6 +28,7 @@ from ..uniavgen_core.media.frames import put_in
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
+from .comfy_codecs import TinyCaptionEncoder
 from .comfy_latent import REGION, VideoRegion, kept_parts, streams
 from .comfy_long_form import (
     ComfyHost,
@@ -44,6 +45,7 @@ from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
 from .media import check_masks, check_vae, check_video, encode_frames, given_track, video_of, with_pieces
 from .resync import check_not_longer, with_new_lips
+from .small_world import notes_of_words
 from .speakers import RECORDINGS, SCENES, VOICES
 from .temporary import TemporaryVideo, temporary_path
 
@@ -83,6 +85,8 @@ class Script(io.ComfyNode):
     @classmethod
     def execute(cls, clip: Any, script: str) -> io.NodeOutput:
         lines, hints = parse_script(script), script_hints(script)
+        if isinstance(clip, TinyCaptionEncoder):
+            hints = [*hints, *notes_of_words(" ".join(passage.words for line in lines for passage in line.passages))]
         warn("UniAVGen Script", hints)
         return io.NodeOutput(EncodedScript(lines, clip))
 

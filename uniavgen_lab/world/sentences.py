@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from random import Random
 
+from uniavgen_core.tiny.words import (
+    ANIMALS,
+    COLOURS,
+    DEEDS,
+    FEWEST_WORDS,
+    GREETINGS,
+    MANY_ANIMALS,
+    MOST_WORDS,
+    MOVES,
+    NUMBERS,
+    PEOPLE,
+    TIMES_OF_DAY,
+    WORDS,
+    unknown_words,
+    words_of,
+)
+
 MOODS = ("neutral", "happy", "angry", "sad")
 
-NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-COLOURS = ("red", "blue", "green", "yellow", "black", "white", "orange", "pink")
-ANIMALS = ("cat", "dog", "bird", "horse", "duck", "lion", "bear", "fish")
-MANY_ANIMALS = ("cats", "dogs", "birds", "horses", "ducks", "lions", "bears", "fish")
-GREETINGS = ("hello", "hi", "goodbye", "welcome", "thanks", "please")
-TIMES_OF_DAY = ("morning", "evening", "night")
-PEOPLE = ("i", "we", "you")
-DEEDS = ("see", "like", "want", "have", "love", "find")
-"""Verbs that need an object."""
-MOVES = ("run", "jump", "sing", "sleep", "play", "swim")
-SMALL_WORDS = ("good", "and", "the", "my")
-WORDS = tuple(
-    dict.fromkeys(
-        NUMBERS + COLOURS + ANIMALS + MANY_ANIMALS + GREETINGS + TIMES_OF_DAY + PEOPLE + DEEDS + MOVES + SMALL_WORDS
-    )
-)
-FEWEST_WORDS, MOST_WORDS = 2, 6
-"""Words of a sentence."""
 LATENT_FRAMES = range(8, 13)
 """Lengths of clips: 1.8 to 2.8 seconds."""
 
@@ -38,11 +36,6 @@ CAPTIONS = (
 SIDES = ("left", "right")
 
 
-def words_of(speech: str) -> list[str]:
-    """The words of a text in lower case, without punctuation."""
-    return re.findall(r"[^\W_]+", speech.lower())
-
-
 def check_known_words(speech: str) -> None:
     """Refuse what the small model has not learned to say.
 
@@ -50,7 +43,7 @@ def check_known_words(speech: str) -> None:
         ValueError: unknown words, or fewer or more words than its sentences have; the message lists its words.
     """
     words = words_of(speech)
-    unknown = [word for word in dict.fromkeys(words) if word not in WORDS]
+    unknown = unknown_words(speech)
     if unknown:
         problem = f"does not know {', '.join(map(repr, unknown))}"
     elif not FEWEST_WORDS <= len(words) <= MOST_WORDS:
