@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import tomllib
 from comfy.graphs import (
-    WORKFLOW_NAMES,
     GRAPHS,
+    WORKFLOW_NAMES,
     WORKFLOWS,
     Prompt,
     api_workflow,

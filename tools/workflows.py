@@ -1,4 +1,4 @@
-"""The files in `workflows/`: written from the descriptions in `workflow_source/`.
+"""The files in `workflows/` and `subgraphs/`: written from the descriptions in `workflow_source/`.
 
     python tools/workflows.py                         writes them
     python tools/workflows.py --check                 says which are not up to date; exit status 1 where some are
@@ -23,26 +23,34 @@ sys.path += [str(ROOT), str(ROOT / "tests")]
 from workflow_source.descriptions import flows  # noqa: E402
 from workflow_source.samples import make_samples  # noqa: E402
 from workflow_source.saved_forms import graph_of, prompt_of  # noqa: E402
+from workflow_source.templates import forms  # noqa: E402
 from workflow_source.thumbnails import make_thumbnails  # noqa: E402
 
 WORKFLOWS = ROOT / "workflows"
 GRAPHS, PROMPTS = WORKFLOWS / "graphs", WORKFLOWS / "api"
+BLUEPRINTS = ROOT / "subgraphs"
 SAMPLES = ROOT / "web" / "samples"
 
 
 def generated_files() -> dict[Path, str]:
-    """The text of each file: the open graph of each workflow, and its API form."""
+    """The text of each file: templates, apps and blueprints, and the open graph of each workflow with its API form."""
     files = {}
     for flow in flows():
         files[GRAPHS / f"{flow.name}.json"] = _as_text(graph_of(flow))
         files[PROMPTS / f"{flow.name}.json"] = _as_text(prompt_of(flow))
+    for form in forms():
+        files[WORKFLOWS / f"{form.file_name}.json"] = _as_text(form.graph())
+        if form.template.app:
+            files[WORKFLOWS / f"{form.app_name}.json"] = _as_text(form.app())
+        if form.has_blueprint:
+            files[BLUEPRINTS / f"{form.blueprint_name}.json"] = _as_text(form.blueprint())
     return files
 
 
 def out_of_date() -> list[Path]:
     """Files that are missing, that say something else than their description, or that have none."""
     files = generated_files()
-    there = {file for folder in (WORKFLOWS, GRAPHS, PROMPTS) for file in folder.glob("*.json")}
+    there = {file for folder in (WORKFLOWS, GRAPHS, PROMPTS, BLUEPRINTS) for file in folder.glob("*.json")}
     changed = {file for file in there & files.keys() if file.read_text("utf-8") != files[file]}
     return sorted(changed | (there ^ files.keys()))
 
@@ -72,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_samples(SAMPLES)
         return 0
     for file, text in generated_files().items():
+        file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
     return 0
 

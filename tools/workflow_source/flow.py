@@ -152,13 +152,17 @@ class Flow:
         return node
 
 
+def note_height(text: str) -> int:
+    """Of a note that shows all of a text."""
+    # Of a link only the words are seen.
+    lines = re.sub(r"\]\(\S+\)", "]", text).split("\n")
+    return NOTE_MARGIN + NOTE_LINE * sum(max(1, math.ceil(len(line) / NOTE_CHARACTERS)) for line in lines)
+
+
 def _height(kind: NodeKind, values: dict[str, Any]) -> int:
     """Of a node without its title."""
     if kind.id == NOTE:
-        # Of a link only the words are seen.
-        lines = re.sub(r"\]\(\S+\)", "]", values["text"]).split("\n")
-        count = sum(max(1, math.ceil(len(line) / NOTE_CHARACTERS)) for line in lines)
-        return min(NOTE_MARGIN + NOTE_LINE * count, NOTE_LIMIT)
+        return min(note_height(values["text"]), NOTE_LIMIT)
     slots = max(len(kind.links), len(kind.outputs))
     messages = PACK_NAME * kind.is_ours + MISSING_FILE * any(value in DOWNLOADS for value in values.values())
     return HEIGHTS.get(kind.id, SLOT * slots + WIDGET * len(values) + MARGIN + messages)

@@ -205,7 +205,8 @@ class ModelFlow(Flow):
 
     def save_video(self, video: Any) -> None:
         """A file of the workflow's name."""
-        self.add("SaveVideo", video=video, filename_prefix=f"video/UniAVGen_{self.name}")
+        prefix = "video/UniAVGen" if self.samples else f"video/UniAVGen_{self.name}"
+        self.add("SaveVideo", video=video, filename_prefix=prefix)
 
     def decode_and_save(self, sampled: Links) -> None:
         """The last column, where nothing is done between sampling and saving."""

@@ -42,7 +42,7 @@ DOWNLOADS = {
         f"{HUGGING_FACE}/opencv/face_detection_yunet/resolve/main",
     ),
 }
-"""Files and folders that the frontend says are missing: the folder in `models/`, and the address that they lie under."""
+"""What the frontend says is missing: the folder in `models/`, and the address that it lies under."""
 
 
 def address_of(name: str) -> str:

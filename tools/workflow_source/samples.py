@@ -12,8 +12,8 @@ import soundfile
 import torch
 from PIL import Image
 
-from uniavgen_core.face.lip_sync import rms_envelope
 from uniavgen_core.config import FRAME_RATE, HOP_LENGTH, SAMPLE_RATE, audio_tokens, pixel_frames
+from uniavgen_core.face.lip_sync import rms_envelope
 from uniavgen_core.media.muxing import write_video
 from uniavgen_core.tiny import canvas, drawing, features
 from uniavgen_core.tiny.drawing import Painter

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tomllib
@@ -36,7 +38,7 @@ def _prompt_inputs(node: Node) -> dict[str, Any]:
 
 def graph_of(flow: Flow) -> dict[str, Any]:
     """The workflow as the frontend saves it."""
-    slots = {node.id: _input_slots(node) for node in flow.nodes}
+    slots = {node.id: input_slots(node) for node in flow.nodes}
     links: list[list[Any]] = []
     for node in flow.nodes:
         for index, slot in enumerate(slots[node.id]):
@@ -50,44 +52,55 @@ def graph_of(flow: Flow) -> dict[str, Any]:
         "revision": 0,
         "last_node_id": len(flow.nodes),
         "last_link_id": len(links),
-        "nodes": [_saved_node(node, slots[node.id], links) for node in flow.nodes],
+        "nodes": [saved_node(node, slots[node.id], links) for node in flow.nodes],
         "links": links,
-        "groups": [
-            {
-                "id": column + 1,
-                "title": title,
-                "bounding": [column * COLUMN - 20, -80, WIDTH + 40, bottom + 100],
-                "color": "#3f789e",
-                "flags": {},
-            }
-            for column, title in enumerate(flow.groups)
-        ],
+        "groups": groups_of(flow.groups, bottom),
         "config": {},
         "extra": {"ds": {"scale": 0.6, "offset": [150, 230]}, "frontendVersion": FRONTEND_VERSION},
         "version": 0.4,
     }
 
 
-def _input_slots(node: Node) -> list[dict[str, Any]]:
-    """The inputs that links go to, none linked yet; of those with a widget only the linked ones."""
+def groups_of(titles: Sequence[str], bottom: int) -> list[dict[str, Any]]:
+    """A frame around each column, down to the lowest node's bottom."""
+    return [
+        {
+            "id": column + 1,
+            "title": title,
+            "bounding": [column * COLUMN - 20, -80, WIDTH + 40, bottom + 100],
+            "color": "#3f789e",
+            "flags": {},
+        }
+        for column, title in enumerate(titles)
+    ]
+
+
+def input_slots(node: Node, shown: Mapping[str, str] = MappingProxyType({})) -> list[dict[str, Any]]:
+    """The inputs that links go to, none linked yet; of those with a widget only the linked ones and those shown.
+
+    Args:
+        shown: types of widgets that the subgraph around the node shows, by their names.
+    """
     slots: list[dict[str, Any]] = []
-    for name, type in node.kind.links.items():
+    for name, kind in node.kind.links.items():
         label = name.partition(".")[2]
         slots.append(
             {
                 **({"label": label} if label else {}),
                 "name": name,
-                **({"shape": 7} if type.endswith(OPTIONAL) else {}),
-                "type": type.removesuffix(OPTIONAL),
+                **({"shape": 7} if kind.endswith(OPTIONAL) else {}),
+                "type": kind.removesuffix(OPTIONAL),
                 "link": None,
             }
         )
-    for name in (name for name in node.links if name in node.values):
-        slots.append({"name": name, "type": node.links[name].type, "widget": {"name": name}, "link": None})
+    for name in node.values:
+        type = node.links[name].type if name in node.links else shown.get(name)
+        if type is not None:
+            slots.append({"name": name, "type": type, "widget": {"name": name}, "link": None})
     return slots
 
 
-def _saved_node(node: Node, slots: list[dict[str, Any]], links: list[list[Any]]) -> dict[str, Any]:
+def saved_node(node: Node, slots: list[dict[str, Any]], links: list[list[Any]]) -> dict[str, Any]:
     """A node as the frontend saves it. `links` are the graph's, of which its outputs name theirs."""
     outputs = [
         {"name": name, "type": type, "links": [link[0] for link in links if link[1:3] == [node.id, index]] or None}
