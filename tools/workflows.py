@@ -2,7 +2,8 @@
 
     python tools/workflows.py                         writes them
     python tools/workflows.py --check                 says which are not up to date; exit status 1 where some are
-    python tools/workflows.py --thumbnails [NAME…]    takes their pictures, in the ComfyUI of COMFYUI_PATH
+    python tools/workflows.py --thumbnails [NAME…]    takes the open graphs' pictures, in the ComfyUI of COMFYUI_PATH
+    python tools/workflows.py --faces [NAME…]         makes the templates' pictures, in the same ComfyUI
     python tools/workflows.py --samples               draws and speaks what `web/samples/` holds
 
 To run after each change of a description, and of a node's inputs.
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests")]
 
 from workflow_source.descriptions import flows  # noqa: E402
+from workflow_source.faces import make_faces  # noqa: E402
 from workflow_source.samples import make_samples  # noqa: E402
 from workflow_source.saved_forms import graph_of, prompt_of  # noqa: E402
 from workflow_source.templates import forms  # noqa: E402
@@ -66,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--thumbnails", nargs="*", metavar="NAME", help="take the pictures of these workflows, or of all"
     )
+    parser.add_argument(
+        "--faces", nargs="*", metavar="NAME", help="make the pictures of the templates of these descriptions, or of all"
+    )
     parser.add_argument("--samples", action="store_true", help="draw and speak the samples that graphs begin with")
     chosen = parser.parse_args(arguments)
     if chosen.check:
@@ -75,6 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1 if files else 0
     if chosen.thumbnails is not None:
         make_thumbnails(chosen.thumbnails, ROOT)
+        return 0
+    if chosen.faces is not None:
+        make_faces(chosen.faces, ROOT)
         return 0
     if chosen.samples:
         make_samples(SAMPLES)

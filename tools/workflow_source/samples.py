@@ -58,7 +58,7 @@ def make_samples(folder: Path) -> None:
         sound, _ = say(who, words)
         soundfile.write(folder / file, sound, SAMPLE_RATE, subtype="PCM_16")
     sound, phonemes = say(WOMAN, CLIP_WORDS)
-    envelope = rms_envelope(sound, pixel_frames(LATENT_FRAMES))
+    envelope = envelope_of(sound)
     frames = draw_poses(WOMAN, animate(phonemes, envelope, MOOD, len(envelope), 0), CLIP_SIZE)
     images = torch.from_numpy(frames).float() / 255
     write_video(folder / CLIP, images, FRAME_RATE, torch.from_numpy(sound)[None], SAMPLE_RATE)
@@ -71,6 +71,11 @@ def say(who: tuple[str, int], words: str) -> tuple[numpy.ndarray, list[Phoneme]]
     start = round(LEAD * SAMPLE_RATE)
     waveform[start : start + len(speech.samples)] = speech.samples
     return waveform, [Phoneme(p.start + LEAD, p.end + LEAD, p.symbol) for p in speech.phonemes]
+
+
+def envelope_of(sound: numpy.ndarray) -> numpy.ndarray:
+    """How loud a waveform of the samples' length is at each frame, (frames)."""
+    return rms_envelope(sound, pixel_frames(LATENT_FRAMES))
 
 
 def draw_poses(who: tuple[str, int], poses: Sequence[Pose], size: int) -> numpy.ndarray:

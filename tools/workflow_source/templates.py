@@ -32,6 +32,7 @@ NOTE_COLUMN, GIVEN_COLUMN, MAIN_COLUMN, SAVE_COLUMN = (0, 340), (370, 290), (690
 SPACE = 60
 """Between nodes of a column, titles included."""
 CLIP_HEIGHT, GIVEN_HEIGHTS = 430, {"LoadImage": 330, "LoadVideo": 380, "LoadAudio": 150}
+FILE_WIDGETS = {"LoadImage": "image", "LoadVideo": "file", "LoadAudio": "audio"}
 VIEW = {"scale": 1, "offset": [90, 150]}
 """What is seen at first: everything, at its own size, right of the side bar and below the tabs."""
 TEXT_FIELD = {"height": 90}
@@ -203,6 +204,11 @@ class Form:
         return f"{PACK} app, small model - {self.template.app}" if self.tiny else f"{PACK} app - {self.template.app}"
 
     @property
+    def pictured_files(self) -> list[str]:
+        """What the template browser shows a picture of."""
+        return [self.file_name, *([self.app_name] if self.template.app else [])]
+
+    @property
     def has_blueprint(self) -> bool:
         """Of the small model, the first one alone is in the node library: to try how blueprints are used."""
         return not self.tiny or self.template is TEMPLATES[0]
@@ -250,8 +256,9 @@ class Form:
     def app(self) -> dict[str, Any]:
         """The template as an app: it opens as a form with a player."""
         graph = self.graph()
-        files = {"LoadImage": "image", "LoadVideo": "file", "LoadAudio": "audio"}
-        given = [[str(node["id"]), files[node["type"]]] for node in graph["nodes"] if node["type"] in files]
+        given = [
+            [str(node["id"]), FILE_WIDGETS[node["type"]]] for node in graph["nodes"] if node["type"] in FILE_WIDGETS
+        ]
         number = str(graph["last_node_id"] - 1)
         fields = [[number, field.name, *([TEXT_FIELD] if field.is_text else [])] for field in self.fields]
         (saved,) = (str(node["id"]) for node in graph["nodes"] if node["type"] == "SaveVideo")
@@ -301,8 +308,10 @@ class Form:
         """The nodes that load what the user gives, one below the other."""
         top = 0
         for node in subgraph.given:
-            height = GIVEN_HEIGHTS[node.kind.id]
-            yield _placed(saved_node(node, input_slots(node), links), GIVEN_COLUMN, top, height)
+            height, slots = GIVEN_HEIGHTS[node.kind.id], input_slots(node, {FILE_WIDGETS[node.kind.id]: "COMBO"})
+            # An app shows it above the field.
+            slots[0]["label"] = node.title
+            yield _placed(saved_node(node, slots, links), GIVEN_COLUMN, top, height)
             top += height + SPACE
 
 
