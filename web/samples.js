@@ -20,9 +20,13 @@ function namedIn(graph) {
     return Object.keys(SAMPLES).filter(name => values.has(name));
 }
 
+async function nodeDefinition(kind) {
+    const answer = await api.fetchApi(`/object_info/${kind}`);
+    return (await answer.json())[kind];
+}
+
 async function isInput(name) {
-    const answer = await api.fetchApi(`/object_info/${SAMPLES[name]}`);
-    return (await answer.text()).includes(JSON.stringify(name));
+    return JSON.stringify(await nodeDefinition(SAMPLES[name])).includes(JSON.stringify(name));
 }
 
 async function addInput(name) {
@@ -43,7 +47,9 @@ app.registerExtension({
         if (!missing.length) return;
         try {
             await Promise.all(missing.map(addInput));
-            await app.reloadNodeDefs();
+            // Only the nodes that offer them: a list of all takes long where there are many packs.
+            for (const kind of new Set(missing.map(name => SAMPLES[name])))
+                await app.registerNodeDef(kind, await nodeDefinition(kind));
         } catch (error) {
             // The graph opens all the same, and shows which file is missing.
             console.warn("UniAVGen: a sample could not be added to ComfyUI's inputs.", error);
