@@ -29,7 +29,7 @@ from uniavgen_lab.verse_bench.bench_measures import (
     frame_mean,
     likeness,
     lips,
-    motion,
+    movement,
     sound_and_text,
     sound_classes,
     subject_consistency,
@@ -156,7 +156,7 @@ def test_measures_of_frames(data: Path, outputs: Path) -> None:
 def test_a_video_of_one_frame_is_refused(data: Path, outputs: Path) -> None:
     clip = made(data, outputs, "cat")
     clip.__dict__["_video"] = (numpy.zeros((1, 8, 8, 3), dtype=numpy.uint8), 25.0, None)
-    for measure in (subject_consistency(tokens), motion(lambda one, other: one[:, :2])):
+    for measure in (subject_consistency(tokens), movement(lambda one, other: one[:, :2])):
         with pytest.raises(ValueError, match="one frame"):
             measure(clip)
 
@@ -171,7 +171,7 @@ def test_motion_looks_at_smaller_frames_and_at_eight_a_second(data: Path, output
         seen.append((tuple(one.shape[-2:]), float(one.mean()), float(other.mean())))
         return (other - one)[:, :2] * torch.tensor([1.0, -3.0]).view(1, 2, 1, 1)
 
-    values = motion(flow)(clip)
+    values = movement(flow)(clip)
     # A step of 1 between frames moves 1 across and -3 down: the mean of both is 2.
     assert values["motion"] == pytest.approx(2)
     assert seen[0] == ((8, 328), 0, 1) and len(seen) == 24 + 8

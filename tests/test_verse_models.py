@@ -199,5 +199,5 @@ def test_absent_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(sound_models, "needed", absent)
     for model in (SoundClasses, Whisper):
-        with pytest.raises(NotInstalledError, match=r"pip install '\.\[verse-bench\]'"):
+        with pytest.raises(NotInstalledError, match=r"pip install '\.\[benchmark\]'"):
             model((tmp_path,), CPU)

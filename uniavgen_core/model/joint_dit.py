@@ -165,9 +165,8 @@ class JointDiT(nn.Module):
                 audio = self.audio_blocks[index](audio, of_audio, hooks.inside(index, Branch.AUDIO))
             if index % self._interval:
                 return video, audio
-            layer = index // self._interval
             return interact(
-                video, audio, self._aligners(layer), plan, layer=layer,
+                video, audio, self._aligners(index // self._interval), plan, layer=index // self._interval,
                 time=video_time, switches=switches, options=options,
             )  # fmt: skip
 

@@ -25,7 +25,7 @@ from .picture_models import (
     ImageQuality,
     OpticalFlow,
     VisionTokens,
-    flows,
+    frame_flows,
 )
 from .sound_models import (
     CLAP_RATE,
@@ -106,16 +106,16 @@ def subject_consistency(model: FrameTokens) -> Measure:
     return measure
 
 
-def motion(model: Flow) -> Measure:
+def movement(model: Flow) -> Measure:
     """The benchmark's mean motion, and whether VBench calls the clip dynamic."""
 
     def measure(made: MadeItem) -> Values:
         frames = made.frames
         if len(frames) < 2:
             raise ValueError("one frame is no video")
-        mean = numpy.mean([float(flow.abs().mean()) for flow in flows(frames, model, made_smaller=True)])
+        mean = numpy.mean([float(flow.abs().mean()) for flow in frame_flows(frames, model, made_smaller=True)])
         seen = frames[:: max(1, round(made.rate / VBENCH_RATE))]
-        fastest = [fastest_motion(flow) for flow in flows(seen, model, made_smaller=False)]
+        fastest = [fastest_motion(flow) for flow in frame_flows(seen, model, made_smaller=False)]
         return {"motion": float(mean), "dynamic": float(is_dynamic(fastest, len(seen), frames.shape[1:3], made.rate))}
 
     return measure
@@ -233,7 +233,7 @@ PROBES: dict[str, Probe] = {
         (VIDEO,),
     ),
     "synchformer": Probe(("synchformer.torchscript",), _offset, (VIDEO,)),
-    "raft": Probe((OR.join(("raft-things.pth", "raft_large_C_T_V1*.pth")),), _of(motion, OpticalFlow), (VIDEO,)),
+    "raft": Probe((OR.join(("raft-things.pth", "raft_large_C_T_V1*.pth")),), _of(movement, OpticalFlow), (VIDEO,)),
     "dino": Probe(("dino-vitb16",), _of(subject_consistency, DinoFeatures), (VIDEO,)),
     "musiq_spaq": Probe(
         ("musiq_spaq_ckpt*.pth",),

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-EXTRA = "verse-bench"
+EXTRA = "benchmark"
 """Optional extra of this package that installs the models' libraries."""
 OR = " or "
 """Between names of which one is enough."""

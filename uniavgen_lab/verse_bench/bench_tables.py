@@ -51,7 +51,7 @@ class BenchTable:
     published: Mapping[str, Mapping[str, float]]
 
 
-def mean(key: str, values: Sequence[Values], absolute: bool = False) -> float | None:
+def mean_of(key: str, values: Sequence[Values], absolute: bool = False) -> float | None:
     """Over the items that have it."""
     known = [cast(float, each[key]) for each in values if key in each]
     return fmean(map(abs, known) if absolute else known) if known else None
@@ -59,7 +59,7 @@ def mean(key: str, values: Sequence[Values], absolute: bool = False) -> float | 
 
 def aesthetic_score(values: Sequence[Values]) -> float | None:
     """The mean of three judges' means."""
-    judges = [mean(key, values) for key in ("aesthetic", "musiq", "maniqa")]
+    judges = [mean_of(key, values) for key in ("aesthetic", "musiq", "maniqa")]
     known = [judge for judge in judges if judge is not None]
     return fmean(known) if len(known) == len(judges) else None
 
@@ -101,16 +101,16 @@ def _speaks(item: BenchItem) -> bool:
 
 
 def _beside(absolute: bool) -> Total:
-    return partial(mean, "offset", absolute=absolute)
+    return partial(mean_of, "offset", absolute=absolute)
 
 
 _FD = Column("FD", ("clap",), _has_original, distance_of_sets)
 _PAIRS = Column(PAIRS, ("clap",), _has_original, distance_of_pairs)
-_KL = Column("KL", ("passt",), _has_original, partial(mean, "kl"))
-_CS = Column("CS", ("clap",), _sounds, partial(mean, "cs"))
+_KL = Column("KL", ("passt",), _has_original, partial(mean_of, "kl"))
+_CS = Column("CS", ("clap",), _sounds, partial(mean_of, "cs"))
 _OFF = Column("AV-A", ("synchformer",), _sounds, _beside(absolute=True))
 _SIGNED = Column(SIGNED, ("synchformer",), _sounds, _beside(absolute=False))
-_WER = Column("WER", ("sensevoice",), _speaks, partial(mean, "wer"))
+_WER = Column("WER", ("sensevoice",), _speaks, partial(mean_of, "wer"))
 _ONE_WAY = (_FD, _PAIRS, _KL, _CS, _OFF, _SIGNED)
 _NO_JUDGE = "the paper has a large model (Gemini 2.5 Pro) mark it from 0 to 1; what it is asked is not public"
 _SECOND_HAND = "UniVerse-1, as published (second hand)"
@@ -119,17 +119,17 @@ TABLES: dict[str, BenchTable] = {
     JOINT: BenchTable(
         "Verse-Bench, picture and sound together",
         (
-            Column("MS", ("raft",), _any, partial(mean, "motion")),
+            Column("MS", ("raft",), _any, partial(mean_of, "motion")),
             Column("AS", ("aesthetic", "musiq", "maniqa"), _any, aesthetic_score),
-            Column("ID", ("dinov3",), _any, partial(mean, "id_patch")),
-            Column(CLASS_ID, ("dinov3",), _any, partial(mean, "id_class")),
+            Column("ID", ("dinov3",), _any, partial(mean_of, "id_patch")),
+            Column(CLASS_ID, ("dinov3",), _any, partial(mean_of, "id_class")),
             _FD,
             _PAIRS,
             _KL,
             _CS,
-            *(Column(name, ("audiobox",), _no_talk, partial(mean, name)) for name in ("CE", "CU", "PC", "PQ")),
+            *(Column(name, ("audiobox",), _no_talk, partial(mean_of, name)) for name in ("CE", "CU", "PC", "PQ")),
             _WER,
-            Column("LSE-C", ("syncnet",), _speaks, partial(mean, "lips")),
+            Column("LSE-C", ("syncnet",), _speaks, partial(mean_of, "lips")),
             _OFF,
             _SIGNED,
         ),
@@ -145,12 +145,12 @@ TABLES: dict[str, BenchTable] = {
     UNIAVGEN: BenchTable(
         "UniAVGen's table 1, on Verse-Bench's items in which somebody speaks",
         (
-            *(Column(name, ("audiobox",), _speaks, partial(mean, name)) for name in ("PQ", "CU")),
-            Column(PLAIN_WER, ("whisper",), _speaks, partial(mean, "whisper_wer")),
-            Column("SC", ("dino",), _speaks, partial(mean, "subject")),
-            Column("DD", ("raft",), _speaks, partial(mean, "dynamic")),
-            Column("IQ", ("musiq_spaq",), _speaks, partial(mean, "imaging")),
-            Column("LS", ("syncnet",), _speaks, partial(mean, "lips")),
+            *(Column(name, ("audiobox",), _speaks, partial(mean_of, name)) for name in ("PQ", "CU")),
+            Column(PLAIN_WER, ("whisper",), _speaks, partial(mean_of, "whisper_wer")),
+            Column("SC", ("dino",), _speaks, partial(mean_of, "subject")),
+            Column("DD", ("raft",), _speaks, partial(mean_of, "dynamic")),
+            Column("IQ", ("musiq_spaq",), _speaks, partial(mean_of, "imaging")),
+            Column("LS", ("syncnet",), _speaks, partial(mean_of, "lips")),
             Column("TC", (), _speaks, lambda values: None, _NO_JUDGE),
             Column("EC", (), _speaks, lambda values: None, _NO_JUDGE),
         ),

@@ -194,7 +194,7 @@ def as_tensor(frames: NDArray[numpy.uint8]) -> Tensor:
     return rearrange(torch.from_numpy(numpy.ascontiguousarray(frames)), "n h w c -> n c h w").float()
 
 
-def flows(frames: NDArray[numpy.uint8], flow: Flow, made_smaller: bool) -> Iterator[Tensor]:
+def frame_flows(frames: NDArray[numpy.uint8], flow: Flow, made_smaller: bool) -> Iterator[Tensor]:
     """Flow (2, height, width) between neighbouring frames, its sides multiples of 8.
 
     Args:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,7 +112,9 @@ def measure_items(
             continue
         clips = [MadeItem(item, arguments.outputs) for item in wanted]
         tasks.append((name, paths, [clip for clip in clips if _has_files(clip, probe)]))
-    with offline(), tqdm(total=sum(len(clips) for *_, clips in tasks), desc="verse-bench", unit="measure") as bar:
+    count = sum(len(clips) for *_, clips in tasks)
+    # Some libraries print what they do: that is no part of the tables.
+    with offline(), redirect_stdout(sys.stderr), tqdm(total=count, desc="verse-bench", unit="measure") as bar:
         for name, paths, clips in tasks:
             bar.set_postfix_str(name)
             _measure_by(name, paths, clips, kept, device, found, bar)
