@@ -104,7 +104,7 @@ def test_items_are_read_and_broken_ones_named(data: Path, tmp_path: Path) -> Non
         ("street", "set2", ("street", "steps"), "Good morning."),
         ("talk", "set3", None, "Thank you."),
     ]
-    assert list(broken) == ["set3/half"]
+    assert list(broken) == ["set3/half"] and "half.json is no JSON" in broken["set3/half"]
     write_item(data / "set1", "empty", {"video_prompt": "x", "audio_prompt": [""]})
     write_item(data / "set1", "wrong", {"video_prompt": ["x"]})
     items, broken = read_items(data)
@@ -444,6 +444,9 @@ def test_distance_of_a_set_is_taken_over_its_items(data: Path) -> None:
 def test_models_are_found_by_their_names(tmp_path: Path) -> None:
     with pytest.raises(NotThereError, match=r"^weights\.pth or w\*\.pt is missing$"):
         find_files(tmp_path, ("weights.pth or w*.pt",))
+    with pytest.raises(NotThereError, match=r"^a and c are missing$"):
+        (tmp_path / "b").touch()
+        find_files(tmp_path, ("a", "b", "c"))
     (tmp_path / "w2.pt").touch()
     assert find_files(tmp_path, ("weights.pth or w*.pt",)) == [tmp_path / "w2.pt"]
     assert {probe for column in columns_of(list(TABLES)) for probe in column.probes} == set(PROBES)

@@ -63,12 +63,11 @@ def frechet_distance(one: NDArray[numpy.floating], other: NDArray[numpy.floating
     """
     if min(len(one), len(other)) < 2:
         return None
-    means = one.mean(axis=0), other.mean(axis=0)
-    x, y = ((part - mean) / numpy.sqrt(len(part) - 1) for part, mean in zip((one, other), means, strict=True))
+    mean, other_mean = one.mean(axis=0), other.mean(axis=0)
+    x, y = (one - mean) / (len(one) - 1) ** 0.5, (other - other_mean) / (len(other) - 1) ** 0.5
     # X and Y may be turned each by itself: their triangular factors have as many rows as a feature has values at most.
-    turned, other_turned = (numpy.linalg.qr(part, mode="r") for part in (x, y))
-    between = numpy.linalg.svd(turned @ other_turned.T, compute_uv=False).sum()
-    return float(numpy.square(means[0] - means[1]).sum() + numpy.square(x).sum() + numpy.square(y).sum() - 2 * between)
+    between = numpy.linalg.norm(numpy.linalg.qr(x).R @ numpy.linalg.qr(y).R.T, ord="nuc")
+    return float(numpy.square(mean - other_mean).sum() + numpy.square(x).sum() + numpy.square(y).sum() - 2 * between)
 
 
 def divergence(reference: NDArray[numpy.floating], made: NDArray[numpy.floating]) -> float:

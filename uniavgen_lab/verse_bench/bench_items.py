@@ -137,7 +137,10 @@ def read_items(data: Path) -> tuple[list[BenchItem], dict[str, str]]:
 
 
 def _item(file: Path) -> BenchItem:
-    said = parsed_json(file.read_text(encoding="utf-8"))
+    try:
+        said = parsed_json(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file.name} is no JSON: {error}") from error
     if not isinstance(said, dict):
         raise ValueError(f"{file.name} holds no prompts")
     speech, sounds = said.get("speech_prompt") or {}, said.get("audio_prompt")

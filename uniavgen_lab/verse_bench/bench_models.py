@@ -35,14 +35,15 @@ def find_files(folder: Path, names: Sequence[str]) -> list[Path]:
     Raises:
         NotThereError: one is missing.
     """
-    found = []
-    for wanted in names:
-        there = (path for name in wanted.split(OR) for path in sorted(folder.glob(name)))
-        path = next(there, None)
-        if path is None:
-            raise NotThereError(f"{wanted} is missing")
-        found.append(path)
-    return found
+    found = {wanted: _first(folder, wanted) for wanted in names}
+    missing = [wanted for wanted, path in found.items() if path is None]
+    if missing:
+        raise NotThereError(f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing")
+    return [path for path in found.values() if path is not None]
+
+
+def _first(folder: Path, wanted: str) -> Path | None:
+    return next((path for name in wanted.split(OR) for path in sorted(folder.glob(name))), None)
 
 
 def state_of(paths: Sequence[Path]) -> list[list[Any]]:

@@ -23,7 +23,9 @@ class KeptMeasures:
         self._file = file
         self._known: dict[str, Values] = {}
         self._digests: dict[Path, str | None] = {}
-        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else []:
+        text = file.read_text(encoding="utf-8") if file.is_file() else ""
+        self._is_cut_off = bool(text) and not text.endswith("\n")
+        for line in text.splitlines():
             try:
                 entry = json.loads(line)
                 self._known[entry["key"]] = entry["values"]
@@ -48,10 +50,9 @@ class KeptMeasures:
         """Keep the values of a key."""
         self._known[key] = values
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a+", encoding="utf-8") as file:
-            # A new line, where the one before it was cut off.
-            started = file.tell() and not self._file.read_bytes().endswith(b"\n")
-            file.write(("\n" if started else "") + json.dumps({"key": key, "values": values}) + "\n")
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write("\n" * self._is_cut_off + json.dumps({"key": key, "values": values}) + "\n")
+        self._is_cut_off = False
 
     def _digest(self, file: Path) -> str | None:
         if file not in self._digests:
