@@ -15,6 +15,7 @@ import numpy
 import pytest
 import torch
 from batch_client.jobs import Choice, read_jobs
+from batch_client.table import BadTable
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -484,7 +485,7 @@ def test_items_become_a_table_for_the_batch(data: Path, tmp_path: Path, caplog: 
     assert list(found[0].files.values()) == [(data / "set2/street.jpg").resolve()]
     texts = json.dumps(found[0].prompt)
     assert "A man\\nspeaks, outside." in texts and "Good morning." in texts
-    assert jobs(str(data), str(tmp_path / "all.csv"), "--sets", "set1", "--sound-input", "SomeNode.sound") == 0
+    assert jobs(str(data), str(tmp_path / "all.csv"), "--sets", "set1", "--sound-column", "SomeNode.sound") == 0
     assert (tmp_path / "all.csv").read_text(encoding="utf-8").splitlines() == [
         "data_id,ref_image_path,prompt,speech_content,SomeNode.sound",
         "cat,data/set1/cat.jpg,A cat.,,a cat purrs",
@@ -493,8 +494,47 @@ def test_items_become_a_table_for_the_batch(data: Path, tmp_path: Path, caplog: 
     assert "--allow-outside" in caplog.text
     with pytest.raises(ValueError, match="holds no such items"):
         jobs(str(data), str(table), "--sets", "set1", "--with-speech")
-    with pytest.raises(ValueError, match="give NodeClass.input"):
-        jobs(str(data), str(table), "--sound-input", "sound")
+    with pytest.raises(ValueError, match="give sound_content or NodeClass.input"):
+        jobs(str(data), str(table), "--sound-column", "sound")
+
+
+UNIVERSE_GRAPH: dict[str, Any] = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+    "2": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["9", 0], "text": "somebody"}},
+    "3": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["9", 0], "text": ""}},
+    "4": {
+        "class_type": "UniVerse1Conditioning",
+        "inputs": {
+            "positive": ["2", 0], "negative": ["3", 0], "clip": ["9", 0], "sound": "rain", "speech": "Hello.",
+            "language": "auto",
+        },
+    },
+    "5": {"class_type": "UniVerse1Latent", "inputs": {"vae": ["9", 2], "image": ["1", 0], "seconds": 5.0}},
+    "6": {"class_type": "RandomNoise", "inputs": {"noise_seed": 1}},
+    "7": {"class_type": "SaveVideo", "inputs": {"video": ["8", 0], "filename_prefix": "video/x"}},
+}  # fmt: skip
+"""UniVerse-1's nodes, as far as the batch has to do with them."""
+
+
+def test_items_go_into_a_graph_of_universe_1(data: Path) -> None:
+    """Also those in which nobody speaks, or nothing is heard: the graph's own texts never stay."""
+    workflow, table = data / "graph.json", data / "jobs.csv"
+    workflow.write_text(json.dumps(UNIVERSE_GRAPH), encoding="utf-8")
+    assert jobs(str(data), str(table), "--sound-column", "sound_content") == 0
+    found = read_jobs(table, Choice(WORKFLOWS, workflow=workflow), "verse", lambda note: None)
+    texts = [(job.prompt["4"]["inputs"]["sound"], job.prompt["4"]["inputs"]["speech"]) for job in found]
+    assert texts == [("a cat purrs", ""), ("street, steps", "Good morning."), ("", "Thank you.")]
+    assert [job.prompt["2"]["inputs"]["text"] for job in found] == ["A cat.", "A man\nspeaks, outside.", "A talk."]
+    assert {job.prompt["3"]["inputs"]["text"] for job in found} == {""}
+    assert [len(job.files) for job in found] == [1, 1, 1]
+    assert found[0].prompt["1"]["inputs"]["image"].endswith(next(iter(found[0].files)))
+    assert found[0].prompt["7"]["inputs"]["filename_prefix"] == "verse/cat"
+    assert jobs(str(data), str(table)) == 0
+    with pytest.raises(BadTable, match="column sound_content is missing, but the workflow wants a text of the sound"):
+        read_jobs(table, Choice(WORKFLOWS, workflow=workflow), "verse", lambda note: None)
+    table.write_text("data_id,prompt,speech_content,sound_content,ref_image_path,seconds\nx,A,,,set1/cat.jpg,2.5\n")
+    (job,) = read_jobs(table, Choice(WORKFLOWS, workflow=workflow), "verse", lambda note: None)
+    assert job.prompt["5"]["inputs"]["seconds"] == 2.5
 
 
 def test_help_says_where_each_model_is_looked_for(capsys: pytest.CaptureFixture[str]) -> None:

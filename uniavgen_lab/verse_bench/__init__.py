@@ -1,1 +1,1 @@
-"""Verse-Bench: clips measured as UniVerse-1's benchmark and UniAVGen's paper measure them, with models of one's own."""
+"""Verse-Bench, and UniAVGen's table 1: clips measured with models of one's own."""
