@@ -8,8 +8,7 @@ from torch import Tensor
 
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
 from ..uniavgen_core.tiny.bundle import SHORT_SIDE
-from ..uniavgen_core.tiny.likeness import is_drawn
-from ..uniavgen_core.tiny.words import FEWEST_WORDS, MOST_WORDS, unknown_words
+from ..uniavgen_core.tiny.knowledge import FEWEST_WORDS, MOST_WORDS, is_drawn, unknown_words
 from .comfy_codecs import SMALL_CAPTION, TinyVideoCodec
 
 PEOPLE = 2

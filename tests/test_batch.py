@@ -883,7 +883,7 @@ def test_files_that_are_not_there(folder: Path, servers: list[FakeComfy], capsys
     assert "nowhere.csv" in refused(capsys, servers, str(folder / "nowhere.csv"), *address)
     table = str(write_table(folder, many(1)))
     assert "row 2, column task" in refused(capsys, servers, table, *address, "--workflow", str(folder / "nowhere.json"))
-    ui = str(WORKFLOWS.parent / "joint_generation.json")
+    ui = str(WORKFLOWS.parent / "graphs" / "joint_generation.json")
     assert "not a workflow in API form" in refused(capsys, servers, table, *address, "--workflow", ui)
     for other in ("no report\n", "no report", '{"row": 1}\n'):
         (folder / "other.txt").write_text(other)

@@ -11,9 +11,8 @@ from torch import Tensor
 from uniavgen_core.media.images import crop_and_resize, read_image, to_rgb
 from uniavgen_core.tiny.bundle import SHORT_SIDE, TinyBundle, load_tiny
 from uniavgen_core.tiny.drawing import draw_portrait
-from uniavgen_core.tiny.likeness import is_drawn
+from uniavgen_core.tiny.knowledge import is_drawn, unknown_words
 from uniavgen_core.tiny.people import KINDS
-from uniavgen_core.tiny.words import unknown_words
 
 SAMPLES = Path(__file__).parent.parent / "web" / "samples"
 

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 from test_frontends import Record, add_files, overlaps
 from workflow_source.saved_forms import prompt_of
 from workflow_source.subgraphs import GIVEN
-from workflow_source.templates import TEMPLATES, Form, forms
+from workflow_source.templates import TEMPLATES, TemplateForm, forms
 
 ROOT = Path(__file__).absolute().parent.parent
 FORMS = [form for form in forms() if not form.tiny or form.template is TEMPLATES[0]]
@@ -87,7 +87,7 @@ def frontend(shared_frontend: Frontend) -> Frontend:
     return shared_frontend
 
 
-def exported(form: Form, info: dict[str, Any]) -> Prompt:
+def exported(form: TemplateForm, info: dict[str, Any]) -> Prompt:
     """What a template is to run: its description's open graph."""
     return for_this_version(without_meta(prompt_of(form.flow())), info)
 

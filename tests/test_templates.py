@@ -11,7 +11,7 @@ import pytest
 from node_schemas import schemas
 from PIL import Image
 from workflow_source.node_kinds import DOWNLOADS, NOTE, node_kinds
-from workflow_source.templates import Form, forms
+from workflow_source.templates import TemplateForm, forms
 
 from uniavgen_lab.world.sentences import check_known_words
 
@@ -51,7 +51,7 @@ def test_the_template_browser_shows_them_and_no_open_graph() -> None:
 
 
 @FORM
-def test_it_is_a_form_of_a_few_nodes_and_fields(form: Form) -> None:
+def test_it_is_a_form_of_a_few_nodes_and_fields(form: TemplateForm) -> None:
     graph = saved(form.file_name)
     kinds = [node["type"] for node in graph["nodes"]]
     node, _ = subgraph_of(graph)
@@ -64,7 +64,7 @@ def test_it_is_a_form_of_a_few_nodes_and_fields(form: Form) -> None:
 
 
 @FORM
-def test_it_fits_a_screen_at_its_own_size(form: Form) -> None:
+def test_it_fits_a_screen_at_its_own_size(form: TemplateForm) -> None:
     graph = saved(form.file_name)
     assert graph["extra"]["ds"]["scale"] == 1
     boxes = [
@@ -77,7 +77,7 @@ def test_it_fits_a_screen_at_its_own_size(form: Form) -> None:
 
 
 @FORM
-def test_its_samples_ship_with_the_pack(form: Form) -> None:
+def test_its_samples_ship_with_the_pack(form: TemplateForm) -> None:
     added = (ROOT / "web" / "samples.js").read_text("utf-8")
     for node in saved(form.file_name)["nodes"]:
         if node["type"] in MEDIA:
@@ -86,7 +86,7 @@ def test_its_samples_ship_with_the_pack(form: Form) -> None:
 
 
 @FORM
-def test_links_and_fields_hold_together(form: Form) -> None:
+def test_links_and_fields_hold_together(form: TemplateForm) -> None:
     graph = saved(form.file_name)
     node, definition = subgraph_of(graph)
     assert [slot["name"] for slot in node["inputs"]] == [slot["name"] for slot in definition["inputs"]]
@@ -110,7 +110,7 @@ def test_links_and_fields_hold_together(form: Form) -> None:
 
 
 @FORM
-def test_its_fields_have_the_widgets_types(form: Form) -> None:
+def test_its_fields_have_the_widgets_types(form: TemplateForm) -> None:
     kinds = {schema.node_id: {given.name: given.type for given in schema.inputs} for schema in schemas().values()}
     titles = {node.title or node.kind.id: node.kind for node in form.flow().nodes} | node_kinds()
     for field in form.fields:
@@ -121,7 +121,7 @@ def test_its_fields_have_the_widgets_types(form: Form) -> None:
 
 
 @FORM
-def test_every_file_of_the_model_is_announced_with_folder_and_link(form: Form) -> None:
+def test_every_file_of_the_model_is_announced_with_folder_and_link(form: TemplateForm) -> None:
     graph = saved(form.file_name)
     node, definition = subgraph_of(graph)
     (note,) = (node["widgets_values"][0] for node in graph["nodes"] if node["type"] == NOTE)
@@ -142,14 +142,14 @@ def test_every_file_of_the_model_is_announced_with_folder_and_link(form: Form) -
 
 
 @FORM
-def test_the_small_ones_keep_to_their_world(form: Form) -> None:
+def test_the_small_ones_keep_to_their_world(form: TemplateForm) -> None:
     for node in form.flow().nodes if form.tiny else ():
         if node.kind.id == "UniAVGenConditioning" and isinstance(words := node.values["speech"], str) and words:
             check_known_words(words)
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.template.app], ids=lambda form: form.app_name)
-def test_an_app_is_its_template_as_a_form(form: Form) -> None:
+def test_an_app_is_its_template_as_a_form(form: TemplateForm) -> None:
     app, template = saved(form.app_name), saved(form.file_name)
     shown = app["extra"].pop("linearData")
     assert app["extra"].pop("linearMode") is True
@@ -174,7 +174,7 @@ BLUEPRINT_FORMS = [form for form in FORMS if form.has_blueprint]
 
 
 @pytest.mark.parametrize("form", BLUEPRINT_FORMS, ids=lambda form: form.blueprint_name)
-def test_a_blueprint_is_one_node_with_plain_fields_and_a_video(form: Form) -> None:
+def test_a_blueprint_is_one_node_with_plain_fields_and_a_video(form: TemplateForm) -> None:
     graph = saved(form.blueprint_name, BLUEPRINTS)
     node, definition = subgraph_of(graph)
     assert graph["nodes"] == [node] and graph["links"] == []

@@ -21,9 +21,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path += [str(ROOT), str(ROOT / "tests")]
 
+from workflow_source.clip_faces import make_faces  # noqa: E402
 from workflow_source.descriptions import flows  # noqa: E402
-from workflow_source.faces import make_faces  # noqa: E402
-from workflow_source.samples import make_samples  # noqa: E402
+from workflow_source.sample_media import draw_samples  # noqa: E402
 from workflow_source.saved_forms import graph_of, prompt_of  # noqa: E402
 from workflow_source.templates import forms  # noqa: E402
 from workflow_source.thumbnails import make_thumbnails  # noqa: E402
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_faces(chosen.faces, ROOT)
         return 0
     if chosen.samples:
-        make_samples(SAMPLES)
+        draw_samples(SAMPLES)
         return 0
     for file, text in generated_files().items():
         file.parent.mkdir(exist_ok=True)

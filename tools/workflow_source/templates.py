@@ -174,7 +174,7 @@ TEMPLATES = (
 
 
 @dataclass(frozen=True)
-class Form:
+class TemplateForm:
     """A template for one of the two models."""
 
     template: Template
@@ -320,8 +320,8 @@ def _placed(saved: dict[str, Any], column: tuple[int, int], top: int, height: in
     return {**saved, "pos": [left, top], "size": [width, height]}
 
 
-def forms() -> Iterator[Form]:
+def forms() -> Iterator[TemplateForm]:
     """All templates, for both models."""
     for template in TEMPLATES:
         for tiny in (False, True):
-            yield Form(template, tiny)
+            yield TemplateForm(template, tiny)

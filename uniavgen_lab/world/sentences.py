@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from uniavgen_core.tiny.words import (
+from uniavgen_core.tiny.knowledge import (
     ANIMALS,
     COLOURS,
     DEEDS,

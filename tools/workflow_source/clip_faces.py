@@ -17,9 +17,9 @@ from uniavgen_core.face.lip_sync import mouth_open_area
 from uniavgen_lab.world.animation import animate
 
 from .model_flow import PERSON
-from .samples import MOOD, draw_poses, envelope_of, say
+from .sample_media import MOOD, draw_poses, envelope_of, speak_words
 from .saved_forms import prompt_of
-from .templates import Form, forms
+from .templates import TemplateForm, forms
 
 SIZE = 384
 QUALITY = 88
@@ -66,7 +66,7 @@ def make_faces(names: Collection[str], pack: Path) -> None:
 
 def _drawn(people: tuple[tuple[str, int], ...]) -> list[numpy.ndarray]:
     """A picture (h, w, 3) of bytes of each, the first one speaking."""
-    sound, phonemes = say(people[0], "Hello.")
+    sound, phonemes = speak_words(people[0], "Hello.")
     poses = animate(phonemes, envelope_of(sound), MOOD, len(envelope_of(sound)), 0)
     speaking = max(poses, key=lambda pose: pose.mouth_open)
     return [draw_poses(who, [poses[0] if index else speaking], SIZE)[0] for index, who in enumerate(people)]
@@ -83,7 +83,7 @@ def _spoken(clip: Path) -> list[numpy.ndarray]:
     return [person[open_most] for person in people]
 
 
-def _write(form: Form, people: list[numpy.ndarray], pack: Path) -> None:
+def _write(form: TemplateForm, people: list[numpy.ndarray], pack: Path) -> None:
     """A square picture; of two people the middle of each."""
     width = SIZE // len(people)
     square = Image.new("RGB", (SIZE, SIZE))

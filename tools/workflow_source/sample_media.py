@@ -47,7 +47,7 @@ LEAD = 0.15
 MOOD = "happy"
 
 
-def make_samples(folder: Path) -> None:
+def draw_samples(folder: Path) -> None:
     """Write all samples."""
     folder.mkdir(exist_ok=True)
     woman, man = (draw_poses(who, [Pose()], PICTURE_SIZE)[0] for who in (WOMAN, MAN))
@@ -55,16 +55,16 @@ def make_samples(folder: Path) -> None:
     _write_picture(folder / OTHER_PORTRAIT, man)
     _write_picture(folder / PAIR, numpy.concatenate((woman, man), axis=1))
     for file, who, words in ((RECORDING, WOMAN, RECORDING_WORDS), (OTHER_RECORDING, MAN, OTHER_WORDS)):
-        sound, _ = say(who, words)
+        sound, _ = speak_words(who, words)
         soundfile.write(folder / file, sound, SAMPLE_RATE, subtype="PCM_16")
-    sound, phonemes = say(WOMAN, CLIP_WORDS)
+    sound, phonemes = speak_words(WOMAN, CLIP_WORDS)
     envelope = envelope_of(sound)
     frames = draw_poses(WOMAN, animate(phonemes, envelope, MOOD, len(envelope), 0), CLIP_SIZE)
     images = torch.from_numpy(frames).float() / 255
     write_video(folder / CLIP, images, FRAME_RATE, torch.from_numpy(sound)[None], SAMPLE_RATE)
 
 
-def say(who: tuple[str, int], words: str) -> tuple[numpy.ndarray, list[Phoneme]]:
+def speak_words(who: tuple[str, int], words: str) -> tuple[numpy.ndarray, list[Phoneme]]:
     """A waveform (samples) of the samples' length, and when which sound is heard."""
     speech: Speech = Synthesiser().speak(words, Voice.of(*_voice(who)))
     waveform = numpy.zeros(audio_tokens(pixel_frames(LATENT_FRAMES)) * HOP_LENGTH, dtype=numpy.float32)
