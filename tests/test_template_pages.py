@@ -48,6 +48,8 @@ FIND = {
 }
 """What is typed into the search of nodes, and whose blueprint comes first."""
 SEARCHED_MILLISECONDS = 2500
+OF_THE_FRONTEND = "removeMask"
+"""In an error of frontend 1.49 that comes of leaving a graph for a form, whoever made them."""
 EMPTY_PLACE = (800, 600)
 DEFINITION = "name => window.app.graph.nodes.filter(node => node.title === name && node.isSubgraphNode?.()).length"
 
@@ -118,18 +120,8 @@ def test_the_first_template_runs_as_it_opens(server: ComfyServer, frontend: Fron
         assert {stream.type for stream in container.streams} == {"video", "audio"}
 
 
-def test_apps_open_as_forms_with_their_labels(server: ComfyServer, frontend: Frontend) -> None:
-    for form in (form for form in FORMS if form.template.app):
-        frontend.drop_workflow(form.app_name, form.app())
-        frontend.page.get_by_text(form.fields[0].label, exact=True).first.wait_for()
-        text = frontend.page.locator("body").inner_text()
-        given = [node.title for node in form.flow().nodes if node.kind.id in GIVEN]
-        assert [label for label in (*given, *(field.label for field in form.fields)) if str(label) not in text] == []
-    assert frontend.script_errors + frontend.console_errors == []
-
-
 def test_blueprints_are_found_and_placed(server: ComfyServer, frontend: Frontend) -> None:
-    """A double click on the canvas, a few words and Enter."""
+    """A double click on the canvas, a few words and Enter; before the apps, which leave no canvas to click on."""
     listed = {entry["name"] for entry in server.request("/global_subgraphs").values()}
     assert {form.blueprint_name for form in FORMS if form.has_blueprint} <= listed
     for typed, name in FIND.items():
@@ -143,3 +135,16 @@ def test_blueprints_are_found_and_placed(server: ComfyServer, frontend: Frontend
         frontend.page.mouse.click(*EMPTY_PLACE)
         frontend.page.wait_for_function(f"name => ({DEFINITION})(name) === 1", arg=form.blueprint_name)
     assert frontend.script_errors + frontend.console_errors == []
+
+
+def test_apps_open_as_forms_with_their_labels(server: ComfyServer, frontend: Frontend) -> None:
+    for form in (form for form in FORMS if form.template.app):
+        frontend.drop_workflow(form.app_name, form.app())
+        given = [node.title for node in form.flow().nodes if node.kind.id in GIVEN]
+        labels = [*given, *(field.label for field in form.fields)]
+        # Hidden text, such as that of the nodes behind the form, is not in it.
+        frontend.page.wait_for_function(
+            "labels => labels.every(label => document.body.innerText.includes(label))", arg=labels
+        )
+    errors = frontend.script_errors + frontend.console_errors
+    assert [error for error in errors if OF_THE_FRONTEND not in error] == []
