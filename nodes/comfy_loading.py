@@ -49,7 +49,7 @@ def load_model(path: str, model_options: dict[str, Any] | None = None, disable_d
         ValueError, FileNotFoundError: the file is missing, damaged or of another model.
     """
     source = Checkpoint(path)
-    model = empty_model(source.meta, source.path.name)
+    model = _uniavgen(empty_model(source.meta, source.path.name), source.path.name)
     return make_patcher(
         model.sizes,
         _read(source, model.state_dict()),
@@ -58,6 +58,19 @@ def load_model(path: str, model_options: dict[str, Any] | None = None, disable_d
         disable_dynamic,
         (load_model, (path, model_options)),
     )
+
+
+def _uniavgen(model: nn.Module, source: str) -> JointDiT:
+    """The model, where ComfyUI can sample it here.
+
+    Raises:
+        CheckpointError: it is UniVerse-1.
+    """
+    if not isinstance(model, JointDiT):
+        raise CheckpointError(
+            f"{source} is UniVerse-1, which these nodes do not sample yet: choose the UniAVGen model's folder or file."
+        )
+    return model
 
 
 def _read(source: Checkpoint, expected: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -143,7 +156,7 @@ def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
             f"{name} cannot be read as a GGUF file of a model ({error}): download it or convert it again."
         ) from error
     meta = {key: torch.empty(tensor.shape, device="meta") for key, tensor in state.items()}
-    model = empty_model(meta, name)
+    model = _uniavgen(empty_model(meta, name), name)
     for key in state.keys() - _quantised(model):
         state[key] = _plain(state[key], pack["dequantize_tensor"])
     patcher = make_patcher(

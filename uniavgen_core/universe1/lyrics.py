@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +70,9 @@ def _clean_english(text: str) -> str:
     text = re.sub(r"\b\d{1,3}(,\d{3})*(\.\d+)?\b", lambda found: found[0].replace(",", ""), text)
     for sign, currency in CURRENCIES.items():
         pattern = rf"{re.escape(sign)}[0-9.,]*[0-9]+|[0-9.,]*[0-9]+{re.escape(sign)}"
-        text = re.sub(pattern, lambda found, currency=currency: _money(found[0], currency, num2words), text)
+        text = re.sub(pattern, partial(_money, currency=currency, num2words=num2words), text)
     text = re.sub(r"[0-9]+\.[0-9]+", lambda found: num2words(float(found[0]), lang="en"), text)
-    text = re.sub(
-        r"([0-9]+)(st|nd|rd|th)", lambda found: num2words(int(found[1]), to="ordinal", lang="en"), text
-    )
+    text = re.sub(r"([0-9]+)(st|nd|rd|th)", lambda found: num2words(int(found[1]), to="ordinal", lang="en"), text)
     text = re.sub(r"[0-9]+", lambda found: num2words(int(found[0]), lang="en"), text)
     for short, word in ABBREVIATIONS.items():
         text = re.sub(rf"\b{short}\.", word, text)
@@ -82,8 +81,8 @@ def _clean_english(text: str) -> str:
     return re.sub(r"\s+", " ", text.strip())
 
 
-def _money(amount: str, currency: str, num2words: Any) -> str:
-    value = float(re.sub(r"[^\d.]", "", amount.replace(",", ".")))
+def _money(amount: re.Match[str], currency: str, num2words: Any) -> str:
+    value = float(re.sub(r"[^\d.]", "", amount[0].replace(",", ".")))
     words = num2words(value, to="currency", currency=currency, lang="en")
     return words.rsplit(", ", 1)[0] if value == int(value) else words
 
@@ -92,7 +91,5 @@ def _clean_chinese(text: str, chinese_numbers: Callable[[str], str]) -> str:
     pypinyin = needed("pypinyin", SPEAK_CHINESE)
     text = chinese_numbers(text.replace('"', "").lower())
     text = "".join("," if unicodedata.category(sign)[0] in "PS" else sign for sign in text)
-    syllables = pypinyin.pinyin(
-        text, style=pypinyin.Style.TONE3, heteronym=False, neutral_tone_with_five=True
-    )
+    syllables = pypinyin.pinyin(text, style=pypinyin.Style.TONE3, heteronym=False, neutral_tone_with_five=True)
     return "".join(syllable[0] for syllable in syllables)
