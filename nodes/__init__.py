@@ -18,6 +18,7 @@ from .media import AVMux
 from .put_backs import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
 from .speakers import Recordings, SceneNode, SpeakerVoice
+from .universe import UniverseConditioning, UniverseLatent, UniverseSchedule, UniverseSoundDecode
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
@@ -48,6 +49,10 @@ NODES: list[type[io.ComfyNode]] = [
     SpeakerVoice,
     SceneNode,
     Recordings,
+    UniverseLatent,
+    UniverseConditioning,
+    UniverseSchedule,
+    UniverseSoundDecode,
 ]
 
 

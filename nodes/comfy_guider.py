@@ -15,7 +15,8 @@ from comfy_extras.nodes_custom_sampler import DisableNoise, Noise_RandomNoise, S
 from torch import Tensor
 
 from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
-from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO, sizes_of
+from .comfy_joint import joint_sizes
+from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
@@ -140,7 +141,7 @@ def make_guider(
     full_sigmas: Tensor | None = None,
 ) -> ModalityAwareGuider:
     """A guider with its conds; the switches are "auto" (as the task says), "on" or "off"."""
-    blocks = sizes_of(model).blocks
+    blocks = joint_sizes(model).blocks
     chosen = {AUDIO_TO_VIDEO: SWITCH[audio_to_video], VIDEO_TO_AUDIO: SWITCH[video_to_audio]}
     forced = {key: value for key, value in chosen.items() if value is not None}
     skipped = {SKIP_BLOCK: resolve_skip_block(guidance.skip_block, blocks)}

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..uniavgen_core.config import HEAD_WIDTH, ModelSizes
+from ..uniavgen_core.config import HEAD_WIDTH
 from ..uniavgen_core.model.aligners import FACE_MASK_PATCH
 from ..uniavgen_core.model.blocks import Attend, BlockHooks, Branch, Hooks
 from ..uniavgen_core.tasks import Switches
@@ -173,14 +173,15 @@ class ComfyHooks(Hooks):
     Args:
         options: `transformer_options`; a copy takes what ComfyUI's models tell patches of the block they are in.
         latent: video latent (batch, channels, T, h, w) as the model gets it.
+        reference_frames: latent frames that stand before the clip's own tokens.
     """
 
-    def __init__(self, options: dict[str, Any], sizes: ModelSizes, latent: Tensor):
+    def __init__(self, options: dict[str, Any], sizes: Any, latent: Tensor, reference_frames: int = 1):
         rows, columns = (-(-size // step) for size, step in zip(latent.shape[3:], sizes.patch[1:], strict=True))
         self.latent = latent
-        self.reference_tokens = rows * columns
+        self.reference_tokens = reference_frames * rows * columns
         self.options = options | {
-            "grid_sizes": (latent.shape[2] + 1, rows, columns),
+            "grid_sizes": (latent.shape[2] + reference_frames, rows, columns),
             "total_blocks": sizes.blocks,
             "block_type": "double",
             "n_heads": sizes.video_heads,
@@ -202,7 +203,7 @@ class ComfyHooks(Hooks):
 
     def after_block(self, index: int, video: Tensor, time: Tensor) -> Tensor:
         for patch in self.patches.get(BLOCK, ()):
-            args = {"img": video, "x": self.latent, "vec": time[:, 1:], "block_index": index}
+            args = {"img": video, "x": self.latent, "vec": time[:, -1:], "block_index": index}
             args |= {"img_offset": self.reference_tokens, "transformer_options": self.options}
             video = patch(args)["img"]
         return video

@@ -11,6 +11,7 @@ import torch
 from common import relative_error
 from golden_weights import weight_by_rule
 from parity_result import Result
+from release_names import name_in_release
 from safetensors import safe_open
 from torch import Tensor, nn
 
@@ -139,39 +140,12 @@ def _empty(sizes: StitchedSizes) -> nn.Module:
     return StitchedDiT(sizes, torch_operations, device="meta")
 
 
-TO_RELEASE = {
-    "time_embedding.0.": "condition_embedder.time_embedder.linear_1.",
-    "time_embedding.2.": "condition_embedder.time_embedder.linear_2.",
-    "time_projection.1.": "condition_embedder.time_proj.",
-    "text_embedding.0.": "condition_embedder.text_embedder.linear_1.",
-    "text_embedding.2.": "condition_embedder.text_embedder.linear_2.",
-    "head.modulation": "scale_shift_table",
-    "head.head.": "proj_out.",
-    ".modulation": ".scale_shift_table",
-    ".self_attn.o.": ".attn1.to_out.0.",
-    ".cross_attn.o.": ".attn2.to_out.0.",
-    **{f".self_attn.{part}.": f".attn1.to_{part}." for part in "qkv"},
-    **{f".cross_attn.{part}.": f".attn2.to_{part}." for part in "qkv"},
-    ".self_attn.": ".attn1.",
-    ".cross_attn.": ".attn2.",
-    ".norm3.": ".norm2.",
-    ".ffn.0.": ".ffn.net.0.proj.",
-    ".ffn.2.": ".ffn.net.2.",
-}
-"""Parts of the model's names, and what the release has in their place; the first that fits counts."""
-
-
 def released_name(name: str) -> str:
-    """The release's name of a parameter: the way back from `stitched_name`, written down a second time."""
-    if name.startswith("lyric_encoder."):
-        return name
-    for part, released in TO_RELEASE.items():
-        if part in name and (part.startswith(".") or name.startswith(part)):
-            released_whole = name.replace(part, released, 1)
-            if stitched_name(released_whole) != name:
-                raise ValueError(f"{released_whole} is not renamed to {name}")
-            return released_whole
-    return name
+    """The release's name of a parameter, where `stitched_name` leads back from it."""
+    released = name_in_release(name)
+    if stitched_name(released) != name:
+        raise ValueError(f"{released} is not renamed to {name}")
+    return released
 
 
 class Inside:

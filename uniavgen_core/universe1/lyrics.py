@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..files import needed
+from ..speech.chinese import chinese_rules
+from ..speech.rules import write_out
 from ..speech.text import SPEAK_CHINESE
 
 START_TOKEN, END_TOKEN = 261, 2
 SILENCE_TOKENS = 32
 """Zeros that stand for no speech."""
+NO_SOUND = ("no ambient", "none")
+"""A sound's text with one of these stands for none, as in the release."""
 TAGS = {"zh": "zh-cn"}
 """Of languages whose tag is not their code."""
 SPEAK_NUMBERS = "to read numbers"
@@ -33,14 +36,19 @@ SYMBOLS = {
 CURRENCIES = {"£": "GBP", "$": "USD", "€": "EUR"}
 
 
-def lyric_tokens(text: str, language: str, vocabulary: Path, chinese_numbers: Callable[[str], str]) -> list[int]:
+def sound_text(sound: str) -> str:
+    """One text of what is heard beside the speech, given in lines; an empty one where they say that there is none."""
+    text = ", ".join(line.strip() for line in sound.splitlines() if line.strip())
+    return "" if any(said in text.lower() for said in NO_SOUND) else text
+
+
+def lyric_tokens(text: str, language: str, vocabulary: Path) -> list[int]:
     """Speech tokens of a text; of an empty one 32 zeros.
 
     Args:
         text: what is said.
         language: "en" or "zh"; of others the text is only made lower-case. A text that begins with "[" is "en".
         vocabulary: ACE-Step's `vocab.json`.
-        chinese_numbers: writes the numbers of a Chinese text out.
 
     Raises:
         NotInstalledError: a library is not there.
@@ -49,18 +57,18 @@ def lyric_tokens(text: str, language: str, vocabulary: Path, chinese_numbers: Ca
         return [0] * SILENCE_TOKENS
     if text.startswith("["):
         language = "en"
-    cleaned = clean_speech(text, language, chinese_numbers)
+    cleaned = clean_speech(text, language)
     tagged = f"[{TAGS.get(language, language)}]{cleaned}".replace(" ", "[SPACE]")
     tokenizer = needed("tokenizers", "to split speech into tokens").Tokenizer.from_file(str(vocabulary))
     return [START_TOKEN, *tokenizer.encode(tagged).ids, END_TOKEN]
 
 
-def clean_speech(text: str, language: str, chinese_numbers: Callable[[str], str]) -> str:
+def clean_speech(text: str, language: str) -> str:
     """The text as the released model's was cleaned."""
     if language == "en":
         return _clean_english(text)
     if language == "zh":
-        return _clean_chinese(text, chinese_numbers)
+        return _clean_chinese(text)
     return " ".join(text.replace('"', "").lower().split())
 
 
@@ -87,9 +95,10 @@ def _money(amount: re.Match[str], currency: str, num2words: Any) -> str:
     return words.rsplit(", ", 1)[0] if value == int(value) else words
 
 
-def _clean_chinese(text: str, chinese_numbers: Callable[[str], str]) -> str:
+def _clean_chinese(text: str) -> str:
     pypinyin = needed("pypinyin", SPEAK_CHINESE)
-    text = chinese_numbers(text.replace('"', "").lower())
+    written = text.replace('"', "").lower()
+    text = "".join(piece.said for piece in write_out(written, chinese_rules()))
     text = "".join("," if unicodedata.category(sign)[0] in "PS" else sign for sign in text)
     syllables = pypinyin.pinyin(text, style=pypinyin.Style.TONE3, heteronym=False, neutral_tone_with_five=True)
     return "".join(syllable[0] for syllable in syllables)

@@ -8,6 +8,7 @@ from typing import Any
 
 import comfy.cli_args
 import comfy.conds
+import comfy.model_base
 import comfy.model_management
 import comfy.utils
 import latent_preview
@@ -90,5 +91,5 @@ def test_memory_is_estimated_by_positions(patcher: Any) -> None:
     video, audio = joint(frames=21, width=1280, height=736)["samples"].unbind()
     packed = comfy.utils.pack_latents([video, audio])[0].shape
     positions = math.prod(video.shape[2:]) + audio.shape[2] * audio.shape[3] / 48
-    wanted = super(type(patcher.model), patcher.model).memory_required([1, 1, positions])
+    wanted = comfy.model_base.BaseModel.memory_required(patcher.model, [1, 1, positions])
     assert patcher.model.memory_required([1, *packed[1:]]) == pytest.approx(wanted, rel=1e-9)

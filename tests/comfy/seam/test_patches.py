@@ -25,7 +25,7 @@ from clips import (
     with_face_mask,
 )
 from comfy.ldm.modules import attention
-from pack.nodes import comfy_model
+from pack.nodes import comfy_joint
 from pack.tests.common import relative_error
 from pack.tests.golden_weights import weights_by_rule
 
@@ -137,7 +137,7 @@ def test_text_attention_of_a_block_is_replaced(patcher: Any, latent: dict, conds
 
 
 def test_attention_is_the_one_that_the_user_chose() -> None:
-    assert comfy_model.optimized_attention is attention.optimized_attention
+    assert comfy_joint.optimized_attention is attention.optimized_attention
 
 
 @pytest.mark.parametrize("name", ["pytorch", "split", "sub_quad"])

@@ -16,7 +16,7 @@ import pytest
 import torch
 from clips import assert_close, assert_equal, assert_kept, lora, model, model_file, sample, state_dict
 from comfy import quant_ops
-from pack.nodes import comfy_loading, comfy_model
+from pack.nodes import comfy_joint, comfy_loading
 from pack.tests.common import relative_error
 from pack.uniavgen_core import convert
 from safetensors.torch import save_file
@@ -107,7 +107,7 @@ def test_offloaded_weights_run(short_latent: dict, exact: list[torch.Tensor], mo
 def fast_layer(kind: str, weight: torch.Tensor) -> Any:
     """One of our layers on top of ComfyUI's for fast fp8."""
     rows, columns = weight.shape
-    layer = getattr(comfy_model.comfy_operations(comfy.ops.fp8_ops), kind)(columns, rows, dtype=torch.float8_e4m3fn)
+    layer = getattr(comfy_joint.comfy_operations(comfy.ops.fp8_ops), kind)(columns, rows, dtype=torch.float8_e4m3fn)
     layer.load_state_dict({"weight": weight, "bias": torch.zeros(rows).to(weight)})
     return layer
 
