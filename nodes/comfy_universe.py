@@ -35,8 +35,6 @@ SPEECH_IDS = "universe1_speech"
 LINKED = "universe1_linked"
 """Conditioning value: False in a null row, whose picture and sound neither hear nor see each other."""
 
-VOCABULARY = Path(comfy.sd.__file__).parent / "text_encoders" / "ace_lyrics_tokenizer" / "vocab.json"
-"""ACE-Step's speech tokens."""
 SOUND_ENCODER = "umt5base"
 """Key of its tokens in those of ACE-Step's CLIP."""
 
@@ -160,6 +158,11 @@ def universe_latent(shapes: tuple[Shape, Shape], picture: Tensor) -> dict[str, A
         "samples": comfy.nested_tensor.NestedTensor([video, audio]),
         "noise_mask": comfy.nested_tensor.NestedTensor(masks),
     }
+
+
+def speech_vocabulary() -> Path:
+    """ACE-Step's speech tokens, which ComfyUI has."""
+    return Path(comfy.sd.__file__).parent / "text_encoders" / "ace_lyrics_tokenizer" / "vocab.json"
 
 
 def encode_sound_text(clip: Any, text: str) -> Tensor:

@@ -40,7 +40,7 @@ from ..uniavgen_core.universe1.stitched_sizes import (
 from .comfy_latent import streams
 from .comfy_progress import check_interrupt, warn
 from .comfy_uni_pc import uni_pc_sampler
-from .comfy_universe import LINKED, SOUND_ROWS, SPEECH_IDS, VOCABULARY, encode_sound_text, universe_latent
+from .comfy_universe import LINKED, SOUND_ROWS, SPEECH_IDS, encode_sound_text, speech_vocabulary, universe_latent
 
 AUTO = "auto"
 SIZES = {f"{width} × {height}": (width, height) for width, height in TRAINED_SIZES}
@@ -174,7 +174,7 @@ def _checked_tokens(speech: str, language: str) -> list[int]:
     Raises:
         ValueError: the model does not read so many.
     """
-    tokens = lyric_tokens(speech, language, VOCABULARY)
+    tokens = lyric_tokens(speech, language, speech_vocabulary())
     # The closing one may be cut off.
     if len(tokens) - 1 > SPEECH_TOKENS:
         seconds = SpeechReader(step=check_interrupt).read(speech, language).seconds()
