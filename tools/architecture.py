@@ -27,9 +27,13 @@ COLUMNS = {
     SHOP: [[SHOP, SEAM]],
     LAB: [["evaluation", "world"], ["benchmarks", "training"]],
     CORE: [
-        ["face", "audio", "media"], ["editing"], ["long_form", "speech"], ["tiny"], ["sampling", "model"],
+        ["face", "audio", "media"],
+        ["editing"],
+        ["long_form", "speech"],
+        ["tiny"],
+        ["sampling", "model"],
         ["universe1"],
-    ],  # fmt: skip
+    ],
 }
 """The rooms from left to right; how high each stands, its imports say. A new room needs a column here."""
 STYLE = {
