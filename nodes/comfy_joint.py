@@ -29,6 +29,12 @@ from .comfy_patches import usable_options
 SHAPES = Sequence[Sequence[int]]
 """Of both streams."""
 
+SKIP_BLOCK = "uniavgen_skip_block"
+"""Conditioning value of a guider: the block that this pass leaves out."""
+AUDIO_TO_VIDEO = "uniavgen_audio_to_video"
+VIDEO_TO_AUDIO = "uniavgen_video_to_audio"
+"""Conditioning values of a guider: True or False overrides what the task says."""
+
 
 def comfy_operations(operations: Any) -> type:
     """ComfyUI's layers, attention and kernels in the form that the core asks for."""
@@ -114,6 +120,11 @@ class JointConfig(comfy.supported_models_base.BASE):
 class JointModel(comfy.model_base.BaseModel):
     """A joint model with what ComfyUI does around it."""
 
+    name: str
+    """As users know it."""
+    has_switches: bool
+    """Whether a pass can leave out a block or a direction of the interaction, as a guider asks for it."""
+
     def __init__(self, model_config: JointConfig, device: Any, diffusion_model: type):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device, unet_model=diffusion_model)
         self.latent_shapes: SHAPES | None = None
@@ -177,15 +188,17 @@ def _video_stream(model: weakref.ref[JointModel]) -> Callable[[Tensor], Tensor]:
     return reshape
 
 
-def joint_sizes(model: Any) -> Any:
-    """Sizes of a MODEL of this pack.
+def joint_model(patcher: Any) -> JointModel:
+    """The joint model in a MODEL.
 
     Raises:
         ValueError: it is another model.
     """
-    if not isinstance(model.model, JointModel):
-        raise ValueError("This MODEL is not a joint model: connect the one of 'UniAVGen Model Loader'.")
-    return model.model.diffusion_model.sizes
+    if not isinstance(patcher.model, JointModel):
+        raise ValueError(
+            "This MODEL is not one that makes picture and sound together: connect the one of 'UniAVGen Model Loader'."
+        )
+    return patcher.model
 
 
 def around_joint_run(

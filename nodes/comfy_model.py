@@ -33,7 +33,16 @@ from ..uniavgen_core.model.plan import Plans
 from ..uniavgen_core.sampling.guidance import NO_BLOCK
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
 from ..uniavgen_core.tasks import KeptParts, Switches, kept_prefix, task_switches
-from .comfy_joint import SHAPES, HostedDiT, JointConfig, JointModel, comfy_operations
+from .comfy_joint import (
+    AUDIO_TO_VIDEO,
+    SHAPES,
+    SKIP_BLOCK,
+    VIDEO_TO_AUDIO,
+    HostedDiT,
+    JointConfig,
+    JointModel,
+    comfy_operations,
+)
 from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, warn_of_unread
 
 PLANS = "uniavgen_plans"
@@ -57,11 +66,6 @@ SPEECH_SECONDS = "uniavgen_speech_seconds"
 """Conditioning value: how long the words take, 0 where nothing is said. Without it, the words were fitted before."""
 PACE = "uniavgen_pace"
 """Conditioning value: how fast the voice is, against the usual rate."""
-SKIP_BLOCK = "uniavgen_skip_block"
-"""Conditioning value: the block that this pass leaves out."""
-AUDIO_TO_VIDEO = "uniavgen_audio_to_video"
-VIDEO_TO_AUDIO = "uniavgen_video_to_audio"
-"""Conditioning values: True or False overrides what the task says."""
 
 
 class ComfyJointDiT(HostedDiT, JointDiT):  # type: ignore[misc]  # ComfyUI calls `forward` in its own way.
@@ -91,6 +95,9 @@ class UniAVGenConfig(JointConfig):
 
 class UniAVGenModel(JointModel):
     """UniAVGen with what ComfyUI does around it."""
+
+    name = "UniAVGen"
+    has_switches = True
 
     def __init__(self, model_config: UniAVGenConfig, device: Any = None):
         super().__init__(model_config, device, ComfyJointDiT)

@@ -35,6 +35,8 @@ SPEECH_IDS = "universe1_speech"
 LINKED = "universe1_linked"
 """Conditioning value: False in a null row, whose picture and sound neither hear nor see each other."""
 
+LAST_TIMESTEP = TIMESTEPS - 1
+"""The noisiest that the model was trained on."""
 SOUND_ENCODER = "umt5base"
 """Key of its tokens in those of ACE-Step's CLIP."""
 
@@ -69,6 +71,9 @@ class UniverseConfig(JointConfig):
 
 class UniverseModel(JointModel):
     """UniVerse-1 with what ComfyUI does around it. The audio's codec scales by itself."""
+
+    name = "UniVerse-1"
+    has_switches = False
 
     def __init__(self, model_config: UniverseConfig, device: Any = None):
         super().__init__(model_config, device, ComfyStitchedDiT)
@@ -123,8 +128,8 @@ class UniverseModel(JointModel):
             )
 
     def process_timestep(self, timestep: Tensor, **conds: Any) -> Tensor:
-        """The model was trained on whole timesteps."""
-        return timestep.floor()
+        """The model was trained on whole timesteps, the first of which other schedules than its own begin above."""
+        return timestep.floor().clamp(max=LAST_TIMESTEP)
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         shapes, device, dtype = kwargs["latent_shapes"], kwargs["device"], self.get_dtype_inference()

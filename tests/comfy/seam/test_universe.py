@@ -22,6 +22,7 @@ from clips import (
     refused,
     sample,
     sample_guided,
+    warnings_of_ours,
     windowed,
 )
 from comfy_extras.nodes_custom_sampler import DisableNoise, SplitSigmas
@@ -103,7 +104,8 @@ def test_both_rows_run_in_one_call(patcher: Any, latent: dict) -> None:
     assert rows == [(2, [0.0, 1.0])] * 2
 
 
-def test_the_model_gets_whole_timesteps(patcher: Any, latent: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def timesteps_of_runs(patcher: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A list that gets the timestep of each pass through the model."""
     seen: list[float] = []
     dit = type(patcher.model.diffusion_model)
     plain = dit.run
@@ -113,6 +115,11 @@ def test_the_model_gets_whole_timesteps(patcher: Any, latent: dict, monkeypatch:
         return plain(self, x, timestep, *args, **kwargs)
 
     monkeypatch.setattr(dit, "run", run)
+    return seen
+
+
+def test_the_model_gets_whole_timesteps(patcher: Any, latent: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = timesteps_of_runs(patcher, monkeypatch)
     sample_universe(patcher, latent, 35)
     assert seen[:5] == [999, 998, 995, 993, 991] and seen[-2:] == [476, 306]
 
@@ -171,6 +178,25 @@ def test_lower_precision_stays_near(patcher: Any, latent: dict, dtype: torch.dty
     low = sample_universe(universe({"dtype": dtype}), latent, 2)
     assert_picture_kept(latent, low)
     assert_close(low, sample_universe(patcher, latent, 2), 0.6)
+
+
+def test_a_core_schedule_begins_at_the_noisiest_timestep(
+    patcher: Any, latent: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = timesteps_of_runs(patcher, monkeypatch)
+    ksampler(patcher, latent, stitched_conds(), 2)
+    assert seen[0] == 999
+
+
+def test_switches_that_it_has_not_change_nothing(patcher: Any, latent: dict) -> None:
+    plain = sample_universe(patcher, latent, 2)
+    switched = {"skip_block": {"skip_block": "block", "index": 999}, "audio_to_video": "off", "video_to_audio": "on"}
+    with warnings_of_ours() as texts:
+        assert_equal(sample_universe(patcher, latent, 2, **switched, unimodal_end_percent=0.4), plain)
+    assert len(texts) == 1 and all(name in texts[0] for name in (*switched, "unimodal_end_percent", "UniVerse-1"))
+    with warnings_of_ours() as texts:
+        assert_equal(sample_universe(patcher, latent, 2, unimodal_end_percent=0.5), plain)
+    assert texts == []
 
 
 def test_context_windows_are_refused(patcher: Any, latent: dict) -> None:
