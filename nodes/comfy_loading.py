@@ -24,12 +24,14 @@ from ..uniavgen_core.model.joint_dit import JointDiT
 from ..uniavgen_core.recognition import empty_model
 from ..uniavgen_core.universe1.stitched_dit import StitchedDiT
 from ..uniavgen_core.universe1.stitched_names import is_stitched, is_unused, stitched_name
-from .comfy_joint import around_joint_run
+from .comfy_joint import JointConfig, around_joint_run
 from .comfy_model import UniAVGenConfig
 from .comfy_universe import UniverseConfig
 
 AnyDiT = JointDiT | StitchedDiT
 """A joint model of the core."""
+CONFIGS: dict[type, type[JointConfig]] = {JointDiT: UniAVGenConfig, StitchedDiT: UniverseConfig}
+"""What ComfyUI asks of each joint model's kind."""
 
 DEFAULT_DTYPE = "default"
 """Weights stay in the data type of the file."""
@@ -91,8 +93,7 @@ def make_patcher(
     """
     state, _ = comfy.utils.convert_old_quants(state, "", metadata=metadata)
     sizes = core_model.sizes
-    is_universe = isinstance(core_model, StitchedDiT)
-    config = UniverseConfig(sizes) if is_universe else UniAVGenConfig(sizes)
+    config = CONFIGS[type(core_model)](sizes)
     config.quant_config = comfy.utils.detect_layer_quantization(state, "")
     config.custom_operations = model_options.get("custom_operations")
     load_device = comfy.model_management.get_torch_device()
@@ -116,8 +117,7 @@ def make_patcher(
     model.load_model_weights(state, "", assign=patcher.is_dynamic())
     patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "uniavgen", around_joint_run)
     patcher.cached_patcher_init = factory
-    name = "UniVerse-1" if is_universe else "UniAVGen"
-    logging.info("%s: %d blocks, %d and %d wide", name, sizes.blocks, sizes.video_width, sizes.audio_width)
+    logging.info("%s: %d blocks, %d and %d wide", model.name, sizes.blocks, sizes.video_width, sizes.audio_width)
     return patcher
 
 

@@ -82,7 +82,7 @@ class UniverseLatent(io.ComfyNode):
                 ),
                 io.Int.Input("batch_size", default=1, min=1, max=64, tooltip="How many clips are made at once."),
             ],
-            outputs=[io.Latent.Output()],
+            outputs=[io.Latent.Output(tooltip="Of two streams, whose first frame is kept.")],
         )
 
     @classmethod
@@ -128,7 +128,7 @@ class UniverseConditioning(io.ComfyNode):
             inputs=[
                 io.Conditioning.Input("positive", tooltip="The caption: what is seen, from umT5-XXL."),
                 io.Conditioning.Input("negative", tooltip="Usually an empty caption, from umT5-XXL."),
-                io.Clip.Input("clip", tooltip="umT5-base, the text encoder of ACE-Step: CLIPLoader, type 'ace'."),
+                io.Clip.Input("clip", tooltip="umT5-base, the text encoder of ACE-Step: the CLIP of ace_step_v1_3.5b."),
                 io.String.Input(
                     "sound",
                     multiline=True,
@@ -148,8 +148,10 @@ class UniverseConditioning(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.Conditioning.Output(display_name="positive"),
-                io.Conditioning.Output(display_name="negative"),
+                io.Conditioning.Output(display_name="positive", tooltip="With sound and speech."),
+                io.Conditioning.Output(
+                    display_name="negative", tooltip="Without sound and speech, as the release has it."
+                ),
             ],
         )
 
@@ -157,6 +159,7 @@ class UniverseConditioning(io.ComfyNode):
     def execute(
         cls, positive: list, negative: list, clip: Any, sound: str, speech: str, language: str
     ) -> io.NodeOutput:
+        warn("UniVerse-1 Conditioning", _missing_texts(positive, negative, sound_text(sound), speech))
         code = LANGUAGE_NAMES.get(language) or detect_language(speech)
         ids = torch.tensor([_checked_tokens(speech, code)])
         rows = encode_sound_text(clip, sound_text(sound))
@@ -166,6 +169,19 @@ class UniverseConditioning(io.ComfyNode):
             node_helpers.conditioning_set_values(positive, values),
             node_helpers.conditioning_set_values(negative, null),
         )
+
+
+def _missing_texts(positive: list, negative: list, sound: str, speech: str) -> list[str]:
+    """Sentences on texts that say nothing."""
+    notes = []
+    if all(torch.equal(one, other) for (one, _), (other, _) in zip(positive, negative, strict=False)):
+        notes.append(
+            "positive and negative have the same caption, so that nothing says what is seen: write it into the caption "
+            "of positive, and leave that of negative empty."
+        )
+    if not sound and not speech.strip():
+        notes.append("sound and speech are empty: the model guesses from the image what is heard.")
+    return notes
 
 
 def _checked_tokens(speech: str, language: str) -> list[int]:
@@ -196,7 +212,13 @@ class UniverseSchedule(io.ComfyNode):
             description="The steps of the released UniVerse-1, and its solver, for SamplerCustomAdvanced.",
             search_aliases=["universe-1", "uniavgen universe sigmas", "unipc"],
             inputs=[
-                io.Int.Input("steps", default=TWICE_STEPS, min=1, max=1000),
+                io.Int.Input(
+                    "steps",
+                    default=TWICE_STEPS,
+                    min=1,
+                    max=1000,
+                    tooltip=f"Sampling steps. The released model uses {TWICE_STEPS}.",
+                ),
                 io.Float.Input(
                     "shift",
                     default=TWICE_SHIFT,
@@ -207,7 +229,10 @@ class UniverseSchedule(io.ComfyNode):
                     tooltip="Moves the steps towards the noisy part. The released model uses 15.",
                 ),
             ],
-            outputs=[io.Sigmas.Output(), io.Sampler.Output()],
+            outputs=[
+                io.Sigmas.Output(tooltip="The noise levels, for any sampler."),
+                io.Sampler.Output(tooltip="The release's solver, UniPC of order 2."),
+            ],
         )
 
     @classmethod
@@ -235,7 +260,7 @@ class UniverseSoundDecode(io.ComfyNode):
                     "is so much late, as the released code gives it.",
                 ),
             ],
-            outputs=[io.Audio.Output()],
+            outputs=[io.Audio.Output(tooltip="Stereo sound of 25 600 samples a second, as long as the picture.")],
         )
 
     @classmethod

@@ -169,13 +169,13 @@ def test_easycache_skips_steps(patcher: Any, latent: dict, change: Callable) -> 
         return output
 
     patcher.set_model_unet_function_wrapper(watch)
-    inner = patcher.model.diffusion_model._forward
+    inner = patcher.model.diffusion_model.run
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         forwards.append(1)
         return inner(*args, **kwargs)
 
-    patcher.model.diffusion_model._forward = counted
+    patcher.model.diffusion_model.run = counted
     cached = EasyCacheNode.execute(patcher, 0.5, 0.1, 0.95, False)[0]
     assert_kept(latent, sample(cached, latent, 10))
     assert 4 <= len(forwards) < 20

@@ -120,6 +120,15 @@ def test_nothing_said_and_nothing_heard() -> None:
     assert values[SOUND_ROWS].shape == (1, 1, 768)
 
 
+def test_empty_texts_are_named() -> None:
+    with warnings_of_ours() as texts:
+        conditioning()
+    assert texts == []
+    with warnings_of_ours() as texts:
+        UniverseConditioning.execute(CAPTIONS[1], CAPTIONS[1], SoundEncoder(), "none", " ", "auto")
+    assert ["caption" in texts[0], "sound and speech are empty" in texts[1]] == [True, True]
+
+
 def test_parentheses_are_no_weights() -> None:
     clip = SoundEncoder()
     conditioning(sound="rain (soft)", clip=clip)
