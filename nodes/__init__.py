@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audition import ChooseVoice
 from .best_of import BestOf
+from .comparing import SideBySide
 from .conditioning import ChangeCaption, Conditioning, ReferenceImage
 from .edits import Range
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
@@ -53,6 +54,7 @@ NODES: list[type[io.ComfyNode]] = [
     UniverseConditioning,
     UniverseSchedule,
     UniverseSoundDecode,
+    SideBySide,
 ]
 
 
