@@ -121,7 +121,7 @@ class UniAVGenModel(JointModel):
         _complete_conds(guider.conds, latent_image, _kept(mask, shapes), shapes)
         options = guider.model_options.setdefault("transformer_options", {})
         options[PLANS] = Plans()
-        warn_of_unread(options.setdefault(REPORT, PatchReport()), guider.conds)
+        warn_of_unread(options.setdefault(REPORT, PatchReport(self.name)), guider.conds)
 
     def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **kwargs: Any) -> Tensor:
         return latent_image

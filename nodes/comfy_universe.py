@@ -106,7 +106,7 @@ class UniverseModel(JointModel):
             self._check_cond(cond)
         options = guider.model_options.setdefault("transformer_options", {})
         options[STITCHED_PLANS] = StitchedPlans()
-        warn_of_unread(options.setdefault(REPORT, PatchReport()), guider.conds)
+        warn_of_unread(options.setdefault(REPORT, PatchReport(self.name)), guider.conds)
 
     def _check_cond(self, cond: dict[str, Any]) -> None:
         sizes = self.diffusion_model.sizes
