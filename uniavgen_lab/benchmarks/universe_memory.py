@@ -37,7 +37,7 @@ def weight_bytes(sizes: StitchedSizes) -> dict[str, int]:
     return {"bf16": 2 * all_values, "fp8": 2 * all_values - in_blocks}
 
 
-def peak_bytes(sizes: StitchedSizes, frames: int, width: int, height: int, batch: int) -> int:
+def universe_peak(sizes: StitchedSizes, frames: int, width: int, height: int, batch: int) -> int:
     """Bytes beside weights and inputs at the peak of a bf16 forward pass."""
     model = StitchedDiT(sizes, fused_operations, device="meta", dtype=torch.bfloat16)
 
@@ -77,7 +77,7 @@ def main() -> None:
         for frames in FRAMES:
             clip = {"frames": frames, "width": width, "height": height}
             for batch in (2, 1):
-                peak, reserved = (count(sizes, **clip, batch=batch) for count in (peak_bytes, universe_reserved))
+                peak, reserved = (count(sizes, **clip, batch=batch) for count in (universe_peak, universe_reserved))
                 rows.append(clip | {"batch": batch, "peak_bytes": peak, "reserved_bytes": reserved})
                 print(
                     f"{width} × {height}, {universe_seconds(frames):5.2f} s, {batch} row(s): peak {peak / 1e9:5.2f} "

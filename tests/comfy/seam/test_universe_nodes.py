@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import comfy.sd
 import pytest
 import torch
 from clips import refused, warnings_of_ours
 from pack.nodes.comfy_universe import LINKED, SOUND_ROWS, SPEECH_IDS
 from pack.nodes.universe import UniverseConditioning, UniverseLatent, UniverseSchedule, UniverseSoundDecode
+from pack.tests.comfy.test_pack.small_ace import small_ace_vae
 from pack.uniavgen_core.universe1.stitched_latent import universe_shapes
 from stitched_clips import picture_latent
 
@@ -152,6 +154,32 @@ def test_sound_is_as_long_as_the_picture(aligned: bool, first: int) -> None:
 def test_another_sound_vae_is_refused() -> None:
     with refused("not ACE-Step's"):
         UniverseSoundDecode.execute(picture_latent(), SoundVAE(2048), True)
+
+
+def wan_vae() -> Any:
+    """ComfyUI's VAE of Wan 2.1, small and random."""
+    from comfy.ldm.wan.vae import WanVAE
+
+    torch.manual_seed(0)
+    settings = {"dim": 8, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_scales": []}
+    codec = WanVAE(**settings, temperal_downsample=[False, True, True], dropout=0.0)
+    for parameter in codec.parameters():
+        torch.nn.init.normal_(parameter, std=max(1, parameter[0].numel()) ** -0.5)
+    return comfy.sd.VAE(sd=codec.state_dict())
+
+
+def test_comfyuis_own_codecs_fit() -> None:
+    """From the image to the latent of its first frame, and from latents to picture and sound of one length."""
+    latent = make_latent(64, 64, vae=wan_vae(), size="512 × 512", seconds=0.36)
+    video, audio = latent["samples"].unbind()
+    assert video.shape == (1, 16, 3, 64, 64) and video[:, :, 0].std() > 0 and not video[:, :, 1:].any()
+    frames = wan_vae().decode(torch.randn(1, 16, 3, 8, 8))
+    assert frames.shape == (1, 9, 64, 64, 3)
+    audio.normal_()
+    made = [UniverseSoundDecode.execute(latent, small_ace_vae(), aligned)[0]["waveform"] for aligned in (True, False)]
+    assert [waveform.shape for waveform in made] == [(1, 2, round(9 / 25 * 25_600))] * 2
+    assert 0.01 < made[0].std() < 1
+    assert torch.allclose(made[1][..., 3072:], made[0][..., :-3072], atol=1e-5)
 
 
 def test_the_schedule_begins_below_one() -> None:
