@@ -275,5 +275,6 @@ def sizes_of(model: Any) -> ModelSizes:
         ValueError: it is another model.
     """
     if not isinstance(model.model, UniAVGenModel):
-        raise ValueError("This MODEL is not UniAVGen: connect the one of 'UniAVGen Model Loader'.")
+        found = f"{model.model.name}, not UniAVGen" if isinstance(model.model, JointModel) else "not UniAVGen"
+        raise ValueError(f"This MODEL is {found}: choose UniAVGen's in 'UniAVGen Model Loader'.")
     return model.model.diffusion_model.sizes

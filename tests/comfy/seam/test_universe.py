@@ -16,14 +16,18 @@ from clips import (
     guider_of,
     joint,
     ksampler,
+    left_half,
     model,
     refused,
     sample,
     sample_guided,
     warnings_of_ours,
     windowed,
+    with_face_mask,
 )
 from comfy_extras.nodes_custom_sampler import DisableNoise, SplitSigmas
+from pack.nodes.best_of import BestOf
+from pack.nodes.comfy_long_form import SegmentSampler
 from pack.nodes.comfy_universe import LINKED, SOUND_ROWS, SPEECH_IDS
 from pack.nodes.universe import UniverseSchedule
 from pack.uniavgen_core.backend import torch_operations
@@ -199,6 +203,16 @@ def test_what_does_not_fit_is_refused(patcher: Any, latent: dict) -> None:
     wide = [[torch.zeros(1, 4, 99), values] for _, values in stitched_conds()[0]]
     with refused("width 99", "umT5-XXL"):
         sample_universe(patcher, latent, 1, (wide, stitched_conds()[1]))
+
+
+def test_what_is_uniavgens_alone_refuses_it(patcher: Any, latent: dict) -> None:
+    guider = guider_of(patcher, stitched_conds(), **UNIVERSE_SCALES)
+    with refused("UniVerse-1, not UniAVGen"):
+        SegmentSampler(guider, EULER, torch.ones(2), None, latent["samples"].unbind()[0])
+    with refused("UniVerse-1, not UniAVGen"):
+        BestOf.execute(guider, EULER, torch.ones(3), latent, None, None, 0, 2, 0.5, "auto")
+    with refused("UniVerse-1, not UniAVGen"):
+        with_face_mask(patcher, left_half())
 
 
 def test_its_latent_is_refused_by_the_other_model(latent: dict) -> None:
