@@ -157,6 +157,9 @@ def test_clap_gives_unit_vectors_of_sounds_and_texts(tmp_path: Path) -> None:
         1, abs=1e-5
     )
     assert not numpy.allclose(read, clap.read("a cab"))
+    # A text ends after 77 tokens.
+    assert numpy.array_equal(clap.read("a" * 100), clap.read("a" * 90 + "b" * 10))
+    assert not numpy.allclose(clap.read("a" * 40), clap.read("a" * 30 + "b" * 10))
     # Longer than 10 seconds: pieces are chosen at random, but always the same.
     long = numpy.tile(sound, 12)
     assert numpy.array_equal(clap.hear(long), clap.hear(long))
