@@ -20,7 +20,7 @@ NETWORK = {socket.AF_INET, socket.AF_INET6}
 
 
 class NotThereError(Exception):
-    """A model is not in the folder; the message says which file."""
+    """A model is not in the folder, or cannot be loaded; the message says which file."""
 
 
 class OfflineError(OSError):
