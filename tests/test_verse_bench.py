@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import socket
 import urllib.request
 import wave
 from collections.abc import Sequence
@@ -513,9 +514,15 @@ def test_models_are_found_by_their_names(tmp_path: Path) -> None:
 
 
 def test_nothing_is_fetched() -> None:
-    with offline(), pytest.raises(OSError, match="nothing is downloaded here") as caught:
-        urllib.request.urlopen("http://127.0.0.1:9/model.pth")
+    with offline(), pytest.raises(OSError, match=r"nothing is downloaded here.* models\.invalid") as caught:
+        urllib.request.urlopen("http://models.invalid/model.pth")
     assert isinstance(getattr(caught.value, "reason", caught.value), OfflineError)
+    with offline(), socket.socket() as reached, pytest.raises(OfflineError, match=r"127\.0\.0\.1"):
+        reached.connect(("127.0.0.1", 9))
+    with socket.socket() as listening, socket.socket() as reached:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        reached.connect(listening.getsockname())
 
 
 def test_half_a_line_is_no_measure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

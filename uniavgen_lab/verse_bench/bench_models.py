@@ -57,12 +57,16 @@ def offline() -> Iterator[None]:
     """Inside the block nothing reaches the network: a library that wants to fetch something raises OfflineError."""
     connect = socket.socket.connect
 
-    def refuse(self: socket.socket, address: Any) -> None:
+    def refuse(host: Any, *_: Any, **__: Any) -> None:
+        raise OfflineError(f"nothing is downloaded here, and something wanted {host}")
+
+    def connect_here(self: socket.socket, address: Any) -> None:
         if self.family in NETWORK:
-            raise OfflineError(f"nothing is downloaded here, and something wanted {address[0]}")
+            refuse(address[0])
         connect(self, address)
 
-    with patch.object(socket.socket, "connect", refuse):
+    # Names are looked up before anything is connected, over the network, too.
+    with patch.object(socket.socket, "connect", connect_here), patch.object(socket, "getaddrinfo", refuse):
         yield
 
 
