@@ -234,8 +234,12 @@ def test_weights_are_read_without_running_what_they_hold(tmp_path: Path) -> None
     torch.save({"params": {"module.x": torch.ones(1)}}, tmp_path / "a.pth")
     assert read_weights(tmp_path / "a.pth") == {"x": torch.ones(1)}
     torch.save([1, 2], tmp_path / "b.pth")
-    with pytest.raises(ValueError, match=r"b\.pth holds no weights"):
-        read_weights(tmp_path / "b.pth")
+    (tmp_path / "c.pth").write_bytes(b"x")
+    (tmp_path / "d.pth").touch()
+    torch.save({"x": Path("run")}, tmp_path / "e.pth")
+    for name in ("b", "c", "d", "e"):
+        with pytest.raises(ValueError, match=rf"^{name}\.pth holds no weights: download it again$"):
+            read_weights(tmp_path / f"{name}.pth")
 
 
 def test_absent_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,8 @@ def load_syncnet(path: Path) -> SyncNet:
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, TypeError, UnpicklingError) as error:
-        raise ValueError(f"{path} does not hold SyncNet's weights ({error}). Give its syncnet_v2.model.") from error
+        # PyTorch's own words advise to run what the file holds.
+        raise ValueError(f"{path} does not hold SyncNet's weights: give its syncnet_v2.model.") from error
     return network.eval()
 
 

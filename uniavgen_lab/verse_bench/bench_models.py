@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from unittest.mock import patch
 
@@ -76,10 +77,18 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: it holds something else.
     """
-    held = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        held = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        # PyTorch's own words advise to run what the file holds.
+        raise ValueError(_no_weights(file)) from error
     for name in ("params", "model", "state_dict"):
         if isinstance(held, dict) and isinstance(held.get(name), dict):
             held = held[name]
     if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise ValueError(f"{file.name} holds no weights: download it again")
+        raise ValueError(_no_weights(file))
     return {name.removeprefix("module."): value for name, value in held.items()}
+
+
+def _no_weights(file: Path) -> str:
+    return f"{file.name} holds no weights: download it again"
