@@ -44,8 +44,8 @@ DISKS = ("output", "temp")
 FULL_AFTER, FULL_FOR = 20, 6
 """Of every so many prompts in a row, so many meet a full disk."""
 SMALL_CACHES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", "LRU_CACHE_CAPACITY": "8"}
-"""Of oneDNN and of PyTorch: on a CPU each keeps what it has prepared for the last 1,024 shapes of a convolution, which is
-more than a soak's prompts have; they would hide what a server of weeks holds by mistake."""
+"""Of oneDNN and of PyTorch: on a CPU each keeps what it has prepared for the last 1,024 shapes of its inputs. Two hundred
+prompts do not fill that, so that all of them would grow by it, as a server of weeks does not."""
 SECONDS_BEFORE_KILL = 1.0
 KILLED_STEPS = 10
 SECONDS_TO_FORGET = 5.0
