@@ -44,8 +44,8 @@ DISKS = ("output", "temp")
 FULL_AFTER, FULL_FOR = 20, 6
 """Of every so many prompts in a row, so many meet a full disk."""
 SMALL_CACHES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", "LRU_CACHE_CAPACITY": "8"}
-"""Of oneDNN and of PyTorch: on a CPU each keeps what it has prepared for the last 1,024 shapes of its inputs. Two hundred
-prompts do not fill that, so that all of them would grow by it, as a server of weeks does not."""
+"""Of oneDNN and of PyTorch: on a CPU each keeps what it has prepared for the last 1,024 shapes of its inputs. A soak
+does not fill that, so that it would grow by it from beginning to end, as a server of weeks does not."""
 SECONDS_BEFORE_KILL = 1.0
 KILLED_STEPS = 10
 SECONDS_TO_FORGET = 5.0

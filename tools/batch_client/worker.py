@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from .answers import Outcome
 from .jobs import UPLOADS, with_names
 from .keeper import ENDED, LOG
-from .server import Chunks, Limits, Outcome, Refused, Server, ServerLost
+from .server import Chunks, Limits, Refused, Server, ServerLost
 from .workflow import Prompt
 
 KEEPER = Path(__file__).with_name("keeper.py")
