@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, FiniteFloat
 
 LONGEST_MESSAGE = 2000
+NO_FILE = "the server says that it succeeded, but names no file: does the workflow save one?"
 PromptIds = list[Annotated[str, BeforeValidator(itemgetter(1))]]
 """Of prompts in the queue, each of which is a list."""
 
@@ -62,13 +63,14 @@ class Event(BaseModel):
 
 class Status(BaseModel):
     status_str: str = ""
-    messages: list[tuple[str, Event]] = []
+    messages: Annotated[dict[str, Event], BeforeValidator(dict)] = {}
+    """By their names, with which they come in pairs."""
 
 
 class Outcome(BaseModel):
     """A prompt that has ended, as the history has it."""
 
-    status: Status | None = None
+    status: Annotated[Status, BeforeValidator(lambda given: given or {})] = Status()
     outputs: dict[str, dict[str, list[ResultFile | Any] | Any]] = {}
 
     @property
@@ -80,22 +82,19 @@ class Outcome(BaseModel):
     @property
     def seconds(self) -> float | None:
         """How long it ran, where the server says so."""
-        times = [event.timestamp for _, event in self.status.messages if event.timestamp] if self.status else []
-        return (max(times) - min(times)) / 1000 if len(times) > 1 else None
+        times = [event.timestamp for event in self.status.messages.values() if event.timestamp]
+        return (max(times) - min(times)) / 1000 if times else None
 
     @property
     def error(self) -> str | None:
         """What went wrong; None where nothing did."""
-        events = dict(self.status.messages) if self.status else {}
-        if failure := events.get("execution_error"):
+        if failure := self.status.messages.get("execution_error"):
             return shown(f"{failure.node_type}: {failure.exception_message}")
-        if "execution_interrupted" in events:
+        if "execution_interrupted" in self.status.messages:
             return "cancelled on the server"
-        if self.status and self.status.status_str == "error":
+        if self.status.status_str == "error":
             return "the server gives no reason"
-        return (
-            None if self.files else "the server says that it succeeded, but names no file: does the workflow save one?"
-        )
+        return None if self.files else NO_FILE
 
 
 def shown(text: str) -> str:

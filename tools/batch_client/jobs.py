@@ -10,34 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-from .table import (
-    AUDIO,
-    CAPTION,
-    FILES,
-    IMAGE,
-    NAME,
-    SCRIPT,
-    SPEECH,
-    TEXTS,
-    VIDEO,
-    BadTable,
-    read_table,
-)
-from .workflow import (
-    SLOTS,
-    Prompt,
-    Slot,
-    WorkflowError,
-    fill,
-    holders,
-    read_workflow,
-    set_input,
-    set_seconds,
-)
+from .table import NAME, BadTable, read_table
+from .workflow import SLOTS, Prompt, Slot, WorkflowError, fill, holders, read_workflow, set_input, set_seconds
 
 CHUNK = 4 * 2**20
+IMAGE = "ref_image_path"
+OPTIONAL = ("negative_prompt", "lang", "seed")
+"""Columns without which a workflow's own values stay."""
 MEDIA = {
     f".{suffix}"
     for suffix in (
@@ -179,35 +159,36 @@ class _JobBuilder:
 
     def _set(self, job: Job, column: str, text: str) -> None:
         slot = SLOTS.get(column)
-        form, fault = FORMS.get(column, (None, ""))
-        if text and form and not re.fullmatch(form, text, re.IGNORECASE):
+        form, fault = FORMS.get(column, (".*", ""))
+        if text and not re.fullmatch(form, text, re.IGNORECASE | re.DOTALL):
             raise WorkflowError(f"“{text}” {fault}")
         if slot and not text:
             self._leave_empty(job, column, slot)
-        elif slot and column in FILES:
+        elif slot and slot.is_file:
             self._set_file(job, column, slot, text)
         elif slot:
-            value = {NAME: f"{self.prefix}/{text}", "lang": LANGUAGES.get(text.lower())}.get(column, text)
-            fill(job.prompt, slot, int(text) if column == "seed" else value)
+            meant = {NAME: f"{self.prefix}/{text}", "lang": LANGUAGES.get(text.lower(), "")}.get(column, text)
+            fill(job.prompt, slot, int(text) if column == "seed" else meant)
         elif "." in column and text:
-            set_input(job.prompt, *column.split(".", 1), text)
+            kind, _, name = column.partition(".")
+            set_input(job.prompt, kind, name, text)
         elif column == "seconds" and text:
             set_seconds(job.prompt, float(text))
 
     def _leave_empty(self, job: Job, column: str, slot: Slot) -> None:
         has_place = bool(holders(job.prompt, slot))
-        if column == SPEECH and has_place and holders(job.prompt, SLOTS[AUDIO]):
+        if column == "speech_content" and has_place and holders(job.prompt, SLOTS["audio_path"]):
             # Nobody has to know what a given sound says.
             fill(job.prompt, slot, "")
-        elif column in (CAPTION, SPEECH) and holders(job.prompt, SLOTS[SCRIPT]):
+        elif column in ("prompt", "speech_content") and holders(job.prompt, SLOTS["script"]):
             return
-        elif column == NAME or column in (*FILES, *TEXTS) and has_place:
+        elif column == NAME or column not in OPTIONAL and has_place:
             if column in self.header:
                 raise WorkflowError(f"is empty, but this workflow wants a {slot.noun}")
             self.problems.append(f"column {column} is missing, but the workflow wants a {slot.noun}.")
 
     def _set_file(self, job: Job, column: str, slot: Slot, text: str) -> None:
-        if column == IMAGE and not holders(job.prompt, slot) and holders(job.prompt, SLOTS[VIDEO]):
+        if column == IMAGE and not holders(job.prompt, slot) and holders(job.prompt, SLOTS["video_path"]):
             self.without_image.append(job.row)
             return
         file = self._find(text)
@@ -240,15 +221,3 @@ def remote_name(file: Path, take: Callable[[bytes], object] = len) -> str:
             digest.update(chunk)
             take(chunk)
     return f"{digest.hexdigest()[:32]}{file.suffix.lower()}"
-
-
-def with_names(prompt: Prompt, names: Mapping[str, str]) -> Prompt:
-    """A copy of a prompt that reads files under other names, {name in the prompt: the server's}."""
-
-    def named(value: Any) -> Any:
-        return names.get(value, value) if isinstance(value, str) else value
-
-    return {
-        number: {**node, "inputs": {name: named(value) for name, value in node["inputs"].items()}}
-        for number, node in prompt.items()
-    }

@@ -122,9 +122,9 @@ class Server:
     async def cancel(self, prompt_ids: Sequence[str]) -> None:
         """Take prompts from the queue, and interrupt the one that runs."""
         # All that wait first, or one of them would begin when the running one ends.
-        await self._ask("/queue", json={"delete": prompt_ids})
+        await self._text("/queue", self.limits.seconds, json={"delete": prompt_ids})
         for prompt_id in prompt_ids:
-            await self._ask("/interrupt", json={"prompt_id": prompt_id})
+            await self._text("/interrupt", self.limits.seconds, json={"prompt_id": prompt_id})
 
     async def download(self, file: dict[str, str], most: int) -> AsyncIterator[bytes]:
         """A file of the output folder, as an outcome names it, in chunks; refused where it has more bytes."""
@@ -132,17 +132,18 @@ class Server:
         async for chunk in self._chunks(f"/view?{urlencode(file)}", seconds, most, Refused):
             yield chunk
 
-    async def _ask(self, path: str, form: type[Form] = bytes, seconds: float | None = None, **content: Any) -> Form:
-        """The server's answer in the form that it must have: bytes, or what JSON is read as."""
-        chunks = self._chunks(path, seconds or self.limits.seconds, LARGEST_ANSWER, ServerLost, **content)
-        text = b"".join([chunk async for chunk in chunks])
-        return text if form is bytes else self._read(form, text)
+    async def _ask(self, path: str, form: type[Form], seconds: float | None = None, **content: Any) -> Form:
+        """The server's answer, whose JSON must have a form."""
+        return self._read(form, await self._text(path, seconds or self.limits.seconds, **content))
 
     def _read(self, form: type[Form], text: bytes) -> Form:
         try:
             return TypeAdapter(form).validate_json(text)
         except (ValueError, TypeError, LookupError) as error:
             raise ServerLost(f"{self.url} does not answer as ComfyUI does") from error
+
+    async def _text(self, path: str, seconds: float, **content: Any) -> bytes:
+        return b"".join([each async for each in self._chunks(path, seconds, LARGEST_ANSWER, ServerLost, **content)])
 
     async def _chunks(
         self, path: str, seconds: float, most: int, too_long: type[Exception], **content: Any
