@@ -18,13 +18,10 @@ CHUNK = 4 * 2**20
 IMAGE = "ref_image_path"
 OPTIONAL = ("negative_prompt", "lang", "seed")
 """Columns without which a workflow's own values stay."""
-MEDIA = {
-    f".{suffix}"
-    for suffix in (
-        "png jpg jpeg webp bmp gif tif tiff avif wav mp3 flac ogg opus m4a aac wma aif aiff "
-        "mp4 m4v mov mkv webm avi ts mts m2ts flv 3gp mpg mpeg vob wmv"
-    ).split()
-}
+MEDIA = set(
+    ".png .jpg .jpeg .webp .bmp .gif .tif .tiff .avif .wav .mp3 .flac .ogg .opus .m4a .aac .wma .aif .aiff "
+    ".mp4 .m4v .mov .mkv .webm .avi .ts .mts .m2ts .flv .3gp .mpg .mpeg .vob .wmv".split()
+)
 """Suffixes of what a row may name."""
 UPLOADS = "uniavgen_batch"
 """Subfolder of the server's input folder that takes the files of the rows."""
