@@ -177,6 +177,13 @@ class _JobBuilder:
         if column == "speech_content" and has_place and holders(job.prompt, SLOTS["audio_path"]):
             # Nobody has to know what a given sound says.
             fill(job.prompt, slot, "")
+        elif (
+            column in ("speech_content", "sound_content")
+            and column in self.header
+            and holders(job.prompt, SLOTS["sound_content"])
+        ):
+            # Nobody has to speak where other sounds can be told, nor has there to be another sound.
+            fill(job.prompt, slot, "")
         elif column in ("prompt", "speech_content") and holders(job.prompt, SLOTS["script"]):
             return
         elif column == NAME or column not in OPTIONAL and has_place:
