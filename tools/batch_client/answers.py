@@ -83,7 +83,7 @@ class Outcome(BaseModel):
     def seconds(self) -> float | None:
         """How long it ran, where the server says so."""
         times = [event.timestamp for event in self.status.messages.values() if event.timestamp]
-        return (max(times) - min(times)) / 1000 if times else None
+        return (max(times) - min(times)) / 1000 if len(times) > 1 else None
 
     @property
     def error(self) -> str | None:
