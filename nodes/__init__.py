@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audition import ChooseVoice
 from .best_of import BestOf
+from .comfy_saving import SaveSubtitled
 from .conditioning import ChangeCaption, Conditioning, ReferenceImage
 from .edits import Range
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
@@ -48,6 +49,7 @@ NODES: list[type[io.ComfyNode]] = [
     SpeakerVoice,
     SceneNode,
     Recordings,
+    SaveSubtitled,
 ]
 
 

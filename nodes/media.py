@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from ..uniavgen_core.checks import check_images, check_one_waveform
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
 from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.copying import CopyPlan, plan_copy
+from ..uniavgen_core.media.cues import Cue, parse_subtitles
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
 from ..uniavgen_core.media.muxing import replace_audio, write_video
@@ -119,6 +120,7 @@ def with_audio(
     lufs: float | None = None,
     fade: float = 0.0,
     length: str = VIDEO,
+    cues: Sequence[Cue] = (),
 ) -> Input.Video:
     """Frames or a VIDEO with this sound.
 
@@ -130,6 +132,7 @@ def with_audio(
         name: the video's input.
         frame_rate: of frames.
         lufs, fade: as `target_lufs` and `fade_seconds` of `soundtrack`.
+        cues: subtitles, which become a track of a file.
 
     Raises:
         ValueError: there is no picture, or it cannot be written; with length `audio`, the sound is empty, too long, or
@@ -143,11 +146,13 @@ def with_audio(
         waveform, sample_rate = audio["waveform"], audio["sample_rate"]
         lasts = None if seconds else plan.seconds
         pieces = soundtrack_pieces(waveform, sample_rate, lasts, lufs, fade)
-        return _written(name, video, plan, pieces, sample_rate, waveform.shape[1])
-    return _frames_with_audio(name, video, audio, frame_rate, seconds, lufs, fade)
+        return _written(name, video, plan, pieces, sample_rate, waveform.shape[1], cues)
+    return _frames_with_audio(name, video, audio, frame_rate, seconds, lufs, fade, cues)
 
 
-def with_pieces(name: str, video: Input.Video, pieces: Iterable[Tensor], sample_rate: int) -> Input.Video:
+def with_pieces(
+    name: str, video: Input.Video, pieces: Iterable[Tensor], sample_rate: int, cues: Sequence[Cue] = ()
+) -> Input.Video:
     """As `with_audio`, of a VIDEO and a sound of one channel in pieces (1, samples).
 
     Of a file, no more than a piece of the sound is held.
@@ -155,9 +160,9 @@ def with_pieces(name: str, video: Input.Video, pieces: Iterable[Tensor], sample_
     if isinstance(video, InputImpl.VideoFromFile):
         plan = copy_plan(name, video)
         wanted = fitted_pieces(pieces, round(plan.seconds * sample_rate))
-        return _written(name, video, plan, wanted, sample_rate, channels=1)
+        return _written(name, video, plan, wanted, sample_rate, 1, cues)
     waveform = torch.cat([*pieces], dim=-1).unsqueeze(0)
-    return with_audio(name, video, {"waveform": waveform, "sample_rate": sample_rate})
+    return with_audio(name, video, {"waveform": waveform, "sample_rate": sample_rate}, cues=cues)
 
 
 def check_video(name: str, video: Input.Video) -> None:
@@ -206,12 +211,13 @@ def _written(
     pieces: Iterable[Tensor],
     sample_rate: int,
     channels: int,
+    cues: Sequence[Cue],
 ) -> TemporaryVideo:
     """The picture of a plan with a sound that comes in pieces."""
     if plan.why_encoded:
         tell(f"{name}: the picture is encoded anew as H.264, because {plan.why_encoded}.")
     path, shown = temporary_path(".mp4"), progress_bar(plan.count)
-    replace_audio(video.get_stream_source(), path, pieces, sample_rate, plan, shown, check_interrupt, channels)
+    replace_audio(video.get_stream_source(), path, pieces, sample_rate, plan, shown, check_interrupt, channels, cues)
     return TemporaryVideo(path)
 
 
@@ -223,6 +229,7 @@ def _frames_with_audio(
     seconds: Fraction | None,
     lufs: float | None,
     fade: float,
+    cues: Sequence[Cue],
 ) -> Input.Video:
     components = video_components(name, video, frame_rate)
     rate, sample_rate = Fraction(components.frame_rate), audio["sample_rate"]
@@ -231,10 +238,10 @@ def _frames_with_audio(
     if seconds is not None:
         images, held = hold_last(images, rate, seconds)
     waveform, lasts = audio["waveform"], None if seconds else len(images) / rate
-    if held:
+    if held or cues:
         path, shown = temporary_path(".mp4"), progress_bar(len(images) + held)
         pieces = soundtrack_pieces(waveform, sample_rate, lasts, lufs, fade)
-        write_video(path, images, rate, pieces, sample_rate, held, shown, waveform.shape[1])
+        write_video(path, images, rate, pieces, sample_rate, held, shown, waveform.shape[1], cues)
         return TemporaryVideo(path)
     track = soundtrack(waveform, sample_rate, lasts, lufs, fade)
     joined = Types.VideoComponents(
@@ -285,6 +292,13 @@ class AVMux(io.ComfyNode):
                     "picture is cut, or its last frame held, and the sound stays as it is.",
                 ),
                 io.DynamicCombo.Input("loudness", options=loudness, tooltip="as it is: the sound is not touched."),
+                io.String.Input(
+                    "subtitles",
+                    force_input=True,
+                    optional=True,
+                    tooltip="SubRip (SRT) or WebVTT, such as UniAVGen Long Form gives: a track of the video, which "
+                    "players show on demand. Save Video keeps it in mp4.",
+                ),
             ],
             outputs=[io.Video.Output()],
         )
@@ -298,6 +312,7 @@ class AVMux(io.ComfyNode):
         fade: float,
         length: str,
         loudness: dict[str, Any] | None = None,
+        subtitles: str = "",
         **of_other_options: Any,
     ) -> io.NodeOutput:
         check_finite("audio", present("audio", audio)["waveform"])
@@ -307,4 +322,5 @@ class AVMux(io.ComfyNode):
                 f"The audio is {audio['waveform'].shape[0]} sounds for one VIDEO: pick one, or set batch_size to 1 in "
                 "UniAVGen Latent."
             )
-        return io.NodeOutput(with_audio("video", video, audio, frame_rate, lufs=lufs, fade=fade, length=length))
+        cues = parse_subtitles(subtitles or "")
+        return io.NodeOutput(with_audio("video", video, audio, frame_rate, lufs, fade, length, cues))
