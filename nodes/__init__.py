@@ -18,6 +18,7 @@ from .long_form import Join, LongForm, Script
 from .media import AVMux
 from .put_backs import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
+from .sound_beds import SoundBed
 from .speakers import Recordings, SceneNode, SpeakerVoice
 
 NODES: list[type[io.ComfyNode]] = [
@@ -50,6 +51,7 @@ NODES: list[type[io.ComfyNode]] = [
     SceneNode,
     Recordings,
     SaveSubtitled,
+    SoundBed,
 ]
 
 

@@ -14,17 +14,19 @@ from torch import Tensor
 from ..uniavgen_core.checks import check_images, check_one_waveform
 from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
 from ..uniavgen_core.joint_latent import check_finite
+from ..uniavgen_core.media.beds import Bed
 from ..uniavgen_core.media.copying import CopyPlan, plan_copy
 from ..uniavgen_core.media.cues import Cue, parse_subtitles
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
+from ..uniavgen_core.media.mixing import VideoSound
 from ..uniavgen_core.media.muxing import replace_audio, write_video
-from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable, soundtrack, soundtrack_pieces
+from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable
 from ..uniavgen_core.media.track import AudioTrack, track_of
 from ..uniavgen_core.media.video import Video, VideoFile, VideoInMemory
 from ..uniavgen_core.media.waveforms import fitted_pieces
 from .comfy_progress import check_interrupt, progress_bar, show_text
-from .inputs import chosen, frame_rate_input, present
+from .inputs import NOT_CONNECTED, chosen, frame_rate_input, present
 from .temporary import TemporaryVideo, temporary_path
 
 logger = logging.getLogger(__name__)
@@ -121,6 +123,7 @@ def with_audio(
     fade: float = 0.0,
     length: str = VIDEO,
     cues: Sequence[Cue] = (),
+    beds: Sequence[Bed] = (),
 ) -> Input.Video:
     """Frames or a VIDEO with this sound.
 
@@ -133,6 +136,7 @@ def with_audio(
         frame_rate: of frames.
         lufs, fade: as `target_lufs` and `fade_seconds` of `soundtrack`.
         cues: subtitles, which become a track of a file.
+        beds: what lies under the sound.
 
     Raises:
         ValueError: there is no picture, or it cannot be written; with length `audio`, the sound is empty, too long, or
@@ -140,14 +144,13 @@ def with_audio(
     """
     audio = _playable(audio)
     seconds = held_seconds(audio["waveform"], audio["sample_rate"]) if length == AUDIO else None
+    sound = VideoSound(audio["waveform"].cpu(), audio["sample_rate"], lufs, fade, beds)
     if isinstance(video, InputImpl.VideoFromFile):
         plan = copy_plan(name, video)
         plan = plan if seconds is None else plan.lasting(seconds)
-        waveform, sample_rate = audio["waveform"], audio["sample_rate"]
-        lasts = None if seconds else plan.seconds
-        pieces = soundtrack_pieces(waveform, sample_rate, lasts, lufs, fade)
-        return _written(name, video, plan, pieces, sample_rate, waveform.shape[1], cues)
-    return _frames_with_audio(name, video, audio, frame_rate, seconds, lufs, fade, cues)
+        pieces = sound.pieces(None if seconds else plan.seconds)
+        return _written(name, video, plan, pieces, sound.sample_rate, sound.channels, cues)
+    return _frames_with_audio(name, video, sound, frame_rate, seconds, cues)
 
 
 def with_pieces(
@@ -224,30 +227,50 @@ def _written(
 def _frames_with_audio(
     name: str,
     video: Tensor | Input.Video,
-    audio: Input.Audio,
+    sound: VideoSound,
     frame_rate: float,
     seconds: Fraction | None,
-    lufs: float | None,
-    fade: float,
     cues: Sequence[Cue],
 ) -> Input.Video:
     components = video_components(name, video, frame_rate)
-    rate, sample_rate = Fraction(components.frame_rate), audio["sample_rate"]
+    rate = Fraction(components.frame_rate)
     width, height = even_size(components.images.shape[2], components.images.shape[1])
     images, held = components.images[:, :height, :width], 0
     if seconds is not None:
         images, held = hold_last(images, rate, seconds)
-    waveform, lasts = audio["waveform"], None if seconds else len(images) / rate
+    lasts = None if seconds else len(images) / rate
     if held or cues:
         path, shown = temporary_path(".mp4"), progress_bar(len(images) + held)
-        pieces = soundtrack_pieces(waveform, sample_rate, lasts, lufs, fade)
-        write_video(path, images, rate, pieces, sample_rate, held, shown, waveform.shape[1], cues)
+        write_video(path, images, rate, sound.pieces(lasts), sound.sample_rate, held, shown, sound.channels, cues)
         return TemporaryVideo(path)
-    track = soundtrack(waveform, sample_rate, lasts, lufs, fade)
-    joined = Types.VideoComponents(
-        images=to_rgb(images).contiguous(), audio={"waveform": track, "sample_rate": sample_rate}, frame_rate=rate
-    )
+    track = {"waveform": sound.whole(lasts), "sample_rate": sound.sample_rate}
+    joined = Types.VideoComponents(images=to_rgb(images).contiguous(), audio=track, frame_rate=rate)
     return InputImpl.VideoFromComponents(joined, 8 if isinstance(video, Tensor) else video.get_bit_depth())
+
+
+BEDS = io.Custom("UNIAVGEN_BEDS")
+"""Sounds that lie under another one, and how."""
+
+
+def beds_of(name: str, given: Any) -> tuple[Bed, ...]:
+    """What UniAVGen Sound Bed gives, or an AUDIO as a bed of the usual kind.
+
+    Raises:
+        ValueError: there is none, several sounds, no numbers, or it is too short; the message names the input.
+    """
+    return given if isinstance(given, tuple) else (Bed(*bed_sound(name, given)),)
+
+
+def bed_sound(name: str, audio: Input.Audio | None) -> tuple[Tensor, int]:
+    """Waveform (1, channels, samples) and samples a second of an AUDIO that lies under another one.
+
+    Raises:
+        ValueError: there is none, several sounds, or no numbers; the message names the input.
+    """
+    given = present(name, audio)
+    check_one_waveform(name, given["waveform"])
+    check_finite(name, given["waveform"])
+    return given["waveform"].detach().float().cpu(), int(given["sample_rate"])
 
 
 class AVMux(io.ComfyNode):
@@ -270,7 +293,7 @@ class AVMux(io.ComfyNode):
             category="video",
             description="Joins picture and sound: one of them keeps its length, the other one is cut or padded to it. "
             "The picture of a VIDEO is copied, not encoded again, where players show it and all of it is kept.",
-            search_aliases=["mux", "combine audio and video", "replace audio", "dub"],
+            search_aliases=["mux", "combine audio and video", "replace audio", "dub", "background music", "ducking"],
             inputs=[
                 io.MultiType.Input("video", [io.Image, io.Video], tooltip="Frames, or a VIDEO to give new sound to."),
                 io.Audio.Input("audio"),
@@ -299,6 +322,14 @@ class AVMux(io.ComfyNode):
                     tooltip="SubRip (SRT) or WebVTT, such as UniAVGen Long Form gives: a track of the video, which "
                     "players show on demand. Save Video keeps it in mp4.",
                 ),
+                io.MultiType.Input(
+                    "bed",
+                    [io.Audio, BEDS],
+                    optional=True,
+                    tooltip="Music or ambience under the sound, as long as the clip, lower where the sound is heard; "
+                    "the clip's sound is stereo at 48 kHz then. UniAVGen Sound Bed sets how loud it is and how it "
+                    "makes room.",
+                ),
             ],
             outputs=[io.Video.Output()],
         )
@@ -313,6 +344,7 @@ class AVMux(io.ComfyNode):
         length: str,
         loudness: dict[str, Any] | None = None,
         subtitles: str = "",
+        bed: Any = NOT_CONNECTED,
         **of_other_options: Any,
     ) -> io.NodeOutput:
         check_finite("audio", present("audio", audio)["waveform"])
@@ -323,4 +355,5 @@ class AVMux(io.ComfyNode):
                 "UniAVGen Latent."
             )
         cues = parse_subtitles(subtitles or "")
-        return io.NodeOutput(with_audio("video", video, audio, frame_rate, lufs, fade, length, cues))
+        beds = () if bed is NOT_CONNECTED else beds_of("bed", bed)
+        return io.NodeOutput(with_audio("video", video, audio, frame_rate, lufs, fade, length, cues, beds))
