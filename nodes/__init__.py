@@ -20,6 +20,7 @@ from .put_backs import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
 from .sound_beds import SoundBed
 from .speakers import Recordings, SceneNode, SpeakerVoice
+from .words import Words
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
@@ -52,6 +53,7 @@ NODES: list[type[io.ComfyNode]] = [
     Recordings,
     SaveSubtitled,
     SoundBed,
+    Words,
 ]
 
 

@@ -26,11 +26,13 @@ from ..uniavgen_core.long_form.store import SegmentStore
 from ..uniavgen_core.long_form.timed_planning import hurry_notes
 from ..uniavgen_core.long_form.timeline import phrases_of, report
 from ..uniavgen_core.long_form.turns import SpokenTurns
+from ..uniavgen_core.long_form.words_report import report_on_script
 from ..uniavgen_core.media.cues import Cue, subtitles
 from ..uniavgen_core.media.frames import put_in
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
+from ..uniavgen_core.speech.reader import SpeechReader
 from .comfy_latent import REGION, VideoRegion, kept_parts, streams
 from .comfy_long_form import (
     ComfyHost,
@@ -42,7 +44,7 @@ from .comfy_long_form import (
     files_named,
 )
 from .comfy_model import REFERENCE_AUDIO
-from .comfy_progress import check_frames_fit, warn
+from .comfy_progress import check_frames_fit, check_interrupt, warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
 from .media import check_masks, check_vae, check_video, encode_frames, given_track, video_of, with_pieces
@@ -95,7 +97,8 @@ class Script(io.ComfyNode):
     @classmethod
     def execute(cls, clip: Any, script: str, caption: str = "") -> io.NodeOutput:
         lines, hints = parse_script(script, caption), script_hints(script)
-        warn("UniAVGen Script", hints)
+        pacing = Pacing(reader=SpeechReader(step=check_interrupt))
+        warn("UniAVGen Script", hints, report_on_script(lines, pacing).text)
         return io.NodeOutput(EncodedScript(lines, clip))
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 from ..config import SEEDS
 from ..media.cues import is_timed, timed_rows
-from ..speech.markup import BREAK, break_seconds
+from ..speech.markup import BREAK, LONGEST_PAUSE_SECONDS, break_seconds, pause_seconds
 from ..speech.reader import Spoken
 from ..speech.text import MARK as READING
 
@@ -35,7 +35,6 @@ WIDE_MARK = re.compile(r"[\[［【]\s*([A-Za-z]+)([^\[\]［］【】|｜]*)[\]�
 TITLE = re.compile(r"\s*#{1,6}\s[^|｜]*|\s*(?:```.*|~~~.*|-{3,}|\*{3,}|_{3,}|={3,})\s*")
 BULLET = re.compile(r"\s*(?:[-*+•>]|#{1,6})\s+")
 CAPTION_ALONE = re.compile(r".*(?<!\\)[|｜]\s*")
-LONGEST_PAUSE_SECONDS = 60.0
 NUMBERS = {"seed": (0, SEEDS - 1), "speaker": (1, 999), "scene": (1, 999)}
 """Marks with a whole number, and the least and the greatest that it may be."""
 MOST_DIGITS = 100
@@ -127,6 +126,11 @@ def _timed_lines(text: str, before: Line | None) -> list[Line]:
         lines.append(before)
         before = _line(rows.number, _usual_marks(rows.rows[-1]), before) if is_caption else before
     return lines
+
+
+def has_captions(text: str) -> bool:
+    """Whether a text is of the form `caption | speech`."""
+    return any(len(_split(_usual_marks(row))) > 1 for row in text.splitlines())
 
 
 def script_hints(text: str) -> list[str]:
@@ -249,8 +253,8 @@ def _marked(speech: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _pause(number: int, value: str) -> float:
-    seconds = float(value) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", value) else 0.0
-    if not 0 < seconds <= LONGEST_PAUSE_SECONDS:
+    seconds = pause_seconds(value)
+    if seconds is None:
         raise ValueError(
             f"Line {number} of the script has [pause {value}]: give seconds above 0 and up to "
             f"{LONGEST_PAUSE_SECONDS:g}, such as [pause 0.5]."
