@@ -20,6 +20,7 @@ from .put_backs import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
 from .sound_beds import SoundBed
 from .speakers import Recordings, SceneNode, SpeakerVoice
+from .waveform import WaveformNode
 from .words import Words
 
 NODES: list[type[io.ComfyNode]] = [
@@ -54,6 +55,7 @@ NODES: list[type[io.ComfyNode]] = [
     SaveSubtitled,
     SoundBed,
     Words,
+    WaveformNode,
 ]
 
 

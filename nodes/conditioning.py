@@ -56,8 +56,8 @@ class Conditioning(io.ComfyNode):
                     "speech",
                     multiline=True,
                     tooltip="What the person says in the whole clip, the kept past of a continuation included. With a "
-                    "given sound: what is said in it, as far as you know. [pause 0.5] is a pause in seconds, [Nguyen|win] "
-                    "and [银行|yin2 hang2] say how a word is read.",
+                    "given sound: what is said in it, as far as you know. [pause 0.5] is a pause in seconds; "
+                    "[Nguyen|win] and [银行|yin2 hang2] say how a word is read.",
                 ),
                 io.Combo.Input(
                     "language",

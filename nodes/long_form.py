@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -44,13 +45,15 @@ from .comfy_long_form import (
     files_named,
 )
 from .comfy_model import REFERENCE_AUDIO
-from .comfy_progress import check_frames_fit, check_interrupt, warn
+from .comfy_progress import check_frames_fit, check_interrupt, is_watched, show_video, warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
 from .media import check_masks, check_vae, check_video, encode_frames, given_track, video_of, with_pieces
 from .resync import check_not_longer, with_new_lips
 from .speakers import RECORDINGS, SCENES, VOICES
-from .temporary import TemporaryVideo, temporary_path
+from .temporary import TemporaryFile, TemporaryVideo, show_temporary, temporary_path
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's output folder: the finished segments."""
@@ -244,11 +247,37 @@ class LongForm(io.ComfyNode):
         with _store(keep) as store:
             clip = LongClip(host, store, settings, plan, along)
             with closing(along):
-                made = clip.make(segments.finished)
+                made = clip.make(segments.finished, _Shown(clip).show)
             cues = phrases_of(made)
             track = cues if subtitle_track else []
             video = _video(clip, made, recording, track) if lips is None else _video_of_lips(clip, made, lips, track)
+        show_temporary(video)
         return io.NodeOutput(video, "\n".join([report(made), *notes]), subtitles(cues))
+
+
+class _Shown:
+    """Shows the last segment that was made on the node, with its sound; its file goes with the next one's.
+
+    Args:
+        clip: of which segments are shown, if somebody looks.
+    """
+
+    def __init__(self, clip: LongClip):
+        self.clip = clip
+        self.files: list[TemporaryFile] = []
+
+    def show(self, segment: FinishedSegment) -> None:
+        """Show a segment; a file that cannot be written is no reason to stop."""
+        if not is_watched():
+            return
+        path = temporary_path(".mp4")
+        try:
+            if self.clip.write_segment(segment, path):
+                show_video(path)
+                # A browser may still load the one before.
+                self.files = [*self.files[-1:], TemporaryFile(path)]
+        except (OSError, ValueError) as error:
+            logger.warning("A segment cannot be shown: %s", error)
 
 
 def _picture(scene: SceneStart, vae: Any, first_frame: Tensor) -> Tensor:

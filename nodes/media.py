@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any, cast
 
@@ -19,20 +19,22 @@ from ..uniavgen_core.media.copying import CopyPlan, plan_copy
 from ..uniavgen_core.media.cues import Cue, parse_subtitles
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
-from ..uniavgen_core.media.mixing import VideoSound
+from ..uniavgen_core.media.mixing import VideoSound, describe_sound
 from ..uniavgen_core.media.muxing import replace_audio, write_video
 from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable
-from ..uniavgen_core.media.track import AudioTrack, track_of
+from ..uniavgen_core.media.track import AudioTrack, track_of, whole_track
 from ..uniavgen_core.media.video import Video, VideoFile, VideoInMemory
 from ..uniavgen_core.media.waveforms import fitted_pieces
-from .comfy_progress import check_interrupt, progress_bar, show_text
+from .comfy_progress import check_interrupt, is_watched, progress_bar, show_text
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, present
-from .temporary import TemporaryVideo, temporary_path
+from .temporary import TemporaryVideo, show_temporary, temporary_path
 
 logger = logging.getLogger(__name__)
 
 VIDEO, AUDIO = LENGTHS = ("video", "audio")
 """Which of the two keeps its length."""
+MEASURED_SECONDS = 600
+"""Of longer clips no loudness is shown: it takes time."""
 
 
 def video_of(name: str, video: Tensor | Input.Video | None, frame_rate: float) -> Video:
@@ -114,6 +116,12 @@ def encode_frames(vae: Any, frames: Tensor, width: int, height: int) -> Tensor:
     return vae.encode(crop_and_resize(to_rgb(frames), width, height))
 
 
+def tell(line: str) -> None:
+    """Say a line in the console and on the node."""
+    logger.warning(line)
+    show_text(line)
+
+
 def with_audio(
     name: str,
     video: Tensor | Input.Video,
@@ -124,6 +132,7 @@ def with_audio(
     length: str = VIDEO,
     cues: Sequence[Cue] = (),
     beds: Sequence[Bed] = (),
+    tell: Callable[[str], None] = tell,
 ) -> Input.Video:
     """Frames or a VIDEO with this sound.
 
@@ -137,19 +146,20 @@ def with_audio(
         lufs, fade: as `target_lufs` and `fade_seconds` of `soundtrack`.
         cues: subtitles, which become a track of a file.
         beds: what lies under the sound.
+        tell: is told what is done otherwise than it might be expected.
 
     Raises:
         ValueError: there is no picture, or it cannot be written; with length `audio`, the sound is empty, too long, or
             there are several.
     """
-    audio = _playable(audio)
+    audio = _playable(audio, tell)
     seconds = held_seconds(audio["waveform"], audio["sample_rate"]) if length == AUDIO else None
     sound = VideoSound(audio["waveform"].cpu(), audio["sample_rate"], lufs, fade, beds)
     if isinstance(video, InputImpl.VideoFromFile):
         plan = copy_plan(name, video)
         plan = plan if seconds is None else plan.lasting(seconds)
         pieces = sound.pieces(None if seconds else plan.seconds)
-        return _written(name, video, plan, pieces, sound.sample_rate, sound.channels, cues)
+        return _written(name, video, plan, pieces, sound.sample_rate, sound.channels, cues, tell)
     return _frames_with_audio(name, video, sound, frame_rate, seconds, cues)
 
 
@@ -181,18 +191,12 @@ def check_video(name: str, video: Input.Video) -> None:
         even_size(images.shape[2], images.shape[1])
 
 
-def _playable(audio: Input.Audio) -> Input.Audio:
+def _playable(audio: Input.Audio, tell: Callable[[str], None]) -> Input.Audio:
     """The sound in a form that Save Video can write."""
     waveform, sample_rate = playable(audio["waveform"], int(audio["sample_rate"]))
     if waveform.shape[1] != audio["waveform"].shape[1]:
         tell(f"audio: its {audio['waveform'].shape[1]} channels are mixed down to {waveform.shape[1]}.")
     return {"waveform": waveform, "sample_rate": sample_rate}
-
-
-def tell(line: str) -> None:
-    """Say a line in the console and on the node."""
-    logger.warning(line)
-    show_text(line)
 
 
 def copy_plan(name: str, video: InputImpl.VideoFromFile) -> CopyPlan:
@@ -215,6 +219,7 @@ def _written(
     sample_rate: int,
     channels: int,
     cues: Sequence[Cue],
+    tell: Callable[[str], None] = tell,
 ) -> TemporaryVideo:
     """The picture of a plan with a sound that comes in pieces."""
     if plan.why_encoded:
@@ -222,6 +227,21 @@ def _written(
     path, shown = temporary_path(".mp4"), progress_bar(plan.count)
     replace_audio(video.get_stream_source(), path, pieces, sample_rate, plan, shown, check_interrupt, channels, cues)
     return TemporaryVideo(path)
+
+
+def show_result(video: Input.Video, notes: Sequence[str]) -> None:
+    """Show a VIDEO on the node that runs: what it is, below notes, and where it is a file, its picture and sound."""
+    if not is_watched():
+        return
+    footage = video_of("video", video, FRAME_RATE)
+    seconds, (width, height) = float(footage.seconds), footage.size
+    rows = [*notes, f"{seconds:.2f} s, {footage.own_frames} frames at {float(footage.rate):g}, {width} × {height}"]
+    with footage.track() as track:
+        if track is not None:
+            measured = whole_track(track)[0] if seconds <= MEASURED_SECONDS else None
+            rows.append(describe_sound(track.sample_rate, track.channels, measured))
+    show_text("\n".join(rows))
+    show_temporary(video)
 
 
 def _frames_with_audio(
@@ -258,11 +278,11 @@ def beds_of(name: str, given: Any) -> tuple[Bed, ...]:
     Raises:
         ValueError: there is none, several sounds, no numbers, or it is too short; the message names the input.
     """
-    return given if isinstance(given, tuple) else (Bed(*bed_sound(name, given)),)
+    return given if isinstance(given, tuple) else (Bed(*audio_sound(name, given)),)
 
 
-def bed_sound(name: str, audio: Input.Audio | None) -> tuple[Tensor, int]:
-    """Waveform (1, channels, samples) and samples a second of an AUDIO that lies under another one.
+def audio_sound(name: str, audio: Input.Audio | None) -> tuple[Tensor, int]:
+    """Waveform (1, channels, samples) and samples a second of an AUDIO of one sound, on the CPU.
 
     Raises:
         ValueError: there is none, several sounds, or no numbers; the message names the input.
@@ -355,5 +375,12 @@ class AVMux(io.ComfyNode):
                 "UniAVGen Latent."
             )
         cues = parse_subtitles(subtitles or "")
-        beds = () if bed is NOT_CONNECTED else beds_of("bed", bed)
-        return io.NodeOutput(with_audio("video", video, audio, frame_rate, lufs, fade, length, cues, beds))
+        beds, notes = () if bed is NOT_CONNECTED else beds_of("bed", bed), list[str]()
+
+        def note(line: str) -> None:
+            notes.append(line)
+            tell(line)
+
+        made = with_audio("video", video, audio, frame_rate, lufs, fade, length, cues, beds, note)
+        show_result(made, notes)
+        return io.NodeOutput(made)

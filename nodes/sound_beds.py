@@ -10,7 +10,7 @@ from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.media.beds import Bed
 from ..uniavgen_core.media.track import whole_track
 from .inputs import present
-from .media import BEDS, bed_sound, beds_of, video_of
+from .media import BEDS, audio_sound, beds_of, video_of
 
 
 def _seconds(name: str, default: float, most: float, tooltip: str, advanced: bool = False) -> io.Float.Input:
@@ -77,7 +77,7 @@ class SoundBed(io.ComfyNode):
         bed: Any = (),
     ) -> io.NodeOutput:
         before = beds_of("bed", bed)
-        waveform, rate = bed_sound("sound", _own_sound(sound) if isinstance(sound, Input.Video) else sound)
+        waveform, rate = audio_sound("sound", _own_sound(sound) if isinstance(sound, Input.Video) else sound)
         made = Bed(waveform, rate, gain, ducking, attack, release, fade_in, fade_out, loop)
         return io.NodeOutput((*before, made))
 

@@ -65,11 +65,16 @@ class LongClip:
         self.host, self.store, self.settings, self.plan = host, store, settings, plan
         self.recording = recording or SourceRecording()
 
-    def make(self, progress: Callable[[int], None] = lambda index: None) -> list[FinishedSegment]:
+    def make(
+        self,
+        progress: Callable[[int], None] = lambda index: None,
+        show: Callable[[FinishedSegment], None] = lambda segment: None,
+    ) -> list[FinishedSegment]:
         """All segments; those that are kept already are not made again.
 
         Args:
             progress: called with the index of each segment in the plan when it is there.
+            show: called with each segment that was made.
 
         Raises:
             NotWrittenError: what is to be made will not fit on the disk; before it is sampled.
@@ -99,6 +104,8 @@ class LongClip:
             begins, seconds = before.start / FRAME_RATE, before.added / FRAME_RATE
             ends = start / FRAME_RATE + before.voiced[1]
             finished.append(FinishedSegment(segment, key, begins, seconds, before.silence, was_kept, ends))
+            if not was_kept:
+                show(finished[-1])
             progress(index)
         return finished
 
@@ -120,6 +127,20 @@ class LongClip:
             join_videos(videos, path, self.waveform(segments), SAMPLE_RATE, cues=cues)
         else:
             join_videos(videos, path, track.pieces, track.sample_rate, track.channels, cues)
+
+    def write_segment(self, segment: FinishedSegment, path: Path) -> bool:
+        """What a segment adds to the clip, with its sound, as an MP4 file; False where its picture is a recording."""
+        video = self.store.video(segment.key)
+        if not video.is_file():
+            return False
+        start, frames = round(segment.start * FRAME_RATE), round(segment.seconds * FRAME_RATE)
+        sound = self.recording.heard(start, frames)
+        if sound is None:
+            waveform = self._there(self.store.read(segment.key)).waveform
+            past = 0 if segment.planned.starts_scene else pixel_frames(self.settings.past_frames) * SAMPLES_A_FRAME
+            sound = waveform[past:][: frames * SAMPLES_A_FRAME].unsqueeze(0)
+        join_videos([video], path, [sound], SAMPLE_RATE)
+        return True
 
     def _there(self, stored: StoredSegment | None) -> StoredSegment:
         """A segment that was written in this run.

@@ -82,6 +82,10 @@ class SourceRecording:
         """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
 
+    def heard(self, start: int, frames: int) -> Tensor | None:
+        """Sound (1, samples) at 24 kHz of so many frames of the clip from one on, where it is given."""
+        return None
+
     def close(self) -> None:
         """Let go of the recording's file. Nothing can be asked for any more but the track."""
 
@@ -188,6 +192,9 @@ class AudioRecording(SourceRecording):
         samples = math.ceil(Fraction(self.frames * rate, FRAME_RATE))
         return AudioTrack(rate, channels, samples, resampled.pieces(samples))
 
+    def heard(self, start: int, frames: int) -> Tensor:
+        return self.resampled.stretch(start * SAMPLES_A_FRAME, (start + frames) * SAMPLES_A_FRAME)
+
     def _loudness(self, frame: int) -> float:
         """Power of the sound around the start of a frame."""
         middle = frame * SAMPLES_A_FRAME
@@ -223,3 +230,6 @@ class NewLips(VideoRecording):
 
     def track(self) -> AudioTrack | None:
         return None if self.sound is None else self.sound.track()
+
+    def heard(self, start: int, frames: int) -> Tensor | None:
+        return None if self.sound is None else self.sound.heard(start, frames)

@@ -49,6 +49,24 @@ def loudness_gain(waveform: Tensor, sample_rate: int, target_lufs: float, sample
     )  # fmt: skip
 
 
+def loudness_of(waveform: Tensor, sample_rate: int) -> tuple[float | None, float]:
+    """Loudness in LUFS of a sound (channels, samples), None where it is too soft to be measured, and its peak.
+
+    Raises:
+        ValueError: as of `loudness_gain`.
+    """
+    heard = waveform.detach().float()
+    channels, samples = _measured_channels(heard), heard.shape[-1]
+    peak = peak_of(heard.split(PIECE_SAMPLES, dim=-1)) if samples else 0.0
+    if not peak > 0:
+        return None, 0.0
+
+    def stretch(start: int, end: int) -> Tensor:
+        return fit_audio(heard[:, start:end], end - start)
+
+    return stretches_lufs(stretch, samples, sample_rate, peak, channels), peak
+
+
 def stretches_gain(
     stretch: Stretches, samples: int, sample_rate: int, target_lufs: float, channels: Sequence[int] = (0, 1)
 ) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 from torch import Tensor
 
 from .beds import BED_RATE, Bed, BeddedVoice
-from .loudness import PEAK_LIMIT, stretches_gain, stretches_peak
+from .loudness import PEAK_LIMIT, loudness_of, stretches_gain, stretches_peak
 from .soundtrack import fade_gain, soundtrack, soundtrack_pieces
 from .waveforms import PIECE_SAMPLES
 
@@ -73,3 +74,16 @@ class VideoSound:
         for start in range(0, samples, PIECE_SAMPLES):
             end = min(start + PIECE_SAMPLES, samples)
             yield mix.stretch(start, end) * (gain * fade_gain(start, end, samples, faded, faded))
+
+
+def describe_sound(sample_rate: int, channels: int, waveform: Tensor | None = None) -> str:
+    """What a sound is, for people: channels, rate and, of a waveform (channels, samples), loudness and peak."""
+    known = {1: "mono", 2: "stereo", 6: "5.1"}.get(channels, f"{channels} channels")
+    said = f"{known}, {sample_rate / 1000:g} kHz"
+    if waveform is None:
+        return said
+    lufs, peak = loudness_of(waveform, sample_rate)
+    if not peak > 0:
+        return f"{said}, silent"
+    loud = "too short or soft for a loudness" if lufs is None else f"{lufs:.1f} LUFS"
+    return f"{said}, {loud}, peak {20 * math.log10(peak):.1f} dB"
