@@ -25,7 +25,7 @@ from ..uniavgen_core.media.soundtrack import held_seconds, hold_last, playable
 from ..uniavgen_core.media.track import AudioTrack, track_of, whole_track
 from ..uniavgen_core.media.video import Video, VideoFile, VideoInMemory
 from ..uniavgen_core.media.waveforms import fitted_pieces
-from .comfy_progress import check_interrupt, is_watched, progress_bar, show_text
+from .comfy_progress import check_interrupt, progress_bar, show_text
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, present
 from .temporary import TemporaryVideo, show_temporary, temporary_path
 
@@ -229,19 +229,16 @@ def _written(
     return TemporaryVideo(path)
 
 
-def show_result(video: Input.Video, notes: Sequence[str]) -> None:
-    """Show a VIDEO on the node that runs: what it is, below notes, and where it is a file, its picture and sound."""
-    if not is_watched():
-        return
+def describe_video(video: Input.Video) -> list[str]:
+    """What a VIDEO is, in rows: how long, large and loud."""
     footage = video_of("video", video, FRAME_RATE)
     seconds, (width, height) = float(footage.seconds), footage.size
-    rows = [*notes, f"{seconds:.2f} s, {footage.own_frames} frames at {float(footage.rate):g}, {width} × {height}"]
+    rows = [f"{seconds:.2f} s, {footage.own_frames} frames at {float(footage.rate):g}, {width} × {height}"]
     with footage.track() as track:
         if track is not None:
             measured = whole_track(track)[0] if seconds <= MEASURED_SECONDS else None
             rows.append(describe_sound(track.sample_rate, track.channels, measured))
-    show_text("\n".join(rows))
-    show_temporary(video)
+    return rows
 
 
 def _frames_with_audio(
@@ -351,7 +348,7 @@ class AVMux(io.ComfyNode):
                     "makes room.",
                 ),
             ],
-            outputs=[io.Video.Output()],
+            outputs=[io.Video.Output(), io.String.Output(display_name="report")],
         )
 
     @classmethod
@@ -382,5 +379,7 @@ class AVMux(io.ComfyNode):
             tell(line)
 
         made = with_audio("video", video, audio, frame_rate, lufs, fade, length, cues, beds, note)
-        show_result(made, notes)
-        return io.NodeOutput(made)
+        report = "\n".join([*notes, *describe_video(made)])
+        show_text(report)
+        show_temporary(made)
+        return io.NodeOutput(made, report)

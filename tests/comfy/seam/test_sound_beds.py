@@ -69,3 +69,12 @@ def test_what_is_no_bed_is_refused() -> None:
     with refused("too short to be repeated", "loop"):
         SoundBed.execute(audio(0.1, 0.1), **SETTINGS)
     assert SoundBed.execute(audio(0.1, 0.1), **SETTINGS | {"loop": False}).result
+
+
+def test_a_report_says_what_the_clip_is() -> None:
+    settings = {"frame_rate": 16.0, "fade": 0.0, "loudness": {"loudness": "even", "lufs": -20.0}, "length": "video"}
+    report = AVMux.execute(video=torch.rand(32, 64, 96, 3), audio=audio(0.3, 2.0, 48_000, 8), **settings).result[1]
+    notes, size, sound = report.splitlines()
+    assert "8 channels are mixed down to 2" in notes
+    assert size == "2.00 s, 32 frames at 16, 96 × 64"
+    assert sound.startswith("stereo, 48 kHz, -20.") or sound.startswith("stereo, 48 kHz, -19.9")
