@@ -97,7 +97,7 @@ def test_finished_segments_are_seen_and_heard_while_the_clip_goes_on(server: Com
 
 
 def test_cues_are_kept_on_a_server(server: ComfyServer, tmp_path: Path) -> None:
-    timed = "A happy woman talks. |\n0.5 --> 1.5 Hello, three red birds.\n3 --> 4 Goodbye, one cat."
+    timed = "A happy woman talks. |\n0.5 --> 2.1 Hello, three red birds.\n3 --> 4 Goodbye, one cat."
     prompt = long_prompt(timed, subtitle_track=True)
     saver = {"video": [long_id(prompt), 0], "subtitles": [long_id(prompt), 2], "filename_prefix": "timed/clip"}
     prompt["save"] = {"class_type": "UniAVGenSaveSubtitled", "inputs": saver}
@@ -109,7 +109,7 @@ def test_cues_are_kept_on_a_server(server: ComfyServer, tmp_path: Path) -> None:
     cues = parse_subtitles(text)
     assert [cue.text for cue in cues] == ["Hello, three red birds.", "Goodbye, one cat."]
     assert [cue.start for cue in cues] == pytest.approx([0.5, 3.0], abs=0.1)
-    refused(server, long_prompt(timed.replace("1.5 Hello", "0.8 Hello")), "Line 2 of the script", "more time, or fewer")
+    refused(server, long_prompt(timed.replace("2.1 Hello", "0.8 Hello")), "Line 2 of the script", "more time, or fewer")
 
 
 KEPT_FOLDER = Path("output") / "uniavgen_long_form"
