@@ -97,14 +97,14 @@ def test_finished_segments_are_seen_and_heard_while_the_clip_goes_on(server: Com
 
 
 def test_cues_are_kept_on_a_server(server: ComfyServer, tmp_path: Path) -> None:
-    timed = "A happy woman talks. |\n0.5 --> 2.1 Hello, three red birds.\n3 --> 4 Goodbye, one cat."
+    timed = "A happy woman talks. |\n0.5 --> 2.1 Hello, three red birds.\n3 --> 4.5 Goodbye, one cat."
     prompt = long_prompt(timed, subtitle_track=True)
     saver = {"video": [long_id(prompt), 0], "subtitles": [long_id(prompt), 2], "filename_prefix": "timed/clip"}
     prompt["save"] = {"class_type": "UniAVGenSaveSubtitled", "inputs": saver}
     (file,) = server.output_files({"save": server.run(prompt)["save"]})
     with av.open(str(file)) as container:
         assert [stream.type for stream in container.streams] == ["video", "audio", "subtitle"]
-        assert container.duration / av.time_base == pytest.approx(4, abs=0.1)
+        assert container.duration / av.time_base == pytest.approx(4.5, abs=0.1)
     text = file.with_suffix(".srt").read_text(encoding="utf-8")
     cues = parse_subtitles(text)
     assert [cue.text for cue in cues] == ["Hello, three red birds.", "Goodbye, one cat."]
