@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audition import ChooseVoice
 from .best_of import BestOf
+from .comfy_saving import SaveSubtitled
 from .comparing import SideBySide
 from .conditioning import ChangeCaption, Conditioning, ReferenceImage
 from .edits import Range
@@ -18,8 +19,11 @@ from .long_form import Join, LongForm, Script
 from .media import AVMux
 from .put_backs import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
+from .sound_beds import SoundBed
 from .speakers import Recordings, SceneNode, SpeakerVoice
 from .universe import UniverseConditioning, UniverseLatent, UniverseSchedule, UniverseSoundDecode
+from .waveform import WaveformNode
+from .words import Words
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
@@ -55,6 +59,10 @@ NODES: list[type[io.ComfyNode]] = [
     UniverseSchedule,
     UniverseSoundDecode,
     SideBySide,
+    SaveSubtitled,
+    SoundBed,
+    Words,
+    WaveformNode,
 ]
 
 
