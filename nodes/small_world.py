@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
 
+from ..uniavgen_core.long_form.script import Line
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
 from ..uniavgen_core.tiny.bundle import SHORT_SIDE
 from ..uniavgen_core.tiny.knowledge import FEWEST_WORDS, MOST_WORDS, is_drawn, unknown_words
-from .comfy_codecs import SMALL_CAPTION, TinyVideoCodec
+from .comfy_codecs import SMALL_CAPTION, TinyCaptionEncoder, TinyVideoCodec
 
 PEOPLE = 2
 """Side by side at most."""
@@ -52,10 +54,17 @@ def word_notes(conditioning: list, said: str) -> list[str]:
     """What of the words the small model does not know; nothing where the caption is another model's."""
     if not any(SMALL_CAPTION in values for _, values in conditioning):
         return []
-    return notes_of_words(said)
+    return _unknown(said)
 
 
-def notes_of_words(said: str) -> list[str]:
+def script_notes(clip: Any, lines: Sequence[Line]) -> list[str]:
+    """As `word_notes`, of a script whose captions this CLIP encodes."""
+    if not isinstance(clip, TinyCaptionEncoder):
+        return []
+    return _unknown(" ".join(passage.words for line in lines for passage in line.passages))
+
+
+def _unknown(said: str) -> list[str]:
     """Which of these words the small model does not know."""
     unknown = unknown_words(said)
     if not unknown:

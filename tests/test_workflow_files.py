@@ -21,7 +21,16 @@ from comfy.graphs import (
     nodes_of,
     ui_workflow,
 )
-from comfy.workflow_runs import CAPTION_ENCODER, INTERPOLATOR, OTHER_GENERATOR, UPSCALER, VIDEO_VAE, YUNET
+from comfy.workflow_runs import (
+    ACE_STEP,
+    CAPTION_ENCODER,
+    INTERPOLATOR,
+    OTHER_GENERATOR,
+    UPSCALER,
+    VIDEO_VAE,
+    WAN_21_VAE,
+    YUNET,
+)
 from PIL import Image
 from workflow_source.descriptions import FOR_BOTH_MODELS
 
@@ -34,10 +43,14 @@ from workflows import out_of_date
 ROOT = WORKFLOWS.parent
 NOTE = "MarkdownNote"
 TITLE_HEIGHT = 30
-FOLDERS = {"UniAVGen/*.safetensors": "diffusion_models", "code2wav_bigvgan_model/*.safetensors": "vocoders"}
+MODEL, VOCODER, UNIVERSE = (
+    f"{folder}/*.safetensors" for folder in ("UniAVGen", "code2wav_bigvgan_model", "UniVerse-1")
+)
+FOLDERS = {MODEL: "diffusion_models", VOCODER: "vocoders", UNIVERSE: "diffusion_models"}
 """Of files that are not one download."""
 OWN_DOWNLOADS = {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"} | FOLDERS
 DETECTOR = {YUNET: "detection"}
+OF_UNIVERSE = {WAN_21_VAE: "vae", ACE_STEP: "checkpoints"}
 MORE_DOWNLOADS = {
     "chain_upscale": {OTHER_GENERATOR: "diffusion_models", UPSCALER: "upscale_models"},
     "chain_interpolation": {INTERPOLATOR: "frame_interpolation"},
@@ -47,6 +60,8 @@ MORE_DOWNLOADS = {
     "dialogue": DETECTOR,
     "two_voices": DETECTOR,
     "recordings": DETECTOR,
+    "universe1": OF_UNIVERSE,
+    "compare": OF_UNIVERSE,
 }
 """Files that nodes of others ask for, and the folders that they go to."""
 MACHINE_PATH = re.compile(r"""(^|[\s"'(=])(/|~/|[A-Za-z]:\\)\w|localhost|127\.0\.0\.1""")
@@ -94,7 +109,7 @@ def test_nodes_name_their_pack(name: str) -> None:
         kind, properties = node["type"], node["properties"]
         if kind == NOTE:
             continue
-        ours = kind.startswith("UniAVGen")
+        ours = kind.startswith(("UniAVGen", "UniVerse1"))
         assert properties["Node name for S&R"] == kind
         assert properties["cnr_id"] == ("uniavgen" if ours else "comfy-core")
         assert properties["ver"] == version if ours else re.fullmatch(r"0\.\d+\.\d+", properties["ver"])
@@ -155,11 +170,15 @@ def test_downloads_are_those_of_the_loaders(name: str) -> None:
         for model in node["properties"].get("models", []):
             assert model["name"] in node["widgets_values"]
             # The frontend downloads a file from the one, and only links to the other.
-            folder = r"https://hf\.co/MCG-NJU/UniAVGen/tree/main"
+            folder = r"https://hf\.co/[\w-]+/[\w-]+/tree/main"
             file = rf"https://huggingface\.co/[\w./-]+/{re.escape(model['name'])}"
             assert re.fullmatch(folder if model["name"] in FOLDERS else file, model["url"])
             offered[model["name"]] = model["directory"]
-    of_the_model = OWN_DOWNLOADS if ids_of(api_workflow(name), "UniAVGenModelLoader") else {}
+    kinds = {"CLIPLoader": CAPTION_ENCODER, "UniAVGenLatent": VIDEO_VAE, "UniAVGenAudioCodecLoader": VOCODER}
+    prompt = api_workflow(name)
+    needed = [file for kind, file in kinds.items() if not name.startswith("tiny_") and ids_of(prompt, kind)]
+    needed += [node["inputs"]["model_name"] for node in nodes_of(prompt, "UniAVGenModelLoader")]
+    of_the_model = {file: OWN_DOWNLOADS[file] for file in needed}
     assert offered == of_the_model | MORE_DOWNLOADS.get(name, {})
 
 

@@ -23,11 +23,15 @@ WAN_21 = f"{HUGGING_FACE}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/spli
 WAN_22 = f"{HUGGING_FACE}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
 RELEASE = "https://hf.co/MCG-NJU/UniAVGen"
 """Its short address: of a whole folder, the frontend must not offer one download, only the link."""
+ACE_STEP = f"{HUGGING_FACE}/Comfy-Org/ACE-Step_ComfyUI_repackaged/resolve/main"
 DOWNLOADS = {
     f"UniAVGen/{SHARDS}": ("diffusion_models", f"{RELEASE}/tree/main"),
     f"code2wav_bigvgan_model/{SHARDS}": ("vocoders", f"{RELEASE}/tree/main"),
+    f"UniVerse-1/{SHARDS}": ("diffusion_models", "https://hf.co/dorni/UniVerse-1-Base/tree/main"),
     "umt5_xxl_fp8_e4m3fn_scaled.safetensors": ("text_encoders", f"{WAN_21}/text_encoders"),
     "wan2.2_vae.safetensors": ("vae", f"{WAN_22}/vae"),
+    "wan_2.1_vae.safetensors": ("vae", f"{WAN_21}/vae"),
+    "ace_step_v1_3.5b.safetensors": ("checkpoints", f"{ACE_STEP}/all_in_one"),
     "wan2.2_ti2v_5B_fp16.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models"),
     "rife_v4.26.safetensors": (
         "frame_interpolation",
@@ -75,7 +79,7 @@ class NodeKind:
     @property
     def is_ours(self) -> bool:
         """Whether it is the pack's."""
-        return self.id.startswith("UniAVGen")
+        return self.id.startswith(("UniAVGen", "UniVerse1"))
 
     def values(self, chosen: dict[str, Any]) -> dict[str, Any]:
         """All widgets' values: what is chosen, else the default; those that a choice brings along follow it."""
@@ -104,6 +108,7 @@ CORE = (
     _core("BatchMasksNode", "Batch Masks", "masks.mask0:MASK masks.mask1:MASK? masks.mask2:MASK?", "MASK"),
     _core("CLIPLoader", "Load CLIP", "", "CLIP", clip_name=None, type="stable_diffusion", device="default"),
     _core("CLIPTextEncode", "CLIP Text Encode (Prompt)", "clip:CLIP", "CONDITIONING", text=""),
+    _core("CheckpointLoaderSimple", "Load Checkpoint", "", "MODEL CLIP VAE", ckpt_name=None),
     _core("CreateVideo", "Create Video", "images:IMAGE audio:AUDIO?", "VIDEO", fps=30, bit_depth=8),
     _core(
         "EasyCache",
@@ -182,6 +187,12 @@ CORE = (
         format__codec="auto",
         codec="auto",
     ),
+    _core(
+        "SamplerCustomAdvanced",
+        "SamplerCustomAdvanced",
+        "noise:NOISE guider:GUIDER sampler:SAMPLER sigmas:SIGMAS latent_image:LATENT",
+        "output:LATENT denoised_output:LATENT",
+    ),
     _core("SolidMask", "Create Solid Mask", "", "MASK", value=1, width=512, height=512),
     _core("UNETLoader", "Load Diffusion Model", "", "MODEL", unet_name=None, weight_dtype="default"),
     _core("UpscaleModelLoader", "Load Upscale Model", "", "UPSCALE_MODEL", model_name=None),
@@ -215,7 +226,7 @@ def _own(schema: Schema) -> NodeKind:
     options: dict[str, dict[str, dict[str, Any]]] = {}
     for given in sorted(schema.inputs, key=_is_optional):
         assert given.name
-        if given.type not in WIDGETS:
+        if given.type not in WIDGETS or given.settings.get("force_input"):
             links[given.name] = given.type + OPTIONAL * _is_optional(given)
             continue
         widgets[given.name] = _default(given)
