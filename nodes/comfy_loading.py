@@ -34,6 +34,9 @@ WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
 }
 
+TRAINED_WITH_MASKS = "trained_with_masks"
+"""Option of a model: whether it takes areas that are kept as it takes whole frames, see `NoisedAreas`."""
+
 GGUF_FILES = "unet_gguf"
 """ComfyUI-GGUF's name for the GGUF files in models/diffusion_models."""
 LOADER = "UnetLoaderGGUF"
@@ -81,10 +84,11 @@ def make_patcher(
 ) -> Any:
     """A ModelPatcher of these weights; `factory` makes it again where ComfyUI needs a fresh one.
 
-    Of `model_options`, `dtype`, `fp8_optimizations` and `custom_operations` count, as in ComfyUI's own loaders.
+    Of `model_options`, `dtype`, `fp8_optimizations` and `custom_operations` count, as in ComfyUI's own loaders, and
+    `TRAINED_WITH_MASKS`.
     """
     state, _ = comfy.utils.convert_old_quants(state, "", metadata=metadata)
-    config = UniAVGenConfig(sizes)
+    config = UniAVGenConfig(sizes, model_options.get(TRAINED_WITH_MASKS, False))
     config.quant_config = comfy.utils.detect_layer_quantization(state, "")
     config.custom_operations = model_options.get("custom_operations")
     load_device = comfy.model_management.get_torch_device()
@@ -127,8 +131,10 @@ def gguf_files() -> list[str]:
     return folder_paths.get_filename_list(GGUF_FILES) if reads_gguf() else []
 
 
-def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
+def load_gguf(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False) -> Any:
     """Load a joint model from a GGUF file as a ModelPatcher; its weights stay as they are stored until they are used.
+
+    Of `model_options`, `TRAINED_WITH_MASKS` counts.
 
     Raises:
         CheckpointError: the file is damaged or of another model, or ComfyUI-GGUF is of another version.
@@ -146,9 +152,8 @@ def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
     model = empty_model(meta, name)
     for key in state.keys() - _quantised(model):
         state[key] = _plain(state[key], pack["dequantize_tensor"])
-    patcher = make_patcher(
-        model.sizes, with_optional(state), None, {"custom_operations": pack["GGMLOps"]}, True, (load_gguf, (path,))
-    )
+    options = {**(model_options or {}), "custom_operations": pack["GGMLOps"]}
+    patcher = make_patcher(model.sizes, with_optional(state), None, options, True, (load_gguf, (path, model_options)))
     return pack["GGUFModelPatcher"].clone(patcher)
 
 

@@ -43,7 +43,7 @@ from ..uniavgen_core.model.joint_dit import JointDiT
 from ..uniavgen_core.model.plan import Plans
 from ..uniavgen_core.sampling.guidance import NO_BLOCK
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
-from ..uniavgen_core.tasks import KeptParts, Switches, kept_prefix, put_back, task_switches
+from ..uniavgen_core.tasks import KeptParts, NoisedAreas, Switches, kept_prefix, noised_areas, put_back, task_switches
 from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, usable_options, warn_of_unread
 
 PLANS = "uniavgen_plans"
@@ -156,8 +156,9 @@ class UniAVGenConfig(comfy.supported_models_base.BASE):
     # Not float16: the aligners read the residual stream as it is, which may be beyond that type's range.
     supported_inference_dtypes = [torch.bfloat16, torch.float32]
 
-    def __init__(self, sizes: ModelSizes):
+    def __init__(self, sizes: ModelSizes, trained_with_masks: bool = False):
         super().__init__({"sizes": sizes})
+        self.trained_with_masks = trained_with_masks
         # ComfyUI's Wan models reserve in proportion to their width.
         self.memory_usage_factor = sizes.video_width / MEMORY_WIDTH
 
@@ -171,6 +172,8 @@ class UniAVGenModel(comfy.model_base.BaseModel):
     def __init__(self, model_config: UniAVGenConfig, device: Any = None):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device, unet_model=ComfyJointDiT)
         self.latent_shapes: list[tuple[int, ...]] | None = None
+        self.trained_with_masks = model_config.trained_with_masks
+        self.areas: NoisedAreas | None = None
         self.latent_format.latent_rgb_factors_reshape = _video_stream(weakref.ref(self))
 
     def _per_stream(
@@ -195,11 +198,13 @@ class UniAVGenModel(comfy.model_base.BaseModel):
         return super().apply_model(*args, transformer_options=options, **kwargs)
 
     def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **kwargs: Any) -> Tensor:
-        return latent_image
+        """What is kept, as a step sees it: of the packed latent (batch, 1, values)."""
+        return latent_image if self.areas is None else self.areas.at(sigma.view(-1, 1, 1), latent_image)
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         shapes = kwargs["latent_shapes"]
         kept = _kept(kwargs.get("denoise_mask"), shapes)
+        kept = kept if self.trained_with_masks else kept.of_whole_frames
         reference_audio = kwargs.get(REFERENCE_AUDIO)
         out = self._text_conds(kwargs)
         out["reference_image"] = comfy.conds.CONDRegular(self._reference_image(kwargs, shapes[0]))
@@ -328,6 +333,7 @@ def around_run(
 ) -> Tensor:
     """Around a whole run: tell the model the streams' shapes, share the plans, put the kept parts back exactly."""
     guider = executor.class_obj
+    model = guider.model_patcher.model
     shapes = kwargs["latent_shapes"]
     check_shapes(shapes)
     check_finite("LATENT", latent_image)
@@ -336,13 +342,30 @@ def around_run(
         denoise_mask = comfy.utils.pack_latents(masks)[0]
     kept = _kept(denoise_mask, shapes)
     _complete_conds(guider.conds, latent_image, kept, shapes)
-    guider.model_patcher.model.latent_shapes = shapes
+    model.latent_shapes = shapes
     options = guider.model_options.setdefault("transformer_options", {})
     options[PLANS] = Plans()
     warn_of_unread(options.setdefault(REPORT, PatchReport()), guider.conds)
-    samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+    model.areas = None if model.trained_with_masks else _packed_areas(kept, shapes, guider.model_patcher.load_device)
+    try:
+        samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+    finally:
+        model.areas = None
     given, generated = (comfy.utils.unpack_latents(x, shapes) for x in (latent_image.to(samples), samples))
     return comfy.utils.pack_latents(put_back(kept, given, generated))[0]
+
+
+def _packed_areas(kept: KeptParts, shapes: Sequence[Sequence[int]], device: Any) -> NoisedAreas | None:
+    """The areas of a packed latent (batch, 1, values)."""
+    areas = noised_areas(kept, shapes[0])
+    if areas is None:
+        return None
+    nothing = torch.zeros(1, *shapes[1][1:])
+    where, noise = (
+        comfy.utils.pack_latents([video, nothing.to(video)])[0].to(device)
+        for video in (areas.where.expand_as(areas.noise), areas.noise)
+    )
+    return NoisedAreas(where, noise)
 
 
 def _complete_conds(
