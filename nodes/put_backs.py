@@ -23,9 +23,9 @@ from ..uniavgen_core.media.sound_splicing import SoundSplice, splice_sound
 from ..uniavgen_core.media.splicing import find_stretch
 from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.video import Video
-from .comfy_latent import REGION
+from .comfy_latent import ORIGIN, VideoRegion
 from .comfy_progress import check_frames_fit, check_interrupt, progress_bar
-from .edits import EDIT, sound_of
+from .edits import sound_of
 from .inputs import NOT_CONNECTED, frame_rate_input, linked, present
 from .long_form import mono_waveform
 from .media import copy_plan, tell, video_of
@@ -102,10 +102,9 @@ class PutBackNode(io.ComfyNode):
         next_audio: Any = NOT_CONNECTED,
     ) -> io.NodeOutput:
         check_images("images", images)
-        if REGION in latent:
-            region = latent[REGION].region
-            return io.NodeOutput(new_lips_put_back(video, region, images, audio, frame_rate, images_rate))
-        edit = latent.get(EDIT)
+        edit = latent.get(ORIGIN)
+        if isinstance(edit, VideoRegion):
+            return io.NodeOutput(new_lips_put_back(video, edit.region, images, audio, frame_rate, images_rate))
         if edit is None:
             raise ValueError(
                 "latent does not say where it belongs: connect the LATENT of UniAVGen Latent with task resync, retake "

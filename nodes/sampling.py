@@ -11,7 +11,7 @@ from torch import Tensor
 from ..uniavgen_core.config import RELEASED_SIZES
 from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, RELEASED_SKIP_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, RELEASED, SCHEDULES, SIMPLE, flow_sigmas
-from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample_latent
+from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample_steps
 from .inputs import chosen, seed_input
 
 RELEASED_SAMPLER = "euler"
@@ -209,4 +209,4 @@ class Sampler(io.ComfyNode):
         if scheduler == AUTO:
             scheduler = RELEASED if sampler_name == RELEASED_SAMPLER else SIMPLE
         sigmas = flow_sigmas(steps, shift, scheduler)
-        return io.NodeOutput(sample_latent(guider, seed, sampler_name, sigmas, latent_image))
+        return io.NodeOutput(sample_steps(guider, seed, sampler_name, sigmas, latent_image)[0])
