@@ -44,6 +44,7 @@ MORE_DOWNLOADS = {
     "dialogue": DETECTOR,
     "two_voices": DETECTOR,
     "recordings": DETECTOR,
+    "best_of": DETECTOR,
 }
 """Files that nodes of others ask for, and the folders that they go to."""
 MACHINE_PATH = re.compile(r"""(^|[\s"'(=])(/|~/|[A-Za-z]:\\)\w|localhost|127\.0\.0\.1""")
