@@ -71,6 +71,11 @@ class BestOf(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, detector: str) -> bool:
+        """Any: drawn people need none, and a graph of theirs is not refused where there are others to choose from."""
+        return True
+
+    @classmethod
     def execute(
         cls,
         guider: Any,

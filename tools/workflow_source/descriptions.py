@@ -251,7 +251,7 @@ def bridge(flow: ModelFlow) -> None:
         clips = {"video": clip, "next_video": clip}
         flow.group("Words")
         captions = flow.captions(negative=first.negative)
-        words, seconds = "Birds, two white cats. Hello.", 2.5
+        words, kept = "Two white cats.", {"seconds": 1.5, "past_frames": 1}
     else:
         flow.group("The clips and the words")
         captions = flow.captions()
@@ -260,10 +260,10 @@ def bridge(flow: ModelFlow) -> None:
             "next_video": flow.add("LoadVideo", "The clip behind it"),
         }
         flow.note("bridge")
-        words, seconds = "And that brings me to the next thing.", 0
+        words, kept = "And that brings me to the next thing.", {"seconds": 0}
     flow.group("Condition")
     conditioning = flow.conditioning(captions, speech=words)
-    latent = flow.latent("bridge", conditioning=conditioning["positive"], seconds=seconds, **clips)
+    latent = flow.latent("bridge", conditioning=conditioning["positive"], **kept, **clips)
     flow.group("Sample")
     sampled = flow.sample(conditioning, latent, seed=1)
     flow.put_back(sampled, **clips)

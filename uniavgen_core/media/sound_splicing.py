@@ -15,7 +15,7 @@ from typing import cast
 
 import av
 import torch
-from av import AudioCodecContext, AudioFrame, AudioStream, Packet
+from av import AudioStream, Packet
 from av.container import InputContainer, OutputContainer
 from torch import Tensor
 
@@ -111,7 +111,7 @@ def _read_packets(
     container: InputContainer, stream: AudioStream, origin: int, edges: Sequence[int], check: Check
 ) -> tuple[list[int], dict[int, bytes]]:
     """Times of all packets in samples from where the picture starts, and by their index those near the edges."""
-    times, near = [], {}
+    times, near = list[int](), dict[int, bytes]()
     reach = (CHOICES + BEFORE + 2) * FRAME_SAMPLES
     for packet in packets_of(container, check, stream):
         if not packet.size:
@@ -197,11 +197,11 @@ def _encoded(target: Tensor, rate: int, base: int) -> dict[int, bytes]:
 
 def _decoded(stream: AudioStream, packets: Sequence[bytes]) -> Tensor | None:
     """What is heard of the last of some packets, (channels, samples)."""
-    context = cast(AudioCodecContext, av.CodecContext.create("aac", "r"))
+    context = av.CodecContext.create("aac", "r")
     context.extradata = stream.codec_context.extradata
     context.sample_rate, context.layout = stream.rate, stream.layout
     try:
-        frames = [cast("list[AudioFrame]", context.decode(Packet(data))) for data in packets]
+        frames = [context.decode(Packet(data)) for data in packets]
     except av.FFmpegError:
         return None
     return torch.from_numpy(frames[-1][-1].to_ndarray()).float() if frames[-1] else None
@@ -213,7 +213,7 @@ def spliced_sound_packets(
     """Add a file's sound to an MP4 file, and give its packets, with those of a splice in their places."""
     stream = cast(AudioStream, audio_stream(container))
     copy = output.add_stream_from_template(stream, opaque=True)
-    return _placed_packets(container, stream, cast(AudioStream, copy), splice, check)
+    return _placed_packets(container, stream, copy, splice, check)
 
 
 def _placed_packets(
