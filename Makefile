@@ -24,7 +24,7 @@ soak: $(INSTALLED)
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy uniavgen_core uniavgen_lab
-	MYPYPATH=tools $(VENV)/bin/mypy tools/batch.py
+	MYPYPATH=tools $(VENV)/bin/mypy tools/batch.py tools/archive.py
 	mkdir -p $(TYPECHECK)
 	ln -sfn "$(CURDIR)" $(TYPECHECK)/uniavgen
 	cd $(TYPECHECK) && ../bin/mypy --config-file "$(CURDIR)/pyproject.toml" uniavgen/nodes

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import naive_interaction
@@ -18,11 +20,19 @@ from uniavgen_core.config import audio_tokens, pixel_frames
 from uniavgen_core.model.aligners import FACE_MASK_PATCH
 from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import ClipShape, latent_frame_of, make_plan
-from uniavgen_core.tasks import kept_prefix
-from uniavgen_core.tiny.bundle import random_state_dict
+from uniavgen_core.tasks import Switches, kept_prefix
+from uniavgen_core.tiny.bundle import build_tiny, load_tiny, random_state_dict
 from uniavgen_lab import ablation_table
 from uniavgen_lab.ablation_table import ABLATIONS, AUDIO, BASELINE, Results, ablations_table
-from uniavgen_lab.training.ablations import FACE_MASKS, INTERACTIONS, apply_variant, read_variant, variant_metadata
+from uniavgen_lab.training.ablations import (
+    FACE_MASKS,
+    INTERACTIONS,
+    STITCHED,
+    apply_variant,
+    read_variant,
+    variant_metadata,
+)
+from uniavgen_lab.training.bundle_file import write_bundle
 from uniavgen_lab.training.start import build_learner
 from uniavgen_lab.training.training_config import Config, TrainConfig, read_config, with_seed
 
@@ -36,9 +46,15 @@ OWN_FRAME = [latent_frame_of(int((token + 0.5) * pixel_frames(FRAMES) / TOKENS))
 
 def make_model(interaction: str = "asymmetric", face_mask: str = "predicted") -> JointDiT:
     model = JointDiT(SIZES, torch_operations)
-    model.load_state_dict(random_state_dict({name: x.shape for name, x in model.state_dict().items()}))
+    fill(model)
     apply_variant(model, interaction, face_mask)
+    if interaction == STITCHED:
+        fill(model)
     return model.eval()
+
+
+def fill(model: JointDiT) -> None:
+    model.load_state_dict(random_state_dict({name: x.shape for name, x in model.state_dict().items()}))
 
 
 def streams() -> tuple[Tensor, Tensor, Tensor]:
@@ -88,8 +104,9 @@ def _causes(change: Tensor) -> list[set[int]]:
     return [set(torch.nonzero(column).flatten().tolist()) for column in changes.T]
 
 
-def test_global_interaction_sees_everything() -> None:
-    tokens, frames = seen("global")
+@pytest.mark.parametrize("interaction", ["global", STITCHED])
+def test_some_interactions_see_everything(interaction: str) -> None:
+    tokens, frames = seen(interaction)
     assert tokens == [set(range(TOKENS))] * FRAMES
     assert frames == [set(range(FRAMES))] * TOKENS
 
@@ -129,7 +146,7 @@ def test_symmetric_interaction_is_the_models_with_other_windows(monkeypatch: pyt
         torch.testing.assert_close(ours[0].double(), theirs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("interaction", INTERACTIONS)
+@pytest.mark.parametrize("interaction", [*INTERACTIONS, STITCHED])
 def test_kept_parts_are_left_out(interaction: str) -> None:
     model = make_model(interaction)
     to_video, to_audio = interact(model, *streams())
@@ -166,7 +183,7 @@ def test_no_face_mask_is_a_mask_of_ones() -> None:
 
 
 def test_unknown_variants_are_named() -> None:
-    with pytest.raises(ValueError, match="interaction is 'local': choose from global, symmetric, asymmetric"):
+    with pytest.raises(ValueError, match="interaction is 'local': choose from global, symmetric, asymmetric, stitched"):
         make_model("local")
     with pytest.raises(ValueError, match="face_mask is 'all': choose from none, predicted"):
         make_model(face_mask="all")
@@ -185,6 +202,82 @@ def test_a_learner_has_the_configured_variant() -> None:
     model = build_learner(config).model
     assert (type(model.a2v_blocks[0]), type(model.v2a_blocks[0])) == INTERACTIONS["global"]
     assert type(model.a2v_blocks[0].mask_head) is FACE_MASKS["none"]
+
+
+@torch.no_grad()
+def test_stitching_is_attention_to_projected_states() -> None:
+    """By hand: one head, all tokens, positions that count audio tokens."""
+    model = make_model(STITCHED, "none")
+    video, audio, _ = (x[0] for x in streams())
+    ours = interact(model, *streams()[:2], torch.ones(1, FRAMES, PICTURE_TOKENS))
+    middles = [int((frame + 0.5) * TOKENS / FRAMES) for frame in range(FRAMES)]
+    of_picture = [middles[frame] for frame in range(FRAMES) for _ in range(PICTURE_TOKENS)]
+    for (update, join), queries, states, places in (
+        ((ours[0], model.a2v_blocks[0]), video.flatten(0, 1), audio, (of_picture, range(TOKENS))),
+        ((ours[1], model.v2a_blocks[0]), audio, video.mean(dim=1), (range(TOKENS), middles)),
+    ):
+        projected = torch.nn.functional.silu(states @ join.connect[0].weight.T + join.connect[0].bias)
+        q, k, v = join.norm_q(join.q(queries)), join.norm_k(join.k(projected)), join.v(projected)
+        q, k = (turned(x, place) for x, place in zip((q, k), places, strict=True))
+        scores = torch.einsum("i h c, j h c -> h i j", q, k) / 128**0.5
+        attended = torch.einsum("h i j, j h c -> i h c", scores.softmax(dim=-1), v.unflatten(-1, (-1, 128)))
+        expected = join.o(attended.flatten(1))
+        torch.testing.assert_close(update[0].reshape(expected.shape), expected, rtol=1e-4, atol=1e-5)
+
+
+def turned(x: Tensor, places: Sequence[int]) -> Tensor:
+    """Rows (n, heads · 128) as (n, heads, 128), with neighbouring channels turned by their places."""
+    angles = torch.tensor(places).double().unsqueeze(1) * 10_000 ** (-torch.arange(64).double() / 64)
+    pairs = torch.view_as_complex(x.double().unflatten(-1, (-1, 64, 2)).contiguous())
+    rotated = pairs * torch.polar(torch.ones_like(angles), angles).unsqueeze(1)
+    return torch.view_as_real(rotated).flatten(-2).float()
+
+
+@torch.no_grad()
+def test_stitching_joins_all_blocks_and_begins_with_nothing() -> None:
+    sizes = small_sizes(blocks=3)
+    model = JointDiT(sizes, torch_operations)
+    fill(model)
+    apply_variant(model, STITCHED, "none")
+    assert len(model.a2v_blocks) == len(model.v2a_blocks) == sizes.blocks
+    generator = torch.Generator().manual_seed(2)
+    video, audio = (torch.randn(shape, generator=generator) for shape in ((1, 48, 3, 4, 6), (1, 1, TOKENS, 80)))
+    inputs = ([video, audio], torch.tensor([500.0]), torch.zeros(1, 2, 256), torch.zeros(1, 10, 128))
+
+    def velocities() -> list[Tensor]:
+        return model(*inputs, reference_image=video[:, :, :1])
+
+    apart = model(*inputs, reference_image=video[:, :, :1], switches=Switches(False, False))
+    assert all(torch.equal(*both) for both in zip(velocities(), apart, strict=True))
+    for layer in range(sizes.blocks):
+        for joins, other in ((model.a2v_blocks, 0), (model.v2a_blocks, 1)):
+            torch.nn.init.ones_(joins[layer].o.bias)
+            assert not torch.allclose(velocities()[other], apart[other])
+            torch.nn.init.zeros_(joins[layer].o.bias)
+
+
+def test_the_stitched_run_has_as_many_parameters() -> None:
+    """Within 10 %."""
+    counts = {}
+    for name in (BASELINE, STITCHED):
+        config = replace(read_config(CONFIGS / f"{name}.yaml", TrainConfig), model="")
+        counts[name] = sum(x.numel() for x in build_learner(config).parameters())
+    assert counts[STITCHED] / counts[BASELINE] == pytest.approx(1, abs=0.1)
+
+
+def test_weights_of_a_stitched_model_are_read_again(tmp_path: Path) -> None:
+    config = TrainConfig(output="", stages=[], validation_data="", sizes=SMALL, interaction=STITCHED, face_mask="none")
+    learner = build_learner(config)
+    state = {f"model.{name}": x for name, x in learner.model.state_dict().items()}
+    assert learner.caption_encoder is not None
+    state |= {f"caption.{name}": x for name, x in learner.caption_encoder.state_dict().items()}
+    save_file(state, tmp_path / "run.safetensors", metadata=variant_metadata(STITCHED, "none"))
+    write_bundle(tmp_path / "bundle.safetensors", tmp_path / "run.safetensors", build_tiny().codec.state_dict(), {})
+    variant = read_variant(tmp_path / "bundle.safetensors")
+    read = load_tiny(tmp_path / "bundle.safetensors", partial(apply_variant, **variant)).model.state_dict()
+    assert list(read) == list(learner.model.state_dict())
+    name = "v2a_blocks.0.connect.0.weight"
+    torch.testing.assert_close(read[name], learner.model.state_dict()[name], rtol=0, atol=0.01)
 
 
 def write(folder: Path, **files: str) -> None:
@@ -221,7 +314,7 @@ def test_all_runs_are_trained_equally(name: str) -> None:
     }
     rates = [(run.stages[0].learning_rate, run.stages[-1].final_learning_rate) for run in (config, baseline)]
     assert rates[0] == rates[1]
-    assert config.interaction in INTERACTIONS and config.face_mask in FACE_MASKS
+    assert config.interaction in {*INTERACTIONS, STITCHED} and config.face_mask in FACE_MASKS
     audio = with_seed(read_config(CONFIGS / f"{AUDIO}.yaml", TrainConfig), 4)
     assert with_seed(config, 4).path(config.model) == audio.path(audio.output) / "weights.safetensors"
 
@@ -238,7 +331,7 @@ def test_table_has_means_of_seeds_beside_the_papers_numbers() -> None:
     symmetric = ABLATIONS["interaction"][1][1]
     seeds = [{"lip_sync": 0.5, "timbre": 0.9, "emotion": None}, {"lip_sync": 0.6, "timbre": None, "emotion": None}]
     lines = ablations_table(["interaction"], {symmetric: seeds}).splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert lines[1] == "|" + " --- |" * 8
     assert lines[2] == "| interaction (table 2) | global | – | – | – | 3.46 | 0.667 | 0.459 |"
     assert lines[3] == "| interaction (table 2) | symmetric | 0.55 ± 0.05 | 0.90 | – | 3.73 | 0.685 | 0.472 |"
@@ -281,13 +374,13 @@ def test_command_trains_and_measures_what_is_missing(
     assert "| global | – |" in command("interaction", "--no-training")
     assert trained == []
     first = command("interaction", "--seeds", "0", "1")
-    runs = [f"{name}_seed{seed}" for name in ("global", "symmetric", BASELINE) for seed in (0, 1)]
+    runs = [f"{name}_seed{seed}" for name in ("global", "symmetric", BASELINE, STITCHED) for seed in (0, 1)]
     assert sorted(trained) == sorted([*runs, "audio_seed0", "audio_seed1"])
     assert trained.index("audio_seed0") == 0
     assert measured == runs
-    assert first.count("0.50 ± 0.00") == 3
+    assert first.count("0.50 ± 0.00") == 4
     assert command("interaction", "--seeds", "0", "1") == first
-    assert (len(trained), len(measured)) == (8, 6)
+    assert (len(trained), len(measured)) == (10, 8)
     assert "| decaying λ | 0.50 ± 0.00 |" in command("face_mask", "--no-training")
     with pytest.raises(ValueError, match="no ablation size: choose from guidance"):
         command("size")

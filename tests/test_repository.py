@@ -11,6 +11,7 @@ from typing import Any
 import numpy
 import pytest
 import tomllib
+import torch
 from comfy.install import ComfyInstall
 from packaging.requirements import Requirement
 
@@ -21,6 +22,7 @@ from uniavgen_core.config import SAMPLE_RATE
 from uniavgen_core.tiny import bundle as tiny_bundle
 from uniavgen_lab.evaluation import evaluate, syncnet, voice_measures, word_errors
 from uniavgen_lab.training import video_codecs
+from uniavgen_lab.verse_bench import sound_models
 
 ROOT = Path(__file__).absolute().parent.parent
 NEVER = {"flash-attn", "torchvision", "xformers"}
@@ -82,6 +84,7 @@ def test_messages_name_extras_that_there_are(
         partial(voice_measures.naturalness, second),
         partial(voice_measures.speaker_likeness, second, second),
         partial(syncnet.face_crops, numpy.zeros((1, 8, 8, 3), dtype=numpy.uint8), numpy.zeros((1, 4))),
+        partial(sound_models.SoundClasses, [tmp_path], torch.device("cpu")),
         partial(video_codecs.WanCodec, tmp_path),
         partial(convert_gguf.GgufFile, Checkpoint(tiny_bundle.WEIGHTS_FILE), [], "q8_0"),
     ]

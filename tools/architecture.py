@@ -25,7 +25,7 @@ SHOP, CORE, LAB = "nodes", "uniavgen_core", "uniavgen_lab"
 SEAM = f"{SHOP}/comfy_*.py"
 COLUMNS = {
     SHOP: [[SHOP, SEAM]],
-    LAB: [["evaluation", "world"], ["benchmarks", "training"]],
+    LAB: [["verse_bench", "evaluation", "world"], ["benchmarks", "training"]],
     CORE: [["face", "audio", "media"], ["editing"], ["long_form", "speech"], ["tiny"], ["sampling", "model"]],
 }
 """The rooms from left to right; how high each stands, its imports say. A new room needs a column here."""

@@ -1,4 +1,5 @@
-"""Commands: python -m uniavgen_lab demo | render | prepare | train-codec | train | bundle | evaluate | ablations"""
+"""Commands: python -m uniavgen_lab demo | render | prepare | train-codec | train | bundle | evaluate | ablations |
+verse-jobs | verse-bench"""
 
 from __future__ import annotations
 
@@ -20,6 +21,8 @@ from .training.commands import (
     run_train,
     run_train_codec,
 )
+from .verse_bench.bench_jobs import add_verse_jobs_arguments, run_verse_jobs
+from .verse_bench.verse_command import add_verse_bench_arguments, run_verse_bench
 
 COMMANDS = {
     "demo": ("make a clip with the built-in small model", add_demo_arguments, run_demo),
@@ -30,6 +33,8 @@ COMMANDS = {
     "bundle": ("put a run's weights into the pack", add_bundle_arguments, run_bundle),
     "evaluate": ("measure the small model, or a clip of your own", add_evaluate_arguments, run_evaluate),
     "ablations": ("train and measure the paper's ablations", add_ablations_arguments, run_ablations),
+    "verse-jobs": ("write Verse-Bench's items as a table for tools/batch.py", add_verse_jobs_arguments, run_verse_jobs),
+    "verse-bench": ("measure clips as Verse-Bench does", add_verse_bench_arguments, run_verse_bench),
 }
 """By name: what a command does, what adds its options, and what runs it; a run returns the exit status."""
 

@@ -81,6 +81,7 @@ ABLATIONS: dict[str, tuple[str, list[Row]]] = {
             Row("global", "global", paper=(3.46, 0.667, 0.459)),
             Row("symmetric", "symmetric", paper=(3.73, 0.685, 0.472)),
             Row("asymmetric", BASELINE, paper=(4.09, 0.725, 0.504)),
+            Row("stitched, as UniVerse-1", "stitched"),
         ],
     ),
     "face_mask": (

@@ -16,6 +16,7 @@ from .table import (
     AUDIO,
     CAPTION,
     FILES,
+    HEARD,
     IMAGE,
     NAME,
     SCRIPT,
@@ -207,6 +208,9 @@ class _JobBuilder:
     def _leave_empty(self, draft: _Draft, column: str, slot: Slot) -> None:
         if column == SPEECH and holders(draft.prompt, slot) and holders(draft.prompt, SLOTS[AUDIO]):
             # Nobody has to know what a given sound says.
+            fill(draft.prompt, slot, "")
+        elif column in self._header and column in (SPEECH, HEARD) and holders(draft.prompt, SLOTS[HEARD]):
+            # Nobody has to speak where other sounds can be told, nor has there to be another sound.
             fill(draft.prompt, slot, "")
         elif column in self._header and _is_needed(draft.prompt, column, slot):
             raise WorkflowError(f"is empty, but this workflow wants a {slot.noun}")

@@ -15,6 +15,8 @@ Holder = tuple[str, str]
 """A node's id and the name of an input whose value is written in the workflow."""
 
 LATENT, CONDITIONING, REFERENCE_IMAGE = "UniAVGenLatent", "UniAVGenConditioning", "UniAVGenReferencePicture"
+UNIVERSE_LATENT, UNIVERSE_CONDITIONING = "UniVerse1Latent", "UniVerse1Conditioning"
+ANY_CONDITIONING = f"{CONDITIONING}|{UNIVERSE_CONDITIONING}"
 SCRIPT, LONG_FORM = "UniAVGenScript", "UniAVGenLongForm"
 TEXT_NODES = {"CLIPTextEncode": "text", "PrimitiveString": "value", "PrimitiveStringMultiline": "value"}
 RANGE_WORDS = {"UniAVGenRange": "words"}
@@ -55,19 +57,23 @@ class Slot:
 
 
 SLOTS = {
-    "prompt": Slot("caption", ((CONDITIONING, "positive"),), TEXT_NODES),
-    "negative_prompt": Slot("negative caption", ((CONDITIONING, "negative"),), TEXT_NODES),
-    "speech_content": Slot("speech", ((CONDITIONING, "speech"),), TEXT_NODES | RANGE_WORDS),
+    "prompt": Slot("caption", ((ANY_CONDITIONING, "positive"),), TEXT_NODES),
+    "negative_prompt": Slot("negative caption", ((ANY_CONDITIONING, "negative"),), TEXT_NODES),
+    "speech_content": Slot("speech", ((ANY_CONDITIONING, "speech"),), TEXT_NODES | RANGE_WORDS),
+    "sound_content": Slot("text of the sound", ((UNIVERSE_CONDITIONING, "sound"),), TEXT_NODES),
     "ref_speech_content": Slot(
         "transcript", ((CONDITIONING, "reference_transcript"),), TEXT_NODES, beside="reference_audio"
     ),
     "script": Slot("script", ((SCRIPT, "script"),), TEXT_NODES),
-    "lang": Slot("language", ((CONDITIONING, "language"),), {"PrimitiveString": "value"}),
+    "lang": Slot("language", ((ANY_CONDITIONING, "language"),), {"PrimitiveString": "value"}),
     "seed": Slot("seed", ((r".*", "seed|noise_seed"),), {"PrimitiveInt": "value"}),
     "data_id": Slot("name of its result", ((r".*", "filename_prefix"),), {"PrimitiveString": "value"}),
     "ref_image_path": Slot(
-        "portrait", ((LATENT, "portrait|video"), (REFERENCE_IMAGE, "image")), {"LoadImage": "image"}, False
-    ),
+        "portrait",
+        ((LATENT, "portrait|video"), (f"{REFERENCE_IMAGE}|{UNIVERSE_LATENT}", "image")),
+        {"LoadImage": "image"},
+        False,
+    ),  # fmt: skip
     "ref_audio_path": Slot("reference voice", ((CONDITIONING, "reference_audio"),), {"LoadAudio": "audio"}, False),
     "audio_path": Slot("sound", ((LATENT, "audio"),), {"LoadAudio": "audio"}, False),
     "video_path": Slot("video", ((LATENT, "video"),), {"LoadVideo": "file"}, False),
@@ -143,6 +149,7 @@ def set_seconds(prompt: Prompt, seconds: float) -> None:
     whole = [node["inputs"] for node in prompt.values() if node["class_type"] == LONG_FORM]
     latents = [node["inputs"] for node in prompt.values() if node["class_type"] == LATENT]
     segments = [inputs for inputs in latents if inputs["task"] in TASKS_WITH_SECONDS]
+    segments += [node["inputs"] for node in prompt.values() if node["class_type"] == UNIVERSE_LATENT]
     if not whole + segments:
         raise WorkflowError("this workflow takes its length from what it is given")
     for inputs in whole or segments:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
-from scipy.signal import savgol_filter
 from torch import Tensor
 
-from .detection import CERTAIN_SCORE, Face
+from ..files import needed
+from .detection import CERTAIN_SCORE, FIND_FACES, Face
 
 THUMBNAIL_SIDE = 24
 """Samples along a frame's shorter side that are compared."""
@@ -82,7 +81,8 @@ def matches(first: list[Face], second: list[Face]) -> list[tuple[int, int]]:
     if not first or not second:
         return []
     costs = numpy.array([[change(face, other) for other in second] for face in first])
-    pairs = zip(*linear_sum_assignment(costs.clip(None, 2 * MOST_CHANGE)), strict=True)
+    assign = needed("scipy.optimize", FIND_FACES, package="scipy").linear_sum_assignment
+    pairs = zip(*assign(costs.clip(None, 2 * MOST_CHANGE)), strict=True)
     return [(int(row), int(column)) for row, column in pairs if costs[row, column] <= MOST_CHANGE]
 
 
@@ -197,7 +197,11 @@ def smooth(rows: NDArray[numpy.float64], window: int) -> NDArray[numpy.float64]:
     """Rows (n, …) of values, each laid on the curve through those around it."""
     window = min(window, len(rows))
     window -= 1 - window % 2
-    return rows if window <= POLYNOMIAL + 1 else savgol_filter(rows, window, POLYNOMIAL, axis=0, mode="interp")
+    if window <= POLYNOMIAL + 1:
+        return rows
+    signal = needed("scipy.signal", FIND_FACES, package="scipy")
+    smoothed: NDArray[numpy.float64] = signal.savgol_filter(rows, window, POLYNOMIAL, axis=0, mode="interp")
+    return smoothed
 
 
 def smooth_runs(places: NDArray[numpy.float64], visible: NDArray[numpy.bool_], window: int) -> NDArray[numpy.float64]:

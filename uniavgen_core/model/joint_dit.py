@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
@@ -162,10 +163,10 @@ class JointDiT(nn.Module):
                 video = self.blocks[index](video, of_video, hooks.inside(index, Branch.VIDEO))
             if index < audio_blocks:
                 audio = self.audio_blocks[index](audio, of_audio, hooks.inside(index, Branch.AUDIO))
-            if index % 2:
+            if index % self._interval:
                 return video, audio
             return interact(
-                video, audio, self._aligners(index // 2), plan, layer=index // 2,
+                video, audio, self._aligners(index // self._interval), plan, layer=index // self._interval,
                 time=video_time, switches=switches, options=options,
             )  # fmt: skip
 
@@ -190,13 +191,18 @@ class JointDiT(nn.Module):
             of_both[1] = rearrange(audio, "b l bands -> b 1 l bands")
         return of_both
 
+    @property
+    def _interval(self) -> int:
+        """Blocks from one interaction to the next, the first after block 0."""
+        return math.ceil(self.sizes.blocks / len(self.a2v_blocks))
+
     def _blocks_to_run(self, plan: Plan, switches: Switches, options: dict[str, Any]) -> tuple[int, int]:
         """How many blocks of each branch run, from the first.
 
         All of them where something of the stream is generated; else those up to the last interaction in which the
         other stream, or who looks at face masks, reads it; none where nothing does.
         """
-        last_read = 2 * len(self.a2v_blocks) - 1
+        last_read = self._interval * (len(self.a2v_blocks) - 1) + 1
         is_seen, is_heard = plan.updates_audio(switches) or has_face_patches(options), plan.updates_video(switches)
         video = self.sizes.blocks if len(plan.generated_frames) else last_read * is_seen
         audio = self.sizes.blocks if len(plan.generated_tokens) else last_read * is_heard

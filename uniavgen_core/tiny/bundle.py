@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,8 +66,11 @@ class TinyBundle:
         }
 
 
-def load_tiny(path: Path = WEIGHTS_FILE) -> TinyBundle:
+def load_tiny(path: Path = WEIGHTS_FILE, change: Callable[[JointDiT], None] | None = None) -> TinyBundle:
     """The small model with its trained weights, or with random ones where their file is absent.
+
+    Args:
+        change: makes another model of the one without weights, for weights of such a one.
 
     Raises:
         CheckpointError: the file lacks weights, or has some of another shape.
@@ -76,6 +79,8 @@ def load_tiny(path: Path = WEIGHTS_FILE) -> TinyBundle:
         return build_tiny()
     state = unpack(load_file(path))
     bundle = _empty(ModelSizes.from_state_dict(under(MODEL_PREFIX, state)), trained=True)
+    if change is not None:
+        change(bundle.model)
     return _filled(bundle, state, str(path))
 
 

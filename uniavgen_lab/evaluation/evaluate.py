@@ -208,8 +208,8 @@ def _shuffled(measured: Sequence[MeasuredClip]) -> dict[str, float | None]:
 
 
 def _measure_group(settings: EvaluationSettings, seeds: Sequence[int]) -> list[MeasuredClip]:
-    bundle = load_tiny(settings.weights)
-    apply_variant(bundle.model, **read_variant(settings.weights))
+    variant = read_variant(settings.weights)
+    bundle = load_tiny(settings.weights, lambda model: apply_variant(model, **variant))
     judges, synthesiser = SpeechJudges(), Synthesiser()
     return [_measure(settings, bundle, judges, synthesiser, seed) for seed in seeds]
 

@@ -149,12 +149,16 @@ def offsets(seen: Tensor, heard: Tensor) -> dict[str, float]:
     }
 
 
-def face_crops(frames: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
+def face_crops(
+    frames: numpy.ndarray, boxes: numpy.ndarray, crop: float = CROP, smoothed: int = SMOOTHED
+) -> numpy.ndarray:
     """What the network looks at, (F, 224, 224, 3): the face and what is around and below it.
 
     Args:
         frames: (F, H, W, 3) of bytes.
         boxes: of the face in each, (F, 4) as left, top, right, bottom.
+        crop: the part by which the picture of a face is wider than its box.
+        smoothed: frames over whose median a face moves; 1 takes each as it is.
 
     Raises:
         NotInstalledError: OpenCV or SciPy is not installed.
@@ -162,13 +166,13 @@ def face_crops(frames: numpy.ndarray, boxes: numpy.ndarray) -> numpy.ndarray:
     cv2, signal = (needed(name, "for SyncNet", "people") for name in ("cv2", "scipy.signal"))
     halves = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) / 2
     centres = (boxes[:, 2:] + boxes[:, :2]) / 2
-    smooth = numpy.stack([signal.medfilt(values, SMOOTHED) for values in (halves, *centres.T)], axis=1)
+    smooth = numpy.stack([signal.medfilt(values, smoothed) for values in (halves, *centres.T)], axis=1)
     crops = []
     for frame, (half, x, y) in zip(frames, smooth, strict=True):
-        margin = int(half * (1 + 2 * CROP))
+        margin = int(half * (1 + 2 * crop))
         padded = numpy.pad(frame, ((margin, margin), (margin, margin), (0, 0)), constant_values=GREY)
-        left, top = x + margin - half * (1 + CROP), y + margin - half
-        side = 2 * half * (1 + CROP)
+        left, top = x + margin - half * (1 + crop), y + margin - half
+        side = 2 * half * (1 + crop)
         face = padded[int(top) : int(top + side), int(left) : int(left + side)]
         crops.append(cv2.resize(face, (SIZE, SIZE)))
     return numpy.stack(crops)

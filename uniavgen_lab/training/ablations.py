@@ -1,7 +1,7 @@
 """What the paper compares its interaction and its face mask with (arXiv 2511.03334, tables 2 and 3).
 
-A variant has the parameters of the module that it replaces, under the same names: all models have the same weights,
-and those of one can be loaded into another.
+A variant has the parameters of the module that it replaces, under the same names: all models but the stitched one have
+the same weights, and those of one can be loaded into another.
 
 Interaction (section 3.3, table 2):
     `global`      each token attends to all tokens of the other modality, at the positions that rotary embedding gives
@@ -9,6 +9,7 @@ Interaction (section 3.3, table 2):
     `symmetric`   a latent frame attends to the audio tokens of its own time, an audio token to the latent frame of its
                   own time: the same pairs in both directions, without context and without interpolation.
     `asymmetric`  the model's own: audio from around a frame, and frames interpolated at an audio token's time.
+    `stitched`    UniVerse-1's, which has other weights, after each block: `stitched_interaction`.
 
 Face mask (section 3.4, table 3):
     `none`        every video token counts fully.
@@ -18,8 +19,9 @@ Face mask (section 3.4, table 3):
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import safe_open
@@ -32,8 +34,11 @@ from uniavgen_core.model.joint_dit import JointDiT
 from uniavgen_core.model.plan import Plan
 from uniavgen_core.model.rope import window_table
 
+from .stitched_interaction import stitch
+
 ASYMMETRIC, PREDICTED = "asymmetric", "predicted"
 """The model's own interaction and face mask."""
+STITCHED = "stitched"
 
 
 class GlobalAudioToVideo(AudioToVideoAligner):
@@ -107,17 +112,22 @@ FACE_MASKS: dict[str, type[FaceMaskHead]] = {"none": NoFaceMask, PREDICTED: Face
 def apply_variant(model: JointDiT, interaction: str = ASYMMETRIC, face_mask: str = PREDICTED) -> None:
     """Give a model another interaction and face mask, with the weights that it has.
 
+    A stitched one has new weights; it cannot be made into one of the others.
+
     Raises:
         ValueError: there is no such interaction or face mask.
     """
-    _check("interaction", interaction, INTERACTIONS)
+    _check("interaction", interaction, (*INTERACTIONS, STITCHED))
     _check("face_mask", face_mask, FACE_MASKS)
-    audio_to_video, video_to_audio = INTERACTIONS[interaction]
-    for layer in range(model.sizes.interactions):
-        to_video = _as(audio_to_video, model.a2v_blocks[layer], model.sizes, model.operations)
+    if interaction == STITCHED:
+        stitch(model)
+    for layer in range(len(model.a2v_blocks)):
+        if interaction != STITCHED:
+            audio_to_video, video_to_audio = INTERACTIONS[interaction]
+            model.a2v_blocks[layer] = _as(audio_to_video, model.a2v_blocks[layer], model.sizes, model.operations)
+            model.v2a_blocks[layer] = _as(video_to_audio, model.v2a_blocks[layer], model.sizes, model.operations)
+        to_video = cast(AudioToVideoAligner, model.a2v_blocks[layer])
         to_video.mask_head = _as(FACE_MASKS[face_mask], to_video.mask_head, model.sizes.video_width, model.operations)
-        model.a2v_blocks[layer] = to_video
-        model.v2a_blocks[layer] = _as(video_to_audio, model.v2a_blocks[layer], model.sizes, model.operations)
 
 
 def variant_metadata(interaction: str, face_mask: str) -> dict[str, str]:
@@ -134,7 +144,7 @@ def read_variant(weights: Path) -> dict[str, str]:
     return {name: metadata[name] for name in variant_metadata(ASYMMETRIC, PREDICTED) if name in metadata}
 
 
-def _check(entry: str, name: str, known: dict[str, Any]) -> None:
+def _check(entry: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ValueError(f"{entry} is '{name}': choose from {', '.join(known)}.")
 
