@@ -673,6 +673,15 @@ def test_a_row_that_ends_its_servers_fails(folder: Path, servers: list[FakeComfy
     assert Counter(server.runs)["clip_2"] in (3, 4)
 
 
+def test_a_server_that_makes_rows_in_between_is_not_given_up(folder: Path, servers: list[FakeComfy]) -> None:
+    """Nine rows are lost there, but never six in succession."""
+    table = write_table(folder, many(6))
+    server = servers[0]
+    server.deadly |= {"clip_2", "clip_4", "clip_6"}
+    assert run(table, [server], "--queue", "1") == 1
+    assert [state for _, state in states(table)] == ["done", "failed"] * 3
+
+
 def test_a_server_that_stays_away_is_given_up(
     folder: Path, servers: list[FakeComfy], in_thread: InThread, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from comfy.graphs import nodes_of
 from soak_run.clip_checks import ClipFault, check_finished
 from soak_run.drawn_prompts import BAD, WORKFLOWS, draw_prompt
 from soak_run.impatient_client import CANCEL, DELETE, DELETED, DONE, FAILED, FAULTY, INTERRUPTED, WAIT, PromptEnd
@@ -29,6 +30,13 @@ def test_the_same_seed_asks_for_the_same_and_for_every_task() -> None:
     assert drawn != [draw_prompt(number, SEED + 1) for number in NUMBERS]
 
 
+def test_clips_reach_as_far_as_their_ranges() -> None:
+    for number in NUMBERS:
+        prompt = draw_prompt(number, SEED, "tiny_retake", bad=False).prompt
+        first, _ = nodes_of(prompt, "UniAVGenLatent")
+        assert first["inputs"]["seconds"] >= max(node["inputs"]["end"] for node in nodes_of(prompt, "UniAVGenRange"))
+
+
 @pytest.mark.parametrize(
     ("outcome", "expected"),
     [
@@ -38,6 +46,7 @@ def test_the_same_seed_asks_for_the_same_and_for_every_task() -> None:
         (PromptEnd(1, "", WAIT, FAILED, "No space left on device", disk_was_full=True), True),
         (PromptEnd(1, "", WAIT, FAILED, "The disk of temp is full: delete files there.", disk_was_full=True), True),
         (PromptEnd(1, "", WAIT, FAILED, "'NoneType' object", disk_was_full=True), False),
+        (PromptEnd(1, "", WAIT, FAILED, "The speech wants about 4 seconds at this voice's pace"), True),
         (PromptEnd(1, "", WAIT, INTERRUPTED), False),
         (PromptEnd(1, "", CANCEL, INTERRUPTED), True),
         (PromptEnd(1, "", WAIT, DELETED), False),

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import socket
 import urllib.request
 import wave
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from uniavgen_core.face.detection import Face
+from uniavgen_core.files import NotInstalledError
 from uniavgen_core.media.muxing import write_video
 from uniavgen_lab.verse_bench import verse_command
 from uniavgen_lab.verse_bench.bench_items import MadeItem, read_items
@@ -107,10 +110,17 @@ def test_items_are_read_and_broken_ones_named(data: Path, tmp_path: Path) -> Non
     ]
     assert list(broken) == ["set3/half"] and "half.json is no JSON" in broken["set3/half"]
     write_item(data / "set1", "empty", {"video_prompt": "x", "audio_prompt": [""]})
+    write_item(data / "set1", "none", {"video_prompt": "x", "audio_prompt": ""})
     write_item(data / "set1", "wrong", {"video_prompt": ["x"]})
+    write_item(data / "set1", "number", {"video_prompt": "x", "audio_prompt": 5})
+    marked = data / "set3/talk.json"
+    marked.write_text(marked.read_text(encoding="utf-8"), encoding="utf-8-sig")
     items, broken = read_items(data)
-    assert next(item for item in items if item.name == "empty").sounds == ("",)
+    assert {item.name: item.sounds for item in items if item.folder != "set2"} == {
+        "cat": ("a cat purrs",), "empty": ("",), "none": None, "talk": None,
+    }  # fmt: skip
     assert "wrong.json has no text in video_prompt" in broken["set1/wrong"]
+    assert "number.json has no list of texts in audio_prompt" in broken["set1/number"]
     with pytest.raises(ValueError, match="set1, set2, set3: give the folder of Verse-Bench"):
         read_items(tmp_path / "clips")
 
@@ -118,12 +128,26 @@ def test_items_are_read_and_broken_ones_named(data: Path, tmp_path: Path) -> Non
 def test_frames_are_taken_at_another_rate(data: Path, outputs: Path) -> None:
     clip = made(data, outputs, "cat")
     assert clip.rate == 25 and clip.frames.shape == (25, SIDE, SIDE, 3)
-    clip.__dict__["_video"] = (numpy.arange(32, dtype=numpy.uint8), 16.0, None)
+    clip.__dict__["_video"] = (numpy.arange(32, dtype=numpy.uint8), Fraction(16))
     assert clip.frames_at(8).tolist() == list(range(1, 32, 2))
     assert len(clip.frames_at(25)) == 50 and clip.frames_at(32).tolist() == numpy.arange(32).repeat(2).tolist()
     assert clip.frames_at(16).tolist() == list(range(32))
-    with pytest.raises(ValueError, match="cat.mp4 has no sound"):
-        clip.video_sound(16_000)
+
+
+def test_sound_is_the_files_or_else_the_videos(data: Path, outputs: Path) -> None:
+    clip = made(data, outputs, "cat")
+    assert abs(clip.heard(48_000)).max() == pytest.approx(0.5, abs=0.05)
+    assert clip.heard(48_000).shape[0] == pytest.approx(48_000, abs=2100)
+    assert clip.file("sound") == clip.video
+    write_sound(clip.sound, 0.5, loudness=0.1)
+    assert abs(clip.heard(48_000)).max() == pytest.approx(0.1, abs=0.02) and len(clip.heard(48_000)) == 24_000
+    assert clip.file("sound") == clip.sound
+    assert abs(clip.video_sound(16_000)).max() == pytest.approx(0.5, abs=0.05)
+    clip.sound.unlink()
+    write_clip(clip.video, sound=False)
+    for hear in (clip.heard, clip.video_sound):
+        with pytest.raises(ValueError, match=r"cat\.mp4 has no sound"):
+            hear(16_000)
 
 
 def brightness(frames: NDArray[numpy.uint8]) -> NDArray[numpy.floating]:
@@ -148,7 +172,7 @@ def test_measures_of_frames(data: Path, outputs: Path) -> None:
     angles["id_patch"] = angles["id_class"]
     assert likeness(tokens)(clip) == pytest.approx({key: numpy.cos(x) for key, x in angles.items()}, abs=1e-4)
     assert subject_consistency(tokens)(clip) == pytest.approx({"subject": 1}, abs=1e-4)
-    clip.__dict__["_video"] = (numpy.array([0, 255, 0], dtype=numpy.uint8).reshape(3, 1, 1, 1), 25.0, None)
+    clip.__dict__["_video"] = (numpy.array([0, 255, 0], dtype=numpy.uint8).reshape(3, 1, 1, 1), Fraction(25))
     # (1, 0) and (1, 1) are 45 degrees apart: 2nd frame 45 and 45, 3rd 0 from the first and 45 from the one before.
     side = numpy.cos(numpy.pi / 4)
     assert subject_consistency(tokens)(clip)["subject"] == pytest.approx((side + (1 + side) / 2) / 2)
@@ -156,7 +180,7 @@ def test_measures_of_frames(data: Path, outputs: Path) -> None:
 
 def test_a_video_of_one_frame_is_refused(data: Path, outputs: Path) -> None:
     clip = made(data, outputs, "cat")
-    clip.__dict__["_video"] = (numpy.zeros((1, 8, 8, 3), dtype=numpy.uint8), 25.0, None)
+    clip.__dict__["_video"] = (numpy.zeros((1, 8, 8, 3), dtype=numpy.uint8), Fraction(25))
     for measure in (subject_consistency(tokens), movement(lambda one, other: one[:, :2])):
         with pytest.raises(ValueError, match="one frame"):
             measure(clip)
@@ -165,7 +189,7 @@ def test_a_video_of_one_frame_is_refused(data: Path, outputs: Path) -> None:
 def test_motion_looks_at_smaller_frames_and_at_eight_a_second(data: Path, outputs: Path) -> None:
     clip = made(data, outputs, "cat")
     frames = numpy.arange(25, dtype=numpy.uint8).reshape(-1, 1, 1, 1) * numpy.ones((1, 8, 1300, 3), dtype=numpy.uint8)
-    clip.__dict__["_video"] = (frames, 25.0, None)
+    clip.__dict__["_video"] = (frames, Fraction(25))
     seen = []
 
     def flow(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -248,6 +272,8 @@ def test_confidence_is_the_mean_of_long_runs() -> None:
         return {"lse_c": float(crops[0, 100, 112, 0]), "sound_late_frames": 3.0}
 
     # The run of 40 frames is too short; the others' faces are as bright as their frames.
+    assert confidence(frames, sound, lambda frame: [face._replace(score=0.4) for face in faces(frame)], errors) is None
+    assert measured == []
     assert confidence(frames, sound, faces, errors) == pytest.approx((10 + 20) / 2)
     assert measured == [(60, 0, 59 * 640 - 1), (60, 120 * 640, 179 * 640 - 1)]
     assert confidence(frames[60:110], sound, faces, errors) is None
@@ -353,9 +379,7 @@ def test_command_measures_what_is_there(
     assert list(found["left_out"]) == ["set3/half"]
     assert "| UniVerse-1, as published (second hand) | – | 0.200 | 0.470 | 0.890 |" in shown
     assert "KL: not measured: passt-s-f128-p16-s10-ap.476-swa.pt is missing" in shown
-    with wave.open(str(outputs / "cat.wav")) as sound:
-        assert (sound.getframerate(), sound.getnchannels()) == (16_000, 1)
-        assert sound.getnframes() == pytest.approx(16_000, abs=700)
+    assert {file.name for file in outputs.iterdir()} == {*(f"{name}.mp4" for name in NAMES), "verse_bench.jsonl"}
 
 
 def test_a_second_run_measures_only_what_has_changed(
@@ -372,7 +396,8 @@ def test_a_second_run_measures_only_what_has_changed(
     write_clip(outputs / "cat.mp4", 1.0)
     run(data, outputs, models)
     changed, _ = found_by(capsys)
-    assert set(loads) == {"a.pth", "m.pth", "q.pth", "d", "s.pt"}
+    # The sound, too: without a file of its own it is the new video's.
+    assert set(loads) == {"a.pth", "m.pth", "q.pth", "d", "s.pt", "box.pt", "clap"}
     assert changed["tables"]["joint"]["set1"]["AS"] > first["tables"]["joint"]["set1"]["AS"]
     assert changed["tables"]["joint"]["set2"] == first["tables"]["joint"]["set2"]
     loads.clear()
@@ -405,17 +430,52 @@ def test_a_run_that_was_stopped_goes_on(
 def test_broken_items_and_models_are_named_and_left_out(
     data: Path, outputs: Path, models: Path, loads: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (outputs / "street.mp4").write_bytes(b"no video")
-    (outputs / "talk.mp4").unlink()
-    write_clip(outputs / "talk.mp4", sound=False)
+    (outputs / "cat.mp4").write_bytes(b"no video")
     (models / "box.pt").write_bytes(b"damaged")
     assert run(data, outputs, models) == 0
     found, _ = found_by(capsys)
-    assert {name.split(",")[0] for name in found["left_out"]} == {"set3/half", "street", "talk"}
-    assert "talk.mp4 has no sound" in found["left_out"]["talk"]
-    assert "street.mp4" in found["left_out"]["street, aesthetic"]
+    assert {name.split(",")[0] for name in found["left_out"]} == {"set3/half", "cat"}
+    assert "cat.mp4" in found["left_out"]["cat, aesthetic"]
     assert found["not_measured"]["PQ"] == "not measured: box.pt cannot be loaded (it is damaged)"
-    assert found["tables"]["joint"][ALL]["AS"] == pytest.approx((0.25 + 0.5) / 2, abs=0.02)
+    assert found["tables"]["joint"][ALL]["AS"] == pytest.approx((0.5 + 0.75) / 2, abs=0.02)
+
+
+def test_what_gives_no_number_or_no_sound_is_left_out(
+    data: Path, outputs: Path, models: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """It neither ends the run nor spoils the mean of the others."""
+    write_clip(outputs / "talk.mp4", sound=False)
+
+    def offset(clip: MadeItem) -> dict[str, float]:
+        return {"offset": float("nan") if clip.item.name == "cat" else 0.2}
+
+    monkeypatch.setitem(PROBES, "synchformer", small_probe(("s.pt",), ("video",), offset, loads))
+    assert run(data, outputs, models) == 0
+    found, _ = found_by(capsys)
+    assert found["tables"]["joint"][ALL]["AV-A"] == pytest.approx(0.2)
+    assert found["left_out"]["cat, synchformer"] == "offset is no number"
+    assert found["left_out"]["talk, audiobox"] == "talk.mp4 has no sound"
+    assert found["tables"]["uniavgen"][ALL]["PQ"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_library_that_is_missed_late_is_named_once(
+    data: Path, outputs: Path, models: Path, loads: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def absent(clip: MadeItem) -> dict[str, float]:
+        raise NotInstalledError("run pip install '.[people]'")
+
+    monkeypatch.setitem(PROBES, "synchformer", small_probe(("s.pt", "a.pth"), ("video",), absent, loads))
+    assert run(data, outputs, models) == 0
+    found, _ = found_by(capsys)
+    assert found["not_measured"]["AV-A"] == "not measured: run pip install '.[people]'"
+    assert list(found["left_out"]) == ["set3/half"]
+    (models / "s.pt").write_bytes(b"damaged")
+    assert run(data, outputs, models) == 0
+    assert found_by(capsys)[0]["not_measured"]["AV-A"].startswith(
+        "not measured: s.pt and a.pth cannot be loaded (it is"
+    )
 
 
 def test_wrong_folders_are_named(data: Path, outputs: Path, models: Path, tmp_path: Path) -> None:
@@ -454,9 +514,15 @@ def test_models_are_found_by_their_names(tmp_path: Path) -> None:
 
 
 def test_nothing_is_fetched() -> None:
-    with offline(), pytest.raises(OSError, match="nothing is downloaded here") as caught:
-        urllib.request.urlopen("http://127.0.0.1:9/model.pth")
+    with offline(), pytest.raises(OSError, match=r"nothing is downloaded here.* models\.invalid") as caught:
+        urllib.request.urlopen("http://models.invalid/model.pth")
     assert isinstance(getattr(caught.value, "reason", caught.value), OfflineError)
+    with offline(), socket.socket() as reached, pytest.raises(OfflineError, match=r"127\.0\.0\.1"):
+        reached.connect(("127.0.0.1", 9))
+    with socket.socket() as listening, socket.socket() as reached:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        reached.connect(listening.getsockname())
 
 
 def test_half_a_line_is_no_measure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

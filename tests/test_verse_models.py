@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy
 import pytest
@@ -12,13 +14,15 @@ from torch import nn
 from torch.nn import functional
 
 from uniavgen_core.files import NotInstalledError
-from uniavgen_lab.verse_bench import sound_models
+from uniavgen_lab.verse_bench import picture_models, sound_models
 from uniavgen_lab.verse_bench.bench_models import read_weights
 from uniavgen_lab.verse_bench.picture_models import (
     AestheticPredictor,
+    CroppedQuality,
     DinoFeatures,
     OpticalFlow,
     VisionTokens,
+    random_crops,
     torchvision_names,
 )
 from uniavgen_lab.verse_bench.sound_models import Clap, SoundClasses, Whisper
@@ -51,6 +55,44 @@ def test_aesthetic_score_is_linear_layers_on_unit_features(tmp_path: Path) -> No
         expected = layers(features / features.norm(dim=-1, keepdim=True))[:, 0]
     found = AestheticPredictor((head, folder), CPU)(FRAMES)
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
+
+
+class SmallQuality:
+    """How bright images are, all of a frame's parts weighed together; its own parts are nothing but black."""
+
+    net = nn.Linear(1, 1)
+    maniqa_arch: Any
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        parts = self.maniqa_arch.uniform_crop(images, crop_size=224, crop_num=20)
+        return parts.mean(dim=(1, 2, 3)).view(-1, 1)
+
+
+def test_maniqa_sees_random_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = SimpleNamespace(uniform_crop=lambda images, crop_size, crop_num: 0 * images)
+    metric = SmallQuality()
+    metric.maniqa_arch = network
+    library = SimpleNamespace(create_metric=lambda name, **options: metric, create_model=None)
+    libraries = {"pyiqa": library, "timm": library, "pyiqa.archs.maniqa_arch": network}
+    monkeypatch.setattr(picture_models, "needed", lambda name, *purpose: libraries[name])
+    torch.save(metric.net.state_dict(), tmp_path / "ckpt.pt")
+    model = CroppedQuality((tmp_path / "ckpt.pt",), CPU)
+    frames = numpy.random.default_rng(0).integers(0, 256, (2, 230, 300, 3), dtype=numpy.uint8)
+    random = numpy.random.default_rng(0)
+    expected = [random_crops(frame, random).mean() / 255 for frame in frames]
+    assert model(frames) == pytest.approx(expected, abs=1e-5) and numpy.array_equal(model(frames), model(frames))
+    assert network.uniform_crop(torch.ones(1), 224, 20) == 0
+    with pytest.raises(ValueError, match="fewer than 224 pixels"):
+        model(frames[:, :200])
+
+
+def test_random_parts_lie_anywhere() -> None:
+    places = numpy.stack(numpy.meshgrid(numpy.arange(230), numpy.arange(225), [0], indexing="ij"), axis=-1)
+    parts = random_crops(places[:, :, 0].astype(numpy.uint8), numpy.random.default_rng(0))
+    assert parts.shape == (20, 224, 224, 3)
+    corners = {(int(part[0, 0, 0]), int(part[0, 0, 1])) for part in parts}
+    assert all(numpy.array_equal(part - part[0, 0], places[:224, :224, 0]) for part in parts)
+    assert {top for top, _ in corners} == set(range(7)) and {left for _, left in corners} == {0, 1}
 
 
 def test_vision_tokens_are_those_of_the_last_layer(tmp_path: Path) -> None:
@@ -157,6 +199,9 @@ def test_clap_gives_unit_vectors_of_sounds_and_texts(tmp_path: Path) -> None:
         1, abs=1e-5
     )
     assert not numpy.allclose(read, clap.read("a cab"))
+    # A text ends after 77 tokens.
+    assert numpy.array_equal(clap.read("a" * 100), clap.read("a" * 90 + "b" * 10))
+    assert not numpy.allclose(clap.read("a" * 40), clap.read("a" * 30 + "b" * 10))
     # Longer than 10 seconds: pieces are chosen at random, but always the same.
     long = numpy.tile(sound, 12)
     assert numpy.array_equal(clap.hear(long), clap.hear(long))
@@ -189,8 +234,12 @@ def test_weights_are_read_without_running_what_they_hold(tmp_path: Path) -> None
     torch.save({"params": {"module.x": torch.ones(1)}}, tmp_path / "a.pth")
     assert read_weights(tmp_path / "a.pth") == {"x": torch.ones(1)}
     torch.save([1, 2], tmp_path / "b.pth")
-    with pytest.raises(ValueError, match=r"b\.pth holds no weights"):
-        read_weights(tmp_path / "b.pth")
+    (tmp_path / "c.pth").write_bytes(b"x")
+    (tmp_path / "d.pth").touch()
+    torch.save({"x": Path("run")}, tmp_path / "e.pth")
+    for name in ("b", "c", "d", "e"):
+        with pytest.raises(ValueError, match=rf"^{name}\.pth holds no weights: download it again$"):
+            read_weights(tmp_path / f"{name}.pth")
 
 
 def test_absent_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

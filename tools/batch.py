@@ -27,9 +27,9 @@ from typing import Any
 try:
     import ray
     from batch_client.jobs import Choice, read_jobs
-    from batch_client.pool import BadServers, Lane, Pool, say
+    from batch_client.pool import Lane, Pool, say
     from batch_client.report import DONE, FAILED, SENT, WAITING, BadReport, Report
-    from batch_client.server import TRANSFER_FACTOR, InvalidAddress, Limits, checked_address
+    from batch_client.server import TRANSFER_FACTOR, BadServers, Limits, checked_address
     from batch_client.table import COLUMNS, BadTable
     from batch_client.worker import ComfyUIWorker, Worker
 except ModuleNotFoundError as error:
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with actors(options, urls) as lanes:
                 depth = 1 if options.comfyui else options.queue
                 return work(Pool(report, options.output, lanes, depth, _limits(options)), report)
-    except (BadTable, BadServers, BadReport, InvalidAddress, OSError) as error:
+    except (BadTable, BadServers, BadReport, OSError) as error:
         lines = str(error).splitlines()
         more = [f"and {len(lines) - LINES_SHOWN} more"] if len(lines) > LINES_SHOWN else []
         say("\n".join([*lines[:LINES_SHOWN], *more, "Nothing was sent."]))

@@ -43,6 +43,9 @@ LOOKS = (10, 50, 100, 200)
 DISKS = ("output", "temp")
 FULL_AFTER, FULL_FOR = 20, 6
 """Of every so many prompts in a row, so many meet a full disk."""
+SMALL_CACHES = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", "LRU_CACHE_CAPACITY": "8"}
+"""Of oneDNN and of PyTorch: on a CPU each keeps what it has prepared for the last 1,024 shapes of its inputs. A soak
+does not fill that, so that it would grow by it from beginning to end, as a server of weeks does not."""
 SECONDS_BEFORE_KILL = 1.0
 KILLED_STEPS = 10
 SECONDS_TO_FORGET = 5.0
@@ -165,7 +168,7 @@ def main() -> int:
     )
     print(f"seed {seed}", flush=True)
     # What is freed goes back at once, so that what is held can be seen.
-    os.environ |= RETURN_AT_ONCE
+    os.environ |= RETURN_AT_ONCE | SMALL_CACHES
     with TemporaryDirectory(prefix="soak_") as folder, ExitStack() as disks:
         base = Path(folder) / "base"
         small = all([disks.enter_context(small_disk(base / name)) for name in DISKS])

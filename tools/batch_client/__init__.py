@@ -1,1 +1,1 @@
-"""Sends the rows of a CSV file to ComfyUI servers. Needs Python and tqdm only: neither ComfyUI nor torch."""
+"""Has the rows of a CSV file made by ComfyUI servers, over Ray. Needs neither ComfyUI nor torch."""

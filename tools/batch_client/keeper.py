@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import BinaryIO
 
 LOG, ENDED = "comfyui.log", "ended"
 """Files in the base folder: what ComfyUI writes, and the mark that it has ended by itself."""
@@ -31,23 +30,18 @@ def keep(base: Path, comfyui: str, command: list[str]) -> None:
     with (base / LOG).open("ab", buffering=0) as log:
         while not gone.is_set():
             try:
-                _run_once(command, comfyui, log, gone)
+                process = subprocess.Popen(command, cwd=comfyui, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                while process.poll() is None and not gone.wait(0.1):
+                    pass
+                process.terminate()
+                process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
             except OSError as error:
                 log.write(f"{error}\n".encode())
             (base / ENDED).touch()
             gone.wait(1)
     shutil.rmtree(base, ignore_errors=True)
-
-
-def _run_once(command: list[str], comfyui: str, log: BinaryIO, gone: threading.Event) -> None:
-    process = subprocess.Popen(command, cwd=comfyui, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    while process.poll() is None:
-        if gone.wait(0.1):
-            process.terminate()
-            try:
-                process.wait(END_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 if __name__ == "__main__":

@@ -50,18 +50,16 @@ class Report:
 
     def _read(self) -> dict[str, dict[str, Any]]:
         self._stream.seek(0)
-        content = self._stream.read()
-        # A line without an end is what a kill left of it.
-        whole = content[: content.rfind(b"\n") + 1]
-        rest = content[len(whole) :]
+        *lines, rest = self._stream.read().split(b"\n")
         try:
-            if rest[: len(LINE_START)] != LINE_START[: len(rest)]:
+            # A line without an end is what a kill left of it.
+            if not (rest.startswith(LINE_START) or LINE_START.startswith(rest)):
                 raise ValueError("not the start of a line")
-            last = {line["key"]: line for line in map(json.loads, whole.splitlines())}
+            last = {line["key"]: line for line in map(json.loads, lines)}
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             self._stream.close()
             raise BadReport(f"{self.file} is not a report: name another file with --report.") from error
-        self._stream.truncate(len(whole))
+        self._stream.truncate(self._stream.tell() - len(rest))
         return last
 
     def line(self, job: Job) -> dict[str, Any]:

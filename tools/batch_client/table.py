@@ -6,14 +6,11 @@ import csv
 import io
 from pathlib import Path
 
+from .workflow import SLOTS
+
 NAME = "data_id"
-IMAGE, AUDIO, VIDEO = "ref_image_path", "audio_path", "video_path"
-CAPTION, SPEECH, HEARD, SCRIPT = "prompt", "speech_content", "sound_content", "script"
-NEXT_VIDEO = "next_video_path"
-FILES = (IMAGE, "ref_audio_path", AUDIO, VIDEO, NEXT_VIDEO)
-TEXTS = (CAPTION, SPEECH, "ref_speech_content", SCRIPT, HEARD)
-COLUMNS = (NAME, *FILES, *TEXTS, "lang", "task", "negative_prompt", "seed", "seconds")
-"""The release's columns, and those that it lacks: `script`, `sound_content`, `task` and what follows."""
+COLUMNS = (*SLOTS, "task", "seconds")
+"""The release's columns, and those that it lacks."""
 FIRST_ROW = 2
 """Rows are counted as a spreadsheet does: the header is row 1."""
 

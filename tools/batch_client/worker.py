@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from .jobs import UPLOADS, with_names
+from .answers import Outcome
+from .jobs import UPLOADS
 from .keeper import ENDED, LOG
-from .server import Chunks, Limits, Outcome, Refused, Server, ServerLost
+from .server import Chunks, Limits, Refused, Server, ServerLost
 from .workflow import Prompt
 
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -46,15 +47,22 @@ class Worker(Server):
         try:
             async with self._sending:
                 if not await self.known([prompt_id]):
-                    for name in files.keys() - self._uploaded.keys():
-                        self._uploaded[name] = await self.upload(files[name], name, UPLOADS)
-                    names = {f"{UPLOADS}/{name}": given for name, given in self._uploaded.items()}
-                    await self.queue(with_names(prompt, names), prompt_id)
+                    await self.queue(await self._with_files(prompt, files), prompt_id)
             return await self._end_of(prompt_id)
         except ServerLost:
             # When it comes back, its input folder may be empty.
             self._uploaded.clear()
             raise
+
+    async def _with_files(self, prompt: Prompt, files: Mapping[str, Chunks]) -> Prompt:
+        """The prompt with the names that the server has for its files, to which those are uploaded that it lacks."""
+        for name, chunks in files.items():
+            wanted = f"{UPLOADS}/{name}"
+            given = self._uploaded.get(wanted) or await self.upload(chunks, name, UPLOADS)
+            self._uploaded[wanted] = given
+            for inputs in (node["inputs"] for node in prompt.values()):
+                inputs |= {key: given for key, value in inputs.items() if value == wanted}
+        return prompt
 
     async def _end_of(self, prompt_id: str) -> Outcome:
         """Look until the prompt has ended, and past answers that do not come for a while."""
@@ -87,7 +95,9 @@ class ComfyUIWorker(Worker):
     """
 
     def __init__(self, comfyui: str, python: str, arguments: Sequence[str], limits: Limits) -> None:
-        port = _free_port()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
         super().__init__(f"http://127.0.0.1:{port}", limits)
         self._folder = Path(tempfile.mkdtemp(prefix="uniavgen_batch_"))
         command = [python, "main.py", "--port", str(port), "--disable-auto-launch"]
@@ -115,10 +125,3 @@ class ComfyUIWorker(Worker):
                     lines = (self._folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
                     raise Refused("\n".join(["ComfyUI does not start:", *lines[-LOG_LINES:]])) from None
             await asyncio.sleep(self.limits.poll)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import FiniteFloat, TypeAdapter
+
 Prompt = dict[str, dict[str, Any]]
 """A graph in API form: node ids, and each node's "class_type" and "inputs"."""
 Holder = tuple[str, str]
@@ -21,6 +23,9 @@ SCRIPT, LONG_FORM = "UniAVGenScript", "UniAVGenLongForm"
 TEXT_NODES = {"CLIPTextEncode": "text", "PrimitiveString": "value", "PrimitiveStringMultiline": "value"}
 RANGE_WORDS = {"UniAVGenRange": "words"}
 """Of a retake, the speech is the new words; those around them have inputs of their own."""
+NUMBER: tuple[TypeAdapter[Any], str] = TypeAdapter(int | FiniteFloat), "no number"
+FORMS_OF_VALUES = {int: NUMBER, float: NUMBER, bool: (TypeAdapter(bool), "neither true nor false")}
+"""How texts are read for an input whose value is of a type, and what the others are."""
 TASKS_WITH_SECONDS = ("joint", "continuation", "bridge", "voice")
 """Tasks of UniAVGen Latent whose length is not that of what is given."""
 
@@ -38,14 +43,14 @@ class Slot:
         wanted_by: regular expressions of the node classes and of their inputs that want it.
         held_by: the nodes, and their inputs, that hold it for a wanted input that is connected to them, over others
             or directly.
-        in_place: whether a wanted input may hold it itself.
+        is_file: whether it is the name of a file, which a wanted input never holds itself.
         beside: an input without which the node does not want the value.
     """
 
     noun: str
     wanted_by: tuple[tuple[str, str], ...]
     held_by: dict[str, str] = field(default_factory=dict)
-    in_place: bool = True
+    is_file: bool = False
     beside: str | None = None
 
     def wanted(self, node: dict[str, Any]) -> Iterator[str]:
@@ -72,12 +77,12 @@ SLOTS = {
         "portrait",
         ((LATENT, "portrait|video"), (f"{REFERENCE_IMAGE}|{UNIVERSE_LATENT}", "image")),
         {"LoadImage": "image"},
-        False,
+        True,
     ),  # fmt: skip
-    "ref_audio_path": Slot("reference voice", ((CONDITIONING, "reference_audio"),), {"LoadAudio": "audio"}, False),
-    "audio_path": Slot("sound", ((LATENT, "audio"),), {"LoadAudio": "audio"}, False),
-    "video_path": Slot("video", ((LATENT, "video"),), {"LoadVideo": "file"}, False),
-    "next_video_path": Slot("second video", ((LATENT, "next_video"),), {"LoadVideo": "file"}, False),
+    "ref_audio_path": Slot("reference voice", ((CONDITIONING, "reference_audio"),), {"LoadAudio": "audio"}, True),
+    "audio_path": Slot("sound", ((LATENT, "audio"),), {"LoadAudio": "audio"}, True),
+    "video_path": Slot("video", ((LATENT, "video"),), {"LoadVideo": "file"}, True),
+    "next_video_path": Slot("second video", ((LATENT, "next_video"),), {"LoadVideo": "file"}, True),
 }
 """By the names of the CSV's columns."""
 
@@ -104,7 +109,7 @@ def holders(prompt: Prompt, slot: Slot) -> set[Holder]:
     found: set[Holder] = set()
     for number, node in prompt.items():
         for name in slot.wanted(node):
-            held = set(_holders(prompt, slot, number, name, slot.in_place))
+            held = set(_holders(prompt, slot, number, name, not slot.is_file))
             if len(held) > 1:
                 raise WorkflowError(f"{node['class_type']}.{name} is made from {len(held)} nodes that hold a value")
             found |= held
@@ -174,13 +179,8 @@ def set_input(prompt: Prompt, kind: str, name: str, text: str) -> None:
 
 
 def _converted(text: str, like: Any) -> Any:
-    if isinstance(like, bool):
-        if text.lower() not in ("true", "false"):
-            raise WorkflowError(f"“{text}” is neither true nor false")
-        return text.lower() == "true"
-    if not isinstance(like, (int, float)):
-        return text
+    form, noun = FORMS_OF_VALUES.get(type(like), (None, ""))
     try:
-        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+        return form.validate_strings(text) if form else text
     except ValueError as error:
-        raise WorkflowError(f"“{text}” is no number") from error
+        raise WorkflowError(f"“{text}” is {noun}") from error

@@ -53,8 +53,8 @@ def draw_prompt(number: int, seed: int, workflow: str | None = None, bad: bool |
     random = Random(f"{seed} {number}")
     workflow = workflow or random.choice(WORKFLOWS)
     prompt = api_workflow(workflow)
-    longest = change_words(prompt, random)
-    change_sizes(prompt, longest, random)
+    shortest = max(change_words(prompt, random), *ends_of_ranges(prompt), 0.0)
+    change_sizes(prompt, shortest, random)
     for node in prompt.values():
         for name in ("seed", "noise_seed"):
             if name in node["inputs"]:
@@ -67,15 +67,22 @@ def draw_prompt(number: int, seed: int, workflow: str | None = None, bad: bool |
     return DrawnPrompt(number, workflow, prompt)
 
 
-def change_sizes(prompt: Prompt, longest: float, random: Random) -> None:
+def ends_of_ranges(prompt: Prompt) -> list[float]:
+    """Where the ranges end that are made anew, in seconds on the widget's grid: a clip must reach so far."""
+    return [math.ceil(4 * node["inputs"]["end"]) / 4 for node in nodes_of(prompt, "UniAVGenRange")]
+
+
+def change_sizes(prompt: Prompt, shortest: float, random: Random) -> None:
     """Few steps; pictures and lengths of several sizes. Pictures of two people keep theirs, which their masks have.
 
     Args:
-        longest: seconds that any speech of the prompt takes.
+        shortest: seconds that each clip of the prompt must have.
     """
     steps = random.randint(1, MOST_STEPS)
+    # A voice that others are to speak with must say its words: noise has no pace.
+    speaks_first = any("reference_audio" in node["inputs"] for node in nodes_of(prompt, "UniAVGenConditioning"))
     for kind in ("UniAVGenSampler", "UniAVGenScheduler"):
-        for node in nodes_of(prompt, kind):
+        for node in nodes_of(prompt, kind)[speaks_first:]:
             node["inputs"]["steps"] = steps
     width, height = random.choice(SIDES), random.choice(SIDES)
     lengths = LONG_SECONDS if nodes_of(prompt, "UniAVGenLongForm") else SECONDS
@@ -85,7 +92,7 @@ def change_sizes(prompt: Prompt, longest: float, random: Random) -> None:
             inputs |= {"size.width": width, "size.height": height}
         if inputs["seconds"]:
             past = PAST_SECONDS if inputs["task"] == "continuation" else 0.0
-            inputs["seconds"] = max(random.choice(lengths), longest) + past
+            inputs["seconds"] = max(random.choice(lengths), shortest) + past
     for node in nodes_of(prompt, "UniAVGenLongForm"):
         node["inputs"]["keep"] = random.random() < 0.7
 

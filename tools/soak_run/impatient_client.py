@@ -28,6 +28,8 @@ ACTS = {WAIT: 0.72, CANCEL: 0.12, DELETE: 0.08, LEAVE: 0.08}
 """What a client does after it has asked for a clip, and how often."""
 DISK_IS_FULL = ("No space left on device", "is full: ")
 """What the system, and what the pack says of it."""
+SLOW_VOICE = "at this voice's pace"
+"""Said where a voice that was made at random turns out too slow for the words: nobody can ask for less before."""
 MOST_AT_ONCE = 3
 LONGEST_WAIT_FOR_CANCEL = 3.0
 SECONDS_BETWEEN_LOOKS = 0.15
@@ -52,7 +54,8 @@ class PromptEnd:
         if self.how == FAULTY:
             return False
         if self.how in (FAILED, REFUSED):
-            return bool(self.wrong) or (self.disk_was_full and any(words in self.message for words in DISK_IS_FULL))
+            disk = self.disk_was_full and any(words in self.message for words in DISK_IS_FULL)
+            return bool(self.wrong) or disk or SLOW_VOICE in self.message
         if self.how == INTERRUPTED:
             return self.act == CANCEL
         return self.how == DONE or self.act == DELETE

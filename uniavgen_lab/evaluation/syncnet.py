@@ -107,7 +107,8 @@ def load_syncnet(path: Path) -> SyncNet:
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (RuntimeError, TypeError, UnpicklingError) as error:
-        raise ValueError(f"{path} does not hold SyncNet's weights ({error}). Give its syncnet_v2.model.") from error
+        # PyTorch's own words advise to run what the file holds.
+        raise ValueError(f"{path} does not hold SyncNet's weights: give its syncnet_v2.model.") from error
     return network.eval()
 
 
@@ -123,14 +124,15 @@ def sync_errors(network: SyncNet, faces: numpy.ndarray, waveform: numpy.ndarray)
         NotInstalledError: python_speech_features is not installed.
         ValueError: the clip is too short.
     """
+    device = next(network.parameters()).device
     speech_features = needed("python_speech_features", "for SyncNet", "people")
     coefficients = speech_features.mfcc((waveform * FULL_SCALE).astype(numpy.int16), AUDIO_RATE)
-    heard = torch.from_numpy(coefficients.T.copy()).float()[None, None]
+    heard = torch.from_numpy(coefficients.T.copy()).float()[None, None].to(device)
     looks = min(len(faces), len(waveform) * FRAME_RATE // AUDIO_RATE) - FRAMES
     looks = min(looks, (heard.shape[-1] - MFCC) // MFCC_A_FRAME + 1)
     if looks < 1:
         raise ValueError("The clip is too short for SyncNet: it takes a second or more.")
-    seen = torch.from_numpy(faces[..., ::-1].copy()).float().movedim(-1, 0)
+    seen = torch.from_numpy(faces[..., ::-1].copy()).to(device).float().movedim(-1, 0)
     video = [network.see(_pieces(seen, batch, FRAMES, 1)) for batch in _batches(looks)]
     audio = [network.hear(_pieces(heard[0], batch, MFCC, MFCC_A_FRAME, dim=2)) for batch in _batches(looks)]
     return offsets(torch.cat(video), torch.cat(audio))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import logging
-import wave
-from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy
+import torch
 import torchaudio.functional
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from uniavgen_core.files import parsed_json, whole_file
+from uniavgen_core.files import parsed_json
 from uniavgen_core.media.images import to_bytes
+from uniavgen_core.media.track import whole_track
+from uniavgen_core.media.video import VideoFile, frame_count, shown_at
 from uniavgen_core.media.waveforms import to_mono
 
 from ..video_files import read_audio, read_video
@@ -28,7 +30,7 @@ SETS = ("set1", "set2", "set3")
 """Folders of the data: made pictures and stills, clips with their original sound, talks."""
 WITH_ORIGINAL, TALKS = "set2", "set3"
 SOUND_RATE = 16_000
-"""Samples a second of a sound that is taken from a clip."""
+"""Samples a second of the benchmark's own sound files."""
 VIDEO, SOUND, IMAGE, ORIGINAL, PROMPTS = "video", "sound", "image", "original", "prompts"
 """The files of an item, by what they are."""
 
@@ -54,7 +56,7 @@ class BenchItem:
 
 
 class MadeItem:
-    """The clip of an item; what is read of it is read once, and gone with it."""
+    """The clip of an item; its frames are read once, and gone with it."""
 
     def __init__(self, item: BenchItem, outputs: Path) -> None:
         self.item = item
@@ -62,20 +64,20 @@ class MadeItem:
         self.sound = outputs / f"{item.name}.wav"
 
     def file(self, kind: str) -> Path:
-        """One of the files that a measure may depend on."""
+        """One of the files that a measure may depend on; where there is no sound file, its sound is the video's."""
         item = self.item
         return {
             VIDEO: self.video,
-            SOUND: self.sound,
+            SOUND: self.sound if self.sound.is_file() else self.video,
             IMAGE: item.image,
             ORIGINAL: item.original,
             PROMPTS: item.prompts,
         }[kind]
 
     @cached_property
-    def _video(self) -> tuple[NDArray[numpy.uint8], float, tuple[Tensor, int] | None]:
-        frames, rate, track = read_video(self.video)
-        return to_bytes(frames), float(rate), track
+    def _video(self) -> tuple[NDArray[numpy.uint8], Fraction]:
+        frames, rate, _ = read_video(self.video)
+        return to_bytes(frames), rate
 
     @property
     def frames(self) -> NDArray[numpy.uint8]:
@@ -85,13 +87,13 @@ class MadeItem:
     @property
     def rate(self) -> float:
         """Frames a second."""
-        return self._video[1]
+        return float(self._video[1])
 
-    def frames_at(self, rate: float) -> NDArray[numpy.uint8]:
-        """Those that are shown in the middle of each frame at another rate."""
-        count = max(1, round(len(self.frames) / self.rate * rate))
-        shown = ((numpy.arange(count) + 0.5) / rate * self.rate).astype(int)
-        return self.frames[numpy.minimum(shown, len(self.frames) - 1)]
+    def frames_at(self, rate: int) -> NDArray[numpy.uint8]:
+        """Those that are shown at another rate, as `shown_at` says."""
+        frames, own_rate = self._video
+        shown = [int(shown_at(index, rate) * own_rate) for index in range(frame_count(len(frames) / own_rate, rate))]
+        return frames[numpy.minimum(shown, len(frames) - 1)]
 
     def video_sound(self, rate: int) -> NDArray[numpy.float32]:
         """The video's own sound (samples) at a rate.
@@ -99,13 +101,16 @@ class MadeItem:
         Raises:
             ValueError: it has none.
         """
-        if self._video[2] is None:
-            raise ValueError(f"{self.video.name} has no sound")
-        return _at_rate(*self._video[2], rate)
+        with VideoFile(self.video).track() as track:
+            if track is None:
+                raise ValueError(f"{self.video.name} has no sound")
+            return _at_rate(whole_track(track), track.sample_rate, rate)
 
     def heard(self, rate: int) -> NDArray[numpy.float32]:
-        """The sound (samples) at a rate, mono."""
-        return _at_rate(*read_audio(self.sound), rate)
+        """The sound (samples) at a rate, mono: the sound file's, or else the video's as 16 kHz hold it."""
+        if self.sound.is_file():
+            return _at_rate(*read_audio(self.sound), rate)
+        return _at_rate(torch.from_numpy(self.video_sound(SOUND_RATE))[None, None], SOUND_RATE, rate)
 
     def original_sound(self, rate: int) -> NDArray[numpy.float32]:
         """The original sound (samples) at a rate, mono."""
@@ -138,14 +143,16 @@ def read_items(data: Path) -> tuple[list[BenchItem], dict[str, str]]:
 
 def _item(file: Path) -> BenchItem:
     try:
-        said = parsed_json(file.read_text(encoding="utf-8"))
+        said = parsed_json(file.read_bytes())
     except ValueError as error:
         raise ValueError(f"{file.name} is no JSON: {error}") from error
     if not isinstance(said, dict):
         raise ValueError(f"{file.name} holds no prompts")
-    speech, sounds = said.get("speech_prompt") or {}, said.get("audio_prompt")
+    speech, sounds = said.get("speech_prompt") or {}, said.get("audio_prompt") or []
     if isinstance(sounds, str):
         sounds = [sounds]
+    if not isinstance(sounds, list):
+        raise ValueError(f"{file.name} has no list of texts in audio_prompt")
     return BenchItem(
         name=file.stem,
         folder=file.parent.name,
@@ -153,7 +160,7 @@ def _item(file: Path) -> BenchItem:
         prompts=file,
         original=file.with_suffix(".wav"),
         caption=_text(file, "video_prompt", said.get("video_prompt")),
-        sounds=tuple(_text(file, "audio_prompt", sound) for sound in sounds) if sounds else None,
+        sounds=tuple(_text(file, "audio_prompt", sound) for sound in sounds) or None,
         speech=_text(file, "speech_prompt", speech.get("text") if isinstance(speech, dict) else speech).strip(),
     )
 
@@ -162,24 +169,6 @@ def _text(file: Path, entry: str, value: Any) -> str:
     if not isinstance(value, str | None):
         raise ValueError(f"{file.name} has no text in {entry}")
     return value or ""
-
-
-def write_missing_sounds(made: Iterable[MadeItem]) -> dict[str, str]:
-    """Give each video without a sound file beside it one, of its own sound, at 16 kHz; says which have none."""
-    silent = {}
-    for clip in made:
-        if clip.video.is_file() and not clip.sound.is_file():
-            try:
-                waveform = clip.video_sound(SOUND_RATE)
-            except (ValueError, OSError) as error:
-                silent[clip.item.name] = str(error)
-                continue
-            with whole_file(clip.sound) as unfinished, wave.open(str(unfinished), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(SOUND_RATE)
-                file.writeframes((waveform.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
-    return silent
 
 
 def _at_rate(waveform: Tensor, sample_rate: int, rate: int) -> NDArray[numpy.float32]:

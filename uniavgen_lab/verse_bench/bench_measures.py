@@ -18,6 +18,7 @@ from .bench_items import IMAGE, ORIGINAL, PROMPTS, SOUND, VIDEO, WITH_ORIGINAL, 
 from .bench_models import OR
 from .picture_models import (
     AestheticPredictor,
+    CroppedQuality,
     DinoFeatures,
     Flow,
     FrameScores,
@@ -189,10 +190,6 @@ def _musiq(longest: int | None, paths: Sequence[Path], device: torch.device) -> 
     return ImageQuality("musiq", paths, device, longest)
 
 
-def _maniqa(paths: Sequence[Path], device: torch.device) -> FrameScores:
-    return ImageQuality("maniqa", paths, device)
-
-
 def _aesthetics(paths: Sequence[Path], device: torch.device) -> Measure:
     model = SoundAesthetics(paths, device)
     return lambda made: model(made.heard(SPEECH_RATE), SPEECH_RATE)
@@ -219,7 +216,7 @@ PROBES: dict[str, Probe] = {
     "musiq": Probe(
         ("musiq_koniq_ckpt*.pth",), _of(partial(frame_mean, "musiq", MOST_MUSIQ), partial(_musiq, None)), (VIDEO,)
     ),
-    "maniqa": Probe(("ckpt_koniq10k.pt",), _of(partial(frame_mean, "maniqa", 1), _maniqa), (VIDEO,)),
+    "maniqa": Probe(("ckpt_koniq10k.pt",), _of(partial(frame_mean, "maniqa", 1), CroppedQuality), (VIDEO,)),
     "dinov3": Probe(("dinov3-vitl16-pretrain-lvd1689m",), _of(likeness, VisionTokens), (VIDEO, IMAGE)),
     "audiobox": Probe(("audiobox-aesthetics/checkpoint.pt",), _aesthetics, (SOUND,)),
     "clap": Probe(("clap-htsat-fused",), _of(sound_and_text, Clap), (SOUND, PROMPTS, ORIGINAL)),

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from unittest.mock import patch
 
@@ -20,7 +21,7 @@ NETWORK = {socket.AF_INET, socket.AF_INET6}
 
 
 class NotThereError(Exception):
-    """A model is not in the folder; the message says which file."""
+    """A model is not in the folder, or cannot be loaded; the message says which file."""
 
 
 class OfflineError(OSError):
@@ -57,12 +58,16 @@ def offline() -> Iterator[None]:
     """Inside the block nothing reaches the network: a library that wants to fetch something raises OfflineError."""
     connect = socket.socket.connect
 
-    def refuse(self: socket.socket, address: Any) -> None:
+    def refuse(host: Any, *_: Any, **__: Any) -> None:
+        raise OfflineError(f"nothing is downloaded here, and something wanted {host}")
+
+    def connect_here(self: socket.socket, address: Any) -> None:
         if self.family in NETWORK:
-            raise OfflineError(f"nothing is downloaded here, and something wanted {address[0]}")
+            refuse(address[0])
         connect(self, address)
 
-    with patch.object(socket.socket, "connect", refuse):
+    # Names are looked up before anything is connected, over the network, too.
+    with patch.object(socket.socket, "connect", connect_here), patch.object(socket, "getaddrinfo", refuse):
         yield
 
 
@@ -72,10 +77,18 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         ValueError: it holds something else.
     """
-    held = torch.load(file, map_location="cpu", weights_only=True)
+    try:
+        held = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, UnpicklingError) as error:
+        # PyTorch's own words advise to run what the file holds.
+        raise ValueError(_no_weights(file)) from error
     for name in ("params", "model", "state_dict"):
         if isinstance(held, dict) and isinstance(held.get(name), dict):
             held = held[name]
     if not isinstance(held, dict) or not all(isinstance(value, Tensor) for value in held.values()):
-        raise ValueError(f"{file.name} holds no weights: download it again")
+        raise ValueError(_no_weights(file))
     return {name.removeprefix("module."): value for name, value in held.items()}
+
+
+def _no_weights(file: Path) -> str:
+    return f"{file.name} holds no weights: download it again"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
-from typing import Any, cast
+from typing import cast
 
 import numpy
 
@@ -226,13 +226,11 @@ def _cell(value: float | None) -> str:
 
 def not_measured(tables: Sequence[str], missing: Mapping[str, str]) -> dict[str, str]:
     """Measures that are not taken, each with the reason."""
-    reasons: dict[str, Any] = {}
-    for column in columns_of(tables):
-        lacking = [missing[probe] for probe in column.probes if probe in missing]
-        reason = column.reason or "; ".join(lacking)
-        if reason:
-            reasons.setdefault(column.name, []).append(reason)
-    return {name: f"not measured: {'; or '.join(dict.fromkeys(found))}" for name, found in reasons.items()}
+    reasons = {
+        column.name: column.reason or "; ".join(missing[probe] for probe in column.probes if probe in missing)
+        for column in columns_of(tables)
+    }
+    return {name: f"not measured: {reason}" for name, reason in reasons.items() if reason}
 
 
 def measures_of(probe: str) -> list[str]:

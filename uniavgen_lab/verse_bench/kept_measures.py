@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from uniavgen_core.files import written_into
+
 from .bench_items import MadeItem
 from .bench_measures import Probe, Values
 from .bench_models import state_of
@@ -47,10 +49,13 @@ class KeptMeasures:
         return self._known.get(key)
 
     def add(self, key: str, values: Values) -> None:
-        """Keep the values of a key."""
+        """Keep the values of a key.
+
+        Raises:
+            NotWrittenError: the folder takes no file.
+        """
         self._known[key] = values
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.open("a", encoding="utf-8") as file:
+        with written_into(self._file.parent), self._file.open("a", encoding="utf-8") as file:
             file.write("\n" * self._is_cut_off + json.dumps({"key": key, "values": values}) + "\n")
         self._is_cut_off = False
 

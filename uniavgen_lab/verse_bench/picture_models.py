@@ -22,6 +22,8 @@ from .bench_models import EXTRA, read_weights
 FRAMES_A_BATCH = 8
 FLOW_UPDATES = 20
 HEAD = "scoring_head"
+CROPS, CROP_SIDE = 20, 224
+"""Parts of a frame that MANIQA looks at."""
 RAFT_NAMES = (
     ("fnet.", "feature_encoder."),
     ("cnet.", "context_encoder."),
@@ -113,6 +115,34 @@ class ImageQuality:
             size = [self._longest * side // max(pixels.shape[-2:]) for side in pixels.shape[-2:]]
             pixels = functional.interpolate(pixels, size, mode="bilinear", antialias=False)
         return float(self._metric(pixels))
+
+
+class CroppedQuality(ImageQuality):
+    """MANIQA's score: the mean over parts of a frame at random places, the same in each run."""
+
+    def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
+        super().__init__("maniqa", paths, device)
+        self._network = needed("pyiqa.archs.maniqa_arch", "for the image's quality", EXTRA)
+
+    def __call__(self, frames: NDArray[numpy.uint8]) -> NDArray[numpy.floating]:
+        random = numpy.random.default_rng(0)
+        # The library's own parts lie on a grid, and count by the weights of all their patches.
+        crops: dict[str, Any] = dict.fromkeys(("uniform_crop", "random_crop"), lambda pixels, *_, **options: pixels)
+        with torch.inference_mode(), patch.multiple(self._network, create=True, **crops):
+            parts = (as_tensor(random_crops(frame, random)).to(self._device) / 255 for frame in frames)
+            return numpy.array([float(self._metric(each).mean()) for each in parts])
+
+
+def random_crops(frame: NDArray[numpy.uint8], random: numpy.random.Generator) -> NDArray[numpy.uint8]:
+    """20 parts (20, 224, 224, 3) of a frame (height, width, 3).
+
+    Raises:
+        ValueError: the frame is smaller.
+    """
+    if min(frame.shape[:2]) < CROP_SIDE:
+        raise ValueError(f"its frames have fewer than {CROP_SIDE} pixels on a side, which MANIQA looks at")
+    corners = random.integers(0, numpy.array(frame.shape[:2]) - CROP_SIDE, size=(CROPS, 2), endpoint=True)
+    return numpy.stack([frame[top : top + CROP_SIDE, left : left + CROP_SIDE] for top, left in corners])
 
 
 class VisionTokens:

@@ -24,6 +24,8 @@ MEL = {
 }  # fmt: skip
 """Of PaSST's mel spectrogram, as its library builds its basic model."""
 PASST = "passt_s_swa_p16_128_ap476"
+CLAP_TOKENS = 77
+"""Of a text, as CLAP was trained."""
 VAD_MILLISECONDS, MERGED_SECONDS, BATCH_SECONDS = 30_000, 15, 60
 """How SenseVoice's pieces of speech are cut and joined."""
 
@@ -53,7 +55,7 @@ class Clap:
     @torch.inference_mode()
     def read(self, text: str) -> NDArray[numpy.floating]:
         """The unit vector (width) of a text."""
-        inputs = self._processor.tokenizer(text, truncation=True, return_tensors="pt")
+        inputs = self._processor.tokenizer(text, truncation=True, max_length=CLAP_TOKENS, return_tensors="pt")
         return self._unit(self._model.get_text_features(**inputs.to(self._device)))
 
     def _unit(self, features: Any) -> NDArray[numpy.floating]:
@@ -89,6 +91,9 @@ class SoundAesthetics:
     def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
         library = needed("audiobox_aesthetics.infer", "for the sound's aesthetics", EXTRA)
         self._predictor = library.initialize_predictor(ckpt=str(paths[0]))
+        # The library takes the GPU wherever there is one.
+        self._predictor.device = device
+        self._predictor.model.to(device)
 
     def __call__(self, waveform: NDArray[numpy.float32], rate: int) -> dict[str, float]:
         """CE, CU, PC and PQ of a sound (samples)."""

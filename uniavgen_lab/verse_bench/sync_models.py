@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from uniavgen_core.face.detection import Face
+from uniavgen_core.face.detection import CERTAIN_SCORE, Face
 from uniavgen_core.face.models import open_detector
 
 from ..evaluation import syncnet
@@ -33,7 +33,6 @@ RATE, SOUND_RATE = 25, 16_000
 SHORTER_SIDE, SIDE = 256, 224
 CLIP_SECONDS = 4
 SEGMENTS, SEGMENT_FRAMES, STEP_FRAMES = 11, 16, 8
-MEL = {"n_fft": 1024, "win_length": 400, "hop_length": 160, "n_mels": 128}
 MEL_COLUMNS = 66
 LOG_FLOOR = 1e-6
 MEAN, DEVIATION = -4.2677393, 4.5689974
@@ -53,8 +52,8 @@ class LipConfidence:
     """
 
     def __init__(self, paths: Sequence[Path], device: torch.device) -> None:
-        self._network = syncnet.load_syncnet(paths[0])
-        self._faces: Faces = open_detector(paths[1]).detect
+        self._network = syncnet.load_syncnet(paths[0]).to(device)
+        self._faces: Faces = open_detector(paths[1]).faces
 
     def __call__(self, made: MadeItem) -> float | None:
         """The mean confidence of the runs; None where no run is long enough, or where one is far off."""
@@ -79,7 +78,7 @@ def confidence(
         sound: (samples) at 16 kHz.
         errors: SyncNet's, of pictures of a face and their sound.
     """
-    found = [max(faces(frame), key=lambda face: face.score, default=None) for frame in frames]
+    found = [_surest(faces(frame)) for frame in frames]
     confidences = []
     for is_shown, run in groupby(range(len(found)), lambda index: found[index] is not None):
         indices = list(run)
@@ -93,6 +92,11 @@ def confidence(
             return None
         confidences.append(measured["lse_c"])
     return sum(confidences) / len(confidences) if confidences else None
+
+
+def _surest(faces: Sequence[Face]) -> Face | None:
+    certain = [face for face in faces if face.score >= CERTAIN_SCORE]
+    return max(certain, key=lambda face: face.score, default=None)
 
 
 class Synchformer:

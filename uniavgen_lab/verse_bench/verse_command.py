@@ -10,12 +10,15 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy
 import torch
 from tqdm import tqdm
 
+from uniavgen_core.files import NotInstalledError
+
 from ..evaluation.tables import print_table
-from .bench_items import SOUND, VIDEO, BenchItem, MadeItem, read_items, write_missing_sounds
-from .bench_measures import PROBES, Probe
+from .bench_items import SOUND, VIDEO, BenchItem, MadeItem, read_items
+from .bench_measures import PROBES, Measure, Probe, Values
 from .bench_models import NotThereError, find_files, offline
 from .bench_tables import (
     ALL,
@@ -81,14 +84,12 @@ def run_verse_bench(arguments: argparse.Namespace) -> int:
     if not arguments.models.is_dir():
         raise ValueError(f"{arguments.models} is no folder: give that of the models with --models.")
     items, broken = read_items(arguments.data)
-    made = [MadeItem(item, arguments.outputs) for item in items]
-    made = [clip for clip in made if clip.video.is_file() or clip.sound.is_file()]
+    made = [item for item in items if MadeItem(item, arguments.outputs).file(SOUND).is_file()]
     if not made:
         raise ValueError(f"{arguments.outputs} holds no NAME.mp4 of the {len(items)} items in {arguments.data}.")
-    broken |= {name: f"no sound: {reason}" for name, reason in write_missing_sounds(made).items()}
     device = torch.device(arguments.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kept = KeptMeasures(arguments.results or arguments.outputs / RESULTS)
-    found = measure_items([clip.item for clip in made], arguments, kept, device)
+    found = measure_items(made, arguments, kept, device)
     found.left_out = {**broken, **found.left_out}
     _print(arguments, found)
     return 0
@@ -137,23 +138,39 @@ def _measure_by(
     """Measure clips by one model. What a library says of a clip or of its model never ends the run."""
     probe, measure = PROBES[name], None
     for index, clip in enumerate(clips):
-        key = kept.key(name, probe, paths, clip)
-        values = kept.find(key)
         try:
-            if values is None and measure is None:
-                measure = probe.load(paths, device)
-        except Exception as reason:
-            found.missing[name] = f"{paths[0].name} cannot be loaded ({reason})"
+            key = kept.key(name, probe, paths, clip)
+            values = known = kept.find(key)
+            if values is None:
+                measure = measure or _loaded(probe, paths, device)
+                values = _with_numbers(measure(MadeItem(clip.item, clip.video.parent)))
+        except (NotThereError, NotInstalledError) as reason:
+            found.missing[name] = str(reason)
             bar.update(len(clips) - index)
             return
-        try:
-            if values is None and measure is not None:
-                values = measure(MadeItem(clip.item, clip.video.parent))
-                kept.add(key, values)
         except Exception as reason:
-            found.left_out[f"{clip.item.name}, {name}"] = str(reason)
-        found.values[clip.item].update(values or {})
+            found.left_out[f"{clip.item.name}, {name}"] = str(reason) or type(reason).__name__
+        else:
+            if known is None:
+                kept.add(key, values)
+            found.values[clip.item].update(values)
         bar.update()
+
+
+def _loaded(probe: Probe, paths: Sequence[Path], device: torch.device) -> Measure:
+    try:
+        return probe.load(paths, device)
+    except Exception as reason:
+        names = " and ".join(path.name for path in paths)
+        raise NotThereError(f"{names} cannot be loaded ({str(reason) or type(reason).__name__})") from reason
+
+
+def _with_numbers(values: Values) -> Values:
+    """The values; one that is not a number would make each mean none, too."""
+    for name, value in values.items():
+        if not numpy.isfinite(value).all():
+            raise ValueError(f"{name} is no number")
+    return values
 
 
 def _print(arguments: argparse.Namespace, found: Measured) -> None:
