@@ -72,23 +72,21 @@ def guidance_inputs() -> list[io.Input]:
             advanced=True,
             tooltip="Where in the steps (0 to 1) all guidance ends. The later ones take one pass in place of two.",
         ),
-        io.DynamicCombo.Input(
-            "skip_block",
-            options=skip_block,
-            tooltip=f"The block that the negative pass leaves out. auto: block {RELEASED_SKIP_BLOCK} of "
-            f"{RELEASED_SIZES.blocks}, or its like.",
-        ),
-        # Behind the combo and optional, for graphs and API files that were saved without it.
         io.Float.Input(
             "start_percent",
             default=default.start_percent,
-            optional=True,
             min=0.0,
             max=1.0,
             step=0.01,
             advanced=True,
             tooltip="Where in the steps (0 to 1) all guidance begins. The earlier ones take one pass in place of two, "
             "and the clip stays closer to the portrait.",
+        ),
+        io.DynamicCombo.Input(
+            "skip_block",
+            options=skip_block,
+            tooltip=f"The block that the negative pass leaves out. auto: block {RELEASED_SKIP_BLOCK} of "
+            f"{RELEASED_SIZES.blocks}, or its like.",
         ),
     ]
 
@@ -105,7 +103,7 @@ def _guider(
     choice = skip_block["skip_block"]
     block = skip_block["index"] if choice == "block" else {"auto": AUTO_BLOCK, "none": NO_BLOCK}[choice]
     names = ("video_scale", "audio_scale", "unimodal_end_percent", "end_percent", "start_percent")
-    guidance = Guidance(**{name: settings[name] for name in names if name in settings}, skip_block=block)
+    guidance = Guidance(**{name: settings[name] for name in names}, skip_block=block)
     switches = settings["audio_to_video"], settings["video_to_audio"]
     return make_guider(model, positive, negative, guidance, *switches, full_sigmas)
 

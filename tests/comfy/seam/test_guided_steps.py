@@ -8,17 +8,14 @@ import comfy.samplers
 import pytest
 import torch
 from clips import (
-    GUIDANCE,
     assert_equal,
     assert_kept,
-    conditions,
     guider_of,
     ksampler,
     sample,
     sample_guided,
     watch_switches,
 )
-from pack.nodes.sampling import Sampler
 from pack.tests.common import relative_error
 from pack.uniavgen_core.sampling.schedule import flow_sigmas
 
@@ -158,10 +155,3 @@ def test_positive_and_negative_go_in_one_call(patcher: Any, short_latent: dict) 
     sample(patcher, short_latent, 4)
     # The negative cond is there twice, for the first steps and for the later ones.
     assert calls == [[1, 2]] * 4
-
-
-def test_a_graph_that_was_saved_before_guidance_could_begin_late_runs(patcher: Any, short_latent: dict) -> None:
-    before = {name: value for name, value in GUIDANCE.items() if name != "start_percent"}
-    settings = {"shift": 5.0, "scheduler": "auto", "sampler_name": "euler", **before}
-    made = Sampler.execute(patcher, *conditions(), short_latent, 7, 2, **settings)[0]["samples"].unbind()
-    assert_equal(made, sample(patcher, short_latent, 2))
