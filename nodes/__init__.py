@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .audition import ChooseVoice
 from .best_of import BestOf
+from .comfy_saving import SaveSubtitled
 from .conditioning import ChangeCaption, Conditioning, ReferenceImage
 from .edits import Range
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
@@ -17,7 +18,10 @@ from .long_form import Join, LongForm, Script
 from .media import AVMux
 from .put_backs import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
+from .sound_beds import SoundBed
 from .speakers import Recordings, SceneNode, SpeakerVoice
+from .waveform import WaveformNode
+from .words import Words
 
 NODES: list[type[io.ComfyNode]] = [
     ModelLoader,
@@ -48,6 +52,10 @@ NODES: list[type[io.ComfyNode]] = [
     SpeakerVoice,
     SceneNode,
     Recordings,
+    SaveSubtitled,
+    SoundBed,
+    Words,
+    WaveformNode,
 ]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import comfy.model_management
 import comfy.utils
 import torch
+from comfy_execution.progress import get_progress_state
 from comfy_execution.utils import get_executing_context
 
 GIGABYTE = 1e9
@@ -73,3 +75,32 @@ def show_text(text: str) -> None:
     from server import PromptServer
 
     PromptServer.instance.send_progress_text(text, context.node_id)
+
+
+def is_watched() -> bool:
+    """Whether somebody looks at the node that runs; nobody does where a program sent the prompt."""
+    if get_executing_context() is None:
+        return False
+    from server import PromptServer
+
+    return PromptServer.instance.client_id is not None
+
+
+def show_video(path: Path) -> None:
+    """Show a video of ComfyUI's temp folder, with its sound, on the node that runs, while it goes on running.
+
+    It is no result of the node: neither the history nor programs that read it know of it.
+    """
+    context = get_executing_context()
+    if context is None or not is_watched():
+        return
+    from server import PromptServer
+
+    server, shown = PromptServer.instance, {"filename": path.name, "subfolder": "", "type": "temp"}
+    event = {
+        "node": context.node_id,
+        "display_node": get_progress_state().dynprompt.get_display_node_id(context.node_id),
+        "output": {"images": [shown], "animated": [True]},
+        "prompt_id": context.prompt_id,
+    }
+    server.send_sync("executed", event, server.client_id)

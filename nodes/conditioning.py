@@ -13,6 +13,7 @@ from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import SPATIAL_COMPRESSION
 from ..uniavgen_core.joint_latent import check_finite, check_shapes
 from ..uniavgen_core.long_form.cast import recorded_voice
+from ..uniavgen_core.speech.pauses import read_clip
 from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.speech.text import LANGUAGE_CODES
 from .comfy_latent import streams
@@ -55,8 +56,8 @@ class Conditioning(io.ComfyNode):
                     "speech",
                     multiline=True,
                     tooltip="What the person says in the whole clip, the kept past of a continuation included. With a "
-                    "given sound: what is said in it, as far as you know. [Nguyen|win] and [银行|yin2 hang2] say how a "
-                    "word is read.",
+                    "given sound: what is said in it, as far as you know. [pause 0.5] is a pause in seconds; "
+                    "[Nguyen|win] and [银行|yin2 hang2] say how a word is read.",
                 ),
                 io.Combo.Input(
                     "language",
@@ -65,6 +66,7 @@ class Conditioning(io.ComfyNode):
                 ),
                 io.String.Input(
                     "reference_transcript",
+                    multiline=True,
                     default="",
                     optional=True,
                     tooltip="What reference_audio says, word by word.",
@@ -105,9 +107,9 @@ class Conditioning(io.ComfyNode):
             notes += [f"Transcript: {note}" for note in voice.transcript.notes()]
         said = ""
         if speech.strip():
-            spoken = reader.read(speech, LANGUAGE_CODES.get(language))
-            said, seconds = spoken.text, spoken.seconds(values[PACE])
-            notes = [*spoken.notes(), *notes]
+            clip = read_clip(reader, speech, LANGUAGE_CODES.get(language))
+            said, seconds = clip.spoken.text, clip.seconds(values[PACE])
+            notes = [*clip.notes(), *notes]
         symbols, of_negative = reader.speech_symbols(said, language, values.get(TRANSCRIPT))
         warn("UniAVGen Conditioning", notes, f"Says, in about {seconds:.1f} s: {said}" if said else "")
         return io.NodeOutput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -17,17 +18,22 @@ from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, SPATIAL_COMPRESSION, pixel_frames
 from ..uniavgen_core.long_form.cast import Cast, ReferenceVoice, SceneStart
 from ..uniavgen_core.long_form.maker import FinishedSegment, LongClip
+from ..uniavgen_core.long_form.pacing import Pacing
 from ..uniavgen_core.long_form.planning import LongFormSettings, PlannedSegment, drawl_note
 from ..uniavgen_core.long_form.recording import AudioRecording, NewLips, SourceRecording, VideoRecording
 from ..uniavgen_core.long_form.script import Line, parse_script, read_lines, script_hints
 from ..uniavgen_core.long_form.seams import join_clips
 from ..uniavgen_core.long_form.store import SegmentStore
-from ..uniavgen_core.long_form.timeline import report, subtitles_of
+from ..uniavgen_core.long_form.timed_planning import hurry_notes
+from ..uniavgen_core.long_form.timeline import phrases_of, report
 from ..uniavgen_core.long_form.turns import SpokenTurns
+from ..uniavgen_core.long_form.words_report import report_on_script
+from ..uniavgen_core.media.cues import Cue, subtitles
 from ..uniavgen_core.media.frames import put_in
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
+from ..uniavgen_core.speech.reader import SpeechReader
 from .comfy_latent import VideoRegion, kept_parts, region_of_latent, streams
 from .comfy_long_form import (
     ComfyHost,
@@ -39,13 +45,15 @@ from .comfy_long_form import (
     files_named,
 )
 from .comfy_model import REFERENCE_AUDIO
-from .comfy_progress import check_frames_fit, warn
+from .comfy_progress import check_frames_fit, check_interrupt, is_watched, show_video, warn
 from .graph_key import graph_key
 from .inputs import NOT_CONNECTED, frame_rate_input, past_frames_input, present
 from .media import check_masks, check_vae, check_video, encode_frames, given_track, video_of, with_pieces
 from .resync import check_not_longer, with_new_lips
 from .speakers import RECORDINGS, SCENES, VOICES
-from .temporary import TemporaryVideo, temporary_path
+from .temporary import TemporaryFile, TemporaryVideo, show_temporary, temporary_path
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "uniavgen_long_form"
 """In ComfyUI's output folder: the finished segments."""
@@ -63,8 +71,8 @@ class Script(io.ComfyNode):
             node_id="UniAVGenScript",
             display_name="UniAVGen Script",
             category="model/conditioning",
-            description="A script for UniAVGen Long Form, line by line: caption | speech.",
-            search_aliases=["uniavgen dialogue", "screenplay"],
+            description="A script for UniAVGen Long Form, line by line: caption | speech. Subtitles are one, too.",
+            search_aliases=["uniavgen dialogue", "screenplay", "srt", "webvtt", "subtitles to speech", "timed script"],
             inputs=[
                 io.Clip.Input("clip", tooltip="Encodes the captions."),
                 io.String.Input(
@@ -74,16 +82,26 @@ class Script(io.ComfyNode):
                     tooltip="Line by line: caption | speech. A line without | keeps the caption. [pause 0.5] is a "
                     "silence in seconds, [seed 7] sets the line's seed, [speaker 2] who of several speaks it, "
                     "[scene 2] the picture that is cut to, [Nguyen|win] how a word is read, \\| is the sign itself. "
-                    "Along a recorded sound the speech may be empty.",
+                    "Along a recorded sound the speech may be empty. SRT, WebVTT, or 00:01.0 --> 00:04.0 before the "
+                    "words say when they are said.",
+                ),
+                io.String.Input(
+                    "caption",
+                    multiline=True,
+                    default="",
+                    optional=True,
+                    tooltip="What is seen, for lines before the first one with a caption of its own: subtitles have "
+                    "none.",
                 ),
             ],
             outputs=[SCRIPT.Output(display_name="script")],
         )
 
     @classmethod
-    def execute(cls, clip: Any, script: str) -> io.NodeOutput:
-        lines, hints = parse_script(script), script_hints(script)
-        warn("UniAVGen Script", hints)
+    def execute(cls, clip: Any, script: str, caption: str = "") -> io.NodeOutput:
+        lines, hints = parse_script(script, caption), script_hints(script)
+        pacing = Pacing(reader=SpeechReader(step=check_interrupt))
+        warn("UniAVGen Script", hints, report_on_script(lines, pacing).text)
         return io.NodeOutput(EncodedScript(lines, clip))
 
 
@@ -166,6 +184,14 @@ class LongForm(io.ComfyNode):
                     tooltip="From UniAVGen Scene, one behind the other: [scene 2] in a line of the script cuts to the "
                     "first of their pictures, [scene 1] back to the LATENT's.",
                 ),
+                io.Boolean.Input(
+                    "subtitle_track",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="The VIDEO gets the subtitles as a track, which players show on demand. Save Video keeps "
+                    "it in mp4.",
+                ),
             ],
             # What the segments are made of is read off the graph.
             hidden=[io.Hidden.dynprompt, io.Hidden.unique_id],
@@ -195,6 +221,7 @@ class LongForm(io.ComfyNode):
         keep: bool = True,
         voices: tuple[ReferenceVoice, ...] = (),
         scenes: tuple[SceneStart, ...] = (),
+        subtitle_track: bool = False,
     ) -> io.NodeOutput:
         check_start(latent_image)
         faces = None if speakers is None else check_masks("speakers", speakers).cpu()
@@ -215,14 +242,42 @@ class LongForm(io.ComfyNode):
         settings = LongFormSettings(pacing, host.longest, past_frames, host.kept_frames, noise.seed, length)
         lines = read_lines(script.lines, pacing.read)
         settings, plan = along.plan(lines, settings)
-        notes = _notes(lines, plan, keep, cast)
+        notes = _notes(lines, plan, keep, cast, pacing)
         segments.start_progress(len(plan))
         with _store(keep) as store:
             clip = LongClip(host, store, settings, plan, along)
             with closing(along):
-                made = clip.make(segments.finished)
-            video = _video(clip, made, recording) if lips is None else _video_of_lips(clip, made, lips)
-        return io.NodeOutput(video, "\n".join([report(made), *notes]), subtitles_of(made))
+                made = clip.make(segments.finished, _Shown(clip).show)
+            cues = phrases_of(made)
+            track = cues if subtitle_track else []
+            video = _video(clip, made, recording, track) if lips is None else _video_of_lips(clip, made, lips, track)
+        show_temporary(video)
+        return io.NodeOutput(video, "\n".join([report(made), *notes]), subtitles(cues))
+
+
+class _Shown:
+    """Shows the last segment that was made on the node, with its sound; its file goes with the next one's.
+
+    Args:
+        clip: of which segments are shown, if somebody looks.
+    """
+
+    def __init__(self, clip: LongClip):
+        self.clip = clip
+        self.files: list[TemporaryFile] = []
+
+    def show(self, segment: FinishedSegment) -> None:
+        """Show a segment; a file that cannot be written is no reason to stop."""
+        if not is_watched():
+            return
+        path = temporary_path(".mp4")
+        try:
+            if self.clip.write_segment(segment, path):
+                show_video(path)
+                # A browser may still load the one before.
+                self.files = [*self.files[-1:], TemporaryFile(path)]
+        except (OSError, ValueError) as error:
+            logger.warning("A segment cannot be shown: %s", error)
 
 
 def _picture(scene: SceneStart, vae: Any, first_frame: Tensor) -> Tensor:
@@ -298,31 +353,33 @@ def _new_lips(lips: VideoRegion, recording: Any, latent: dict[str, Any], seconds
     return NewLips(lips.video, lips.region, sound)
 
 
-def _video_of_lips(clip: LongClip, made: Sequence[FinishedSegment], lips: VideoRegion) -> Input.Video:
+def _video_of_lips(
+    clip: LongClip, made: Sequence[FinishedSegment], lips: VideoRegion, cues: Sequence[Cue]
+) -> Input.Video:
     """The video with the new lips, at its own size and rate."""
     path = temporary_path(".mp4")
     clip.write(made, path)
     try:
-        return with_new_lips(lips, path, clip.recording.track())
+        return with_new_lips(lips, path, clip.recording.track(), cues)
     finally:
         path.unlink(missing_ok=True)
 
 
-def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any) -> Input.Video:
+def _video(clip: LongClip, made: Sequence[FinishedSegment], recording: Any, cues: Sequence[Cue]) -> Input.Video:
     """The finished clip: a recorded picture with the sound that is made, or the picture that is made."""
     if isinstance(recording, Input.Video):
-        return with_pieces("recording", recording, clip.waveform(made), SAMPLE_RATE)
+        return with_pieces("recording", recording, clip.waveform(made), SAMPLE_RATE, cues)
     path = temporary_path(".mp4")
-    clip.write(made, path)
+    clip.write(made, path, cues)
     return TemporaryVideo(path)
 
 
-def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool, cast: Cast) -> list[str]:
+def _notes(lines: Sequence[Line], plan: Sequence[PlannedSegment], keep: bool, cast: Cast, pacing: Pacing) -> list[str]:
     """What to know of how the script was taken. The node shows it, and where segments are; so does the console."""
     passages = [(line.number, passage.spoken) for line in lines for passage in line.passages if passage.spoken]
     notes = [f"Line {number}: {note}" for number, spoken in passages for note in spoken.notes()]
     drawn_out = drawl_note(lines, plan)
-    notes += [drawn_out] if drawn_out else []
+    notes += [*([drawn_out] if drawn_out else []), *hurry_notes(lines, pacing)]
     open_lines = [str(line.number) for line in lines if line.speech and line.speaker is None] if cast.voices else []
     if open_lines:
         notes.append(f"No voice of voices says line {', '.join(open_lines)}, which has no [speaker 1] or the like.")

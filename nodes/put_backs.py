@@ -165,7 +165,9 @@ def _retaken_file(video: InputImpl.VideoFromFile, track: OpenTrack, has_own: boo
         sound = present("video_audio", heard)
         pieces = result.pieces(sound)
         if result.picture is None:
-            replace_audio(source, path, pieces, sound.sample_rate, plan, shown, check_interrupt, sound.channels, splice)
+            replace_audio(
+                source, path, pieces, sound.sample_rate, plan, shown, check_interrupt, sound.channels, splice=splice
+            )
             return TemporaryVideo(path)
         stretch = find_stretch(source, plan, result.picture_seconds, check_interrupt)
         if isinstance(stretch, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..uniavgen_core.checks import check_one_waveform
 from ..uniavgen_core.config import FRAME_RATE, LATENT_SECONDS, MAX_LATENT_FRAMES, clip_seconds, latent_frames
 from ..uniavgen_core.face.mouth import mouth_masks
 from ..uniavgen_core.joint_latent import check_finite
+from ..uniavgen_core.media.cues import Cue
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.frames import to_float
 from ..uniavgen_core.media.muxing import write_video
@@ -135,24 +136,32 @@ def pasted_video(footage: Video, frames: Iterator[Tensor], sound: Input.Audio | 
 
 
 def written_video(
-    footage: Video, frames: Iterator[Tensor], pieces: Iterable[Tensor] | None, sample_rate: int | None, channels: int
+    footage: Video,
+    frames: Iterator[Tensor],
+    pieces: Iterable[Tensor] | None,
+    sample_rate: int | None,
+    channels: int,
+    cues: Sequence[Cue] = (),
 ) -> TemporaryVideo:
-    """A VIDEO in a file of a video's own frames and a sound in pieces (channels, samples)."""
+    """A VIDEO in a file of a video's own frames, a sound in pieces (channels, samples), and subtitles."""
     path, shown = temporary_path(".mp4"), progress_bar(footage.own_frames)
-    write_video(path, map(to_float, frames), footage.rate, pieces, sample_rate, 0, shown, channels)
+    write_video(path, map(to_float, frames), footage.rate, pieces, sample_rate, 0, shown, channels, cues)
     return TemporaryVideo(path)
 
 
-def with_new_lips(target: VideoRegion, made: Path, track: AudioTrack | None) -> TemporaryVideo:
+def with_new_lips(
+    target: VideoRegion, made: Path, track: AudioTrack | None, cues: Sequence[Cue] = ()
+) -> TemporaryVideo:
     """A long video with new lips in it, of which no more than a frame is held.
 
     Args:
         made: a file of the region's window at 16 frames a second, with the sound that was made.
         track: the sound, where it was given.
+        cues: subtitles for a track of the file.
     """
     lips = VideoFile(made, check=check_interrupt)
     frames = paste_back(target.video, lips.own_images(), FRAME_RATE, target.region)
     with lips.track() if track is None else nullcontext(track) as sound:
         heard = present("recording", sound)
         pieces = fitted_pieces(heard.pieces, round(target.video.seconds * heard.sample_rate))
-        return written_video(target.video, frames, pieces, heard.sample_rate, heard.channels)
+        return written_video(target.video, frames, pieces, heard.sample_rate, heard.channels, cues)

@@ -10,6 +10,8 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import Input, InputImpl
 
+from .comfy_progress import show_video
+
 
 class TemporaryFile:
     """A file that is deleted when this is gone, or when ComfyUI ends."""
@@ -41,3 +43,9 @@ class TemporaryVideo(InputImpl.VideoFromFile):
 def temporary_path(suffix: str) -> Path:
     """A new name in ComfyUI's temp folder."""
     return Path(folder_paths.get_temp_directory()) / f"uniavgen_{uuid.uuid4().hex}{suffix}"
+
+
+def show_temporary(video: Input.Video) -> None:
+    """Show a VIDEO that has a file in temp on the node that runs, with its sound."""
+    if isinstance(video, TemporaryVideo):
+        show_video(video.file.path)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from uniavgen_core.long_form.pacing import Pacing
-from uniavgen_core.long_form.planning import LongFormSettings, plan_clip
+from uniavgen_core.long_form.planning import LongFormSettings
 from uniavgen_core.long_form.script import parse_script, script_hints
+from uniavgen_core.long_form.timed_planning import plan_script
 from uniavgen_core.speech.reader import SpeechReader
 
 pytestmark = pytest.mark.fuzz
@@ -40,6 +41,6 @@ def test_scripts(text: str, language: str | None, seconds: float | None, has_cap
         script_hints(script)
         lines = parse_script(script)
         pacing = Pacing(language, reader=READERS[True])
-        plan = plan_clip(lines, LongFormSettings(pacing, longest=31, past_frames=3, seconds=seconds))[1]
+        plan = plan_script(lines, LongFormSettings(pacing, longest=31, past_frames=3, seconds=seconds))[1]
         assert plan[-1].is_last
         assert all(0 <= segment.seed < 2**64 and segment.seconds > 0 for segment in plan)

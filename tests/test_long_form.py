@@ -20,7 +20,8 @@ from uniavgen_core.long_form.pacing import Pacing
 from uniavgen_core.long_form.planning import LongFormSettings, plan_clip
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.store import SegmentStore, StoredSegment
-from uniavgen_core.long_form.timeline import report, subtitles_of
+from uniavgen_core.long_form.timeline import phrases_of, report
+from uniavgen_core.media.cues import subtitles
 from uniavgen_core.tasks import past_tokens
 from uniavgen_lab.video_files import read_video, stream_summary
 
@@ -234,7 +235,7 @@ def test_report_and_subtitles_say_what_is_said_when(host: CountingHost, tmp_path
     assert "line 2" in lines[-1]
     assert lines[-1].endswith("Ten eleven twelve.")
     assert f"{made[-1].start:.2f} to" in lines[-1]
-    text = subtitles_of(made)
+    text = subtitles(phrases_of(made))
     assert text.startswith("1\n00:00:00,000 --> ")
     assert " ".join(line for line in text.splitlines() if line and line[0].isalpha()) == " ".join(
         one.planned.words for one in made
@@ -282,5 +283,5 @@ def test_any_script_gives_a_clip_of_the_length_that_is_asked_for(tmp_path: Path,
     made = clip.make()
     assert sum(one.seconds for one in made) == pytest.approx(seconds, abs=1 / FRAME_RATE)
     assert sum(len(piece[0]) for piece in clip.waveform(made)) == round(sum(one.seconds for one in made) * SAMPLE_RATE)
-    times = re.findall(r"(\d\d:\d\d:\d\d,\d\d\d)", subtitles_of(made))
+    times = re.findall(r"(\d\d:\d\d:\d\d,\d\d\d)", subtitles(phrases_of(made)))
     assert times == sorted(times)

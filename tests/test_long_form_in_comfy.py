@@ -19,6 +19,7 @@ from comfy.server import ComfyServer
 from safetensors.torch import save_file
 
 from uniavgen_core.config import FRAME_RATE
+from uniavgen_core.media.cues import parse_subtitles
 from uniavgen_core.media.muxing import write_video
 from uniavgen_lab.video_files import read_audio, stream_summary
 
@@ -71,6 +72,44 @@ def test_progress_runs_over_all_segments_and_a_cancelled_clip_goes_on(server: Co
 
     changed = segments(server, long_prompt(SCRIPT.replace("| Goodbye", "| [seed 9] Goodbye"), steps))
     assert [was_kept for _, was_kept in changed] == [line == 1 for line, _ in changed]
+
+
+def test_finished_segments_are_seen_and_heard_while_the_clip_goes_on(server: ComfyServer) -> None:
+    prompt = long_prompt(SCRIPT.replace("| Hello", "| [seed 77] Hello"), steps=3 * STEPS)
+    with server.events() as events:
+        prompt_id = server.queue(prompt)
+        shown = events.wait_for("executed", lambda data: data["node"] == long_id(prompt))
+        (file,) = shown["output"]["images"]
+        with av.open(str(server.base / file["type"] / file["filename"])) as container:
+            assert {stream.type for stream in container.streams} == {"video", "audio"}
+            first = container.duration / av.time_base
+        result = server.result(prompt_id)
+        names = [
+            event["output"]["images"][0] for event in events.of_type("executed") if event["node"] == long_id(prompt)
+        ]
+    reader = next(number for number, node in prompt.items() if node["inputs"].get("source") == [long_id(prompt), 1])
+    rows = "".join(result[reader]["text"]).splitlines()
+    assert len(names) == len(rows) + 1, "each segment, and the clip"
+    assert first == pytest.approx(float(rows[0].split(" to ")[1].split()[0]), abs=0.1)
+    assert long_id(prompt) not in result, "it is no result of the node"
+    left = {path.name for path in (server.base / "temp").glob("uniavgen_*.mp4")}
+    assert not left & {name["filename"] for name in names[:-1]}
+
+
+def test_cues_are_kept_on_a_server(server: ComfyServer, tmp_path: Path) -> None:
+    timed = "A happy woman talks. |\n0.5 --> 2.1 Hello, three red birds.\n3 --> 4.5 Goodbye, one cat."
+    prompt = long_prompt(timed, subtitle_track=True)
+    saver = {"video": [long_id(prompt), 0], "subtitles": [long_id(prompt), 2], "filename_prefix": "timed/clip"}
+    prompt["save"] = {"class_type": "UniAVGenSaveSubtitled", "inputs": saver}
+    (file,) = server.output_files({"save": server.run(prompt)["save"]})
+    with av.open(str(file)) as container:
+        assert [stream.type for stream in container.streams] == ["video", "audio", "subtitle"]
+        assert container.duration / av.time_base == pytest.approx(4.5, abs=0.1)
+    text = file.with_suffix(".srt").read_text(encoding="utf-8")
+    cues = parse_subtitles(text)
+    assert [cue.text for cue in cues] == ["Hello, three red birds.", "Goodbye, one cat."]
+    assert [cue.start for cue in cues] == pytest.approx([0.5, 3.0], abs=0.1)
+    refused(server, long_prompt(timed.replace("2.1 Hello", "0.8 Hello")), "Line 2 of the script", "more time, or fewer")
 
 
 KEPT_FOLDER = Path("output") / "uniavgen_long_form"

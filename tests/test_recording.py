@@ -32,7 +32,8 @@ from uniavgen_core.long_form.recording import AudioRecording, SourceRecording, V
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.step import SegmentRequest
 from uniavgen_core.long_form.store import SegmentStore
-from uniavgen_core.long_form.timeline import report, subtitles_of
+from uniavgen_core.long_form.timeline import phrases_of, report
+from uniavgen_core.media.cues import subtitles
 from uniavgen_core.media.frames import to_float
 from uniavgen_core.media.muxing import write_video
 from uniavgen_core.media.video import VideoFile, VideoInMemory
@@ -150,12 +151,12 @@ def test_words_along_a_sound_are_spread_over_it(host: CountingHost, tmp_path: Pa
     assert " ".join(one.planned.words for one in made).endswith("ten eleven. Twelve thirteen.")
     assert host.orders[-1].line.caption == "A man."
     assert all(order.mel.shape[2] == audio_tokens(pixel_frames(order.latent_frames)) for order in host.orders)
-    assert "Twelve thirteen." in subtitles_of(made)
+    assert "Twelve thirteen." in subtitles(phrases_of(made))
 
 
 def test_without_words_nothing_is_said_to_be_said(host: CountingHost, tmp_path: Path) -> None:
     made = long_clip(host, tmp_path, AudioRecording(speech(4), SAMPLE_RATE), "A woman. | [seed 9]").make()
-    assert subtitles_of(made) == ""
+    assert subtitles(phrases_of(made)) == ""
     assert all(row.endswith("(no words)") for row in report(made).splitlines())
     assert [order.seed for order in host.orders] == [9, 10]
 

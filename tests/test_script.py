@@ -22,7 +22,7 @@ from uniavgen_core.long_form.planning import (
     plan_wordless,
 )
 from uniavgen_core.long_form.script import Passage, parse_script, script_hints
-from uniavgen_core.long_form.timeline import subtitles
+from uniavgen_core.media.cues import subtitles
 from uniavgen_core.speech.reader import SpeechReader
 from uniavgen_core.speech.rules import Unit
 

@@ -288,3 +288,13 @@ def tokens_of_frames(frames: Sequence[int], latent_frames: int, tokens: int) -> 
 
 def _sizes(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
+
+
+def describe_clip(video: Sequence[int], audio: Sequence[int]) -> str:
+    """What a joint latent of two streams of these shapes holds, for people."""
+    count, frames, tokens = video[0], video[2], audio[2]
+    several = "" if count == 1 else f"{count} clips of "
+    if is_still(frames, tokens):
+        return f"{several}{tokens / AUDIO_TOKENS_PER_SECOND:.2f} s: sound alone"
+    size = f"{video[4] * SPATIAL_COMPRESSION} × {video[3] * SPATIAL_COMPRESSION}"
+    return f"{several}{clip_seconds(frames):.2f} s: {pixel_frames(frames)} frames of {size}, and their sound"

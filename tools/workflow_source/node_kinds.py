@@ -203,7 +203,7 @@ def _own(schema: Schema) -> NodeKind:
     options: dict[str, dict[str, dict[str, Any]]] = {}
     for given in sorted(schema.inputs, key=_is_optional):
         assert given.name
-        if given.type not in WIDGETS:
+        if given.type not in WIDGETS or given.settings.get("force_input"):
             links[given.name] = given.type + OPTIONAL * _is_optional(given)
             continue
         widgets[given.name] = _default(given)

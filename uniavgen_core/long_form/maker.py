@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, SPATIAL_COMPRESSION, pixel_frames
 from ..files import NotWrittenError, check_free_space
+from ..media.cues import Cue
 from ..media.muxing import join_videos
 from ..media.waveforms import fit_audio
 from .planning import LongFormSettings, PlannedSegment
@@ -41,6 +42,8 @@ class FinishedSegment:
     """Seconds of silence before its words."""
     was_kept: bool
     """Whether it was there already."""
+    voice_end: float = 0.0
+    """Second of the clip at which its voice ends."""
 
 
 class LongClip:
@@ -62,11 +65,16 @@ class LongClip:
         self.host, self.store, self.settings, self.plan = host, store, settings, plan
         self.recording = recording or SourceRecording()
 
-    def make(self, progress: Callable[[int], None] = lambda index: None) -> list[FinishedSegment]:
+    def make(
+        self,
+        progress: Callable[[int], None] = lambda index: None,
+        show: Callable[[FinishedSegment], None] = lambda segment: None,
+    ) -> list[FinishedSegment]:
         """All segments; those that are kept already are not made again.
 
         Args:
             progress: called with the index of each segment in the plan when it is there.
+            show: called with each segment that was made.
 
         Raises:
             NotWrittenError: what is to be made will not fit on the disk; before it is sampled.
@@ -93,8 +101,11 @@ class LongClip:
                 stored = self.store.read(key)
             # Where it begins, it may have begun elsewhere before.
             before = replace(self._there(stored), start=before.end)
-            seconds = before.added / FRAME_RATE
-            finished.append(FinishedSegment(segment, key, before.start / FRAME_RATE, seconds, before.silence, was_kept))
+            begins, seconds = before.start / FRAME_RATE, before.added / FRAME_RATE
+            ends = start / FRAME_RATE + before.voiced[1]
+            finished.append(FinishedSegment(segment, key, begins, seconds, before.silence, was_kept, ends))
+            if not was_kept:
+                show(finished[-1])
             progress(index)
         return finished
 
@@ -105,13 +116,31 @@ class LongClip:
         pixels = self.host.start()[0].shape[-2:].numel() * SPATIAL_COMPRESSION**2
         return 3 * pixel_frames(self.settings.past_frames) * pixels
 
-    def write(self, segments: Sequence[FinishedSegment], path: Path) -> None:
-        """The clip as an MP4 file, where its picture is made; one segment and the recording are held at a time."""
+    def write(self, segments: Sequence[FinishedSegment], path: Path, cues: Sequence[Cue] = ()) -> None:
+        """The clip as an MP4 file, where its picture is made; one segment and the recording are held at a time.
+
+        Args:
+            cues: subtitles for a track of the file.
+        """
         videos, track = [self.store.video(one.key) for one in segments], self.recording.track()
         if track is None:
-            join_videos(videos, path, self.waveform(segments), SAMPLE_RATE)
+            join_videos(videos, path, self.waveform(segments), SAMPLE_RATE, cues=cues)
         else:
-            join_videos(videos, path, track.pieces, track.sample_rate, track.channels)
+            join_videos(videos, path, track.pieces, track.sample_rate, track.channels, cues)
+
+    def write_segment(self, segment: FinishedSegment, path: Path) -> bool:
+        """What a segment adds to the clip, with its sound, as an MP4 file; False where its picture is a recording."""
+        video = self.store.video(segment.key)
+        if not video.is_file():
+            return False
+        start, frames = round(segment.start * FRAME_RATE), round(segment.seconds * FRAME_RATE)
+        sound = self.recording.heard(start, frames)
+        if sound is None:
+            waveform = self._there(self.store.read(segment.key)).waveform
+            past = 0 if segment.planned.starts_scene else pixel_frames(self.settings.past_frames) * SAMPLES_A_FRAME
+            sound = waveform[past:][: frames * SAMPLES_A_FRAME].unsqueeze(0)
+        join_videos([video], path, [sound], SAMPLE_RATE)
+        return True
 
     def _there(self, stored: StoredSegment | None) -> StoredSegment:
         """A segment that was written in this run.
@@ -152,8 +181,9 @@ def _key(before: str, segment: PlannedSegment, of_line: str, given: Sequence[Ten
     said = [segment.line.caption, segment.words, segment.line.speaker, segment.seed]
     planned = [segment.pause_seconds, segment.seconds, segment.latent_frames, segment.is_last]
     silence = [segment.silence_after, segment.is_silence_exact]
+    timed = [] if segment.onset is None else [segment.onset]
     digests = [None if one is None else hashlib.sha256(one.contiguous().numpy().data).hexdigest() for one in given]
-    return _digest([before, *said, *planned, *silence, of_line, *digests])
+    return _digest([before, *said, *planned, *silence, *timed, of_line, *digests])
 
 
 def _digest(facts: list[object]) -> str:

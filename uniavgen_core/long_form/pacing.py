@@ -88,6 +88,13 @@ class _Times:
         return bisect_right(self.ends, self.starts[start] + room + ROUNDING) - 1
 
 
+def unit_spans(spoken: Spoken) -> list[tuple[float, float]]:
+    """When each unit of words is said, as fractions of the time that they take: where it begins and where it ends."""
+    times = _Times(spoken.units, Pacing(), spoken.language)
+    whole = times.ends[-1] or 1.0
+    return [(start / whole, end / whole) for start, end in zip(times.starts, times.ends[1:], strict=False)]
+
+
 def words_in_the_past(words: str, voiced: tuple[float, float], start: float, pacing: Pacing) -> str:
     """The last words of a segment, as far as they are heard from some second on.
 

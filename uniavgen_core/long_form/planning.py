@@ -12,7 +12,7 @@ from itertools import pairwise, takewhile
 from ..config import FRAME_RATE, LATENT_SECONDS, SEEDS, TEMPORAL_COMPRESSION, clip_seconds, pixel_frames
 from ..joint_latent import HURRY
 from ..speech.duration import PACE_LIMIT
-from ..speech.reader import said_of, written_of
+from ..speech.reader import Spoken
 from .pacing import ROUNDING, Pacing, cut_words
 from .script import Line, Passage, check_passages, read_lines
 
@@ -81,6 +81,10 @@ class PlannedSegment:
     is_silence_exact: bool = False
     """Whether the script asks for that silence: what lacks is added to the next segment."""
     is_last: bool = False
+    onset: float | None = None
+    """Second of the clip at which its words begin, where the script says it."""
+    spoken: Spoken | None = None
+    """The words, where they are known."""
 
 
 def frames_for(seconds: float) -> int:
@@ -178,7 +182,7 @@ def _too_short(wanted: float, silent: float) -> ValueError:
 def drawl_note(lines: Sequence[Line], plan: Sequence[PlannedSegment]) -> str | None:
     """What to tell of a clip in which the words end long before it does; None where they do not."""
     silent = sum(segment.seconds for segment in takewhile(lambda segment: not segment.words, reversed(plan)))
-    if any(not passage.words for passage in lines[-1].passages[-1:]) or not silent:
+    if lines[-1].end is not None or any(not passage.words for passage in lines[-1].passages[-1:]) or not silent:
         return None
     return (
         f"The words are drawn out as far as they can be, and the last {silent:.1f} seconds are silent. [pause 5] in "
@@ -208,7 +212,7 @@ def plan_segments(lines: Sequence[Line], settings: LongFormSettings) -> list[Pla
         made = made or [*_of_passage(line, passage, pause, pacing, room)]
         segments += [replace(made[0], starts_scene=starts), *made[1:]]
         pause = 0.0 if passage.words else pause + passage.silence_seconds
-    return _in_order(segments, settings.seed)
+    return in_order(segments, settings.seed)
 
 
 def _as_one(line: Line, passage: Passage, pacing: Pacing, room: float) -> list[PlannedSegment]:
@@ -220,7 +224,8 @@ def _as_one(line: Line, passage: Passage, pacing: Pacing, room: float) -> list[P
     silence = passage.silence_seconds
     if silence + spoken_seconds > room:
         return []
-    return [PlannedSegment(line, spoken.text, silence, silence + spoken_seconds, None, spoken_seconds, spoken.written)]
+    seconds = silence + spoken_seconds
+    return [PlannedSegment(line, spoken.text, silence, seconds, None, spoken_seconds, spoken.written, spoken=spoken)]
 
 
 def _of_passage(line: Line, passage: Passage, pause: float, pacing: Pacing, room: float) -> Iterator[PlannedSegment]:
@@ -235,8 +240,8 @@ def _of_passage(line: Line, passage: Passage, pause: float, pacing: Pacing, room
     pause += silence
     spoken = passage.spoken or pacing.read(passage.words)
     for units in cut_words(spoken, pacing, room - silence, line.number):
-        seconds = pacing.unit_seconds(units, spoken.language)
-        yield PlannedSegment(line, said_of(units), pause, silence + seconds, None, seconds, written_of(units))
+        seconds, part = pacing.unit_seconds(units, spoken.language), replace(spoken, units=tuple(units))
+        yield PlannedSegment(line, part.text, pause, silence + seconds, None, seconds, part.written, spoken=part)
         pause = silence = 0.0
 
 
@@ -266,10 +271,10 @@ def plan_wordless(line: Line, loudness: Sequence[float], settings: LongFormSetti
         PlannedSegment(line, "", 0.0, (end - start) * LATENT_SECONDS, end - start, starts_scene=not start)
         for start, end in pairwise([*ends, len(loudness)])
     ]
-    return _in_order(segments, settings.seed)
+    return in_order(segments, settings.seed)
 
 
-def _in_order(segments: Sequence[PlannedSegment], seed: int) -> list[PlannedSegment]:
+def in_order(segments: Sequence[PlannedSegment], seed: int) -> list[PlannedSegment]:
     """The segments with what follows from those around them: seeds, silences behind, and which is the last."""
     ordered, so_far = list[PlannedSegment](), Counter[int]()
     """The latter: how many segments each line has had."""

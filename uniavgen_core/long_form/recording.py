@@ -26,8 +26,9 @@ from ..media.video import Video
 from ..media.waveforms import ResampledWaveform, peak_of
 from ..model_rates import CONTEXT_TOKENS, mel_window
 from ..tasks import KeptVideo
-from .planning import LongFormSettings, PlannedSegment, plan_clip, plan_wordless
+from .planning import LongFormSettings, PlannedSegment, plan_wordless
 from .script import Line
+from .timed_planning import plan_script
 
 NAME = "recording"
 """The user's input."""
@@ -42,12 +43,12 @@ class SourceRecording:
     """Length of the clip; None leaves it open."""
 
     def plan(self, lines: Sequence[Line], settings: LongFormSettings) -> tuple[LongFormSettings, list[PlannedSegment]]:
-        """As `plan_clip`, along the recording.
+        """As `plan_script`, along the recording.
 
         Args:
             settings: with the recording's length, where it has one.
         """
-        return plan_clip(lines, settings)
+        return plan_script(lines, settings)
 
     def given(self, start: int, latent_frames: int) -> tuple[Tensor | None, Tensor | None]:
         """What is given of a segment: all of a stream or nothing of it.
@@ -81,6 +82,10 @@ class SourceRecording:
         """Sound of the finished clip, where it is given, in a form that AAC takes."""
         return None
 
+    def heard(self, start: int, frames: int) -> Tensor | None:
+        """Sound (1, samples) at 24 kHz of so many frames of the clip from one on, where it is given."""
+        return None
+
     def close(self) -> None:
         """Let go of the recording's file. Nothing can be asked for any more but the track."""
 
@@ -109,7 +114,7 @@ class VideoRecording(SourceRecording):
                 f"Line {cut.number} of the script has [scene {cut.scene}], but the {NAME} is a video, whose picture is "
                 "shown as it is: leave out [scene …]."
             )
-        return plan_clip(lines, settings)
+        return plan_script(lines, settings)
 
     def given(self, start: int, latent_frames: int) -> tuple[Tensor | None, Tensor | None]:
         if start < self.start:
@@ -157,10 +162,10 @@ class AudioRecording(SourceRecording):
         self.gain = PEAK / peak_of(self.resampled.pieces())
 
     def plan(self, lines: Sequence[Line], settings: LongFormSettings) -> tuple[LongFormSettings, list[PlannedSegment]]:
-        """Spread words as `plan_clip` does; where the script is one line without words, cut where it is quiet."""
+        """Spread words as `plan_script` does; where the script is one line without words, cut where it is quiet."""
         if any(line.speech for line in lines):
             # They are what is heard, and how slowly is not for us to say.
-            return plan_clip(lines, settings, drawl=math.inf)
+            return plan_script(lines, settings, drawl=math.inf)
         if any(line.passages for line in lines):
             raise ValueError(f"The script has pauses and no words: along a {NAME} that is a sound, its own count.")
         if len(lines) > 1:
@@ -186,6 +191,9 @@ class AudioRecording(SourceRecording):
         resampled = ResampledWaveform(self.waveform, self.sample_rate, rate, channels)
         samples = math.ceil(Fraction(self.frames * rate, FRAME_RATE))
         return AudioTrack(rate, channels, samples, resampled.pieces(samples))
+
+    def heard(self, start: int, frames: int) -> Tensor:
+        return self.resampled.stretch(start * SAMPLES_A_FRAME, (start + frames) * SAMPLES_A_FRAME)
 
     def _loudness(self, frame: int) -> float:
         """Power of the sound around the start of a frame."""
@@ -222,3 +230,6 @@ class NewLips(VideoRecording):
 
     def track(self) -> AudioTrack | None:
         return None if self.sound is None else self.sound.track()
+
+    def heard(self, start: int, frames: int) -> Tensor | None:
+        return None if self.sound is None else self.sound.heard(start, frames)

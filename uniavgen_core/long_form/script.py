@@ -8,6 +8,11 @@ A line without a sign keeps the caption of the line before; a sign within a read
 `\|` is the sign itself. `[pause 0.5]` is a silence of that many seconds, `[seed 7]` sets the seed of its line,
 `[speaker 2]` says which of several people speaks it, `[scene 2]` which picture it starts from, until another mark. Only
 along a sound that is given may a line be a caption alone.
+
+A script may say when each line is said, as subtitles do: then all lines do, but for captions alone.
+
+    A calm woman looks at the camera. |
+    00:01.0 --> 00:04.0 Hello. I have news.
 """
 
 from __future__ import annotations
@@ -18,7 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..config import SEEDS
-from ..speech.markup import BREAK, break_seconds
+from ..media.cues import is_timed, timed_rows
+from ..speech.markup import BREAK, LONGEST_PAUSE_SECONDS, break_seconds, pause_seconds
 from ..speech.reader import Spoken
 from ..speech.text import MARK as READING
 
@@ -28,7 +34,7 @@ WIDE_MARK = re.compile(r"[\[［【]\s*([A-Za-z]+)([^\[\]［］【】|｜]*)[\]�
 """A mark as keyboards of Chinese write it."""
 TITLE = re.compile(r"\s*#{1,6}\s[^|｜]*|\s*(?:```.*|~~~.*|-{3,}|\*{3,}|_{3,}|={3,})\s*")
 BULLET = re.compile(r"\s*(?:[-*+•>]|#{1,6})\s+")
-LONGEST_PAUSE_SECONDS = 60.0
+CAPTION_ALONE = re.compile(r".*(?<!\\)[|｜]\s*")
 NUMBERS = {"seed": (0, SEEDS - 1), "speaker": (1, 999), "scene": (1, 999)}
 """Marks with a whole number, and the least and the greatest that it may be."""
 MOST_DIGITS = 100
@@ -60,6 +66,9 @@ class Line:
     """Which of several people speaks, from 1; None leaves it open."""
     scene: int = 1
     """Which picture is shown, from 1: that of the clip's start."""
+    start: float | None = None
+    """Second of the clip at which its words begin, and that at which they end; None leaves it open."""
+    end: float | None = None
 
     @property
     def speech(self) -> str:
@@ -67,21 +76,61 @@ class Line:
         return " ".join(passage.words for passage in self.passages if passage.words)
 
 
-def parse_script(text: str) -> tuple[Line, ...]:
+def parse_script(text: str, caption: str = "") -> tuple[Line, ...]:
     """The lines of a script; blank ones are left out, and so are titles of Markdown.
 
     Marks may be in full-width signs, as keyboards of Chinese write them, and pauses as SSML's `<break time="500ms"/>`.
+    Of subtitles, each cue is a line.
+
+    Args:
+        caption: of the lines before the first one that has its own.
 
     Raises:
         ValueError: there is no line, or one that is not of the form; the message names it by number.
     """
-    lines: list[Line] = []
-    for number, row in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
+    caption = " ".join(caption.split())
+    before = Line(0, caption, ()) if caption else None
+    lines = _timed_lines(text, before) if is_timed(text) else list[Line]()
+    for number, row in enumerate(text.lstrip("\ufeff").splitlines() if not lines else [], start=1):
         if row.strip() and not TITLE.fullmatch(row):
-            lines.append(_line(number, _usual_marks(row), lines[-1] if lines else None))
+            lines.append(_line(number, _usual_marks(row), lines[-1] if lines else before))
     if not lines:
         raise ValueError(f"The script is empty: {FORM}, one line a scene.")
     return tuple(lines)
+
+
+def _timed_lines(text: str, before: Line | None) -> list[Line]:
+    """The cues of a script that says when they are said. Captions alone between them hold for those that follow."""
+    lines = list[Line]()
+    for rows in timed_rows(text):
+        if rows.start is None or rows.end is None:
+            if TITLE.fullmatch(rows.text):
+                continue
+            before = _line(rows.number, _usual_marks(rows.text), before)
+            if before.passages:
+                raise ValueError(
+                    f"Line {rows.number} of the script has no time, and others have: write `00:01.0 --> 00:04.0` above "
+                    "it, or the sign | behind it where it is a caption."
+                )
+            continue
+        end = lines[-1].end if lines else None
+        if rows.end <= rows.start or (end is not None and rows.start < end):
+            raise ValueError(
+                f"Line {rows.number} of the script is said from {rows.start:g} to {rows.end:g} seconds: let it end "
+                f"after it begins{'' if end is None else f', and begin when the one before has ended, at {end:g}'}."
+            )
+        # The last row may be the caption of the cues below.
+        is_caption = len(rows.rows) > 1 and CAPTION_ALONE.fullmatch(rows.rows[-1]) is not None
+        words = " ".join(rows.rows[:-1] if is_caption else rows.rows)
+        before = replace(_line(rows.number, _usual_marks(words), before), start=rows.start, end=rows.end)
+        lines.append(before)
+        before = _line(rows.number, _usual_marks(rows.rows[-1]), before) if is_caption else before
+    return lines
+
+
+def has_captions(text: str) -> bool:
+    """Whether a text is of the form `caption | speech`."""
+    return any(len(_split(_usual_marks(row))) > 1 for row in text.splitlines())
 
 
 def script_hints(text: str) -> list[str]:
@@ -204,8 +253,8 @@ def _marked(speech: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _pause(number: int, value: str) -> float:
-    seconds = float(value) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", value) else 0.0
-    if not 0 < seconds <= LONGEST_PAUSE_SECONDS:
+    seconds = pause_seconds(value)
+    if seconds is None:
         raise ValueError(
             f"Line {number} of the script has [pause {value}]: give seconds above 0 and up to "
             f"{LONGEST_PAUSE_SECONDS:g}, such as [pause 0.5]."

@@ -257,4 +257,7 @@ class SegmentStep:
 
 def _silence(segment: PlannedSegment, before: StoredSegment) -> float:
     """Seconds that the silence before a segment's words still lacks."""
+    if segment.onset is not None:
+        past = len(before.past_mel) / AUDIO_TOKENS_PER_SECOND if before.is_start else 0.0
+        return max(0.0, segment.onset - before.end / FRAME_RATE - past)
     return max(0.0, segment.pause_seconds - before.trailing)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import torch
 import torchaudio
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from .waveforms import BASS_CHANNEL, PIECE_SAMPLES, SURROUND_CHANNELS, fit_audio, is_bass_alone, peak_of
 
+Stretches: TypeAlias = Callable[[int, int], Tensor]
+"""Gives the samples (channels, end - start) of a sound from one to another; what is beyond it is silence."""
 PEAK_LIMIT = 10 ** (-1 / 20)
 """Loudest sample after a change of loudness: 1 dB below full scale."""
 MEASURED_PEAK = 0.1
@@ -40,16 +43,59 @@ def loudness_gain(waveform: Tensor, sample_rate: int, target_lufs: float, sample
     """
     samples = waveform.shape[-1] if samples is None else samples
     heard = waveform[:, :samples].detach().float()
-    channels = _measured_channels(heard)
-    peak = peak_of(heard.split(PIECE_SAMPLES, dim=-1))
+    return stretches_gain(
+        lambda start, end: fit_audio(heard[:, start:end], end - start),
+        samples, sample_rate, target_lufs, _measured_channels(heard),
+    )  # fmt: skip
+
+
+def loudness_of(waveform: Tensor, sample_rate: int) -> tuple[float | None, float]:
+    """Loudness in LUFS of a sound (channels, samples), None where it is too soft to be measured, and its peak.
+
+    Raises:
+        ValueError: as of `loudness_gain`.
+    """
+    heard = waveform.detach().float()
+    channels, samples = _measured_channels(heard), heard.shape[-1]
+    peak = peak_of(heard.split(PIECE_SAMPLES, dim=-1)) if samples else 0.0
+    if not peak > 0:
+        return None, 0.0
+
+    def stretch(start: int, end: int) -> Tensor:
+        return fit_audio(heard[:, start:end], end - start)
+
+    return stretches_lufs(stretch, samples, sample_rate, peak, channels), peak
+
+
+def stretches_gain(
+    stretch: Stretches, samples: int, sample_rate: int, target_lufs: float, channels: Sequence[int] = (0, 1)
+) -> float:
+    """As `loudness_gain`, of a sound of so many samples that is made by stretches.
+
+    Args:
+        channels: those that are measured, in the order of their weights.
+    """
+    peak = stretches_peak(stretch, samples)
     if not peak > 0:
         return 1.0
+    measured = stretches_lufs(stretch, samples, sample_rate, peak, channels)
+    return 1.0 if measured is None else min(10 ** ((target_lufs - measured) / 20), PEAK_LIMIT / peak)
+
+
+def stretches_peak(stretch: Stretches, samples: int) -> float:
+    """As `peak_of`, of a sound of so many samples that is made by stretches."""
+    starts = range(0, samples, PIECE_SAMPLES)
+    return peak_of(stretch(start, min(start + PIECE_SAMPLES, samples)) for start in starts)
+
+
+def stretches_lufs(
+    stretch: Stretches, samples: int, sample_rate: int, peak: float, channels: Sequence[int]
+) -> float | None:
+    """Loudness in LUFS of a sound whose loudest sample is known; None where it is too soft to be measured."""
     softer = min(1.0, MEASURED_PEAK / peak)
-    energy = torch.cat([*_block_energies(heard, channels, sample_rate, samples, softer)], dim=-1)
+    energy = torch.cat([*_block_energies(stretch, channels, sample_rate, samples, softer)], dim=-1)
     measured = _gated_lufs(energy) - 20 * math.log10(softer)
-    if not math.isfinite(measured):
-        return 1.0
-    return min(10 ** ((target_lufs - measured) / 20), PEAK_LIMIT / peak)
+    return measured if math.isfinite(measured) else None
 
 
 def _measured_channels(waveform: Tensor) -> list[int]:
@@ -67,7 +113,7 @@ def _measured_channels(waveform: Tensor) -> list[int]:
 
 
 def _block_energies(
-    waveform: Tensor, channels: list[int], sample_rate: int, samples: int, scale: float
+    stretch: Stretches, channels: Sequence[int], sample_rate: int, samples: int, scale: float
 ) -> Iterator[Tensor]:
     """Mean power (channels, blocks) of what the ear hears of each block of a sound, in stretches."""
     block = round(BLOCK_SECONDS * sample_rate)
@@ -76,7 +122,7 @@ def _block_energies(
     for first in range(0, blocks, at_once):
         start, end = first * step, (min(blocks, first + at_once) - 1) * step + block
         lead = min(start, LEAD_SECONDS * sample_rate)
-        piece = fit_audio(waveform[:, start - lead : end], lead + end - start)[channels] * scale
+        piece = stretch(start - lead, end)[[*channels]] * scale
         piece = torchaudio.functional.treble_biquad(piece, sample_rate, 4.0, 1500.0, 1 / math.sqrt(2))
         piece = torchaudio.functional.highpass_biquad(piece, sample_rate, 38.0, 0.5)[:, lead:]
         yield piece.square_().unfold(-1, block, step).mean(dim=-1)

@@ -24,10 +24,12 @@ from ..files import FORBIDDEN, FULL, whole_file
 from .bridging import BridgedPicture
 from .container import Check, Source, never_stop, opened, video_stream
 from .copying import CopyPlan, add_copy, copied_packets, plan_copy, timed_frames
+from .cues import Cue
 from .encoding import FileFrames, VideoEncoder, add_audio, add_video, audio_packets, even_size, pixel_frames_as_yuv
 from .frames import Look
 from .sound_splicing import SoundSplice, spliced_sound_packets
 from .splicing import Replace, Stretch, replaced_frames, spliced_packets
+from .subtitle_track import add_subtitles
 
 MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": "48000"}
 """The index at the front, so that a browser can start early; lengths exact to a sample, not to a millisecond."""
@@ -66,6 +68,7 @@ def write_video(
     held: int = 0,
     progress: Callable[[int], None] = _nothing,
     channels: int = 1,
+    cues: Sequence[Cue] = (),
 ) -> None:
     """Write H.264 (8 bits, 4:2:0) and sound (AAC in MP4) to a file, all or nothing.
 
@@ -81,6 +84,7 @@ def write_video(
         held: how many times the last frame is shown again; whatever the number, it takes no memory.
         progress: called with the number of frames that are done, every now and then.
         channels: of the pieces.
+        cues: subtitles for a track of MP4, as `add_subtitles` takes them.
 
     Raises:
         ValueError: there are no frames, or they are too small or too large for a video.
@@ -96,7 +100,7 @@ def write_video(
         packets = [_reported(VideoEncoder(stream, frames_as_yuv, held=held).packets(), progress)]
         if waveform is not None and sample_rate is not None:
             packets.append(_audio(output, waveform, sample_rate, channels))
-        _mux(output, *packets)
+        _mux(output, *packets, *_subtitles(output, cues))
 
 
 def replace_audio(
@@ -108,6 +112,7 @@ def replace_audio(
     progress: Callable[[int], None] = _nothing,
     check: Check = never_stop,
     channels: int = 1,
+    cues: Sequence[Cue] = (),
     splice: SoundSplice | None = None,
 ) -> None:
     """Write a video's picture to a new MP4 file with another sound (AAC), all or nothing.
@@ -124,6 +129,7 @@ def replace_audio(
         progress: called with the number of frames that are done, every now and then.
         check: is called again and again while the file is read; it may raise to stop that.
         channels: of the pieces.
+        cues: subtitles for a track of the file, as `add_subtitles` takes them.
         splice: how the source's own sound is copied with a stretch replaced, of `splice_sound`, in place of the
             waveform; None encodes that.
 
@@ -138,7 +144,7 @@ def replace_audio(
         else:
             video = _encoded_again(container, output, plan, check)
         audio = _sound(sounding, output, splice, check) or _audio(output, waveform, sample_rate, channels)
-        _mux(output, _reported(video, progress), audio)
+        _mux(output, _reported(video, progress), audio, *_subtitles(output, cues))
 
 
 def replace_frames(
@@ -208,6 +214,11 @@ def _audio(
     return audio_packets(add_audio(output, channels, sample_rate), waveform, sample_rate)
 
 
+def _subtitles(output: OutputContainer, cues: Sequence[Cue]) -> list[Iterator[Packet]]:
+    """A track of subtitles, where there are any."""
+    return [add_subtitles(output, cues)] if cues else []
+
+
 def _mux(output: OutputContainer, *streams: Iterator[Packet]) -> None:
     """Write packets in the order of their decoding times, so that a player finds picture and sound side by side."""
     for packet in heapq.merge(*streams, key=lambda packet: (packet.dts or 0) * packet.time_base):
@@ -220,6 +231,7 @@ def join_videos(
     audio: Iterable[Tensor],
     sample_rate: int,
     channels: int = 1,
+    cues: Sequence[Cue] = (),
 ) -> None:
     """Copy the picture packets of several videos of `write_video` after each other to an MP4 file, with one sound.
 
@@ -231,6 +243,7 @@ def join_videos(
         audio: pieces (channels, samples) of the sound, full scale = 1.
         sample_rate: samples a second.
         channels: of the sound.
+        cues: subtitles for a track of the file, as `add_subtitles` takes them.
 
     Raises:
         FileNotFoundError: there is no such source.
@@ -238,7 +251,8 @@ def join_videos(
     """
     with _created(target_path) as output, opened(sources[0]) as first:
         copy = add_copy(output, video_stream(first))
-        _mux(output, _joined_packets(sources, copy), _audio(output, audio, sample_rate, channels))
+        sound = _audio(output, audio, sample_rate, channels)
+        _mux(output, _joined_packets(sources, copy), sound, *_subtitles(output, cues))
 
 
 def join_bridge(

@@ -77,7 +77,7 @@ def soundtrack_pieces(
             end = min(start + PIECE_SAMPLES, samples)
             piece = fit_audio(clip[:, start:end], end - start)
             piece = piece if gain == 1 else piece * gain
-            yield piece * _fade_gain(start, end, samples, faded).to(piece) if faded else piece
+            yield piece * fade_gain(start, end, samples, faded, faded).to(piece) if faded else piece
 
 
 def _clip_samples(waveform: Tensor, sample_rate: int, seconds: Fraction | float | None) -> int:
@@ -85,10 +85,12 @@ def _clip_samples(waveform: Tensor, sample_rate: int, seconds: Fraction | float 
     return waveform.shape[-1] if seconds is None else round(seconds * sample_rate / len(waveform))
 
 
-def _fade_gain(start: int, end: int, samples: int, faded: int) -> Tensor:
-    """Gain of a stretch of a sound whose first and last samples, so many, fade."""
+def fade_gain(start: int, end: int, samples: int, fade_in: int, fade_out: int) -> Tensor:
+    """Gain of a stretch of a sound whose first and last samples, so many of each, fade."""
     index = torch.arange(start, end)
-    return (torch.minimum(index, samples - 1 - index) / faded).clamp(max=1)
+    rising, falling = index / max(1, fade_in), (samples - 1 - index) / max(1, fade_out)
+    ones = torch.ones(len(index))
+    return torch.minimum(rising if fade_in else ones, falling if fade_out else ones).clamp(max=1)
 
 
 def held_seconds(waveform: Tensor, sample_rate: int) -> Fraction:

@@ -27,14 +27,16 @@ LEFT_WEIGHTS = {
     3: (1, 0, SIDE),
     4: (1, 0, SIDE, 0),
     5: (1, 0, SIDE, SIDE, 0),
+    6: (1, 0, SIDE, SIDE, SIDE, 0),
     7: (1, 0, SIDE, SIDE, 0, SIDE, 0),
     8: (1, 0, SIDE, SIDE, SIDE, 0, SIDE, 0),
 }
-"""Weights that the channels of 3.0, quad, 5.0, 7.0 and 7.1 have of the left one of stereo, before they are scaled."""
+"""Weights that the channels of 3.0, quad, 5.0, 5.1, 7.0 and 7.1 have of the left one of stereo, before scaling."""
 RIGHT_WEIGHTS = {
     3: (0, 1, SIDE),
     4: (0, 1, 0, SIDE),
     5: (0, 1, SIDE, 0, SIDE),
+    6: (0, 1, SIDE, SIDE, 0, SIDE),
     7: (0, 1, SIDE, 0, SIDE, 0, SIDE),
     8: (0, 1, SIDE, SIDE, 0, SIDE, 0, SIDE),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 TAG = re.compile(
     r"</?(?:speak|break|p|s|say-as|emphasis|prosody|voice|phoneme|sub|audio|mark|lang|w|br|b|i|em|strong|u|span|div|h[1-6]|"
@@ -25,6 +26,7 @@ AROUND = (
     re.compile(r"(?<!\w)(_)(?=[^\s_])([^_\n]*?[^\s_])\1(?!\w)"),
     re.compile(r"(`)([^`\n]+)\1"),
 )
+LONGEST_PAUSE_SECONDS = 60.0
 SHOWN = 30
 
 
@@ -35,6 +37,13 @@ def break_seconds(attributes: str) -> float:
         return float(time[1]) / (1000 if time[2].lower() == "ms" else 1)
     strength = re.search(r"strength\s*=\s*[\"'“”]?([\w-]+)", attributes)
     return BREAK_STRENGTHS.get(strength[1].lower() if strength else "medium", 0.5)
+
+
+def pause_seconds(value: str) -> float | None:
+    """Length of a pause, from what stands in its mark behind the word; None where that is no length."""
+    digits = unicodedata.normalize("NFKC", value).strip()
+    seconds = float(digits) if re.fullmatch(r"\d{1,9}(\.\d*)?|\.\d+", digits) else 0.0
+    return seconds if 0 < seconds <= LONGEST_PAUSE_SECONDS else None
 
 
 def strip_markup(text: str) -> tuple[str, list[str]]:

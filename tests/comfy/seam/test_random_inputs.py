@@ -25,8 +25,8 @@ WANTED = os.environ.get("UNIAVGEN_FUZZ", "")
 INPUTS = 10_000 if WANTED == "many" else int(WANTED or 100)
 EACH = max(1, INPUTS // len(NODES))
 """Inputs for each node: as many for all of them as other readers get."""
-UNSEEN = {"UniAVGenLongForm", "UniAVGenSampler", "UniAVGenFaceMap"}
-"""Nodes that take seconds for one good input, or what only a run makes; other tests of this folder run them."""
+UNSEEN = {"UniAVGenLongForm", "UniAVGenSampler", "UniAVGenFaceMap", "UniAVGenSaveSubtitled", "UniAVGenWaveform"}
+"""Nodes that take seconds for one good input or what only a run makes, or save; other tests of this folder run them."""
 fuzzed = settings(
     max_examples=EACH,
     derandomize=not WANTED,
