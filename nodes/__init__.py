@@ -7,6 +7,7 @@ from comfy_api.latest import ComfyExtension, io
 from .audition import ChooseVoice
 from .best_of import BestOf
 from .comfy_saving import SaveSubtitled
+from .comparing import SideBySide
 from .conditioning import ChangeCaption, Conditioning, ReferenceImage
 from .edits import Range
 from .face_guidance import FaceGuidanceNode, FaceMapCapture, FaceMapNode
@@ -20,6 +21,7 @@ from .put_backs import PutBackNode
 from .sampling import Guider, Sampler, Scheduler
 from .sound_beds import SoundBed
 from .speakers import Recordings, SceneNode, SpeakerVoice
+from .universe import UniverseConditioning, UniverseLatent, UniverseSchedule, UniverseSoundDecode
 from .waveform import WaveformNode
 from .words import Words
 
@@ -52,6 +54,11 @@ NODES: list[type[io.ComfyNode]] = [
     SpeakerVoice,
     SceneNode,
     Recordings,
+    UniverseLatent,
+    UniverseConditioning,
+    UniverseSchedule,
+    UniverseSoundDecode,
+    SideBySide,
     SaveSubtitled,
     SoundBed,
     Words,

@@ -22,6 +22,7 @@ from .comfy_codecs import TinyVideoCodec
 from .comfy_guider import sample_steps
 from .comfy_latent import kept_parts, streams
 from .comfy_long_form import check_audio_vae
+from .comfy_model import sizes_of
 from .comfy_progress import check_interrupt, show_text
 from .faces import detector_input, load_detector, mesh_file
 from .inputs import seed_input
@@ -89,6 +90,7 @@ class BestOf(io.ComfyNode):
         tried_percent: float,
         detector: str,
     ) -> io.NodeOutput:
+        sizes_of(guider.model_patcher)  # Another model is refused.
         check_vae(vae)
         check_audio_vae(audio_vae)
         _check_clip(latent_image)

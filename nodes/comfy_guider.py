@@ -6,6 +6,7 @@ import copy
 import math
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import comfy.samplers
@@ -14,8 +15,16 @@ import torch
 from comfy_extras.nodes_custom_sampler import DisableNoise, Noise_RandomNoise, SamplerCustomAdvanced
 from torch import Tensor
 
-from ..uniavgen_core.sampling.guidance import Guidance, guide, resolve_skip_block, sigma_after
-from .comfy_model import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO, sizes_of
+from ..uniavgen_core.sampling.guidance import (
+    AUTO_BLOCK,
+    NO_BLOCK,
+    Guidance,
+    guide,
+    resolve_skip_block,
+    sigma_after,
+)
+from .comfy_joint import AUDIO_TO_VIDEO, SKIP_BLOCK, VIDEO_TO_AUDIO, joint_model
+from .comfy_progress import warn
 
 SAMPLER_NAMES: list[str] = comfy.samplers.SAMPLER_NAMES
 SWITCH = {"auto": None, "on": True, "off": False}
@@ -140,16 +149,35 @@ def make_guider(
     full_sigmas: Tensor | None = None,
 ) -> ModalityAwareGuider:
     """A guider with its conds; the switches are "auto" (as the task says), "on" or "off"."""
-    blocks = sizes_of(model).blocks
-    chosen = {AUDIO_TO_VIDEO: SWITCH[audio_to_video], VIDEO_TO_AUDIO: SWITCH[video_to_audio]}
-    forced = {key: value for key, value in chosen.items() if value is not None}
-    skipped = {SKIP_BLOCK: resolve_skip_block(guidance.skip_block, blocks)}
+    joint = joint_model(model)
+    switches = {AUDIO_TO_VIDEO: SWITCH[audio_to_video], VIDEO_TO_AUDIO: SWITCH[video_to_audio]}
+    forced = {key: value for key, value in switches.items() if value is not None}
+    if joint.has_switches:
+        blocks = joint.diffusion_model.sizes.blocks
+        skipped = {SKIP_BLOCK: resolve_skip_block(guidance.skip_block, blocks)}
+    else:
+        _warn_of_idle_switches(joint.name, guidance, audio_to_video, video_to_audio)
+        forced, skipped, guidance = {}, {}, replace(guidance, unimodal_end_percent=0.0)
     guider = ModalityAwareGuider(model, guidance, full_sigmas)
     guider.set_conds(
         [[rows, {**values, **forced}] for rows, values in positive],
         [[rows, {**values, **forced, **skipped}] for rows, values in negative],
     )
     return guider
+
+
+def _warn_of_idle_switches(model: str, guidance: Guidance, audio_to_video: str, video_to_audio: str) -> None:
+    """Name what a user set that a model without switches has no use for."""
+    usual = Guidance()
+    idle = {
+        "skip_block": guidance.skip_block not in (AUTO_BLOCK, NO_BLOCK),
+        "unimodal_end_percent": guidance.unimodal_end_percent not in (usual.unimodal_end_percent, 0.0),
+        "audio_to_video": SWITCH[audio_to_video] is not None,
+        "video_to_audio": SWITCH[video_to_audio] is not None,
+    }
+    names = ", ".join(name for name, is_idle in idle.items() if is_idle)
+    if names:
+        warn("UniAVGen Guider", [f"{model} has none of these switches, so that they change nothing: {names}."])
 
 
 def sample_steps(

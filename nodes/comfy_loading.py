@@ -20,10 +20,18 @@ import nodes
 
 from ..uniavgen_core.backend import torch_operations
 from ..uniavgen_core.checkpoint import Checkpoint, CheckpointError, is_side_tensor, with_optional
-from ..uniavgen_core.config import ModelSizes
 from ..uniavgen_core.model.joint_dit import JointDiT
 from ..uniavgen_core.recognition import empty_model
-from .comfy_model import UniAVGenConfig, around_run
+from ..uniavgen_core.universe1.stitched_dit import StitchedDiT
+from ..uniavgen_core.universe1.stitched_names import is_stitched, is_unused, stitched_name
+from .comfy_joint import JointConfig, around_joint_run
+from .comfy_model import UniAVGenConfig
+from .comfy_universe import UniverseConfig
+
+AnyDiT = JointDiT | StitchedDiT
+"""A joint model of the core."""
+CONFIGS: dict[type, type[JointConfig]] = {JointDiT: UniAVGenConfig, StitchedDiT: UniverseConfig}
+"""What ComfyUI asks of each joint model's kind."""
 
 DEFAULT_DTYPE = "default"
 """Weights stay in the data type of the file."""
@@ -54,7 +62,7 @@ def load_model(path: str, model_options: dict[str, Any] | None = None, disable_d
     source = Checkpoint(path)
     model = empty_model(source.meta, source.path.name)
     return make_patcher(
-        model.sizes,
+        model,
         _read(source, model.state_dict()),
         source.metadata,
         model_options or {},
@@ -75,20 +83,21 @@ def _read(source: Checkpoint, expected: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def make_patcher(
-    sizes: ModelSizes,
+    core_model: AnyDiT,
     state: dict[str, Tensor],
     metadata: dict[str, str] | None,
     model_options: dict[str, Any],
     disable_dynamic: bool,
     factory: tuple[Any, tuple[Any, ...]],
 ) -> Any:
-    """A ModelPatcher of these weights; `factory` makes it again where ComfyUI needs a fresh one.
+    """A ModelPatcher of weights for a model of the core; `factory` makes it again where ComfyUI needs a fresh one.
 
     Of `model_options`, `dtype`, `fp8_optimizations` and `custom_operations` count, as in ComfyUI's own loaders, and
     `TRAINED_WITH_MASKS`.
     """
     state, _ = comfy.utils.convert_old_quants(state, "", metadata=metadata)
-    config = UniAVGenConfig(sizes, model_options.get(TRAINED_WITH_MASKS, False))
+    sizes = core_model.sizes
+    config = CONFIGS[type(core_model)](sizes, model_options.get(TRAINED_WITH_MASKS, False))
     config.quant_config = comfy.utils.detect_layer_quantization(state, "")
     config.custom_operations = model_options.get("custom_operations")
     load_device = comfy.model_management.get_torch_device()
@@ -110,15 +119,15 @@ def make_patcher(
     if not comfy.model_management.is_device_cpu(offload_device):
         model.to(offload_device)
     model.load_model_weights(state, "", assign=patcher.is_dynamic())
-    patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "uniavgen", around_run)
+    patcher.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "uniavgen", around_joint_run)
     patcher.cached_patcher_init = factory
-    logging.info("UniAVGen: %d blocks, %d and %d wide", sizes.blocks, sizes.video_width, sizes.audio_width)
+    logging.info("%s: %d blocks, %d and %d wide", model.name, sizes.blocks, sizes.video_width, sizes.audio_width)
     return patcher
 
 
-def host_model(model: JointDiT, disable_dynamic: bool = False) -> Any:
+def host_model(model: AnyDiT, disable_dynamic: bool = False) -> Any:
     """A ModelPatcher of a model that the core has made."""
-    return make_patcher(model.sizes, dict(model.state_dict()), None, {}, disable_dynamic, (host_model, (model,)))
+    return make_patcher(model, dict(model.state_dict()), None, {}, disable_dynamic, (host_model, (model,)))
 
 
 def reads_gguf() -> bool:
@@ -148,12 +157,14 @@ def load_gguf(path: str, model_options: dict[str, Any] | None = None, disable_dy
         raise CheckpointError(
             f"{name} cannot be read as a GGUF file of a model ({error}): download it or convert it again."
         ) from error
+    if is_stitched(state):
+        state = {stitched_name(key): tensor for key, tensor in state.items() if not is_unused(key)}
     meta = {key: torch.empty(tensor.shape, device="meta") for key, tensor in state.items()}
     model = empty_model(meta, name)
     for key in state.keys() - _quantised(model):
         state[key] = _plain(state[key], pack["dequantize_tensor"])
     options = {**(model_options or {}), "custom_operations": pack["GGMLOps"]}
-    patcher = make_patcher(model.sizes, with_optional(state), None, options, True, (load_gguf, (path, model_options)))
+    patcher = make_patcher(model, with_optional(state), None, options, True, (load_gguf, (path, model_options)))
     return pack["GGUFModelPatcher"].clone(patcher)
 
 
@@ -169,7 +180,7 @@ def _pack() -> dict[str, Any]:
         ) from error
 
 
-def _quantised(model: JointDiT) -> set[str]:
+def _quantised(model: nn.Module) -> set[str]:
     """Weights of the layers that can take quantised ones."""
     return {
         f"{name}.weight"

@@ -40,6 +40,7 @@ from .comfy_model import (
     SPEECH_SECONDS,
     SYMBOLS,
     TRANSCRIPT,
+    sizes_of,
 )
 from .comfy_patches import REPORT, PatchReport
 from .comfy_progress import check_interrupt
@@ -71,6 +72,7 @@ class SegmentSampler:
     """
 
     def __init__(self, guider: Any, sampler: Any, sigmas: Tensor, noise: Any, first_frame: Tensor):
+        sizes_of(guider.model_patcher)  # Another model is refused.
         self.guider, self.sampler, self.sigmas, self.noise = guider, sampler, sigmas, noise
         self.first_frame = first_frame
         self.steps = sigmas.shape[-1] - 1

@@ -1,35 +1,24 @@
-"""The seam: a UniAVGen model as an ordinary ComfyUI MODEL.
+"""The seam: UniAVGen as an ordinary ComfyUI MODEL.
 
 Every import of `comfy` is here and in the other files of this folder whose names begin with `comfy_`.
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
 
 import comfy.conds
 import comfy.latent_formats
-import comfy.ldm.flux.math
-import comfy.model_base
-import comfy.model_management
-import comfy.nested_tensor
-import comfy.ops
-import comfy.supported_models_base
 import comfy.utils
 import torch
-from comfy.ldm.modules.attention import optimized_attention
-from comfy.patcher_extension import WrapperExecutor, WrappersMP, get_all_wrappers
 from torch import Tensor
 
-from ..uniavgen_core.backend import torch_operations
 from ..uniavgen_core.captions import caption_frames, check_changes, encode_captions
-from ..uniavgen_core.config import MEMORY_WIDTH, SPATIAL_COMPRESSION, ModelSizes, clip_seconds
+from ..uniavgen_core.config import SPATIAL_COMPRESSION, ModelSizes, clip_seconds
 from ..uniavgen_core.joint_latent import (
-    check_finite,
     check_room,
     check_shapes,
     denormalise_mel,
@@ -43,8 +32,18 @@ from ..uniavgen_core.model.joint_dit import JointDiT
 from ..uniavgen_core.model.plan import Plans
 from ..uniavgen_core.sampling.guidance import NO_BLOCK
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
-from ..uniavgen_core.tasks import KeptParts, NoisedAreas, Switches, kept_prefix, noised_areas, put_back, task_switches
-from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, usable_options, warn_of_unread
+from ..uniavgen_core.tasks import KeptParts, NoisedAreas, Switches, kept_prefix, noised_areas, task_switches
+from .comfy_joint import (
+    AUDIO_TO_VIDEO,
+    SHAPES,
+    SKIP_BLOCK,
+    VIDEO_TO_AUDIO,
+    HostedDiT,
+    JointConfig,
+    JointModel,
+    comfy_operations,
+)
+from .comfy_patches import REPORT, ComfyHooks, PatchReport, connected, warn_of_unread
 
 PLANS = "uniavgen_plans"
 """The run's plans in `transformer_options`."""
@@ -67,135 +66,70 @@ SPEECH_SECONDS = "uniavgen_speech_seconds"
 """Conditioning value: how long the words take, 0 where nothing is said. Without it, the words were fitted before."""
 PACE = "uniavgen_pace"
 """Conditioning value: how fast the voice is, against the usual rate."""
-SKIP_BLOCK = "uniavgen_skip_block"
-"""Conditioning value: the block that this pass leaves out."""
-AUDIO_TO_VIDEO = "uniavgen_audio_to_video"
-VIDEO_TO_AUDIO = "uniavgen_video_to_audio"
-"""Conditioning values: True or False overrides what the task says."""
 
 
-def comfy_operations(operations: Any) -> type:
-    """ComfyUI's layers, attention and kernels in the form that the core asks for."""
-
-    class FastFp8Linear(operations.Linear):
-        def forward(self, input: Tensor) -> Tensor:
-            # ComfyUI's fp8 product takes up to three dimensions, and clamps its input in place.
-            return super().forward(input.flatten(1, -2).clone()).unflatten(1, input.shape[1:-1])
-
-    class ComfyOperations(operations):
-        Linear = FastFp8Linear if issubclass(operations, comfy.ops.fp8_ops) else operations.Linear
-
-        class Float32Linear(operations.Linear):
-            def forward(self, input: Tensor) -> Tensor:
-                comfy.ops.run_every_op()
-                weight, bias, stream = comfy.ops.cast_bias_weight(self, input, offloadable=True)
-                output = torch.nn.functional.linear(input, weight, bias)
-                comfy.ops.uncast_bias_weight(self, weight, bias, stream)
-                return output
-
-        @staticmethod
-        def cast(parameter: Tensor, like: Tensor) -> Tensor:
-            return comfy.model_management.cast_to(parameter, like.dtype, like.device)
-
-        @staticmethod
-        def sinusoid(timestep: Tensor) -> Tensor:
-            if comfy.model_management.supports_fp64(timestep.device):
-                return torch_operations.sinusoid(timestep)
-            return torch_operations.sinusoid(timestep.cpu()).to(timestep.device)
-
-        @staticmethod
-        def rotate(x: Tensor, table: Tensor) -> Tensor:
-            return comfy.ldm.flux.math.apply_rope1(x, table)
-
-        @staticmethod
-        def attention(
-            q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, options: dict | None = None
-        ) -> Tensor:
-            return optimized_attention(q, k, v, heads, mask=mask, transformer_options=options)
-
-    return ComfyOperations
-
-
-class ComfyJointDiT(JointDiT):
-    """The joint model as ComfyUI's BaseModel makes and calls it."""
+class ComfyJointDiT(HostedDiT, JointDiT):  # type: ignore[misc]  # ComfyUI calls `forward` in its own way.
+    """UniAVGen as ComfyUI's BaseModel makes and calls it."""
 
     def __init__(self, sizes: ModelSizes, operations: Any, device: Any = None, dtype: Any = None):
         super().__init__(sizes, comfy_operations(operations), device, dtype)
 
-    def forward(  # type: ignore[override]  # ComfyUI's convention
-        self,
-        x: list[Tensor],
-        timestep: Tensor,
-        context: Tensor,
-        control: Any = None,
-        *,
-        transformer_options: dict[str, Any],
-        **conds: Any,
-    ) -> list[Tensor]:
-        wrappers = get_all_wrappers(WrappersMP.DIFFUSION_MODEL, transformer_options)
-        executor = WrapperExecutor.new_class_executor(self._forward, self, wrappers)
-        # EasyCache adds to its input in place; in float32 that would be the latent that is being sampled.
-        x = [part.clone() for part in x] if wrappers else x
-        return executor.execute(x, timestep, context, transformer_options, **conds)
-
-    def _forward(
+    def run(
         self, x: list[Tensor], timestep: Tensor, context: Tensor, transformer_options: dict[str, Any], **conds: Any
     ) -> list[Tensor]:
         conds["switches"] = connected(conds["switches"], transformer_options)
         hooks = ComfyHooks(transformer_options, self.sizes, x[0])
         plans = transformer_options.get(PLANS)
-        return super().forward(x, timestep, context, plans=plans, options=hooks.options, hooks=hooks, **conds)
+        return JointDiT.forward(self, x, timestep, context, plans=plans, options=hooks.options, hooks=hooks, **conds)
 
 
-class UniAVGenConfig(comfy.supported_models_base.BASE):
-    """What ComfyUI asks of a model's kind."""
+class UniAVGenConfig(JointConfig):
+    """What ComfyUI asks of UniAVGen's kind."""
 
-    unet_extra_config: dict[str, Any] = {}
     latent_format = comfy.latent_formats.Wan22
     sampling_settings = {"shift": DEFAULT_SHIFT, "multiplier": TIMESTEPS}
-    # Not float16: the aligners read the residual stream as it is, which may be beyond that type's range.
-    supported_inference_dtypes = [torch.bfloat16, torch.float32]
-
-    def __init__(self, sizes: ModelSizes, trained_with_masks: bool = False):
-        super().__init__({"sizes": sizes})
-        self.trained_with_masks = trained_with_masks
-        # ComfyUI's Wan models reserve in proportion to their width.
-        self.memory_usage_factor = sizes.video_width / MEMORY_WIDTH
 
     def get_model(self, state_dict: dict[str, Tensor], prefix: str = "", device: Any = None) -> UniAVGenModel:
         return UniAVGenModel(self, device)
 
 
-class UniAVGenModel(comfy.model_base.BaseModel):
-    """The joint model with what ComfyUI does around it: conditions, latents, memory."""
+class UniAVGenModel(JointModel):
+    """UniAVGen with what ComfyUI does around it."""
+
+    name = "UniAVGen"
+    has_switches = True
 
     def __init__(self, model_config: UniAVGenConfig, device: Any = None):
-        super().__init__(model_config, comfy.model_base.ModelType.FLOW, device, unet_model=ComfyJointDiT)
-        self.latent_shapes: list[tuple[int, ...]] | None = None
+        super().__init__(model_config, device, ComfyJointDiT)
         self.trained_with_masks = model_config.trained_with_masks
         self.areas: NoisedAreas | None = None
-        self.latent_format.latent_rgb_factors_reshape = _video_stream(weakref.ref(self))
 
-    def _per_stream(
-        self, latent: Any, video_function: Callable[[Tensor], Tensor], audio_function: Callable[[Tensor], Tensor]
-    ) -> Any:
-        if getattr(latent, "is_nested", False):
-            video, audio = latent.unbind()
-            return comfy.nested_tensor.NestedTensor([video_function(video), audio_function(audio)])
-        if latent.ndim == 5:
-            return video_function(latent)
-        video, audio = comfy.utils.unpack_latents(latent, self.latent_shapes)
-        return comfy.utils.pack_latents([video_function(video), audio_function(audio)])[0]
+    def audio_in(self, audio: Tensor) -> Tensor:
+        return normalise_mel(audio)
 
-    def process_latent_in(self, latent: Any) -> Any:
-        return self._per_stream(latent, self.latent_format.process_in, normalise_mel)
+    def audio_out(self, audio: Tensor) -> Tensor:
+        return denormalise_mel(audio)
 
-    def process_latent_out(self, latent: Any) -> Any:
-        return self._per_stream(latent, self.latent_format.process_out, denormalise_mel)
+    def check_latent(self, shapes: SHAPES) -> None:
+        check_shapes(shapes)
 
-    def apply_model(self, *args: Any, transformer_options: dict[str, Any] | None = None, **kwargs: Any) -> Any:
-        options = usable_options(transformer_options or {}, self.diffusion_model.sizes.blocks)
-        return super().apply_model(*args, transformer_options=options, **kwargs)
+    def usable_mask(self, mask: Tensor | None, shapes: SHAPES) -> Tensor | None:
+        """The mask in whole tokens."""
+        if mask is None:
+            return None
+        return comfy.utils.pack_latents(whole_masks(comfy.utils.unpack_latents(mask, shapes)))[0]
+
+    def begin_run(self, guider: Any, latent_image: Tensor, mask: Tensor | None, shapes: SHAPES) -> None:
+        kept = _kept(mask, shapes)
+        _complete_conds(guider.conds, latent_image, kept, shapes)
+        options = guider.model_options.setdefault("transformer_options", {})
+        options[PLANS] = Plans()
+        warn_of_unread(options.setdefault(REPORT, PatchReport(self.name)), guider.conds)
+        if not self.trained_with_masks:
+            self.areas = _packed_areas(kept, shapes, guider.model_patcher.load_device)
+
+    def end_run(self) -> None:
+        self.areas = None
 
     def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **kwargs: Any) -> Tensor:
         """What is kept, as a step sees it: of the packed latent (batch, 1, values)."""
@@ -253,11 +187,6 @@ class UniAVGenModel(comfy.model_base.BaseModel):
             )
         return self.latent_format.process_in(image.to(kwargs["device"]))
 
-    def memory_required(self, input_shape: Sequence[int], cond_shapes: dict[str, Any] | None = None) -> float:
-        """The packed latent counts channels as positions; ComfyUI's estimate is made for positions only."""
-        channels = self.diffusion_model.sizes.latent_channels
-        return super().memory_required([input_shape[0], 1, input_shape[-1] / channels], cond_shapes or {})
-
     def map_context_window_to_modalities(
         self, primary_indices: list[int], latent_shapes: list[Sequence[int]], dim: int
     ) -> list[list[int]]:
@@ -293,18 +222,6 @@ def _kept(mask: Tensor | None, shapes: Sequence[Sequence[int]]) -> KeptParts:
     return kept_of(comfy.utils.unpack_latents(mask, shapes))
 
 
-def _video_stream(model: weakref.ref[UniAVGenModel]) -> Callable[[Tensor], Tensor]:
-    """What the previewer shows, also where it gets the packed latent; it must not keep the model in memory."""
-
-    def reshape(latent: Tensor) -> Tensor:
-        sampled = model()
-        if latent.ndim != 3 or sampled is None:
-            return latent
-        return comfy.utils.unpack_latents(latent, sampled.latent_shapes)[0]
-
-    return reshape
-
-
 def _pixels(latent_shape: Sequence[int]) -> str:
     height, width = (SPATIAL_COMPRESSION * size for size in latent_shape[-2:])
     return f"{width}×{height} pixels"
@@ -319,40 +236,6 @@ def _switches(kwargs: dict[str, Any], kept: KeptParts) -> Switches:
         audio_to_video=kwargs.get(AUDIO_TO_VIDEO, task.audio_to_video),
         video_to_audio=kwargs.get(VIDEO_TO_AUDIO, task.video_to_audio),
     )
-
-
-def around_run(
-    executor: Any,
-    noise: Tensor,
-    latent_image: Tensor,
-    sampler: Any,
-    sigmas: Tensor,
-    denoise_mask: Tensor | None = None,
-    *args: Any,
-    **kwargs: Any,
-) -> Tensor:
-    """Around a whole run: tell the model the streams' shapes, share the plans, put the kept parts back exactly."""
-    guider = executor.class_obj
-    model = guider.model_patcher.model
-    shapes = kwargs["latent_shapes"]
-    check_shapes(shapes)
-    check_finite("LATENT", latent_image)
-    if denoise_mask is not None:
-        masks = whole_masks(comfy.utils.unpack_latents(denoise_mask, shapes))
-        denoise_mask = comfy.utils.pack_latents(masks)[0]
-    kept = _kept(denoise_mask, shapes)
-    _complete_conds(guider.conds, latent_image, kept, shapes)
-    model.latent_shapes = shapes
-    options = guider.model_options.setdefault("transformer_options", {})
-    options[PLANS] = Plans()
-    warn_of_unread(options.setdefault(REPORT, PatchReport()), guider.conds)
-    model.areas = None if model.trained_with_masks else _packed_areas(kept, shapes, guider.model_patcher.load_device)
-    try:
-        samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
-    finally:
-        model.areas = None
-    given, generated = (comfy.utils.unpack_latents(x, shapes) for x in (latent_image.to(samples), samples))
-    return comfy.utils.pack_latents(put_back(kept, given, generated))[0]
 
 
 def _packed_areas(kept: KeptParts, shapes: Sequence[Sequence[int]], device: Any) -> NoisedAreas | None:
@@ -409,11 +292,12 @@ def check_speech_fits(values: dict[str, Any], seconds: float, audio_is_kept: boo
 
 
 def sizes_of(model: Any) -> ModelSizes:
-    """Sizes of a MODEL.
+    """Sizes of a UniAVGen MODEL.
 
     Raises:
         ValueError: it is another model.
     """
     if not isinstance(model.model, UniAVGenModel):
-        raise ValueError("This MODEL is not UniAVGen: connect the one of 'UniAVGen Model Loader'.")
+        found = f"{model.model.name}, not UniAVGen" if isinstance(model.model, JointModel) else "not UniAVGen"
+        raise ValueError(f"This MODEL is {found}: choose UniAVGen's in 'UniAVGen Model Loader'.")
     return model.model.diffusion_model.sizes

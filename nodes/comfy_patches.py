@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..uniavgen_core.config import HEAD_WIDTH, ModelSizes
+from ..uniavgen_core.config import HEAD_WIDTH
 from ..uniavgen_core.model.aligners import FACE_MASK_PATCH
 from ..uniavgen_core.model.blocks import Attend, BlockHooks, Branch, Hooks
 from ..uniavgen_core.tasks import Switches
@@ -42,7 +42,7 @@ UNREAD = {
 }
 """Conditioning values of other models, and where they come from."""
 NO_PLACE = (
-    "UniAVGen has no place for some of what other nodes put into MODEL or CONDITIONING. It changes nothing here: %s."
+    "{model} has no place for some of what other nodes put into MODEL or CONDITIONING. It changes nothing here: %s."
 )
 
 Patch = Callable[..., Any]
@@ -52,16 +52,18 @@ Patch = Callable[..., Any]
 class PatchReport:
     """What a sampling run has said of its patches, and which of its passes ran in one call."""
 
+    model: str = "UniAVGen"
+    """Its name in what is said."""
     said: set[str] = field(default_factory=set)
     passes: set[int] = field(default_factory=set)
     together: bool = False
 
     def warn(self, sentence: str, names: list[str]) -> None:
-        """Say the sentence of those names of which it has not been said in this run."""
+        """Say the sentence, which may name the model, of those names of which it has not been said in this run."""
         new = [name for name in dict.fromkeys(names) if name not in self.said]
         self.said.update(new)
         if new:
-            logging.warning(sentence, ", ".join(new))
+            logging.warning(sentence.format(model=self.model), ", ".join(new))
 
 
 def usable_options(options: dict[str, Any], blocks: int) -> dict[str, Any]:
@@ -152,7 +154,7 @@ def _warn_of_lone_passes(report: PatchReport, options: dict[str, Any], called: d
     report.together |= len(passes) > 1
     if len(report.passes) > 1 and not report.together:
         report.warn(
-            "%s gets the positive and the negative pass one at a time: UniAVGen runs them apart where they differ in "
+            "%s gets the positive and the negative pass one at a time: {model} runs them apart where they differ in "
             "words, switches or blocks. A patch that compares the two, as that of NAGuidance, changes nothing then.",
             [f"{name} of {_maker(patch)}" for name in OUTPUT_PATCHES.values() for patch in called.get(name, ())],
         )
@@ -173,14 +175,15 @@ class ComfyHooks(Hooks):
     Args:
         options: `transformer_options`; a copy takes what ComfyUI's models tell patches of the block they are in.
         latent: video latent (batch, channels, T, h, w) as the model gets it.
+        reference_frames: latent frames that stand before the clip's own tokens.
     """
 
-    def __init__(self, options: dict[str, Any], sizes: ModelSizes, latent: Tensor):
+    def __init__(self, options: dict[str, Any], sizes: Any, latent: Tensor, reference_frames: int = 1):
         rows, columns = (-(-size // step) for size, step in zip(latent.shape[3:], sizes.patch[1:], strict=True))
         self.latent = latent
-        self.reference_tokens = rows * columns
+        self.reference_tokens = reference_frames * rows * columns
         self.options = options | {
-            "grid_sizes": (latent.shape[2] + 1, rows, columns),
+            "grid_sizes": (latent.shape[2] + reference_frames, rows, columns),
             "total_blocks": sizes.blocks,
             "block_type": "double",
             "n_heads": sizes.video_heads,
@@ -202,7 +205,7 @@ class ComfyHooks(Hooks):
 
     def after_block(self, index: int, video: Tensor, time: Tensor) -> Tensor:
         for patch in self.patches.get(BLOCK, ()):
-            args = {"img": video, "x": self.latent, "vec": time[:, 1:], "block_index": index}
+            args = {"img": video, "x": self.latent, "vec": time[:, -1:], "block_index": index}
             args |= {"img_offset": self.reference_tokens, "transformer_options": self.options}
             video = patch(args)["img"]
         return video

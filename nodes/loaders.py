@@ -103,9 +103,9 @@ class ModelLoader(io.ComfyNode):
             node_id="UniAVGenModelLoader",
             display_name="UniAVGen Model Loader",
             category="model/loaders",
-            description="Loads a UniAVGen model from models/diffusion_models: a folder of shards as released, or one "
-            "file: safetensors (bf16, fp16 or scaled fp8), or GGUF where ComfyUI-GGUF is installed.",
-            search_aliases=["uniavgen", "load uniavgen", "talking video model"],
+            description="Loads a UniAVGen or UniVerse-1 model from models/diffusion_models: a folder of shards as "
+            "released, or one file: safetensors (bf16, fp16 or scaled fp8), or GGUF where ComfyUI-GGUF is installed.",
+            search_aliases=["uniavgen", "universe-1", "load uniavgen", "talking video model"],
             inputs=[
                 io.Combo.Input(
                     "model_name",

@@ -14,7 +14,7 @@ def weight_by_rule(name: str, shape: tuple[int, ...], weight_seed: int = 0) -> T
     """The float32 parameter that the rule gives for this name and shape."""
     seed = (zlib.crc32(name.encode()) ^ weight_seed) % 2**32
     values = numpy.random.RandomState(seed).standard_normal(math.prod(shape)).reshape(shape)
-    if name.endswith("modulation"):
+    if name.endswith(("modulation", "scale_shift_table")):
         values = 0.2 * values
     elif len(shape) >= 2:
         values = values / math.sqrt(math.prod(shape[1:]))

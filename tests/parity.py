@@ -10,13 +10,14 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from common import relative_error
 from golden_weights import weights_by_rule
+from parity_result import Result
+from parity_universe import compare_universe
 from safetensors import safe_open
 from torch import Tensor
 
@@ -33,19 +34,6 @@ from uniavgen_core.tasks import KeptParts, Switches, kept_prefix
 FORWARD_LIMIT = 2e-6
 TRAJECTORY_LIMIT = 2e-5
 WITH_REFERENCE_AUDIO = ("reference_voice", "dubbing_reference_voice")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A compared case: its name, the relative error and the limit."""
-
-    name: str
-    error: float
-    limit: float
-
-    @property
-    def passed(self) -> bool:
-        return self.error <= self.limit
 
 
 class Reference:
@@ -187,7 +175,10 @@ def compare_windows(reference: Reference) -> Iterator[Result]:
 
 
 def compare(path: Path) -> Iterator[Result]:
-    """All cases of a file."""
+    """All cases of a file, of UniAVGen or of UniVerse-1."""
+    if _is_of_universe(path):
+        yield from compare_universe(path)
+        return
     reference = Reference(path)
     yield from compare_windows(reference)
     if "speech_features" in reference.tensors:
@@ -197,6 +188,11 @@ def compare(path: Path) -> Iterator[Result]:
         yield from compare_forward(reference, name, case)
     for name, case in reference.trajectories().items():
         yield from compare_trajectory(reference, name, case)
+
+
+def _is_of_universe(path: Path) -> bool:
+    with safe_open(path, framework="pt") as file:
+        return "mel_num_attention_heads" in json.loads(file.metadata()["meta"])["config"]
 
 
 @torch.no_grad()

@@ -71,7 +71,19 @@ def test_the_same_files_make_the_same_archive(archive: set[str], tmp_path: Path)
         assert file.read("pyproject.toml") == (ROOT / "pyproject.toml").read_bytes()
 
 
-AT_START = {"PIL", "av", "cn2an", "einops", "num2words", "numpy", "opencc_purepy", "safetensors", "torch", "torchaudio"}
+AT_START = {
+    "PIL",
+    "av",
+    "cn2an",
+    "einops",
+    "num2words",
+    "numpy",
+    "opencc_purepy",
+    "safetensors",
+    "torch",
+    "torchaudio",
+    "tqdm",
+}
 """Libraries that are loaded with the nodes: what ComfyUI loads itself, and what costs milliseconds."""
 OF_COMFYUI = {
     "comfy",

@@ -12,7 +12,7 @@ import av
 import pytest
 from comfy.browser import NODES_2, PERSIST, Frontend, open_frontend
 from comfy.editing import PASTED, Box, Editor, close_tabs, differences, renamed
-from comfy.files import write_joint_model, write_vocoder
+from comfy.files import write_joint_model, write_universe_model, write_vocoder
 from comfy.graphs import WORKFLOW_NAMES, Prompt, api_workflow, for_this_version, ids_of, ui_workflow, without_meta
 from comfy.install import ComfyInstall, newest_frontend
 from comfy.server import ComfyServer
@@ -102,6 +102,7 @@ def add_files(server: ComfyServer) -> None:
     server.add_model(
         "diffusion_models", write_joint_model(folder / "UniAVGen", small_sizes(blocks=4, text_width=CAPTION_WIDTH))
     )
+    server.add_model("diffusion_models", write_universe_model(folder / "UniVerse-1", CAPTION_WIDTH))
     server.add_model("vocoders", write_vocoder(folder / "code2wav_bigvgan_model"))
     for name in WORKFLOW_NAMES:
         for node in ui_workflow(name)["nodes"]:

@@ -68,6 +68,11 @@ NODE_IDS = {
     "UniAVGenFaceGuidance",
     "UniAVGenFaceMapCapture",
     "UniAVGenFaceMap",
+    "UniAVGenSideBySide",
+    "UniVerse1Latent",
+    "UniVerse1Conditioning",
+    "UniVerse1Schedule",
+    "UniVerse1SoundDecode",
 }
 OTHER_WIDTH = 96
 """Width of captions that a model of another training would read."""
@@ -152,7 +157,7 @@ def run_streams(server: ComfyServer, graph: ClipGraph, latent: str) -> list[Tens
 
 def test_all_nodes_are_there(server: ComfyServer) -> None:
     info = server.object_info()
-    assert {name for name in info if name.startswith("UniAVGen")} == NODE_IDS
+    assert {name for name in info if name.startswith(("UniAVGen", "UniVerse1"))} == NODE_IDS
     assert {info[name]["python_module"] for name in NODE_IDS} == {f"custom_nodes.{PACK.name}"}
 
 

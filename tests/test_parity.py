@@ -19,6 +19,11 @@ KINDS = {"video": 13, "audio": 14, "face_mask": 19, "speech_features": 1, "a2v_w
 """Ten forward cases of two face masks each, less the one that is skipped, and six trajectories. Streams that a case
 keeps entirely are not compared."""
 
+UNIVERSE_SUBJECTS = {
+    **{"sigmas": 6, "timesteps": 6, "trajectory": 8, "trajectory_unguided": 2, "joint": 39},
+    **dict.fromkeys(("cfg", "long_speech", "silent", "one_frame", "batch"), 2),
+}
+
 
 def kind(name: str) -> str:
     match = re.search("face_mask|a2v_window|speech_features|video$|audio$", name)
@@ -34,6 +39,15 @@ def test_all_reference_numbers_are_met(golden: Path) -> None:
     limits = {kind(result.name): result.limit for result in results if "trajectory" not in result.name}
     assert limits == dict.fromkeys(KINDS, 2e-6) | {"a2v_window": 0}
     assert {result.limit for result in results if "trajectory" in result.name} == {2e-5}
+
+
+@torch.no_grad()
+def test_all_reference_numbers_of_universe_are_met(golden: Path) -> None:
+    results = list(parity.compare(golden / "universe_a.safetensors"))
+    assert [f"{result.name}: {result.error:.1e}" for result in results if not result.passed] == []
+    subjects = Counter(result.name.split(".")[0] for result in results)
+    assert subjects == UNIVERSE_SUBJECTS
+    assert {result.limit for result in results} == {0, 1e-6, 1e-5}
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from imports import ROOT, TOOLS, Arrow, Function, arrows, files, loaded_by, tree
 
 CORE, NODES, LAB = "uniavgen_core", "nodes", "uniavgen_lab"
 SHORTEST_FILE, LONGEST_FILE, LONGEST_FUNCTION, LONGEST_README = 40, 450, 60, 200
-LOADED_BY_A_SAMPLER = 19
+LOADED_BY_A_SAMPLER = 18
 MAY_BE_SHORT = {"__init__", "__main__"}
 MAY_REPEAT = {"main"}
 PUBLIC_TO_NODES = {"comfy_api", "folder_paths", "node_helpers"}

@@ -86,6 +86,14 @@ def test_full_size_fits_beside_its_weights() -> None:
     assert peak < row["reserved_bytes"] < 2 * peak
 
 
+def test_universe_at_full_size_is_counted() -> None:
+    counted = benchmark("universe_memory", "--blocks", "2")
+    assert counted["weights"]["fp8"] < 0.8 * counted["weights"]["bf16"]
+    both, alone = (row["peak_bytes"] for row in counted["rows"][:2])
+    assert 1.8 * alone < both < 2.2 * alone
+    assert all(row["reserved_bytes"] > row["peak_bytes"] for row in counted["rows"])
+
+
 def test_an_area_costs_little_more_than_a_first_frame() -> None:
     first, *areas = benchmark("kept_areas", "--tiny", "--loaded", "--passes", "1")
     assert [row["kept"] for row in areas] == ["all around a face", *(f"{n}% of all tokens" for n in (20, 50, 80))]

@@ -20,7 +20,16 @@ from comfy.graphs import (
     nodes_of,
     ui_workflow,
 )
-from comfy.workflow_runs import CAPTION_ENCODER, INTERPOLATOR, OTHER_GENERATOR, UPSCALER, VIDEO_VAE, YUNET
+from comfy.workflow_runs import (
+    ACE_STEP,
+    CAPTION_ENCODER,
+    INTERPOLATOR,
+    OTHER_GENERATOR,
+    UPSCALER,
+    VIDEO_VAE,
+    WAN_21_VAE,
+    YUNET,
+)
 from PIL import Image
 from workflow_source.descriptions import FOR_BOTH_MODELS
 
@@ -35,6 +44,7 @@ NOTE = "MarkdownNote"
 TITLE_HEIGHT = 30
 OWN_DOWNLOADS = {CAPTION_ENCODER: "text_encoders", VIDEO_VAE: "vae"}
 DETECTOR = {YUNET: "detection"}
+OF_UNIVERSE = {WAN_21_VAE: "vae", ACE_STEP: "checkpoints"}
 MORE_DOWNLOADS = {
     "chain_upscale": {OTHER_GENERATOR: "diffusion_models", UPSCALER: "upscale_models"},
     "chain_interpolation": {INTERPOLATOR: "frame_interpolation"},
@@ -45,6 +55,8 @@ MORE_DOWNLOADS = {
     "two_voices": DETECTOR,
     "recordings": DETECTOR,
     "best_of": DETECTOR,
+    "universe1": OF_UNIVERSE,
+    "compare": OF_UNIVERSE,
 }
 """Files that nodes of others ask for, and the folders that they go to."""
 MACHINE_PATH = re.compile(r"""(^|[\s"'(=])(/|~/|[A-Za-z]:\\)\w|localhost|127\.0\.0\.1""")
@@ -92,7 +104,7 @@ def test_nodes_name_their_pack(name: str) -> None:
         kind, properties = node["type"], node["properties"]
         if kind == NOTE:
             continue
-        ours = kind.startswith("UniAVGen")
+        ours = kind.startswith(("UniAVGen", "UniVerse1"))
         assert properties["Node name for S&R"] == kind
         assert properties["cnr_id"] == ("uniavgen" if ours else "comfy-core")
         assert properties["ver"] == version if ours else re.fullmatch(r"0\.\d+\.\d+", properties["ver"])
@@ -154,7 +166,9 @@ def test_downloads_are_those_of_the_loaders(name: str) -> None:
             assert model["name"] in node["widgets_values"]
             assert re.fullmatch(rf"https://huggingface\.co/[\w./-]+/{re.escape(model['name'])}", model["url"])
             offered[model["name"]] = model["directory"]
-    of_the_model = OWN_DOWNLOADS if ids_of(api_workflow(name), "UniAVGenModelLoader") else {}
+    kinds = {"CLIPLoader": CAPTION_ENCODER, "UniAVGenLatent": VIDEO_VAE}
+    needed = [file for kind, file in kinds.items() if not name.startswith("tiny_") and ids_of(api_workflow(name), kind)]
+    of_the_model = {file: OWN_DOWNLOADS[file] for file in needed}
     assert offered == of_the_model | MORE_DOWNLOADS.get(name, {})
 
 

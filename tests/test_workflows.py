@@ -17,8 +17,10 @@ from comfy.files import (
     picture_packets,
     write_interpolator,
     write_joint_model,
+    write_universe_model,
     write_upscaler,
     write_video_model,
+    write_video_vae,
     write_vocoder,
 )
 from comfy.graphs import (
@@ -42,6 +44,7 @@ from comfy.workflow_runs import (
     STEPS,
     UPSCALER,
     VIDEO_VAE,
+    WAN_21_VAE,
     WIDTH,
     YUNET,
     add_save,
@@ -71,8 +74,10 @@ from uniavgen_core.joint_latent import check_seconds
 from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.tasks import PAST_FRAMES
 from uniavgen_core.tiny.bundle import CAPTION_WIDTH
+from uniavgen_core.universe1.stitched_sizes import UNIVERSE_CHANNELS, UNIVERSE_FRAME_RATE
 
 ROOT = WORKFLOWS.parent
+TEST_PACK = ROOT / "tests" / "comfy" / "test_pack"
 CODEC_ERROR = 3.2
 """Levels of 255 by which the small model's codec changes a picture of few steps on average: 2.7 are measured."""
 SILENT = 0.3
@@ -83,7 +88,7 @@ SILENT = 0.3
 def server(comfy_install: ComfyInstall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
     """ComfyUI as a new user has it, with the pack and no model files."""
     base = tmp_path_factory.mktemp("workflows")
-    with ComfyServer(comfy_install, base, [ROOT], ["--preview-method", "latent2rgb"]) as running:
+    with ComfyServer(comfy_install, base, [ROOT, TEST_PACK], ["--preview-method", "latent2rgb"]) as running:
         running.add_input(comfy_install.path / "input" / "example.png")
         yield running
 
@@ -98,6 +103,8 @@ def files(server: ComfyServer, video_vae: Path, shared_data: Path, tmp_path_fact
     )
     server.add_model("vocoders", write_vocoder(folder / "code2wav_bigvgan_model"))
     server.add_model("vae", video_vae, VIDEO_VAE)
+    server.add_model("diffusion_models", write_universe_model(folder / "UniVerse-1", CAPTION_WIDTH))
+    server.add_model("vae", write_video_vae(server.install, folder / WAN_21_VAE, UNIVERSE_CHANNELS))
     other = write_video_model(folder / OTHER_GENERATOR, small_sizes(blocks=4, text_width=CAPTION_WIDTH))
     server.add_model("diffusion_models", other)
     server.add_model("upscale_models", write_upscaler(folder / UPSCALER))
@@ -207,6 +214,30 @@ def test_the_best_of_several_seeds_is_finished(server: ComfyServer) -> None:
     (finished,) = re.findall(r"Finished: seed (\d+)", report)
     assert scores[int(finished)] == max(scores.values())
     check_clip(clip_of(server, prompt, outputs), frames_of_joint(prompt))
+
+
+def test_universe_makes_a_clip(server: ComfyServer, files: None) -> None:
+    prompt = edited("universe1")
+    with server.events() as events:
+        clip = saved_clip(server, run(server, prompt))
+        events.wait_for_previews(STEPS)
+    assert check_clip(clip, 9, UNIVERSE_FRAME_RATE).shape[1:3] == (512, 512)
+
+
+def test_both_models_are_compared_in_one_video(server: ComfyServer, files: None) -> None:
+    prompt = edited("compare")
+    pictures, sound, seconds = read_clip(saved_clip(server, run(server, prompt)))
+    label, width = 20, WIDTH + HEIGHT
+    assert pictures.shape[1:3] == (label + HEIGHT, width)
+    assert seconds[0] == pytest.approx(len(pictures) / UNIVERSE_FRAME_RATE, abs=0.05)
+    assert (pictures[:, :label, :WIDTH].max(axis=(1, 2, 3)) > 100).all(), "the model's name is above its clip"
+    left, right = pictures[:, label:, :WIDTH].astype(float), pictures[:, label:, WIDTH:].astype(float)
+    moves = [numpy.abs(numpy.diff(half, axis=0)).mean(axis=(1, 2, 3)) > 0.1 for half in (left, right)]
+    of_right = 9
+    assert moves[0][:-of_right].mean() > 0.4, "first the left one"
+    assert moves[1][1 - of_right :].mean() > 0.8, "then the right one"
+    heard = round(of_right / UNIVERSE_FRAME_RATE * sound.shape[1] / seconds[1])
+    assert min(sound[:, :-heard].std(), sound[:, -heard:].std()) > 1e-3, "both are heard"
 
 
 @pytest.mark.parametrize("name", ["reference_voice", "tiny_reference_voice"])

@@ -26,7 +26,14 @@ SEAM = f"{SHOP}/comfy_*.py"
 COLUMNS = {
     SHOP: [[SHOP, SEAM]],
     LAB: [["verse_bench", "evaluation", "world"], ["benchmarks", "training"]],
-    CORE: [["face", "audio", "media"], ["editing"], ["long_form", "speech"], ["tiny"], ["sampling", "model"]],
+    CORE: [
+        ["face", "audio", "media"],
+        ["editing"],
+        ["long_form", "speech"],
+        ["tiny"],
+        ["sampling", "model"],
+        ["universe1"],
+    ],
 }
 """The rooms from left to right; how high each stands, its imports say. A new room needs a column here."""
 STYLE = {

@@ -30,7 +30,9 @@ class torch_operations:  # noqa: N801 - a namespace, named as hosts name theirs
     Linear = nn.Linear
     LayerNorm = nn.LayerNorm
     RMSNorm = nn.RMSNorm
+    GroupNorm = nn.GroupNorm
     Conv1d = nn.Conv1d
+    Conv2d = nn.Conv2d
     Conv3d = nn.Conv3d
     Embedding = nn.Embedding
     sinusoid = staticmethod(sinusoid)

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .files import parsed_json
+from .universe1.stitched_names import is_stitched, is_unused, stitched_name
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,8 @@ PACKED_DTYPES = (torch.uint8, torch.int8)
 """Storage of quantised weights, some of which hold two values a byte."""
 FLOAT8_DTYPES = (torch.float8_e4m3fn, torch.float8_e5m2)
 BLOCK_LINEAR = re.compile(
-    r"((audio_)?blocks\.\d+\.((self|cross)_attn\.[qkvo]|ffn\.[02])|(a2v|v2a)_blocks\.\d+\.[qkvo])\.weight"
+    r"((audio_)?blocks\.\d+\.((self|cross)_attn\.([qkvo]|add_[kv]_proj)|ffn\.[02])|(a2v|v2a)_blocks\.\d+\.[qkvo]"
+    r"|blocks\.\d+\.(mel_(cross_)?attn\.(to_[qkv]|to_out\.0|add_[kv]_proj)|(mel_to_vid|vid_to_mel)\.[02]))\.weight"
 )
 """Weights to quantise: the Linears inside blocks, which are nearly all of the model and take the rounding well."""
 
@@ -119,7 +121,8 @@ class Checkpoint:
     Attributes:
         path: as given.
         files: the safetensors files, in order.
-        meta: each tensor's name, without prefix, and a meta tensor of its shape and data type; file by file.
+        meta: each tensor's name, without prefix, and a meta tensor of its shape and data type; file by file. Tensors of
+            UniVerse-1 have the model's names, and those without effect are left out.
         metadata: the text that the files' headers carry; names of quantised layers in it have no prefix either.
 
     Raises:
@@ -149,6 +152,8 @@ class Checkpoint:
         stored = {strip_prefix(name): (file, name) for file, name in found}
         if len(stored) < len(found):
             raise CheckpointError(f"{self.path} holds some tensors twice, with and without a prefix: convert it again.")
+        if is_stitched(stored):
+            return {stitched_name(name): held for name, held in stored.items() if not is_unused(name)}
         return stored
 
     def _meta(self, file: Path, name: str) -> Tensor:
@@ -282,8 +287,9 @@ def _shown(name: str) -> str:
 
 def with_optional(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The state dict with zeros for the parameters that a file may lack."""
-    if "audio_padding" not in state:
-        state["audio_padding"] = torch.zeros_like(state["audio_blocks.0.self_attn.norm_q.weight"])
+    norm = state.get("audio_blocks.0.self_attn.norm_q.weight")
+    if "audio_padding" not in state and norm is not None:
+        state["audio_padding"] = torch.zeros_like(norm)
     return state
 
 

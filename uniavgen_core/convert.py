@@ -14,11 +14,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from . import convert_gguf, convert_safetensors
-from .checkpoint import Checkpoint, CheckpointError, check_names, is_side_tensor, name_list
+from .checkpoint import Checkpoint, CheckpointError, is_side_tensor, name_list
 from .convert_gguf import GgufFile
 from .convert_safetensors import SafetensorsFile
 from .files import whole_file
-from .recognition import expected_tensors, recognise
+from .recognition import empty_model
 
 PRECISIONS = (*convert_safetensors.PRECISIONS, *convert_gguf.FORMS)
 """What the command line calls the precisions."""
@@ -98,10 +98,7 @@ def _check_source(checkpoint: Checkpoint) -> dict[str, Tensor]:
             f"{checkpoint.path} holds complex numbers ({name_list(complex_names)}), which no UniAVGen model has: "
             "download it again."
         )
-    sizes = recognise(checkpoint.meta, str(checkpoint.path))
-    expected = expected_tensors(sizes)
-    check_names(checkpoint.meta, expected, str(checkpoint.path))
-    return expected
+    return empty_model(checkpoint.meta, str(checkpoint.path)).state_dict()
 
 
 def _check_destination(checkpoint: Checkpoint, destination: Path, force: bool, suffix: str) -> None:

@@ -1,4 +1,4 @@
-"""Which model a file holds: the sizes of a UniAVGen model, or the name of another that it looks like."""
+"""Which model a file holds: UniAVGen, UniVerse-1, or the name of another that it looks like."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from .backend import torch_operations
 from .checkpoint import CheckpointError, check_names, check_tensor_shapes, name_list
 from .config import HEAD_WIDTH, ModelSizes
 from .model.joint_dit import JointDiT
+from .universe1.stitched_dit import StitchedDiT
+from .universe1.stitched_names import is_stitched
+from .universe1.stitched_sizes import StitchedSizes
 
 AUDIO = "audio_blocks.*"
 """What every UniAVGen model has, and nothing that it was made from."""
@@ -118,7 +121,39 @@ def recognise(meta: Mapping[str, Tensor], source: str = "The file") -> ModelSize
     return sizes
 
 
-def empty_model(meta: Mapping[str, Tensor], source: str = "The file") -> JointDiT:
+def recognise_stitched(meta: Mapping[str, Tensor], source: str = "The file") -> StitchedSizes:
+    """The sizes of a UniVerse-1 model, under the model's names.
+
+    Args as in `recognise`.
+
+    Raises:
+        CheckpointError: the file is incomplete or damaged.
+    """
+    try:
+        sizes = StitchedSizes.of_tensors(meta)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{source} is an incomplete UniVerse-1 model, it lacks {error.args[0]}: download it again."
+        ) from error
+    except (IndexError, ZeroDivisionError, ValueError) as error:
+        raise CheckpointError(f"{source} holds tensors of unknown shapes: it is damaged, download it again.") from error
+    widths = {"video": sizes.video_width, "audio": sizes.audio_width}
+    faults = [
+        f"the {stream} width {width} is no multiple of {HEAD_WIDTH}"
+        for stream, width in widths.items()
+        if width % HEAD_WIDTH
+    ]
+    if _indices(meta, "blocks") != set(range(sizes.blocks)):
+        faults.append(f"blocks 0 to {sizes.blocks - 1} are expected")
+    if faults:
+        raise CheckpointError(
+            f"{source} is a damaged UniVerse-1 model, or a variant that is not known: {'; '.join(faults)}. Download it "
+            "again, or choose the released model."
+        )
+    return sizes
+
+
+def empty_model(meta: Mapping[str, Tensor], source: str = "The file") -> JointDiT | StitchedDiT:
     """The model that a file's tensors are for, on the meta device, once their names and shapes are checked.
 
     Args as in `recognise`.
@@ -126,16 +161,15 @@ def empty_model(meta: Mapping[str, Tensor], source: str = "The file") -> JointDi
     Raises:
         CheckpointError: the file is of another kind or variant, lacks tensors, or has some of other shapes.
     """
-    model = JointDiT(recognise(meta, source), torch_operations, device="meta")
+    model: JointDiT | StitchedDiT
+    if is_stitched(meta):
+        model = StitchedDiT(recognise_stitched(meta, source), torch_operations, device="meta")
+    else:
+        model = JointDiT(recognise(meta, source), torch_operations, device="meta")
     expected = model.state_dict()
     check_names(meta, expected, source)
     check_tensor_shapes(meta, expected, source)
     return model
-
-
-def expected_tensors(sizes: ModelSizes) -> dict[str, Tensor]:
-    """Parameters of a joint model of these sizes, as meta tensors."""
-    return JointDiT(sizes, torch_operations, device="meta").state_dict()
 
 
 def _variant_faults(meta: Mapping[str, Tensor], sizes: ModelSizes) -> list[str]:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import av
 import torch
-from golden_weights import weights_by_rule
+from golden_weights import weight_by_rule, weights_by_rule
+from release_names import name_in_release
 from safetensors.torch import save_file
 from small_vocoder import build_small_bigvgan
 from torch import Tensor, nn
@@ -19,6 +20,8 @@ from uniavgen_core.backend import torch_operations
 from uniavgen_core.config import LATENT_CHANNELS, MEL_BANDS, ModelSizes
 from uniavgen_core.joint_latent import denormalise_mel
 from uniavgen_core.model.joint_dit import JointDiT
+from uniavgen_core.universe1.stitched_dit import StitchedDiT
+from uniavgen_core.universe1.stitched_sizes import StitchedSizes
 
 VIDEO_VAE_SCRIPT = Path(__file__).with_name("video_vae_script.py")
 SHARD_NAME = "diffusion_pytorch_model"
@@ -34,6 +37,18 @@ def write_joint_model(folder: Path, sizes: ModelSizes, shards: int = 2) -> Path:
 def joint_weights(sizes: ModelSizes) -> dict[str, Tensor]:
     """A float32 state dict of the joint model, each parameter made from its name."""
     return weights_by_rule(JointDiT(sizes, torch_operations, device="meta"))
+
+
+def write_universe_model(folder: Path, text_width: int, shards: int = 2) -> Path:
+    """A small UniVerse-1 as the release has it, a folder of shards with an index; returns the folder."""
+    sizes = StitchedSizes(
+        blocks=2, video_width=256, video_ffn_width=384, audio_width=128, audio_ffn_width=320, text_width=text_width,
+        sound_text_width=768, vocabulary_rows=6693, lyric_width=64, lyric_heads=4, lyric_ffn_width=96, lyric_layers=2,
+        patch_width=64,
+    )  # fmt: skip
+    empty = StitchedDiT(sizes, torch_operations, device="meta").state_dict()
+    shapes = {name_in_release(name): tuple(tensor.shape) for name, tensor in empty.items()}
+    return write_shards(folder, {name: weight_by_rule(name, shape) for name, shape in shapes.items()}, shards)
 
 
 def write_shards(folder: Path, tensors: Mapping[str, Tensor], shards: int) -> Path:

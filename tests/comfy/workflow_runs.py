@@ -27,6 +27,8 @@ from uniavgen_core.speech.duration import seconds_for_speech
 
 CAPTION_ENCODER = "umt5_xxl_fp8_e4m3fn_scaled.safetensors"
 VIDEO_VAE = "wan2.2_vae.safetensors"
+WAN_21_VAE = "wan_2.1_vae.safetensors"
+ACE_STEP = "ace_step_v1_3.5b.safetensors"
 OTHER_GENERATOR = "wan2.2_ti2v_5B_fp16.safetensors"
 UPSCALER = "2xNomosUni_compact_multijpg.safetensors"
 INTERPOLATOR = "rife_v4.26.safetensors"
@@ -54,8 +56,14 @@ def edited(name: str) -> Prompt:
         for node in nodes_of(prompt, kind):
             node["inputs"][REAL_MEDIA[kind]] = file
     if ids_of(prompt, "CLIPLoader"):
-        set_inputs(prompt, "UniAVGenLatent", size="custom", size__width=WIDTH, size__height=HEIGHT)
+        if name != "universe1":
+            set_inputs(prompt, "UniAVGenLatent", size="custom", size__width=WIDTH, size__height=HEIGHT)
         replace_caption_encoder(prompt)
+    if ids_of(prompt, "UniVerse1Latent"):
+        set_inputs(prompt, "UniVerse1Schedule", steps=STEPS)
+        set_inputs(prompt, "UniVerse1Latent", seconds=0.36, size="512 × 512")
+        # The real one has no small size.
+        prompt[id_of(prompt, "CheckpointLoaderSimple")] = {"class_type": "HarnessAceStep", "inputs": {}}
     if name == "chain_upscale":
         set_inputs(prompt, "KSampler", steps=STEPS)
         set_inputs(prompt, "Wan22ImageToVideoLatent", width=WIDTH, height=HEIGHT, length=33)
@@ -70,6 +78,8 @@ def edited(name: str) -> Prompt:
     for node in nodes_of(prompt, "UniAVGenSpeakerVoice") if name in ("two_voices", "cuts") else ():
         # Of the recording that stands for all.
         node["inputs"]["transcript"] = "Some call me nature, others call me mother nature."
+    if name == "compare":
+        set_inputs(prompt, "PrimitiveStringMultiline", value="Hello, it is me.")
     if name in ("chain_upscale", "chain_interpolation", "two_speakers", "face_map"):
         set_inputs(prompt, "UniAVGenConditioning", speech="Hello, it is me.")
     return prompt

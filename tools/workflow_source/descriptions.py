@@ -7,6 +7,7 @@ from typing import Any
 
 from .flow import Flow
 from .model_flow import WITH_SCRIPT, Links, ModelFlow
+from .universe_flow import OF_UNIVERSE, UniverseFlow
 
 DETECTOR = "face_detection_yunet_2023mar.onnx"
 
@@ -656,6 +657,10 @@ def flows() -> Iterator[Flow]:
             model_flow = ModelFlow(describe.__name__, tiny)
             describe(model_flow)
             yield model_flow
+    for describe_universe in OF_UNIVERSE:
+        universe_flow = UniverseFlow(describe_universe.__name__)
+        describe_universe(universe_flow)
+        yield universe_flow
     for describe_plain in WITHOUT_MODEL:
         flow = Flow(describe_plain.__name__)
         describe_plain(flow)

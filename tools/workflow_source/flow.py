@@ -40,10 +40,17 @@ HEIGHTS = {
     "UniAVGenConditioning": 300,
     "UniAVGenRange": 390,
     "UniAVGenScript": 260,
+    "UniVerse1Conditioning": 360,
 }
 """Of nodes that show pictures, or text of several lines."""
 PREVIEW = 280
-ROOM = {"KSampler": PREVIEW, "UniAVGenSampler": PREVIEW, "UniAVGenLongForm": PREVIEW, "UniAVGenLatent": 60}
+ROOM = {
+    "KSampler": PREVIEW,
+    "SamplerCustomAdvanced": PREVIEW,
+    "UniAVGenLatent": 60,
+    "UniAVGenLongForm": PREVIEW,
+    "UniAVGenSampler": PREVIEW,
+}
 """Free space below nodes that grow: by a preview, or by what a choice brings along."""
 NOTE_CHARACTERS = 45
 """In a line of a note."""

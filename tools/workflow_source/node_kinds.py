@@ -19,9 +19,12 @@ WIDGETS = ("BOOLEAN", "COMBO", "DYNAMICCOMBO", "FLOAT", "INT", "STRING")
 HUGGING_FACE = "https://huggingface.co"
 WAN_21 = f"{HUGGING_FACE}/Comfy-Org/Wan_2.1_ComfyUI_repackaged/resolve/main/split_files"
 WAN_22 = f"{HUGGING_FACE}/Comfy-Org/Wan_2.2_ComfyUI_Repackaged/resolve/main/split_files"
+ACE_STEP = f"{HUGGING_FACE}/Comfy-Org/ACE-Step_ComfyUI_repackaged/resolve/main"
 DOWNLOADS = {
     "umt5_xxl_fp8_e4m3fn_scaled.safetensors": ("text_encoders", f"{WAN_21}/text_encoders"),
     "wan2.2_vae.safetensors": ("vae", f"{WAN_22}/vae"),
+    "wan_2.1_vae.safetensors": ("vae", f"{WAN_21}/vae"),
+    "ace_step_v1_3.5b.safetensors": ("checkpoints", f"{ACE_STEP}/all_in_one"),
     "wan2.2_ti2v_5B_fp16.safetensors": ("diffusion_models", f"{WAN_22}/diffusion_models"),
     "rife_v4.26.safetensors": (
         "frame_interpolation",
@@ -63,7 +66,7 @@ class NodeKind:
     @property
     def is_ours(self) -> bool:
         """Whether it is the pack's."""
-        return self.id.startswith("UniAVGen")
+        return self.id.startswith(("UniAVGen", "UniVerse1"))
 
     def values(self, chosen: dict[str, Any]) -> dict[str, Any]:
         """All widgets' values: what is chosen, else the default; those that a choice brings along follow it."""
@@ -92,6 +95,7 @@ CORE = (
     _core("BatchMasksNode", "Batch Masks", "masks.mask0:MASK masks.mask1:MASK? masks.mask2:MASK?", "MASK"),
     _core("CLIPLoader", "Load CLIP", "", "CLIP", clip_name=None, type="stable_diffusion", device="default"),
     _core("CLIPTextEncode", "CLIP Text Encode (Prompt)", "clip:CLIP", "CONDITIONING", text=""),
+    _core("CheckpointLoaderSimple", "Load Checkpoint", "", "MODEL CLIP VAE", ckpt_name=None),
     _core("CreateVideo", "Create Video", "images:IMAGE audio:AUDIO?", "VIDEO", fps=30, bit_depth=8),
     _core(
         "EasyCache",
@@ -169,6 +173,12 @@ CORE = (
         format="auto",
         format__codec="auto",
         codec="auto",
+    ),
+    _core(
+        "SamplerCustomAdvanced",
+        "SamplerCustomAdvanced",
+        "noise:NOISE guider:GUIDER sampler:SAMPLER sigmas:SIGMAS latent_image:LATENT",
+        "output:LATENT denoised_output:LATENT",
     ),
     _core("SolidMask", "Create Solid Mask", "", "MASK", value=1, width=512, height=512),
     _core("UNETLoader", "Load Diffusion Model", "", "MODEL", unet_name=None, weight_dtype="default"),

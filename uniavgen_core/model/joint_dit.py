@@ -177,7 +177,7 @@ class JointDiT(nn.Module):
             hooks.before_block(index)
             block: BothBlocks = partial(both_blocks, index)
             if (replace := replacements.get(("double_block", index))) is not None:
-                block = _replaced(replace, block, of_video)
+                block = replaced_block(replace, block, of_video.time[:, 1:], of_video.table, options)
             video, audio = block(video, audio)
             if index < video_blocks:
                 video = hooks.after_block(index, video, video_time)
@@ -255,15 +255,22 @@ def _caption_runs(frames: Sequence[int] | None, tokens: int) -> TextRuns:
     return tuple((tokens * len(list(run)), index) for index, run in groupby((frames[0], *frames)))
 
 
-def _replaced(replace: Callable[..., dict[str, Any]], block: BothBlocks, of_video: BranchInputs) -> BothBlocks:
-    """What a host puts in place of a block of both branches and the interaction after it, as ComfyUI's hosts do."""
+def replaced_block(
+    replace: Callable[..., dict[str, Any]], block: BothBlocks, time: Tensor, table: Tensor, options: dict[str, Any]
+) -> BothBlocks:
+    """What a host puts in place of a block of both branches and the interaction after it, as ComfyUI's hosts do.
+
+    Args:
+        replace: called with the tokens, the video branch's time embedding and rotary table, and the options.
+        block: what it may call.
+    """
 
     def original_block(args: dict[str, Any]) -> dict[str, Any]:
         return dict(zip(("img", "txt"), block(args["img"], args["txt"]), strict=True))
 
     def replaced(video: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
-        args = {"img": video, "txt": audio, "vec": of_video.time[:, 1:], "pe": of_video.table}
-        out = replace(args | {"transformer_options": of_video.options}, {"original_block": original_block})
+        args = {"img": video, "txt": audio, "vec": time, "pe": table, "transformer_options": options}
+        out = replace(args, {"original_block": original_block})
         return out["img"], out.get("txt", audio)
 
     return replaced

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -188,19 +189,35 @@ class Plan:
         return switches.video_to_audio and len(self.generated_tokens) > 0
 
 
-class Plans:
-    """The plans of one sampling run, made when first asked for."""
+Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
 
-    def __init__(self) -> None:
-        self._plans: dict[ClipShape, Plan] = {}
+
+class OnceARun(Generic[Key, Made]):
+    """What one sampling run makes for each shape of clip, when first asked for.
+
+    Args:
+        make: from a shape.
+    """
+
+    def __init__(self, make: Callable[[Key], Made]) -> None:
+        self._make = make
+        self._made: dict[Key, Made] = {}
 
     def __len__(self) -> int:
-        return len(self._plans)
+        return len(self._made)
 
-    def __call__(self, shape: ClipShape) -> Plan:
-        if shape not in self._plans:
-            self._plans[shape] = make_plan(shape)
-        return self._plans[shape]
+    def __call__(self, shape: Key) -> Made:
+        if shape not in self._made:
+            self._made[shape] = self._make(shape)
+        return self._made[shape]
+
+
+class Plans(OnceARun[ClipShape, Plan]):
+    """The plans of one sampling run."""
+
+    def __init__(self) -> None:
+        super().__init__(make_plan)
 
 
 def make_plan(shape: ClipShape) -> Plan:

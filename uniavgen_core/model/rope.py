@@ -16,8 +16,15 @@ from torch import Tensor
 from ..config import HEAD_WIDTH
 
 PAIRS = HEAD_WIDTH // 2
-ROW_PAIRS = COLUMN_PAIRS = HEAD_WIDTH // 6
-TIME_PAIRS = PAIRS - ROW_PAIRS - COLUMN_PAIRS
+
+
+def _axis_pairs(head_width: int) -> tuple[int, int]:
+    """Pairs of the time axis, and of rows or columns."""
+    of_row = head_width // 6
+    return head_width // 2 - 2 * of_row, of_row
+
+
+TIME_PAIRS = _axis_pairs(HEAD_WIDTH)[0]
 
 
 def _angles(positions: int, pairs: int, width: int) -> Tensor:
@@ -32,20 +39,21 @@ def _table(angles: Tensor, device: torch.device) -> Tensor:
     return rearrange(matrices, "n pairs (i j) -> 1 n 1 pairs i j", i=2).float().to(device)
 
 
-def video_table(frames: int, rows: int, columns: int, device: torch.device) -> Tensor:
+def video_table(frames: int, rows: int, columns: int, device: torch.device, head_width: int = HEAD_WIDTH) -> Tensor:
     """Positions (frame, row, column), in that order; each axis has pairs and frequencies of its own."""
+    of_time, of_row = _axis_pairs(head_width)
     axes = (
-        _angles(frames, TIME_PAIRS, 2 * TIME_PAIRS)[:, None, None],
-        _angles(rows, ROW_PAIRS, 2 * ROW_PAIRS)[None, :, None],
-        _angles(columns, COLUMN_PAIRS, 2 * COLUMN_PAIRS)[None, None, :],
+        _angles(frames, of_time, 2 * of_time)[:, None, None],
+        _angles(rows, of_row, 2 * of_row)[None, :, None],
+        _angles(columns, of_row, 2 * of_row)[None, None, :],
     )
     grid = torch.cat([axis.expand(frames, rows, columns, -1) for axis in axes], dim=-1)
     return _table(rearrange(grid, "t r c pairs -> (t r c) pairs"), device)
 
 
-def audio_table(tokens: int, device: torch.device) -> Tensor:
+def audio_table(tokens: int, device: torch.device, head_width: int = HEAD_WIDTH) -> Tensor:
     """Positions of audio tokens or speech symbols, on all pairs."""
-    return _table(_angles(tokens, PAIRS, HEAD_WIDTH), device)
+    return _table(_angles(tokens, head_width // 2, head_width), device)
 
 
 def window_table(tokens: int, device: torch.device) -> Tensor:

@@ -45,3 +45,30 @@ def flow_sigmas(steps: int = DEFAULT_STEPS, shift: float = DEFAULT_SHIFT, schedu
 def shift_sigma(sigma: Tensor, shift: float) -> Tensor:
     """Noise levels in 0..1, moved towards noise: s·σ / (1 + (s - 1)·σ); a shift of 1 leaves them as they are."""
     return shift * sigma / (1 + (shift - 1) * sigma)
+
+
+TWICE_SHIFT = 15.0
+"""The shift that UniVerse-1 was trained with."""
+TWICE_STEPS = 35
+LEAST_NOISE = 0.001
+"""What the schedule's beginning is below 1, before it is shifted for the first time."""
+
+
+def twice_shifted_sigmas(steps: int = TWICE_STEPS, shift: float = TWICE_SHIFT) -> Tensor:
+    """Noise levels (steps + 1) as UniVerse-1 is sampled: the first one is shifted twice, so that it is just below 1.
+
+    Raises:
+        ValueError: fewer than one step, or a shift that is not positive.
+    """
+    if steps < 1:
+        raise ValueError(f"steps is {steps}: sampling takes at least one step.")
+    if shift <= 0:
+        raise ValueError(f"shift is {shift}: it must be greater than 0 (the released model uses {TWICE_SHIFT:g}).")
+    first = shift_sigma(torch.tensor(1 - LEAST_NOISE, dtype=torch.float64), shift)
+    even = first * (1 - torch.arange(steps + 1, dtype=torch.float64) / steps)
+    return shift_sigma(even, shift).float()
+
+
+def whole_timestep(sigma: Tensor) -> Tensor:
+    """The timestep ⌊1000 · σ⌋ of noise levels in float32."""
+    return (sigma * TIMESTEPS).floor()

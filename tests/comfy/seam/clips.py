@@ -266,7 +266,12 @@ def warnings_of_ours() -> Iterator[list[str]]:
     """What the pack logs as a warning in this context."""
     texts: list[str] = []
     handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: texts.append(record.getMessage()) if "UniAVGen" in record.getMessage() else None
+
+    def note(record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        texts.extend([text] if "UniAVGen" in text or "UniVerse-1" in text else [])
+
+    handler.emit = note
     logging.getLogger().addHandler(handler)
     try:
         yield texts

@@ -35,6 +35,7 @@ sys.modules["pack"] = module_from_spec(spec)
 spec.loader.exec_module(sys.modules["pack"])
 
 import clips  # noqa: E402
+from joint_kinds import JOINT_KINDS, JointKind  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -44,6 +45,12 @@ def inference_mode() -> Iterator[None]:
     """As ComfyUI runs its nodes."""
     with torch.inference_mode():
         yield
+
+
+@pytest.fixture(params=JOINT_KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> JointKind:
+    """Each of both joint models."""
+    return request.param
 
 
 @pytest.fixture

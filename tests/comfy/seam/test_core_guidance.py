@@ -19,7 +19,7 @@ from clips import (
     warnings_of_ours,
 )
 from comfy_extras import nodes_lt
-from pack.nodes import comfy_model
+from pack.nodes import comfy_joint
 from pack.tests.common import relative_error
 from pack.uniavgen_core.sampling.schedule import flow_sigmas
 
@@ -35,7 +35,7 @@ def set_switches(patcher: Any, **switches: Any) -> Any:
 
 def switched_off(conds: Any, to_video: bool, to_audio: bool) -> Any:
     """CONDITIONING with the model's own switches."""
-    off = {comfy_model.AUDIO_TO_VIDEO: to_video, comfy_model.VIDEO_TO_AUDIO: to_audio}
+    off = {comfy_joint.AUDIO_TO_VIDEO: to_video, comfy_joint.VIDEO_TO_AUDIO: to_audio}
     values = {name: False for name, on in off.items() if not on}
     return tuple([[rows, {**given, **values}] for rows, given in cond] for cond in conds)
 

@@ -6,13 +6,13 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import comfy.sd
 import folder_paths
 import pytest
 import torch
-from clips import assert_close, assert_equal, assert_kept, base, lora, model, model_file, refused, sample
+from clips import assert_close, assert_equal, assert_kept, base, lora, refused, sample
+from joint_kinds import UNIAVGEN, JointKind
 from pack.nodes.comfy_loading import load_gguf
 from pack.nodes.loaders import ModelLoader, model_choices
 from pack.tests.common import relative_error
@@ -42,13 +42,13 @@ def with_reader(reader: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(comfy_nodes.NODE_CLASS_MAPPINGS, name, node)
 
 
-def gguf_file(form: str, name: str = "") -> str:
-    """The model's name among the loader's choices, converted to GGUF."""
+def gguf_file(form: str, name: str = "", of: JointKind = UNIAVGEN) -> str:
+    """A model's name among the loader's choices, converted to GGUF."""
     folder = base() / "models" / "diffusion_models"
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / (name or f"{form}.gguf")
+    file = folder / (name or f"{of.name}_{form}.gguf")
     if not file.exists():
-        convert.convert(model_file(), folder / f"{form}.gguf", form)
+        convert.convert(of.file(), folder / f"{form}.gguf", form)
         (folder / f"{form}.gguf").rename(file)
     return file.name
 
@@ -71,12 +71,12 @@ def test_another_version_of_what_reads_it_is_named(with_reader: None, monkeypatc
 
 
 @pytest.mark.parametrize(("form", "limit"), [("q8_0", 0.02), ("q5_1", 0.1), ("q4_0", 0.2)])
-def test_a_file_runs(with_reader: None, patcher: Any, short_latent: dict, form: str, limit: float) -> None:
-    name = gguf_file(form)
+def test_a_file_runs(with_reader: None, kind: JointKind, form: str, limit: float) -> None:
+    name, latent = gguf_file(form, of=kind), kind.latent(2)
     assert ModelLoader.validate_inputs(name) is True
-    samples = sample(ModelLoader.execute(name, "default")[0], short_latent, 2)
-    assert_kept(short_latent, samples)
-    errors = [relative_error(a, b) for a, b in zip(samples, sample(patcher, short_latent, 2), strict=True)]
+    samples = kind.sample(ModelLoader.execute(name, "default")[0], latent, 2)
+    assert_kept(latent, samples)
+    errors = [relative_error(a, b) for a, b in zip(samples, kind.sample(kind.model(), latent, 2), strict=True)]
     assert 1e-6 < min(errors) and max(errors) < limit
 
 
@@ -97,16 +97,16 @@ def test_a_model_is_made_again_for_another_card(with_reader: None, short_latent:
     assert_equal(sample(again, short_latent, 2), sample(patcher, short_latent, 2))
 
 
-def test_a_lora_fits(with_reader: None, patcher: Any, short_latent: dict) -> None:
-    packed = ModelLoader.execute(gguf_file("q8_0"), "default")[0]
-    plain = sample(packed, short_latent, 2)
-    weights = lora(["blocks.0.self_attn.q", "blocks.1.ffn.0", "time_embedding.0"], patcher, "diffusers")
+def test_a_lora_fits(with_reader: None, kind: JointKind) -> None:
+    packed, latent = ModelLoader.execute(gguf_file("q8_0", of=kind), "default")[0], kind.latent(2)
+    plain = kind.sample(packed, latent, 2)
+    weights = lora([*kind.wan_layers], kind.model(), "diffusers")
     changed = []
-    for source in (packed, model()):
+    for source in (packed, kind.model()):
         patched, _ = comfy.sd.load_lora_for_models(source, None, weights, 1.0, 0.0)
-        changed.append(sample(patched, short_latent, 2))
+        changed.append(kind.sample(patched, latent, 2))
     assert relative_error(changed[0][0], plain[0]) > 1e-3
-    assert_equal(sample(packed, short_latent, 2), plain)
+    assert_equal(kind.sample(packed, latent, 2), plain)
     assert_close(*changed, 0.05)
 
 

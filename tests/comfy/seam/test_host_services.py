@@ -8,6 +8,7 @@ from typing import Any
 
 import comfy.cli_args
 import comfy.conds
+import comfy.model_base
 import comfy.model_management
 import comfy.utils
 import latent_preview
@@ -15,6 +16,7 @@ import pytest
 import torch
 from clips import assert_kept, joint, refused, sample, windowed, with_areas
 from comfy_extras.nodes_audio import VAEDecodeAudio, VAEEncodeAudio
+from joint_kinds import JointKind
 from pack.nodes.comfy_codecs import AudioCodec, cpu_device
 from pack.uniavgen_core.audio.vocoder import GriffinLim
 
@@ -54,22 +56,25 @@ def test_a_context_window_of_eighty_frames_keeps_the_reference_voice(patcher: An
     assert resize("reference_audio", voice_mel, None, latent, "cpu") is voice_mel
 
 
-def test_a_cancel_stops_in_mid_step(patcher: Any, latent: dict) -> None:
+def test_a_cancel_stops_in_mid_step(kind: JointKind) -> None:
+    patcher, latent = kind.model(), kind.latent(3)
+
     def cancel(*args: Any) -> None:
         comfy.model_management.interrupt_current_processing(True)
 
     steps_done: list[int] = []
     dit = patcher.model.diffusion_model
-    cancelling = dit.blocks[2].ffn[0].register_forward_hook(cancel)
+    cancelling = dit.blocks[1].ffn[0].register_forward_hook(cancel)
     dit.head.register_forward_hook(lambda *args: steps_done.append(1))
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        sample(patcher, latent, 4)
+        kind.sample(patcher, latent, 4)
     assert steps_done == []
     cancelling.remove()
-    sample(patcher, latent, 2)
+    kind.sample(patcher, latent, 2)
 
 
-def test_preview_shows_the_picture(patcher: Any, latent: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preview_shows_the_picture(kind: JointKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    patcher, latent = kind.model(), kind.latent(3)
     method = latent_preview.LatentPreviewMethod.Latent2RGB
     monkeypatch.setattr(latent_preview, "default_preview_method", method)
     monkeypatch.setattr(comfy.cli_args.args, "preview_method", method)
@@ -82,13 +87,15 @@ def test_preview_shows_the_picture(patcher: Any, latent: dict, monkeypatch: pyte
         return image
 
     monkeypatch.setattr(type(previewer), "decode_latent_to_preview", noting)
-    sample(patcher, latent, 3)
-    assert sizes == [(6, 4)] * 3
+    kind.sample(patcher, latent, 3)
+    rows, columns = latent["samples"].unbind()[0].shape[3:]
+    assert sizes == [(columns, rows)] * 3
 
 
-def test_memory_is_estimated_by_positions(patcher: Any) -> None:
-    video, audio = joint(frames=21, width=1280, height=736)["samples"].unbind()
+def test_memory_is_estimated_by_positions(kind: JointKind) -> None:
+    patcher = kind.model()
+    video, audio = kind.latent(21)["samples"].unbind()
     packed = comfy.utils.pack_latents([video, audio])[0].shape
-    positions = math.prod(video.shape[2:]) + audio.shape[2] * audio.shape[3] / 48
-    wanted = super(type(patcher.model), patcher.model).memory_required([1, 1, positions])
+    positions = math.prod(video.shape[2:]) + audio.numel() / kind.channels
+    wanted = comfy.model_base.BaseModel.memory_required(patcher.model, [1, 1, positions])
     assert patcher.model.memory_required([1, *packed[1:]]) == pytest.approx(wanted, rel=1e-9)

@@ -25,7 +25,8 @@ from clips import (
     with_face_mask,
 )
 from comfy.ldm.modules import attention
-from pack.nodes import comfy_model
+from joint_kinds import UNIAVGEN, UNIVERSE_1, JointKind
+from pack.nodes import comfy_joint
 from pack.tests.common import relative_error
 from pack.tests.golden_weights import weights_by_rule
 
@@ -137,7 +138,7 @@ def test_text_attention_of_a_block_is_replaced(patcher: Any, latent: dict, conds
 
 
 def test_attention_is_the_one_that_the_user_chose() -> None:
-    assert comfy_model.optimized_attention is attention.optimized_attention
+    assert comfy_joint.optimized_attention is attention.optimized_attention
 
 
 @pytest.mark.parametrize("name", ["pytorch", "split", "sub_quad"])
@@ -155,9 +156,16 @@ def test_each_attention_goes_through_what_a_node_puts_in_its_place(patcher: Any,
     assert len(calls) > least and all(calls)
 
 
-@pytest.mark.parametrize("change", [dict, with_areas], ids=["a first frame", "areas"])
-def test_easycache_skips_steps(patcher: Any, latent: dict, change: Callable) -> None:
-    latent = change(latent)
+FIRST_FRAME_OR_AREAS = pytest.mark.parametrize(
+    ("kind", "change"),
+    [(UNIAVGEN, dict), (UNIAVGEN, with_areas), (UNIVERSE_1, dict)],
+    ids=["UniAVGen, a first frame", "UniAVGen, areas", "UniVerse-1"],
+)
+
+
+@FIRST_FRAME_OR_AREAS
+def test_easycache_skips_steps(kind: JointKind, change: Callable) -> None:
+    patcher, latent = kind.model(), change(kind.latent(3))
     from comfy_extras.nodes_easycache import EasyCacheNode
 
     forwards = []
@@ -169,30 +177,31 @@ def test_easycache_skips_steps(patcher: Any, latent: dict, change: Callable) -> 
         return output
 
     patcher.set_model_unet_function_wrapper(watch)
-    inner = patcher.model.diffusion_model._forward
+    inner = patcher.model.diffusion_model.run
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         forwards.append(1)
         return inner(*args, **kwargs)
 
-    patcher.model.diffusion_model._forward = counted
-    cached = EasyCacheNode.execute(patcher, 0.5, 0.1, 0.95, False)[0]
-    assert_kept(latent, sample(cached, latent, 10))
-    assert 4 <= len(forwards) < 20
+    patcher.model.diffusion_model.run = counted
+    cached = EasyCacheNode.execute(patcher, 2.0, 0.1, 0.95, False)[0]
+    assert_kept(latent, kind.sample(cached, latent, 10))
+    assert 4 <= len(forwards) < 10 * kind.calls
 
 
-@pytest.mark.parametrize("change", [dict, with_areas], ids=["a first frame", "areas"])
-def test_compiled_equals_eager(patcher: Any, short_latent: dict, change: Callable) -> None:
+@FIRST_FRAME_OR_AREAS
+def test_compiled_equals_eager(kind: JointKind, change: Callable) -> None:
     from comfy_extras.nodes_torch_compile import TorchCompileModel
 
-    compiled = TorchCompileModel.execute(model(), "eager")[0]
-    latent = change(short_latent)
-    assert_close(sample(compiled, latent, 1), sample(patcher, latent, 1), 1e-4)
+    compiled = TorchCompileModel.execute(kind.model(), "eager")[0]
+    latent = change(kind.latent(2))
+    assert_close(kind.sample(compiled, latent, 1), kind.sample(kind.model(), latent, 1), 1e-4)
 
 
-def test_a_block_compiles_as_one_graph(patcher: Any, short_latent: dict) -> None:
-    plain, graphs = sample(model(), short_latent, 1), []
-    dit = patcher.model.diffusion_model
+def test_a_block_compiles_as_one_graph(kind: JointKind) -> None:
+    latent, patcher = kind.latent(2), kind.model()
+    plain, graphs = kind.sample(kind.model(), latent, 1), []
+    stacks = [stack for stack in patcher.model.diffusion_model.children() if isinstance(stack, torch.nn.ModuleList)]
     # The attention of a GPU. That of --cpu looks how much memory is free, which no graph can hold.
     patcher.model_options["transformer_options"] = {
         "optimized_attention_override": lambda usual, *args, **kwargs: attention.attention_pytorch(*args, **kwargs)
@@ -202,10 +211,10 @@ def test_a_block_compiles_as_one_graph(patcher: Any, short_latent: dict) -> None
         graphs.append(graph)
         return graph.forward
 
-    for blocks in (dit.blocks, dit.audio_blocks, dit.a2v_blocks, dit.v2a_blocks):
+    for blocks in stacks:
         blocks[0].compile(backend=count, fullgraph=True, dynamic=False)
-    assert_close(sample(patcher, short_latent, 1), plain, 1e-4)
-    assert len(graphs) == 4
+    assert_close(kind.sample(patcher, latent, 1), plain, 1e-4)
+    assert len(graphs) == len(stacks) == (4 if kind is UNIAVGEN else 1)
 
 
 def output_block_patch(patcher: Any) -> Any:

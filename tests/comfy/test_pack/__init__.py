@@ -10,6 +10,8 @@ from comfy_api.latest import ComfyExtension, io
 
 from comfy.nested_tensor import NestedTensor
 
+from .small_ace import WordRows, small_ace_vae
+
 NAN = float("nan")
 
 
@@ -69,6 +71,19 @@ class HarnessSmallMemory(io.ComfyNode):
         return io.NodeOutput(patched)
 
 
+class HarnessAceStep(io.ComfyNode):
+    """What Load Checkpoint gives of ACE-Step, but for the MODEL: at small size."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        outputs = [io.Model.Output(), io.Clip.Output(), io.Vae.Output()]
+        return io.Schema(node_id="HarnessAceStep", category="harness", outputs=outputs)
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        return io.NodeOutput(None, WordRows(), small_ace_vae())
+
+
 class HarnessTensorBytes(io.ComfyNode):
     """How many bytes of tensors this process holds, as text; `run` is another number for each look."""
 
@@ -91,7 +106,7 @@ class HarnessTensorBytes(io.ComfyNode):
 
 class HarnessExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [HarnessNaN, HarnessNaNLatent, HarnessSmallMemory, HarnessTensorBytes]
+        return [HarnessNaN, HarnessNaNLatent, HarnessSmallMemory, HarnessAceStep, HarnessTensorBytes]
 
 
 async def comfy_entrypoint() -> HarnessExtension:
