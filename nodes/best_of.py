@@ -19,7 +19,7 @@ from ..uniavgen_core.media.images import to_bytes
 from ..uniavgen_core.sampling.guidance import first_steps
 from ..uniavgen_core.tiny.bundle import SHORT_SIDE
 from .comfy_codecs import TinyVideoCodec
-from .comfy_guider import sample_part
+from .comfy_guider import sample_steps
 from .comfy_latent import kept_parts, streams
 from .comfy_long_form import check_audio_vae
 from .comfy_model import sizes_of
@@ -72,6 +72,11 @@ class BestOf(io.ComfyNode):
         )
 
     @classmethod
+    def validate_inputs(cls, detector: str) -> bool:
+        """Any: drawn people need none, and a graph of theirs is not refused where there are others to choose from."""
+        return True
+
+    @classmethod
     def execute(
         cls,
         guider: Any,
@@ -99,7 +104,7 @@ class BestOf(io.ComfyNode):
         best: tuple[float, int, dict[str, Any]] | None = None
         for candidate in range(candidates):
             own_seed = (seed + candidate) % SEEDS
-            part, expected = sample_part(guider, own_seed, sampler, sigmas, latent_image, end=tried)
+            part, expected = sample_steps(guider, own_seed, sampler, sigmas, latent_image, end=tried)
             score = _judged(mouth, vae, audio_vae, expected)
             lines.append(f"seed {own_seed}: {'no face is seen' if score == NO_FACE else f'{score:.3f}'}")
             show_text("\n".join(lines))
@@ -109,7 +114,7 @@ class BestOf(io.ComfyNode):
         assert best is not None
         lines.append(f"Finished: seed {best[1]}")
         show_text("\n".join(lines))
-        finished, _ = sample_part(guider, None, sampler, sigmas, best[2], start=tried)
+        finished, _ = sample_steps(guider, None, sampler, sigmas, best[2], start=tried)
         return io.NodeOutput(finished, best[1], "\n".join(lines))
 
 

@@ -180,25 +180,22 @@ def _warn_of_idle_switches(model: str, guidance: Guidance, audio_to_video: str, 
         warn("UniAVGen Guider", [f"{model} has none of these switches, so that they change nothing: {names}."])
 
 
-def sample_part(
+def sample_steps(
     guider: Any, seed: int | None, sampler: Any, sigmas: Tensor, latent: dict, start: int = 0, end: int | None = None
 ) -> tuple[dict, dict]:
-    """Some steps of a schedule, as SamplerCustomAdvanced does them: the LATENT after these, and the clip expected then.
+    """Steps of a schedule, as SamplerCustomAdvanced does them: the LATENT after these, and the clip expected then.
 
     Args:
         seed: of the noise; None adds none, as the LATENT is of the steps before.
+        sampler: a SAMPLER, or the name of one.
         start, end: the first step, and the one behind the last; None is the schedule's end.
     """
     if isinstance(guider, ModalityAwareGuider) and guider.full_sigmas is None:
         guider = copy.copy(guider)
         guider.full_sigmas = sigmas
+    if isinstance(sampler, str):
+        sampler = comfy.samplers.sampler_object(sampler)
     noise = DisableNoise().execute()[0] if seed is None else Noise_RandomNoise(seed)
     part = sigmas[start:] if end is None else sigmas[start : end + 1]
     out = SamplerCustomAdvanced.execute(noise, guider, sampler, part, latent)
     return out[0], out[1]
-
-
-def sample_latent(guider: ModalityAwareGuider, seed: int, sampler_name: str, sigmas: Tensor, latent: dict) -> dict:
-    """One sampling run, as SamplerCustomAdvanced does it."""
-    sampler = comfy.samplers.sampler_object(sampler_name)
-    return SamplerCustomAdvanced.execute(Noise_RandomNoise(seed), guider, sampler, sigmas, latent)[0]

@@ -111,8 +111,9 @@ class JointConfig(comfy.supported_models_base.BASE):
     # Not float16: what the blocks hand on may be beyond that type's range.
     supported_inference_dtypes = [torch.bfloat16, torch.float32]
 
-    def __init__(self, sizes: Any):
+    def __init__(self, sizes: Any, trained_with_masks: bool = False):
         super().__init__({"sizes": sizes})
+        self.trained_with_masks = trained_with_masks
         # ComfyUI's Wan models reserve in proportion to their width.
         self.memory_usage_factor = sizes.video_width / MEMORY_WIDTH
 
@@ -148,6 +149,9 @@ class JointModel(comfy.model_base.BaseModel):
 
     def begin_run(self, guider: Any, latent_image: Tensor, mask: Tensor | None, shapes: SHAPES) -> None:
         """Check and complete what the guider's passes are given, and the options of the run."""
+
+    def end_run(self) -> None:
+        """Let go of what was made for the run."""
 
     def _per_stream(
         self, latent: Any, video_function: Callable[[Tensor], Tensor], audio_function: Callable[[Tensor], Tensor]
@@ -218,8 +222,11 @@ def around_joint_run(
     check_finite("LATENT", latent_image)
     denoise_mask = model.usable_mask(denoise_mask, shapes)
     model.latent_shapes = shapes
-    model.begin_run(guider, latent_image, denoise_mask, shapes)
-    samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+    try:
+        model.begin_run(guider, latent_image, denoise_mask, shapes)
+        samples = executor(noise, latent_image, sampler, sigmas, denoise_mask, *args, **kwargs)
+    finally:
+        model.end_run()
     if denoise_mask is None:
         return samples
     return torch.where(denoise_mask.to(samples.device) == 0, latent_image.to(samples), samples)

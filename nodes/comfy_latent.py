@@ -16,8 +16,9 @@ from ..uniavgen_core.media.region import Region
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.tasks import KeptParts, kept_prefix
 
-REGION = "uniavgen_region"
-"""In a LATENT of task resync: where in the video its clip belongs. Samplers and other nodes hand it on."""
+ORIGIN = "uniavgen_origin"
+"""In a LATENT of a task that changes a video: where its clip belongs, an `Edit` in time or a `VideoRegion`. Samplers
+and other nodes hand it on."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ class VideoRegion:
 
     video: Video
     region: Region
+
+
+def region_of_latent(latent: dict[str, Any]) -> VideoRegion | None:
+    """The video and the region that a LATENT of task resync belongs to; None of any other one."""
+    origin = latent.get(ORIGIN)
+    return origin if isinstance(origin, VideoRegion) else None
 
 
 def joint_latent(

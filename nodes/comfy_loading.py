@@ -42,6 +42,9 @@ WEIGHT_DTYPES: dict[str, dict[str, Any]] = {
     "fp8_e5m2": {"dtype": torch.float8_e5m2},
 }
 
+TRAINED_WITH_MASKS = "trained_with_masks"
+"""Option of a model: whether it takes areas that are kept as it takes whole frames, see `NoisedAreas`."""
+
 GGUF_FILES = "unet_gguf"
 """ComfyUI-GGUF's name for the GGUF files in models/diffusion_models."""
 LOADER = "UnetLoaderGGUF"
@@ -89,11 +92,12 @@ def make_patcher(
 ) -> Any:
     """A ModelPatcher of weights for a model of the core; `factory` makes it again where ComfyUI needs a fresh one.
 
-    Of `model_options`, `dtype`, `fp8_optimizations` and `custom_operations` count, as in ComfyUI's own loaders.
+    Of `model_options`, `dtype`, `fp8_optimizations` and `custom_operations` count, as in ComfyUI's own loaders, and
+    `TRAINED_WITH_MASKS`.
     """
     state, _ = comfy.utils.convert_old_quants(state, "", metadata=metadata)
     sizes = core_model.sizes
-    config = CONFIGS[type(core_model)](sizes)
+    config = CONFIGS[type(core_model)](sizes, model_options.get(TRAINED_WITH_MASKS, False))
     config.quant_config = comfy.utils.detect_layer_quantization(state, "")
     config.custom_operations = model_options.get("custom_operations")
     load_device = comfy.model_management.get_torch_device()
@@ -136,8 +140,10 @@ def gguf_files() -> list[str]:
     return folder_paths.get_filename_list(GGUF_FILES) if reads_gguf() else []
 
 
-def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
+def load_gguf(path: str, model_options: dict[str, Any] | None = None, disable_dynamic: bool = False) -> Any:
     """Load a joint model from a GGUF file as a ModelPatcher; its weights stay as they are stored until they are used.
+
+    Of `model_options`, `TRAINED_WITH_MASKS` counts.
 
     Raises:
         CheckpointError: the file is damaged or of another model, or ComfyUI-GGUF is of another version.
@@ -157,9 +163,8 @@ def load_gguf(path: str, disable_dynamic: bool = False) -> Any:
     model = empty_model(meta, name)
     for key in state.keys() - _quantised(model):
         state[key] = _plain(state[key], pack["dequantize_tensor"])
-    patcher = make_patcher(
-        model, with_optional(state), None, {"custom_operations": pack["GGMLOps"]}, True, (load_gguf, (path,))
-    )
+    options = {**(model_options or {}), "custom_operations": pack["GGMLOps"]}
+    patcher = make_patcher(model, with_optional(state), None, options, True, (load_gguf, (path, model_options)))
     return pack["GGUFModelPatcher"].clone(patcher)
 
 

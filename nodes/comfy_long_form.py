@@ -19,7 +19,7 @@ import latent_preview
 import torch
 from torch import Tensor
 
-from ..uniavgen_core.config import SAMPLE_RATE, SPATIAL_COMPRESSION
+from ..uniavgen_core.config import SAMPLE_RATE, SPATIAL_COMPRESSION, is_still
 from ..uniavgen_core.joint_latent import check_shapes, stream_shapes
 from ..uniavgen_core.long_form.cast import Cast
 from ..uniavgen_core.long_form.pacing import Pacing
@@ -29,7 +29,7 @@ from ..uniavgen_core.speech.reader import SpeechReader
 from ..uniavgen_core.speech.text import LANGUAGE_CODES
 from ..uniavgen_core.tasks import KeptParts, kept_prefix
 from .comfy_face import guide_segment
-from .comfy_latent import REGION, joint_latent, kept_parts, streams
+from .comfy_latent import joint_latent, kept_parts, region_of_latent, streams
 from .comfy_model import (
     CAPTION_CHANGES,
     LANGUAGE,
@@ -169,7 +169,7 @@ class ComfyHost:
         self.video, self.mel = streams(latent)
         kept = kept_parts(latent)
         self.kept_frames, self.kept_tokens = sum(kept.whole_frames), sum(kept.audio)
-        if REGION in latent:
+        if region_of_latent(latent) is not None:
             # Of a video, whose segments each have their own.
             self.kept_frames, self.kept_tokens = 1, 0
         self.language = condition_value(sampler.guider, LANGUAGE) or "auto"
@@ -240,9 +240,14 @@ def check_start(latent: dict[str, Any]) -> None:
     check_shapes([stream.shape for stream in both])
     if both[0].shape[0] > 1:
         raise ValueError(f"The LATENT holds {both[0].shape[0]} clips: set batch_size to 1 for a long clip.")
-    if REGION in latent:
+    if region_of_latent(latent) is not None:
         return
     kept = kept_parts(latent)
+    if is_still(len(kept.video), len(kept.audio)):
+        raise ValueError(
+            "The LATENT is of task voice, sound alone, and a long clip has a picture: make the LATENT with task joint, "
+            "from a portrait. For a longer voice alone, sample one LATENT of task voice for each part of the words."
+        )
     start = kept_prefix(len(kept.video), len(kept.audio), sum(kept.whole_frames), sum(kept.audio))
     if kept != start or not any(kept.whole_frames) or kept.all_video or kept.all_audio:
         raise ValueError(

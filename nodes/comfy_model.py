@@ -32,7 +32,7 @@ from ..uniavgen_core.model.joint_dit import JointDiT
 from ..uniavgen_core.model.plan import Plans
 from ..uniavgen_core.sampling.guidance import NO_BLOCK
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, TIMESTEPS
-from ..uniavgen_core.tasks import KeptParts, Switches, kept_prefix, task_switches
+from ..uniavgen_core.tasks import KeptParts, NoisedAreas, Switches, kept_prefix, noised_areas, task_switches
 from .comfy_joint import (
     AUDIO_TO_VIDEO,
     SHAPES,
@@ -101,6 +101,8 @@ class UniAVGenModel(JointModel):
 
     def __init__(self, model_config: UniAVGenConfig, device: Any = None):
         super().__init__(model_config, device, ComfyJointDiT)
+        self.trained_with_masks = model_config.trained_with_masks
+        self.areas: NoisedAreas | None = None
 
     def audio_in(self, audio: Tensor) -> Tensor:
         return normalise_mel(audio)
@@ -118,17 +120,25 @@ class UniAVGenModel(JointModel):
         return comfy.utils.pack_latents(whole_masks(comfy.utils.unpack_latents(mask, shapes)))[0]
 
     def begin_run(self, guider: Any, latent_image: Tensor, mask: Tensor | None, shapes: SHAPES) -> None:
-        _complete_conds(guider.conds, latent_image, _kept(mask, shapes), shapes)
+        kept = _kept(mask, shapes)
+        _complete_conds(guider.conds, latent_image, kept, shapes)
         options = guider.model_options.setdefault("transformer_options", {})
         options[PLANS] = Plans()
         warn_of_unread(options.setdefault(REPORT, PatchReport(self.name)), guider.conds)
+        if not self.trained_with_masks:
+            self.areas = _packed_areas(kept, shapes, guider.model_patcher.load_device)
+
+    def end_run(self) -> None:
+        self.areas = None
 
     def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **kwargs: Any) -> Tensor:
-        return latent_image
+        """What is kept, as a step sees it: of the packed latent (batch, 1, values)."""
+        return latent_image if self.areas is None else self.areas.at(sigma.view(-1, 1, 1), latent_image)
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         shapes = kwargs["latent_shapes"]
         kept = _kept(kwargs.get("denoise_mask"), shapes)
+        kept = kept if self.trained_with_masks else kept.of_whole_frames
         reference_audio = kwargs.get(REFERENCE_AUDIO)
         out = self._text_conds(kwargs)
         out["reference_image"] = comfy.conds.CONDRegular(self._reference_image(kwargs, shapes[0]))
@@ -226,6 +236,19 @@ def _switches(kwargs: dict[str, Any], kept: KeptParts) -> Switches:
         audio_to_video=kwargs.get(AUDIO_TO_VIDEO, task.audio_to_video),
         video_to_audio=kwargs.get(VIDEO_TO_AUDIO, task.video_to_audio),
     )
+
+
+def _packed_areas(kept: KeptParts, shapes: Sequence[Sequence[int]], device: Any) -> NoisedAreas | None:
+    """The areas of a packed latent (batch, 1, values)."""
+    areas = noised_areas(kept, shapes[0])
+    if areas is None:
+        return None
+    nothing = torch.zeros(1, *shapes[1][1:])
+    where, noise = (
+        comfy.utils.pack_latents([video, nothing.to(video)])[0].to(device)
+        for video in (areas.where.expand_as(areas.noise), areas.noise)
+    )
+    return NoisedAreas(where, noise)
 
 
 def _complete_conds(

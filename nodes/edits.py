@@ -20,8 +20,6 @@ from .inputs import NOT_CONNECTED, present
 from .media import given_track
 
 RANGE = io.Custom("UNIAVGEN_RANGE")
-EDIT = "uniavgen_edit"
-"""In a LATENT of a task that changes what exists: the `Edit`, so that UniAVGen Put Back knows where it belongs."""
 
 BOTH, PICTURE, SOUND = PARTS = ("picture and sound", "picture", "sound")
 """What is made anew in a range."""

@@ -36,10 +36,10 @@ from ..uniavgen_core.media.images import automatic_size
 from ..uniavgen_core.media.video import Video
 from ..uniavgen_core.model_rates import driving_mel, dubbed_images, past_images, past_mel, region_images
 from ..uniavgen_core.tasks import TASKS, KeptParts, kept_of_region, kept_prefix
-from .comfy_latent import REGION, VideoRegion, joint_latent, streams
+from .comfy_latent import ORIGIN, VideoRegion, joint_latent, streams
 from .comfy_model import REFERENCE_AUDIO, SPEECH_SECONDS, check_speech_fits
 from .comfy_progress import warn
-from .edits import EDIT, RANGE, bridge_parts, retake_parts, sound_of
+from .edits import RANGE, bridge_parts, retake_parts, sound_of
 from .faces import warn_of_portrait
 from .inputs import NOT_CONNECTED, chosen, frame_rate_input, linked, past_frames_input, present
 from .media import check_vae, encode_frames, given_track, video_of
@@ -54,24 +54,17 @@ class Source:
     images: Tensor
     latent_frames: int
     mel: Tensor | None = None
-    edit: Edit | None = None
-    """Of a task that makes a time of a video anew: where the result belongs."""
-    region: VideoRegion | None = None
-    """Of the images' video, where only that is made anew."""
+    origin: Edit | VideoRegion | None = None
+    """Where the result belongs: of a task that makes a time of a video anew, or a region of it."""
 
     def kept(self, task: str, tokens: int) -> KeptParts:
         """What stays as it is of so many audio tokens and of the picture."""
-        if self.edit is not None:
-            return self.edit.segment.kept()
-        if self.region is not None:
-            part = self.region.region.part(0, pixel_frames(self.latent_frames))
+        if isinstance(self.origin, Edit):
+            return self.origin.segment.kept()
+        if self.origin is not None:
+            part = self.origin.region.part(0, pixel_frames(self.latent_frames))
             return kept_of_region(part.kept_video(), tokens, has_audio=self.mel is not None)
         return TASKS[task].kept(self.latent_frames, tokens, past_frames=latent_frames(len(self.images)))
-
-    def origin(self) -> dict[str, Any]:
-        """What a LATENT says of the video that it belongs to."""
-        parts = {EDIT: self.edit, REGION: self.region}
-        return {name: part for name, part in parts.items() if part is not None}
 
 
 @dataclass(frozen=True)
@@ -150,8 +143,7 @@ def _video_and_region(given: LatentInputs, task: str) -> Source:
     mel = _new_mel(given, footage, audio_tokens(pixel_frames(length)), task)
     clip = _size(given.size, *footage.size) if given.size["size"] == "custom" else None
     region = new_lips("mask", "video", given.mask, footage, whole, clip)
-    origin = VideoRegion(footage, region)
-    return Source(region_images(footage, region, pixel_frames(length)), length, mel, region=origin)
+    return Source(region_images(footage, region, pixel_frames(length)), length, mel, VideoRegion(footage, region))
 
 
 def _new_mel(given: LatentInputs, footage: Video, tokens: int, task: str) -> Tensor | None:
@@ -438,4 +430,4 @@ class Latent(io.ComfyNode):
         _check_speeches(conditioning, source.latent_frames, kept.all_audio)
         latents = encode_frames(vae, source.images, width, height)
         latent = joint_latent(shapes, kept, latents, source.mel)
-        return io.NodeOutput(latent | source.origin())
+        return io.NodeOutput(latent if source.origin is None else latent | {ORIGIN: source.origin})

@@ -18,6 +18,7 @@ from .comfy_codecs import AudioCodec, TinyCaptionEncoder, TinyVideoCodec, cpu_de
 from .comfy_loading import (
     DEFAULT_DTYPE,
     GGUF_FILES,
+    TRAINED_WITH_MASKS,
     WEIGHT_DTYPES,
     gguf_files,
     host_model,
@@ -122,6 +123,14 @@ class ModelLoader(io.ComfyNode):
                     advanced=True,
                     tooltip="What the weights are kept in. fp8 halves the memory of a bf16 file.",
                 ),
+                io.Boolean.Input(
+                    "trained_with_masks",
+                    default=False,
+                    optional=True,
+                    advanced=True,
+                    tooltip="For a model, or a LoRA behind it, that was trained with areas. What a mask keeps of a "
+                    "frame then enters clean; otherwise it is noised with the rest, as the released model needs it.",
+                ),
             ],
             outputs=[io.Model.Output()],
         )
@@ -131,18 +140,19 @@ class ModelLoader(io.ComfyNode):
         return as_offered(model_name) in model_choices() or _no_model(model_name)
 
     @classmethod
-    def execute(cls, model_name: str, weight_dtype: str) -> io.NodeOutput:
-        choices, model_name = model_choices(), as_offered(model_name)
+    def execute(cls, model_name: str, weight_dtype: str, trained_with_masks: bool = False) -> io.NodeOutput:
+        choices, options = model_choices(), {TRAINED_WITH_MASKS: trained_with_masks}
+        model_name = as_offered(model_name)
         path = _path(choices, model_name)
         if path is None:
             raise FileNotFoundError(_no_model(model_name))
         if choices[model_name][0] != GGUF_FILES:
-            return io.NodeOutput(load_model(str(path), WEIGHT_DTYPES[weight_dtype]))
+            return io.NodeOutput(load_model(str(path), WEIGHT_DTYPES[weight_dtype] | options))
         if weight_dtype != DEFAULT_DTYPE:
             raise ValueError(
                 f"'{model_name}' is a GGUF file, whose weights stay as they are: set weight_dtype to '{DEFAULT_DTYPE}'."
             )
-        return io.NodeOutput(load_gguf(str(path)))
+        return io.NodeOutput(load_gguf(str(path), options))
 
 
 class AudioCodecLoader(io.ComfyNode):

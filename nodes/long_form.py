@@ -34,7 +34,7 @@ from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.waveforms import fit_audio, mono_at_rate
 from ..uniavgen_core.speech.reader import SpeechReader
-from .comfy_latent import REGION, VideoRegion, kept_parts, streams
+from .comfy_latent import VideoRegion, kept_parts, region_of_latent, streams
 from .comfy_long_form import (
     ComfyHost,
     EncodedScript,
@@ -233,7 +233,7 @@ class LongForm(io.ComfyNode):
         segments = SegmentSampler(guider, sampler, sigmas, noise, streams(latent_image)[0][:1, :, :1])
         pictures = [_picture(scene, vae, segments.first_frame) for scene in scenes]
         host = ComfyHost(segments, latent_image, vae, audio_vae, script, cast, pictures, key)
-        lips = latent_image.get(REGION)
+        lips = region_of_latent(latent_image)
         along = (
             _recording(recording, host, seconds) if lips is None else _new_lips(lips, recording, latent_image, seconds)
         )

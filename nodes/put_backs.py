@@ -15,14 +15,17 @@ from ..uniavgen_core.checks import check_images
 from ..uniavgen_core.config import FRAME_RATE
 from ..uniavgen_core.editing.given import Edit
 from ..uniavgen_core.editing.replacing import PutBack, bridged_sound, put_back_bridge, put_back_retake
+from ..uniavgen_core.media.container import Source
+from ..uniavgen_core.media.copying import CopyPlan
 from ..uniavgen_core.media.images import to_rgb
 from ..uniavgen_core.media.muxing import join_bridge, replace_audio, replace_frames
+from ..uniavgen_core.media.sound_splicing import SoundSplice, splice_sound
 from ..uniavgen_core.media.splicing import find_stretch
 from ..uniavgen_core.media.track import AudioTrack
 from ..uniavgen_core.media.video import Video
-from .comfy_latent import REGION
+from .comfy_latent import ORIGIN, VideoRegion
 from .comfy_progress import check_frames_fit, check_interrupt, progress_bar
-from .edits import EDIT, sound_of
+from .edits import sound_of
 from .inputs import NOT_CONNECTED, frame_rate_input, linked, present
 from .long_form import mono_waveform
 from .media import copy_plan, tell, video_of
@@ -99,10 +102,9 @@ class PutBackNode(io.ComfyNode):
         next_audio: Any = NOT_CONNECTED,
     ) -> io.NodeOutput:
         check_images("images", images)
-        if REGION in latent:
-            region = latent[REGION].region
-            return io.NodeOutput(new_lips_put_back(video, region, images, audio, frame_rate, images_rate))
-        edit = latent.get(EDIT)
+        edit = latent.get(ORIGIN)
+        if isinstance(edit, VideoRegion):
+            return io.NodeOutput(new_lips_put_back(video, edit.region, images, audio, frame_rate, images_rate))
         if edit is None:
             raise ValueError(
                 "latent does not say where it belongs: connect the LATENT of UniAVGen Latent with task resync, retake "
@@ -117,7 +119,8 @@ class PutBackNode(io.ComfyNode):
             return sound_of("video", footage, "video_audio", video_audio)
 
         if not edit.is_bridge:
-            return io.NodeOutput(_retaken(video, footage, track, edit, decoded, waveform))
+            has_own = video_audio is NOT_CONNECTED
+            return io.NodeOutput(_retaken(video, footage, track, has_own, edit, decoded, waveform))
         following = linked("next_video", next_video, "a bridge leads to the clip behind it")
         next_footage = video_of("next_video", following, frame_rate)
 
@@ -129,13 +132,23 @@ class PutBackNode(io.ComfyNode):
 
 
 def _retaken(
-    video: Tensor | Input.Video, footage: Video, track: OpenTrack, edit: Edit, images: Tensor, waveform: Tensor
+    video: Tensor | Input.Video,
+    footage: Video,
+    track: OpenTrack,
+    has_own: bool,
+    edit: Edit,
+    images: Tensor,
+    waveform: Tensor,
 ) -> Input.Video:
-    """The video with a segment's new part in it."""
+    """The video with a segment's new part in it.
+
+    Args:
+        has_own: the track is the video's own.
+    """
     with track() as heard:
         result = put_back_retake(footage, present("video_audio", heard), edit, images, waveform)
     if isinstance(video, InputImpl.VideoFromFile):
-        return _retaken_file(video, track, result)
+        return _retaken_file(video, track, has_own, result)
     frames, rate, _ = footage.parts()
     check_frames_fit("video", frames.shape)
     with track() as heard:
@@ -144,23 +157,37 @@ def _retaken(
     return _in_memory(result.images(frames, rate), joined, sound.sample_rate, rate)
 
 
-def _retaken_file(video: InputImpl.VideoFromFile, track: OpenTrack, result: PutBack) -> TemporaryVideo:
+def _retaken_file(video: InputImpl.VideoFromFile, track: OpenTrack, has_own: bool, result: PutBack) -> TemporaryVideo:
     source, plan, path = video.get_stream_source(), copy_plan("video", video), temporary_path(".mp4")
+    splice = _sound_splice(source, plan, track, result) if has_own else None
     shown = progress_bar(plan.count)
     with track() as heard:
         sound = present("video_audio", heard)
         pieces = result.pieces(sound)
         if result.picture is None:
-            replace_audio(source, path, pieces, sound.sample_rate, plan, shown, check_interrupt, sound.channels)
+            replace_audio(
+                source, path, pieces, sound.sample_rate, plan, shown, check_interrupt, sound.channels, splice=splice
+            )
             return TemporaryVideo(path)
         stretch = find_stretch(source, plan, result.picture_seconds, check_interrupt)
         if isinstance(stretch, str):
             tell(f"video: the picture is encoded anew as H.264, because {stretch}.")
         replace_frames(
             source, path, pieces, sound.sample_rate, plan, None if isinstance(stretch, str) else stretch,
-            result.replaced, shown, check_interrupt, sound.channels,
+            result.replaced, shown, check_interrupt, sound.channels, splice,
         )  # fmt: skip
     return TemporaryVideo(path)
+
+
+def _sound_splice(source: Source, plan: CopyPlan, track: OpenTrack, result: PutBack) -> SoundSplice | None:
+    """How the packets of a video's own sound are copied; None where they cannot be."""
+    with track() as heard:
+        pieces = result.pieces(present("video_audio", heard))
+        splice = splice_sound(source, plan, pieces, result.sound_seconds, check_interrupt)
+    if isinstance(splice, str):
+        tell(f"video: the whole sound is encoded anew as AAC, because {splice}.")
+        return None
+    return splice
 
 
 def _in_memory(images: Tensor, waveform: Tensor, sample_rate: int, rate: Fraction) -> Input.Video:

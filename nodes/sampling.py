@@ -12,7 +12,7 @@ from ..uniavgen_core.config import RELEASED_SIZES
 from ..uniavgen_core.joint_latent import describe_clip
 from ..uniavgen_core.sampling.guidance import AUTO_BLOCK, NO_BLOCK, RELEASED_SKIP_BLOCK, Guidance
 from ..uniavgen_core.sampling.schedule import DEFAULT_SHIFT, DEFAULT_STEPS, RELEASED, SCHEDULES, SIMPLE, flow_sigmas
-from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample_latent
+from .comfy_guider import SAMPLER_NAMES, SWITCH, ModalityAwareGuider, make_guider, sample_steps
 from .comfy_progress import show_text
 from .inputs import chosen, seed_input
 
@@ -211,6 +211,6 @@ class Sampler(io.ComfyNode):
         if scheduler == AUTO:
             scheduler = RELEASED if sampler_name == RELEASED_SAMPLER else SIMPLE
         sigmas = flow_sigmas(steps, shift, scheduler)
-        made = sample_latent(guider, seed, sampler_name, sigmas, latent_image)
+        made, _ = sample_steps(guider, seed, sampler_name, sigmas, latent_image)
         show_text(describe_clip(*(stream.shape for stream in made["samples"].unbind())))
         return io.NodeOutput(made)

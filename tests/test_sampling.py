@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -288,6 +289,36 @@ def test_noise_in_kept_parts_has_no_influence() -> None:
     for call in model.calls:
         assert torch.equal(call.x[0][:, :, :2], clip.video[:, :, :2])
         assert torch.equal(call.x[1][:, :, :9], clip.audio[:, :, :9])
+
+
+def clip_with_areas() -> Clip:
+    """Of two tokens a frame: the first frame is kept, half of the second, and nothing of the third."""
+    return replace(make_clip(batch=2), kept=KeptParts((True, (False, True), False), (False,) * TOKENS))
+
+
+def test_areas_are_noised_to_each_step() -> None:
+    """What is kept of a frame in part is at the step's noise level, as the rest of the frame is said to be."""
+    clip, model = clip_with_areas(), StubModel()
+    made = clip.put_back(sample(model, clip))
+    assert torch.equal(made[0][:, :, :1], clip.video[:, :, :1])
+    assert torch.equal(made[0][:, :, 1, :, 2:], clip.video[:, :, 1, :, 2:])
+    drawn = []
+    for call in model.calls:
+        assert call.kept == KeptParts((True, False, False), (False,) * TOKENS)
+        assert torch.equal(call.x[0][:, :, :1], clip.video[:, :, :1])
+        sigma = call.timestep.view(-1, 1, 1, 1) / 1000
+        noised, given = call.x[0][:, :, 1, :, 2:], clip.video[:, :, 1, :, 2:]
+        drawn.append((noised - (1 - sigma) * given) / sigma)
+    assert float(drawn[0].std()) == pytest.approx(1, abs=0.15)
+    for noise in drawn:
+        torch.testing.assert_close(noise, drawn[0][:1].expand_as(noise), rtol=0, atol=1e-3)
+
+
+def test_a_model_that_was_trained_with_masks_gets_areas_clean() -> None:
+    clip, model = clip_with_areas(), StubModel()
+    sample(model, clip, trained_with_masks=True)
+    assert all(call.kept == clip.kept for call in model.calls)
+    assert all(torch.equal(call.x[0][:, :, 1, :, 2:], clip.video[:, :, 1, :, 2:]) for call in model.calls)
 
 
 def test_captions_may_change_within_the_clip() -> None:

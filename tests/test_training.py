@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -15,7 +16,7 @@ from uniavgen_core.config import MEL_BANDS
 from uniavgen_core.tasks import Switches
 from uniavgen_lab.training.batches import TRAINING_TASKS, Batch, Batches, BatchSettings
 from uniavgen_lab.training.codec_training import CodecTrainer
-from uniavgen_lab.training.shards import Shards
+from uniavgen_lab.training.shards import Shards, TrainingClip, write_shard
 from uniavgen_lab.training.trainer import Trainer
 from uniavgen_lab.training.training_config import CodecConfig, TrainConfig, read_config
 
@@ -130,11 +131,32 @@ def test_batches_follow_from_seed_step_and_process_alone(shards: Shards) -> None
         (("validation_data: shards\n", ""), "write validation_data"),
         (("steps: 12", "steps: many"), "stages 2: steps is 'many'"),
         (("output: run", "output: ["), "is not YAML"),
+        (("warmup_steps: 2", "shares: [1, 2]"), "stage 'audio': shares are 1, 2, data has 1 folders"),
     ],
 )
 def test_a_wrong_configuration_is_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_config(write_config(tmp_path, RUN.replace(*change)), TrainConfig)
+
+
+def test_folders_have_the_shares_that_are_asked_for(shards: Shards, tmp_path: Path) -> None:
+    """However many clips they hold: so that a few new ones are mixed with many old ones."""
+    few = tmp_path / "few"
+    few.mkdir()
+    write_shard(few / "0.safetensors", [new_clip(shards)])
+    both = Shards(few, tmp_path / "shards")
+    settings = BatchSettings(2, {"joint": 1.0}, 0.0, 0.0, timestep_shift=1.0, shares=(3.0, 1.0))
+    batches = Batches(both, settings, range(80), seed=0)
+    new = [[caption == "new" for caption in batches[step].captions] for step in range(80)]
+    assert all(all(clips) or not any(clips) for clips in new)
+    assert 45 <= sum(map(all, new)) <= 72
+    with pytest.raises(ValueError, match="or those of a folder, have no clip for the task reference_voice"):
+        Batches(both, replace(settings, tasks={"reference_voice": 1.0}), range(1), seed=0)
+
+
+def new_clip(shards: Shards) -> TrainingClip:
+    tensors = {name: shards.tensor(0, name) for name in ("audio", "loud_audio", "video", "portrait", "face_mask")}
+    return TrainingClip(replace(shards.labels[0], caption="new", partner=None), **tensors)
 
 
 def test_unknown_tasks_and_empty_folders_are_named(shards: Shards, tmp_path: Path) -> None:

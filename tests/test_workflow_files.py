@@ -60,6 +60,7 @@ MORE_DOWNLOADS = {
     "dialogue": DETECTOR,
     "two_voices": DETECTOR,
     "recordings": DETECTOR,
+    "best_of": DETECTOR,
     "universe1": OF_UNIVERSE,
     "compare": OF_UNIVERSE,
 }

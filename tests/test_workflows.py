@@ -198,6 +198,26 @@ def test_joint_generation(server: ComfyServer, files: None, name: str) -> None:
     check_clip(clip, frames_of_joint(prompt))
 
 
+@pytest.mark.parametrize("name", ["changing_mood", "tiny_changing_mood"])
+def test_a_mood_changes_within_a_clip(server: ComfyServer, files: None, name: str) -> None:
+    prompt = edited(name)
+    changed = prompt[id_of(prompt, "UniAVGenCaptionChange")]["inputs"]["seconds"]
+    pictures = check_clip(clip_of(server, prompt, run(server, prompt)), frames_of_joint(prompt))
+    assert 0 < changed < len(pictures) / FRAME_RATE
+
+
+def test_the_best_of_several_seeds_is_finished(server: ComfyServer) -> None:
+    """Of the small model, whose lips need no landmarks."""
+    prompt = edited("tiny_best_of")
+    outputs = run(server, prompt)
+    report = "".join(outputs[id_of(prompt, "PreviewAny")]["text"])
+    scores = {int(seed): float(score) for seed, score in re.findall(r"seed (\d+): (-?[\d.]+)", report)}
+    assert len(scores) == 4
+    (finished,) = re.findall(r"Finished: seed (\d+)", report)
+    assert scores[int(finished)] == max(scores.values())
+    check_clip(clip_of(server, prompt, outputs), frames_of_joint(prompt))
+
+
 def test_universe_makes_a_clip(server: ComfyServer, files: None) -> None:
     prompt = edited("universe1")
     with server.events() as events:

@@ -43,6 +43,11 @@ class KeptParts:
         return tuple(frame is True for frame in self.video)
 
     @property
+    def of_whole_frames(self) -> KeptParts:
+        """What is kept of the video in whole frames, and of the sound."""
+        return KeptParts(self.whole_frames, self.audio)
+
+    @property
     def all_video(self) -> bool:
         return all(self.whole_frames)
 
@@ -111,6 +116,40 @@ def kept_masks(kept: KeptParts, height: int, width: int) -> tuple[Tensor, Tensor
         rows=rows, down=TOKEN_SIDE, across=TOKEN_SIDE,
     )  # fmt: skip
     return video[:, :height, :width], audio
+
+
+@dataclass(frozen=True)
+class NoisedAreas:
+    """What is kept of frames while the rest of them is generated, for a model that was trained on whole frames.
+
+    Such a model knows frames that are kept whole, clean and with timestep 0, but no clean tokens among those of a
+    step's timestep. So areas are noised anew to each step's level, and have its timestep as the rest of their frame
+    (RePaint, arXiv 2201.09865). A model that was trained with random masks takes areas as it takes whole frames.
+
+    Attributes:
+        where: bool, broadcast over the latent; the same for all clips of a batch.
+        noise: of the latent's shape but for the batch, of which it has 1.
+    """
+
+    where: Tensor
+    noise: Tensor
+
+    def at(self, sigma: Tensor, given: Tensor) -> Tensor:
+        """What is given (batch, …), with the areas noised to a level that broadcasts over it."""
+        return torch.where(self.where, (1 - sigma) * given + sigma * self.noise, given)
+
+
+AREA_SEED = 0
+"""Of the areas' noise: one for all runs, so that the second part of a schedule goes on with the noise of the first."""
+
+
+def noised_areas(kept: KeptParts, shape: Sequence[int]) -> NoisedAreas | None:
+    """The areas of a video latent (batch, 48, T, h, w), in main memory; None where all frames are whole."""
+    if kept == kept.of_whole_frames:
+        return None
+    here, whole = (kept_masks(parts, *shape[3:])[0] for parts in (kept, kept.of_whole_frames))
+    noise = torch.randn(1, *shape[1:], generator=torch.Generator().manual_seed(AREA_SEED))
+    return NoisedAreas(here & ~whole, noise)
 
 
 @dataclass(frozen=True)

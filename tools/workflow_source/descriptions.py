@@ -55,6 +55,43 @@ def fast(flow: ModelFlow) -> None:
     flow.decode_and_save(sampled)
 
 
+def changing_mood(flow: ModelFlow) -> None:
+    """A person's mood changes in the middle of a sentence."""
+    flow.load()
+    flow.group("Portrait, captions and words")
+    captions, portrait = flow.captions(), flow.portrait()
+    later = "A young woman looks at the camera and speaks in a sad, slow voice. Soft daylight, plain background."
+    after = flow.caption("A sad woman looks at the camera and speaks." if flow.tiny else later, "Caption after it")
+    flow.group("Condition")
+    conditioning = flow.conditioning(captions)
+    moment = 1 if flow.tiny else 2.5
+    (changing,) = flow.add("UniAVGenCaptionChange", positive=conditioning["positive"], caption=after, seconds=moment)
+    latent = flow.clip_of(conditioning, portrait=portrait)
+    if not flow.tiny:
+        flow.note("mood")
+    flow.group("Sample")
+    flow.decode_and_save(flow.sample(conditioning | {"positive": changing}, latent))
+
+
+def best_of(flow: ModelFlow) -> None:
+    """Several seeds are tried, and the one whose lips follow its sound best is finished."""
+    flow.load()
+    conditioning, latent = portrait_with_words(flow)
+    flow.group("Guide")
+    guider, sampler, sigmas = flow.guider_and_schedule(conditioning)
+    flow.group("Try four seeds")
+    found = {} if flow.tiny else {"detector": DETECTOR}
+    made, _, report = flow.add(
+        "UniAVGenBestOf", guider=guider, sampler=sampler, sigmas=sigmas, latent_image=latent, vae=flow.vae,
+        audio_vae=flow.audio_vae, **found,
+    )  # fmt: skip
+    flow.add("PreviewAny", "Lip sync of each", source=report)
+    if not flow.tiny:
+        flow.note("lips_of_seeds")
+        flow.note("detector")
+    flow.decode_and_save([made])
+
+
 def reference_voice(flow: ModelFlow) -> None:
     """A portrait speaks with the voice of a recording."""
     flow.load()
@@ -228,12 +265,13 @@ def bridge(flow: ModelFlow) -> None:
             "next_video": flow.video("The clip behind it"),
         }
         flow.note("bridge")
-    words, seconds = (
-        ("Birds, two white cats. Hello.", 2.5) if flow.tiny else ("And that brings me to the next thing.", 0)
-    )
+    if flow.tiny:
+        words, kept = "Two white cats.", {"seconds": 1.5, "past_frames": 1}
+    else:
+        words, kept = "And that brings me to the next thing.", {"seconds": 0}
     flow.group("Condition")
     conditioning = flow.conditioning(captions, speech=words)
-    latent = flow.latent("bridge", conditioning=conditioning["positive"], seconds=seconds, **clips)
+    latent = flow.latent("bridge", conditioning=conditioning["positive"], **kept, **clips)
     flow.group("Sample")
     sampled = flow.sample(conditioning, latent, seed=1)
     flow.put_back(sampled, **clips)
@@ -599,6 +637,8 @@ def face_mask(flow: Flow) -> None:
 FOR_BOTH_MODELS: tuple[Callable[[ModelFlow], None], ...] = (
     joint_generation,
     fast,
+    best_of,
+    changing_mood,
     reference_voice,
     continuation,
     dubbing,

@@ -38,6 +38,7 @@ HEIGHTS = {
     "PrimitiveStringMultiline": 104,
     "SaveVideo": 330,
     "UniAVGenConditioning": 300,
+    "UniAVGenRange": 390,
     "UniAVGenScript": 260,
     "UniVerse1Conditioning": 360,
 }

@@ -253,14 +253,18 @@ class ModelFlow(Flow):
             speech, captions["negative"], self.sample(conditioning, latent, **({"seed": seed} if seed else {}))
         )
 
+    def guider_and_schedule(self, conditioning: dict[str, Link]) -> tuple[Links, Links, Links]:
+        """The released way of sampling, node by node: guider, sampler and schedule."""
+        guider = self.add("UniAVGenGuider", model=self.model, **conditioning, **self.settings.guidance)
+        sampler = self.add("KSamplerSelect", sampler_name="euler")
+        settings = {"steps": self.settings.steps, "shift": self.settings.shift, "scheduler": "released"}
+        return guider, sampler, self.add("UniAVGenScheduler", **settings)
+
     def guide_and_make(self, conditioning: dict[str, Link], latent: Links, script: Links, **inputs: Any) -> None:
         """The last two columns of a clip of several segments."""
         self.group("Guide")
         noise = self.add("RandomNoise", control_after_generate="fixed")
-        guider = self.add("UniAVGenGuider", model=self.model, **conditioning, **self.settings.guidance)
-        sampler = self.add("KSamplerSelect", sampler_name="euler")
-        settings = {"steps": self.settings.steps, "shift": self.settings.shift, "scheduler": "released"}
-        sigmas = self.add("UniAVGenScheduler", **settings)
+        guider, sampler, sigmas = self.guider_and_schedule(conditioning)
         self.group("Make and save")
         video, report, subtitles = self.add(
             "UniAVGenLongForm",

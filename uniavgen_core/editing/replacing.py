@@ -42,6 +42,13 @@ class PutBack:
     sound_start: Fraction
     weights: Tensor
 
+    @property
+    def sound_seconds(self) -> tuple[Fraction, Fraction] | None:
+        """Between which the sound is a new one; None where none is."""
+        if self.sound is None:
+            return None
+        return self.sound_start, self.sound_start + Fraction(len(self.sound), SAMPLE_RATE)
+
     def index_at(self, seconds: Fraction) -> int | None:
         """Which new frame is on the screen at a second of the video; None where the user's own one is."""
         start, end = self.picture_seconds

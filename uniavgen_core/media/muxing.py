@@ -27,6 +27,7 @@ from .copying import CopyPlan, add_copy, copied_packets, plan_copy, timed_frames
 from .cues import Cue
 from .encoding import FileFrames, VideoEncoder, add_audio, add_video, audio_packets, even_size, pixel_frames_as_yuv
 from .frames import Look
+from .sound_splicing import SoundSplice, spliced_sound_packets
 from .splicing import Replace, Stretch, replaced_frames, spliced_packets
 from .subtitle_track import add_subtitles
 
@@ -112,6 +113,7 @@ def replace_audio(
     check: Check = never_stop,
     channels: int = 1,
     cues: Sequence[Cue] = (),
+    splice: SoundSplice | None = None,
 ) -> None:
     """Write a video's picture to a new MP4 file with another sound (AAC), all or nothing.
 
@@ -128,19 +130,21 @@ def replace_audio(
         check: is called again and again while the file is read; it may raise to stop that.
         channels: of the pieces.
         cues: subtitles for a track of the file, as `add_subtitles` takes them.
+        splice: how the source's own sound is copied with a stretch replaced, of `splice_sound`, in place of the
+            waveform; None encodes that.
 
     Raises:
         FileNotFoundError: there is no such source.
         ValueError: the source is damaged or has no picture, or is too small or too large for a video.
     """
     plan = plan or plan_copy(source, check)
-    with _created(target_path) as output, opened(source) as container:
+    with _created(target_path) as output, opened(source) as container, opened(source) as sounding:
         if plan.packets:
             video = copied_packets(container, output, plan, check)
         else:
             video = _encoded_again(container, output, plan, check)
-        sound = _audio(output, waveform, sample_rate, channels)
-        _mux(output, _reported(video, progress), sound, *_subtitles(output, cues))
+        audio = _sound(sounding, output, splice, check) or _audio(output, waveform, sample_rate, channels)
+        _mux(output, _reported(video, progress), audio, *_subtitles(output, cues))
 
 
 def replace_frames(
@@ -154,6 +158,7 @@ def replace_frames(
     progress: Callable[[int], None] = _nothing,
     check: Check = never_stop,
     channels: int = 1,
+    splice: SoundSplice | None = None,
 ) -> None:
     """As `replace_audio`, of a video some of whose frames are replaced, too.
 
@@ -165,12 +170,20 @@ def replace_frames(
         FileNotFoundError: there is no such source.
         ValueError: the source is damaged or has no picture, or is too small or too large for a video.
     """
-    with _created(target_path) as output, opened(source) as container:
+    with _created(target_path) as output, opened(source) as container, opened(source) as sounding:
         if stretch is None:
             video = _encoded_again(container, output, plan, check, replaced)
         else:
             video = spliced_packets(source, container, output, plan, stretch, replaced, check)
-        _mux(output, _reported(video, progress), _audio(output, pieces, sample_rate, channels))
+        audio = _sound(sounding, output, splice, check) or _audio(output, pieces, sample_rate, channels)
+        _mux(output, _reported(video, progress), audio)
+
+
+def _sound(
+    container: InputContainer, output: OutputContainer, splice: SoundSplice | None, check: Check
+) -> Iterator[Packet] | None:
+    """A file's own sound with a stretch replaced, where that can be."""
+    return None if splice is None else spliced_sound_packets(container, output, splice, check)
 
 
 def _encoded_again(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..captions import CaptionChange, caption_frames, check_changes, encode_captions
 from ..model.joint_dit import JointDiT
 from ..model.plan import Plans
-from ..tasks import KeptParts, Switches, put_back, task_switches
+from ..tasks import KeptParts, Switches, noised_areas, put_back, task_switches
 from .guidance import Guidance, first_steps, guide, resolve_skip_block
 from .schedule import TIMESTEPS
 
@@ -60,6 +60,7 @@ def sample_euler(
     positive: Condition,
     negative: Condition,
     guidance: Guidance = Guidance(),  # noqa: B008 - frozen
+    trained_with_masks: bool = False,
     progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> list[Tensor]:
     """Integrate from noise to data: x += û · (σ of the next step - σ), with û as in `sampling.guidance`.
@@ -72,6 +73,7 @@ def sample_euler(
     Args:
         noise: of the shapes of `clip.video` and `clip.audio`.
         sigmas: noise levels (steps + 1) from `flow_sigmas`.
+        trained_with_masks: whether the model takes areas that are kept as it takes whole frames, see `NoisedAreas`.
         progress: called with the number of finished steps and of all steps.
     """
     plans = Plans()
@@ -83,24 +85,27 @@ def sample_euler(
     said, unsaid = (_features(model, condition, clip.video.shape[2]) for condition in (positive, negative))
     skip_block = resolve_skip_block(guidance.skip_block, model.sizes.blocks)
     has_voice = clip.reference_audio is not None
-    switches = task_switches(clip.kept, has_voice, negative=False)
-    negative_switches = task_switches(clip.kept, has_voice, negative=True, skip_block=skip_block)
+    areas = None if trained_with_masks else noised_areas(clip.kept, clip.video.shape)
+    kept = clip.kept if areas is None else clip.kept.of_whole_frames
+    switches = task_switches(kept, has_voice, negative=False)
+    negative_switches = task_switches(kept, has_voice, negative=True, skip_block=skip_block)
     unimodal_switches = Switches(False, False, skip_block)
 
     def velocity(x: list[Tensor], sigma: Tensor, features: Features, switches: Switches) -> list[Tensor]:
         *texts, frames = features
         return model(
             x, (sigma * TIMESTEPS).expand(x[0].shape[0]), *texts, reference_image=clip.reference_image,
-            reference_audio=clip.reference_audio, kept=clip.kept, switches=switches, plans=plans, caption_frames=frames,
+            reference_audio=clip.reference_audio, kept=kept, switches=switches, plans=plans, caption_frames=frames,
         )  # fmt: skip
 
     x = list(noise)
     for step, (sigma, next_sigma) in enumerate(pairwise(sigmas)):
-        clean = clip.put_back(x)
-        towards = velocity(clean, sigma, said, switches)
+        given = clip.video if areas is None else areas.at(sigma, clip.video)
+        seen = put_back(clip.kept, (given, clip.audio), x)
+        towards = velocity(seen, sigma, said, switches)
         if step in guided_steps:
             off = unimodal_switches if step < unimodal_steps else negative_switches
-            away = velocity(clean, sigma, unsaid, off)
+            away = velocity(seen, sigma, unsaid, off)
             towards = [guide(p, n, s) for p, n, s in zip(towards, away, scales, strict=True)]
         x = [stream + u * (next_sigma - sigma) for stream, u in zip(x, towards, strict=True)]
         progress(step + 1, steps)

@@ -31,7 +31,6 @@ from ..training.render import token_mask
 from ..world.corpus import SPLITS, CorpusClip, make_clip, partner
 from ..world.synthesiser import Synthesiser
 from .dialogues import run_dialogues
-from .edit_ways import run_edit_ways
 from .generate import FORMS, Generated, Sampling, generate, source_frames
 from .image_measures import identity, mask_iou, psnr
 from .lip_sync_ends import shuffled_lip_sync
@@ -74,12 +73,11 @@ ALONE: dict[str, tuple[Callable[[argparse.Namespace, Sampling], int], str]] = {
     "two-people": (run_two_people, "who speaks of two people, told by a mask"),
     "dialogues": (run_dialogues, "dialogues of two voices, line by line"),
     "resyncs": (run_resyncs, "new lips in videos"),
-    "edit-ways": (run_edit_ways, "ways to make new lips, beside each other"),
     "retakes": (run_retakes, "parts of clips made anew with other words"),
     "newcomer": (run_newcomer, "a person of no kind of the world"),
 }
 """What is measured by itself: the options' names, and for each what runs and what it measures."""
-WITH_FRAMES = "--resyncs, --edit-ways, --retakes or --newcomer"
+WITH_FRAMES = "--resyncs, --retakes or --newcomer"
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +97,9 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         default=Sampling.skip_block,
         metavar="{auto,none,NUMBER}",
         help="the block that guidance's negative pass leaves out",
+    )
+    parser.add_argument(
+        "--trained-with-masks", action="store_true", help="areas that are kept enter clean, for weights trained so"
     )
     for name, (_, help) in ALONE.items():
         parser.add_argument(f"--{name}", action="store_true", help=f"measure {help}, and nothing else")
@@ -140,6 +141,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         video_scale=arguments.video_scale,
         audio_scale=arguments.audio_scale,
         skip_block=arguments.skip_block,
+        trained_with_masks=arguments.trained_with_masks,
     )
     for name, (run, _) in ALONE.items():
         if getattr(arguments, name.replace("-", "_")):

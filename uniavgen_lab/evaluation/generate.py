@@ -46,6 +46,8 @@ class Sampling:
     skip_block: int = GUIDANCE.skip_block
     noise: int = 0
     """Which noise: 0 is the clip's own, each other number another."""
+    trained_with_masks: bool = False
+    """Whether the model takes areas that are kept as it takes whole frames."""
 
     def settings(self) -> Guidance:
         """Scales, window and block for the sampler."""
@@ -61,7 +63,9 @@ class Sampling:
 
     def sampler(self) -> Sampler:
         """What makes the streams: the model's own loop, or that of a variant."""
-        return partial(sample_variant, self.guidance) if self.guidance in VARIANTS else sample_euler
+        if self.guidance in VARIANTS:
+            return partial(sample_variant, self.guidance)
+        return partial(sample_euler, trained_with_masks=self.trained_with_masks)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ are the new words. The region from the middle of the face to below the chin is m
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -86,29 +86,16 @@ class Resync:
 def run_resyncs(arguments: argparse.Namespace, sampling: Sampling) -> int:
     """Measure, and print a table and, if asked for, one line of JSON; frames go to a folder that is named."""
     work = partial(_measure_group, arguments.weights, sampling, arguments.frames_to)
-    return report_resyncs(arguments, work, ROWS)
-
-
-def report_resyncs(
-    arguments: argparse.Namespace, work: Callable[[Sequence[int]], list[dict[str, Any]]], names: Sequence[str]
-) -> int:
-    """Measure pairs of clips, and print a table and, if asked for, one line of JSON.
-
-    Args:
-        work: measures a group of seeds: of each, the measures of `measure_resync` under each name, and `mouth` and
-            `waveform` of the clip that is said, which tell floor and ceiling.
-        names: of the rows.
-    """
     seeds = SPLITS[arguments.split][::2][: arguments.clips]
     measured = measure_in_groups(work, seeds, arguments.workers, "resyncs")
     floor = shuffled_lip_sync([clip["mouth"] for clip in measured], [clip["waveform"] for clip in measured])
     ceiling = fmean(lip_sync(clip["mouth"], clip["waveform"]) for clip in measured)
-    rows = {name: _summary([clip[name] for clip in measured], floor, ceiling) for name in names}
-    print_table(rows, resync_table(rows), arguments.json)
+    rows = {name: _summary([clip[name] for clip in measured], floor, ceiling) for name in ROWS}
+    print_table(rows, _resync_table(rows), arguments.json)
     return 0
 
 
-def resync_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
+def _resync_table(rows: Mapping[str, Mapping[str, float | None]]) -> str:
     """Measures as lines and rows as columns of a table in Markdown."""
     return table_of_columns(rows, COLUMNS, ".3g")
 
@@ -141,24 +128,24 @@ def _measure(
     frames_to: Path | None,
     seed: int,
 ) -> dict[str, Any]:
-    said, video = pair_of(seed, synthesiser)
+    said, video = _pair_of(seed, synthesiser)
     measured: dict[str, Any] = {"mouth": mouth_open_area(said.frames), "waveform": said.waveform}
     for name in ROWS:
-        work = Resync(video, said, mouth_region(video), name == RECORDING)
+        work = Resync(video, said, _mouth_region(video), name == RECORDING)
         made, waveform = _made(bundle, work, sampling)
-        frames = paste(work, made)
-        measured[name] = measure_resync(bundle, judges, work, made, frames, waveform)
+        frames = _paste(work, made)
+        measured[name] = _measure_resync(bundle, judges, work, made, frames, waveform)
         if frames_to is not None:
-            write_sheet(frames_to / f"{seed}_{name.replace(' ', '_')}.png", video.frames, frames)
+            _write_sheet(frames_to / f"{seed}_{name.replace(' ', '_')}.png", video.frames, frames)
     return measured
 
 
-def pair_of(seed: int, synthesiser: Synthesiser) -> list[CorpusClip]:
+def _pair_of(seed: int, synthesiser: Synthesiser) -> list[CorpusClip]:
     """The shorter and the longer clip of a person: what is said, and the video."""
     return sorted((make_clip(one, synthesiser) for one in (seed, partner(seed))), key=lambda clip: clip.latent_frames)
 
 
-def mouth_region(clip: CorpusClip) -> Region:
+def _mouth_region(clip: CorpusClip) -> Region:
     """The region of the mouth and the chin of a corpus clip."""
     masks = clip.pictures[1].copy()
     for mask in masks:
@@ -175,14 +162,14 @@ def _footage(clip: CorpusClip) -> VideoInMemory:
     return VideoInMemory(torch.from_numpy(clip.frames).float() / LEVELS, FRAME_RATE)
 
 
-def paste(work: Resync, made: Tensor) -> numpy.ndarray:
+def _paste(work: Resync, made: Tensor) -> numpy.ndarray:
     """The video (F, H, W, 3) of bytes with frames (F, H, W, 3) of the region's crop laid on it."""
     pasted = paste_back(_footage(work.video), made, FRAME_RATE, work.region)
     return numpy.stack([to_bytes(frame) for frame in pasted])
 
 
 @torch.no_grad()
-def ask(bundle: TinyBundle, work: Resync) -> tuple[Clip, Condition, Condition]:
+def _ask(bundle: TinyBundle, work: Resync) -> tuple[Clip, Condition, Condition]:
     """The clip to sample, and what the positive and the negative pass are told."""
     video = bundle.codec.encode_frames(region_images(_footage(work.video), work.region, len(work.video.frames)).float())
     tokens = audio_tokens(pixel_frames(video.shape[2]))
@@ -201,16 +188,16 @@ def ask(bundle: TinyBundle, work: Resync) -> tuple[Clip, Condition, Condition]:
 
 def _made(bundle: TinyBundle, work: Resync, how: Sampling) -> tuple[Tensor, numpy.ndarray]:
     """Frames (F, H, W, 3) of the region's crop, and the sound (samples) that goes with them."""
-    clip, positive, negative = ask(bundle, work)
+    clip, positive, negative = _ask(bundle, work)
     video, audio = sample_clip(
         bundle, clip, positive, negative,
-        seed=work.video.seed, steps=how.steps, shift=how.shift, guidance=how.settings(),
+        seed=work.video.seed, steps=how.steps, shift=how.shift, guidance=how.settings(), sampler=how.sampler(),
     )  # fmt: skip
     heard = work.waveform if work.has_recording else decode_audio(audio)[0]
     return decode_video(bundle, video), heard.numpy()
 
 
-def measure_resync(
+def _measure_resync(
     bundle: TinyBundle,
     judges: SpeechJudges,
     work: Resync,
@@ -279,7 +266,7 @@ def _edge(frames: numpy.ndarray, outside: numpy.ndarray) -> float:
     return float(numpy.abs(numpy.diff(frames.astype(numpy.int16), axis=2))[at_edge].mean())
 
 
-def write_sheet(path: Path, before: numpy.ndarray, after: numpy.ndarray) -> None:
+def _write_sheet(path: Path, before: numpy.ndarray, after: numpy.ndarray) -> None:
     """Eight frames of a clip in a row, and those of the same times after it under them."""
     shown = numpy.linspace(0, len(before) - 1, SHEET_FRAMES).round().astype(int)
     rows = [numpy.concatenate(list(frames[shown]), axis=1) for frames in (before, after)]

@@ -1,7 +1,7 @@
 """What a retake and a bridge reach on corpus clips: other words in the middle, put back into the clip.
 
 Of a sentence one or two words become others of their kind. In the row `sound` lips stay, in `picture` the sound, so the
-words are those that were there. A bridge says two words between a clip of a person and the next one.
+words are those that were there. A bridge says a sentence between a clip of a person and the next one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from uniavgen_core.config import FRAME_RATE, SAMPLE_RATE, SAMPLES_A_FRAME, TEMPORAL_COMPRESSION, pixel_frames
+from uniavgen_core.config import (
+    FRAME_RATE,
+    SAMPLE_RATE,
+    SAMPLES_A_FRAME,
+    TEMPORAL_COMPRESSION,
+    latent_frames_for_seconds,
+    pixel_frames,
+)
 from uniavgen_core.editing.given import Edit, bridge_images, bridge_mel, retake_images, retake_mel
 from uniavgen_core.editing.replacing import put_back_bridge, put_back_retake
 from uniavgen_core.editing.segment import TimeRange, plan_bridge, plan_retake
@@ -59,8 +66,9 @@ KINDS_OF_WORDS = (NUMBERS[1:], COLOURS, ANIMALS, MANY_ANIMALS, DEEDS, MOVES, GRE
 MOST_NEW_WORDS = 2
 CONTEXT = 2
 """Latent frames that are kept on each side of a range, where the clip has them."""
-BRIDGE_FRAMES = 12
-"""Latent frames of a bridge with what is kept: as long as the longest clips."""
+BESIDE_BRIDGE = 1
+"""Latent frames that are kept on each side of a bridge. Clips of the corpus end in silence, and the small model begins
+to speak where its segment begins: what it would have said during a silence that is kept is lost."""
 SEAM_FRAMES = 4
 """Frames on each side of a seam whose changes it is told beside."""
 SEAM_SAMPLES = SAMPLE_RATE // 50
@@ -102,8 +110,8 @@ class Joined:
     heard: range
     """Samples that are made anew."""
     speech: str
-    segment_start: int = 0
-    """Frame at which the part begins whose words are `speech`."""
+    said: range | None = None
+    """Frames of the part whose words are `speech`; None for all."""
 
 
 def run_retakes(arguments: argparse.Namespace, sampling: Sampling) -> int:
@@ -239,20 +247,22 @@ def remake_range(bundle: TinyBundle, clip: CorpusClip, new: NewWords, parts: str
 def make_bridge(
     bundle: TinyBundle, clip: CorpusClip, following: CorpusClip, synthesiser: Synthesiser, sampling: Sampling
 ) -> Joined:
-    """Two clips of a person with two words between them."""
+    """Two clips of a person with a sentence between them, as long as the corpus' voice takes for it."""
     (before, _), (after, _) = _footage(clip), _footage(following)
-    kept = CONTEXT
-    segment = plan_bridge(before.frames, BRIDGE_FRAMES, kept, after.seconds)
+    random, kept = Random(f"bridge {clip.seed}"), BESIDE_BRIDGE
+    words = random.choice(NUMBERS[1:]), random.choice(COLOURS), random.choice(MANY_ANIMALS)
+    between = write_sentence(" ".join(words))
+    spoken = synthesiser.speak(between, Voice.of(clip.kind, clip.mood, clip.seed // 2)).samples
+    length = 2 * kept + latent_frames_for_seconds(len(spoken) / SAMPLE_RATE)
+    segment = plan_bridge(before.frames, length, kept, after.seconds)
     mel, gains = bridge_mel(_track(clip), _track(following), before.frames, segment)
     images = bridge_images(before, after, segment, *before.size)
-    random = Random(f"bridge {clip.seed}")
-    between = f"{random.choice(NUMBERS[1:])} {random.choice(MANY_ANIMALS)}"
-    words = [
-        *_heard_within(clip, synthesiser, float(segment.start), clip.seconds),
-        *words_of(between),
-        *_heard_within(following, synthesiser, 0.0, kept * TEMPORAL_COMPRESSION / FRAME_RATE),
-    ]
-    speech = " ".join(words).capitalize() + "."
+    heard = (
+        _heard_within(clip, synthesiser, float(segment.start), clip.seconds),
+        _heard_within(following, synthesiser, 0.0, kept * TEMPORAL_COMPRESSION / FRAME_RATE),
+    )
+    kept_words = [f"{' '.join(words)}.".capitalize() if words else "" for words in heard]
+    speech = " ".join(filter(None, (kept_words[0], between, kept_words[1])))
     edit = Edit(segment, *gains)
     frames, sound = _sampled(bundle, clip, edit, images, mel, speech, sampling)
     result = put_back_bridge((before, after), (_track(clip), _track(following)), edit, frames, sound)
@@ -263,8 +273,9 @@ def make_bridge(
     own = numpy.pad(own, (0, first * SAMPLES_A_FRAME - len(own)))
     waveform = numpy.concatenate((own, result.sound.numpy(), following.waveform))
     made = range(first, first + len(pictures))
-    heard = range(made.start * SAMPLES_A_FRAME, made.stop * SAMPLES_A_FRAME)
-    return Joined(joined, waveform, made, heard, speech, segment.first)
+    new_sound = range(made.start * SAMPLES_A_FRAME, made.stop * SAMPLES_A_FRAME)
+    said = range(segment.first, segment.first + pixel_frames(length))
+    return Joined(joined, waveform, made, new_sound, speech, said)
 
 
 def _heard_within(clip: CorpusClip, synthesiser: Synthesiser, start: float, end: float) -> list[str]:
@@ -318,11 +329,12 @@ def _measures(joined: Joined, judges: SpeechJudges, clip: CorpusClip, other: Cor
     start, end = joined.made.start * SAMPLES_A_FRAME, joined.made.stop * SAMPLES_A_FRAME
     shuffled = rms_envelope(other.waveform, len(other.frames))[: len(joined.made)]
     mouth = mouth_open_area(joined.frames)[joined.made.start :][: len(shuffled)]
-    begin = joined.segment_start
+    said = joined.said or range(len(joined.frames))
+    spoken = joined.waveform[said.start * SAMPLES_A_FRAME : said.stop * SAMPLES_A_FRAME]
     return {
         "lip_sync_raw": _sync(joined.frames, joined.waveform, joined.made),
         "shuffled": correlation(mouth, shuffled),
-        "words": _counted(joined.waveform[begin * SAMPLES_A_FRAME :][: _words_end(joined)], judges, joined.speech),
+        "words": _counted(spoken, judges, joined.speech),
         "timbre": float(judges.judge(_long_enough(joined.waveform[start:end]))["kind"] == clip.kind),
         **_seams(joined),
     }
@@ -331,11 +343,6 @@ def _measures(joined: Joined, judges: SpeechJudges, clip: CorpusClip, other: Cor
 def _long_enough(waveform: numpy.ndarray) -> numpy.ndarray:
     """A sound (samples), repeated until a judge has a second to hear."""
     return numpy.tile(waveform, -(-SAMPLE_RATE // max(1, len(waveform))))
-
-
-def _words_end(joined: Joined) -> int | None:
-    """Samples from the segment's start whose words are told; None for all."""
-    return None if not joined.segment_start else pixel_frames(BRIDGE_FRAMES) * SAMPLES_A_FRAME
 
 
 def _sync(frames: numpy.ndarray, waveform: numpy.ndarray, made: range) -> float:

@@ -81,6 +81,8 @@ class BatchSettings:
     """Share of batches whose interaction takes the true face mask in place of the predicted one."""
     masks: MaskShares = MaskShares()
     """Shares of batches that keep random parts, among those of a picture and without a reference voice."""
+    shares: tuple[float, ...] = ()
+    """Shares of batches of each of the shards' folders; none: all clips are as frequent."""
 
 
 class Batches(Dataset[Batch]):
@@ -95,18 +97,23 @@ class Batches(Dataset[Batch]):
         self._steps = steps
         self._seed, self._process = seed, process
         self._reader = SpeechReader()
+        sources = range(shards.folders) if settings.shares else [None]
         self._clips = {
-            name: shards.of_one_form(
-                from_rest=TRAINING_TASKS[name].video is Extent.FIRST_FRAME,
-                with_partner=TRAINING_TASKS[name].reference_voice,
-            )
+            name: [
+                shards.of_one_form(
+                    from_rest=TRAINING_TASKS[name].video is Extent.FIRST_FRAME,
+                    with_partner=TRAINING_TASKS[name].reference_voice,
+                    folder=source,
+                )
+                for source in sources
+            ]
             for name in settings.tasks
         }
-        idle = sorted(task for task, clips in self._clips.items() if not clips)
+        idle = sorted(task for task, clips in self._clips.items() if not all(clips))
         if idle:
             raise ValueError(
-                f"The shards have no clip for the task {', '.join(idle)}: those with a reference voice need two clips "
-                "of a voice, the others one that starts at rest."
+                f"The shards, or those of a folder, have no clip for the task {', '.join(idle)}: those with a "
+                "reference voice need two clips of a voice, the others one that starts at rest."
             )
 
     def __len__(self) -> int:
@@ -140,7 +147,10 @@ class Batches(Dataset[Batch]):
 
     def _draw_clips(self, generator: torch.Generator, task: str) -> list[int]:
         """Clips of one form; forms are as frequent as their clips."""
-        forms = self._clips[task]
+        forms, *others = self._clips[task]
+        if others:
+            shares = torch.tensor(self._settings.shares, dtype=torch.float64)
+            forms = self._clips[task][int(torch.multinomial(shares, 1, generator=generator))]
         counts = torch.tensor([len(clips) for clips in forms], dtype=torch.float64)
         clips = forms[int(torch.multinomial(counts, 1, generator=generator))]
         indices = torch.randint(len(clips), (self._settings.batch_size,), generator=generator)

@@ -95,15 +95,18 @@ class Shards:
     """
 
     def __init__(self, *folders: Path):
-        files = []
-        for folder in folders:
+        files, folder_of = [], list[int]()
+        for number, folder in enumerate(folders):
             there = shard_files(folder)
             if not there:
                 raise ValueError(
                     f"{folder} holds no shards: make them with `python -m uniavgen_lab` render or prepare."
                 )
             files += there
+            folder_of += [number] * len(there)
         self._files = [safe_open(file, framework="pt") for file in files]
+        self.folders = len(folders)
+        self._folder_of = folder_of
         self.labels: list[Label] = []
         self._places: list[tuple[int, int]] = []
         self._starts: list[int] = []
@@ -143,16 +146,19 @@ class Shards:
         """Features (rows, width) of the empty caption by the encoder of this clip's features, where it has such."""
         return self._empty_captions[self._places[clip][0]]
 
-    def of_one_form(self, from_rest: bool, with_partner: bool) -> list[Tensor]:
+    def of_one_form(self, from_rest: bool, with_partner: bool, folder: int | None = None) -> list[Tensor]:
         """Clips that can share a batch, as they have one length and size and their partners one length.
 
         Args:
             from_rest: only clips that start at rest.
             with_partner: only clips that have a partner.
+            folder: only clips of this one of the folders, by its number from 0; None takes all.
         """
         groups = defaultdict(list)
         for clip, label in enumerate(self.labels):
             partner = self.partner(clip) if with_partner else None
+            if folder is not None and self._folder_of[self._places[clip][0]] != folder:
+                continue
             if (from_rest and not label.starts_at_rest) or (with_partner and partner is None):
                 continue
             reference = 0 if partner is None else self.labels[partner].latent_frames

@@ -181,6 +181,7 @@ class Trainer(TrainingRun):
         """Losses of each task, on batches that are always the same and have all texts and interactions."""
         shards = Shards(self.config.path(self.config.validation_data))
         complete = replace(self._batch_settings(stage), text_dropout=0.0, interaction_dropout=0.0, given_face_mask=0.0)
+        complete = replace(complete, shares=())
         alone = {task: replace(complete, tasks={task: 1.0}, masks=MaskShares()) for task in stage.tasks}
         edits = {RANGE: MaskShares(ranges=1.0), AREA: MaskShares(areas=1.0)}
         asked = {RANGE: stage.masks.ranges, AREA: stage.masks.areas}
@@ -211,6 +212,7 @@ class Trainer(TrainingRun):
             timestep_shift=config.timestep_shift,
             given_face_mask=stage.given_face_mask,
             masks=stage.masks,
+            shares=tuple(stage.shares),
         )
 
 

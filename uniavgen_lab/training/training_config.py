@@ -58,6 +58,15 @@ class Stage(Schedule):
     """Share of batches whose interaction takes the true face mask in place of the predicted one."""
     masks: MaskShares = MaskShares()
     """Random edits, mixed in among the tasks that have a picture."""
+    shares: list[float] = field(default_factory=list)
+    """Shares of the batches that are of each folder of `data`; without them, all clips are as frequent."""
+
+    def __post_init__(self) -> None:
+        if self.shares and (len(self.shares) != len(self.data) or min(self.shares) <= 0):
+            raise ValueError(
+                f"stage '{self.name}': shares are {', '.join(f'{share:g}' for share in self.shares)}, data has "
+                f"{len(self.data)} folders: give each folder a share above 0."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,16 @@ from clips import (
     joint,
     latent_of,
     left_half,
+    model,
     pictures,
     refused,
     sample,
     ways_to_sample,
 )
 from comfy.nested_tensor import NestedTensor
+from comfy.utils import unpack_latents
 from pack.nodes import comfy_latent
+from pack.nodes.comfy_loading import TRAINED_WITH_MASKS
 from pack.nodes.latent_mask import LatentMask
 from pack.nodes.long_form import Join
 from pack.uniavgen_core.config import audio_tokens, pixel_frames
@@ -150,6 +153,33 @@ def test_an_area_is_generated_and_the_rest_kept(
     expected = torch.stack(generated).view(3, 2, 3).repeat_interleave(2, dim=1).repeat_interleave(2, dim=2)
     assert torch.equal(changed, expected)
     assert not torch.equal(result[1], latent["samples"].unbind()[1])
+
+
+@pytest.mark.parametrize("trained_with_masks", [False, True])
+def test_what_is_kept_of_a_frame_in_part_enters_as_the_model_was_trained(
+    latent: dict, conds: Any, trained_with_masks: bool
+) -> None:
+    """Noised to the step, unless it knows masks. The middle frame is kept whole, and enters clean."""
+    patcher = model({"dtype": torch.float32, TRAINED_WITH_MASKS: trained_with_masks})
+    video = torch.randn(latent["samples"].unbind()[0].shape, generator=torch.Generator().manual_seed(9))
+    latent = latent | {"samples": NestedTensor([video, latent["samples"].unbind()[1]])}
+    given, seen = patcher.model.process_latent_in(video), []
+
+    def record(apply_model: Any, args: dict) -> torch.Tensor:
+        seen.append((args["timestep"], args["input"], args["c"]["kept"]))
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patcher.set_model_unet_function_wrapper(record)
+    sample(patcher, with_mask(latent, moving()), 4, conds=conds)
+    for sigma, packed, kept in seen:
+        x = unpack_latents(packed, [part.shape for part in latent["samples"].unbind()])[0][:1]
+        assert torch.equal(x[:, :, 1], given[:, :, 1])
+        clean = torch.equal(x[:, :, 0, :, 2:], given[:, :, 0, :, 2:])
+        noise = (x - (1 - sigma[0]) * given)[:, :, 0, :, 2:] / sigma[0]
+        assert clean if trained_with_masks else float(noise.std()) == pytest.approx(1, abs=0.1)
+        assert kept.whole_frames == (False, True, False)
+        assert (kept == kept.of_whole_frames) != trained_with_masks
+    assert patcher.model.areas is None
 
 
 def test_the_mask_is_shown_as_it_is_used(latent: dict) -> None:

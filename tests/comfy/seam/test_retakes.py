@@ -12,7 +12,7 @@ import torch
 from clips import assert_kept, base, chirp, conditions, latent_of, pictures, refused, sample, tiny_vae
 from comfy_api.latest import InputImpl, Types
 from pack.nodes import comfy_latent
-from pack.nodes.edits import BOTH, EDIT, PARTS, PICTURE, SOUND, Range
+from pack.nodes.edits import BOTH, PARTS, PICTURE, SOUND, Range
 from pack.nodes.put_backs import PutBackNode
 from pack.uniavgen_core.config import audio_tokens, pixel_frames
 from pack.uniavgen_core.media.muxing import write_video
@@ -73,7 +73,7 @@ def test_words_go_on_in_one_text() -> None:
 @pytest.mark.parametrize("parts", PARTS)
 def test_all_but_the_range_is_kept(patcher: Any, parts: str) -> None:
     latent = retake_latent(in_memory(), wanted(parts=parts)[0])
-    segment = latent[EDIT].segment
+    segment = latent[comfy_latent.ORIGIN].segment
     kept = comfy_latent.kept_parts(latent)
     assert kept == segment.kept()
     assert (kept.all_video, kept.all_audio) == (parts == SOUND, parts == PICTURE)
@@ -85,14 +85,14 @@ def test_all_but_the_range_is_kept(patcher: Any, parts: str) -> None:
 def test_a_retake_in_memory_changes_nothing_else() -> None:
     video = in_memory()
     latent = retake_latent(video, wanted()[0])
-    start, end = latent[EDIT].segment.picture_seconds
+    start, end = latent[comfy_latent.ORIGIN].segment.picture_seconds
     images, audio = decoded(latent)
     made = PutBackNode.execute(latent, video, images, 16.0, 16.0, audio).result[0].get_components()
     inside = torch.tensor([start <= Fraction(2 * index + 1, 2 * RATE) < end for index in range(len(FRAMES))])
     assert torch.equal(made.images[~inside], FRAMES[~inside])
     assert not torch.equal(made.images[inside], FRAMES[inside])
     assert start <= Fraction(3, 2) and end >= Fraction(21, 10) and end - start <= Fraction(21, 20)
-    first, last = (round(second * SOUND_RATE) for second in latent[EDIT].segment.sound_seconds)
+    first, last = (round(second * SOUND_RATE) for second in latent[comfy_latent.ORIGIN].segment.sound_seconds)
     own, new = stereo()["waveform"], made.audio["waveform"]
     assert made.audio["sample_rate"] == SOUND_RATE and new.shape == own.shape
     assert torch.equal(new[..., :first], own[..., :first]) and torch.equal(new[..., last:], own[..., last:])
@@ -111,6 +111,9 @@ def test_a_retake_of_a_file_copies_packets(parts: str) -> None:
     assert len(before) == len(after)
     same = sum(one == other for one, other in zip(before, after, strict=True))
     assert same == len(before) if parts == SOUND else 30 <= same < len(before)
+    sounds = [packets(clip.get_stream_source(), "audio") for clip in (video, made)]
+    copied = sum(one == other for one, other in zip(*sounds, strict=True))
+    assert copied == len(sounds[0]) if parts == PICTURE else len(sounds[0]) / 2 < copied < len(sounds[0]) - 28
     shown = made.get_components()
     assert shown.images.shape == FRAMES.shape
     assert shown.audio["waveform"].shape[-1] == pytest.approx(SECONDS * SOUND_RATE, abs=2048)
@@ -196,7 +199,7 @@ def test_a_range_of_a_long_file_is_taken_from_its_middle(tmp_path: Path) -> None
     write_video(path, FRAMES.repeat(5, 1, 1, 1), RATE, stereo()["waveform"][0].repeat(1, 5), SOUND_RATE, channels=2)
     video = InputImpl.VideoFromFile(str(path))
     latent = retake_latent(video, wanted(12.3, 12.9)[0])
-    segment = latent[EDIT].segment
+    segment = latent[comfy_latent.ORIGIN].segment
     assert 10 < segment.start < Fraction("12.3") - Fraction(1, 4)
     assert segment.picture_seconds[0] == Fraction(196, 16)
     images, audio = decoded(latent)

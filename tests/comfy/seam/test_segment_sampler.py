@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from clips import (
     EULER,
@@ -12,6 +13,7 @@ from clips import (
     chirp,
     conditions,
     guider_of,
+    latent_of,
     left_half,
     pictures,
     reference_voice,
@@ -110,9 +112,19 @@ def test_captions_of_a_long_clip_are_the_scripts_alone(patcher: Any, short_laten
     assert_equal(*made)
 
 
+def start_long_clip(patcher: Any, latent: dict) -> None:
+    """With nothing of what it would need next: the LATENT is looked at first."""
+    given = (guider_of(patcher), EULER, flow_sigmas(2), Noise_RandomNoise(7), latent, None, None, None, 0.0, 1.0, 3)
+    LongForm.execute(*given)
+
+
 def test_a_long_clip_refuses_a_mask_within_a_frame(patcher: Any, latent: dict) -> None:
     masked = comfy_nodes.SetLatentNoiseMask().set_mask(latent, left_half())[0]
-    # What it would need next is not there: the mask is looked at first.
-    given = (guider_of(patcher), EULER, flow_sigmas(2), Noise_RandomNoise(7), masked, None, None, None, 0.0, 1.0, 3)
     with refused("A long clip starts with a portrait", "UniAVGen Latent"):
-        LongForm.execute(*given)
+        start_long_clip(patcher, masked)
+
+
+@pytest.mark.parametrize("given", [{}, {"portrait": pictures(1)}], ids=["no portrait", "a portrait"])
+def test_a_long_clip_refuses_a_voice_alone(patcher: Any, given: dict) -> None:
+    with refused("task voice, sound alone", "a long clip has a picture", "task joint"):
+        start_long_clip(patcher, latent_of({"task": "voice", "seconds": 2.0} | given))
