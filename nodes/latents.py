@@ -426,7 +426,8 @@ class Latent(io.ComfyNode):
         shapes = stream_shapes(source.latent_frames, width, height, batch_size)
         kept = source.kept(task, shapes[1][2])
         # Of a region only a part of a face may be seen.
-        warn("UniAVGen Latent", picture_notes(vae, None if source.region else source.images, width, height))
+        shown = None if isinstance(source.origin, VideoRegion) else source.images
+        warn("UniAVGen Latent", picture_notes(vae, shown, width, height))
         _check_speeches(conditioning, source.latent_frames, kept.all_audio)
         latents = encode_frames(vae, source.images, width, height)
         latent = joint_latent(shapes, kept, latents, source.mel)

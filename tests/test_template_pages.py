@@ -51,7 +51,7 @@ SEARCHED_MILLISECONDS = 2500
 OF_THE_FRONTEND = "removeMask"
 """In an error of frontend 1.49 that comes of leaving a graph for a form, whoever made them."""
 EMPTY_PLACE = (800, 600)
-DEFINITION = "name => window.app.graph.nodes.filter(node => node.title === name && node.isSubgraphNode?.()).length"
+PLACED = "name => window.app.graph.nodes.some(node => node.title === name && node.isSubgraphNode?.())"
 
 
 @pytest.fixture(scope="module", params=["own", "newest"])
@@ -120,21 +120,24 @@ def test_the_first_template_runs_as_it_opens(server: ComfyServer, frontend: Fron
         assert {stream.type for stream in container.streams} == {"video", "audio"}
 
 
-def test_blueprints_are_found_and_placed(server: ComfyServer, frontend: Frontend) -> None:
-    """A double click on the canvas, a few words and Enter; before the apps, which leave no canvas to click on."""
+@pytest.mark.parametrize("nodes_2", [False, True], ids=["classic", "nodes2"])
+def test_blueprints_are_found_and_placed(server: ComfyServer, chromium: Browser, nodes_2: bool) -> None:
+    """A double click on the canvas of a new page, a few words, and Enter."""
     listed = {entry["name"] for entry in server.request("/global_subgraphs").values()}
     assert {form.blueprint_name for form in FORMS if form.has_blueprint} <= listed
-    for typed, name in FIND.items():
-        (form,) = (form for form in FORMS if not form.tiny and form.template.describe.__name__ == name)
-        frontend.open_tab()
-        frontend.page.mouse.dblclick(*EMPTY_PLACE)
-        frontend.page.wait_for_timeout(SEARCHED_MILLISECONDS)
-        frontend.page.keyboard.type(typed)
-        frontend.page.wait_for_timeout(SEARCHED_MILLISECONDS)
-        frontend.page.keyboard.press("Enter")
-        frontend.page.mouse.click(*EMPTY_PLACE)
-        frontend.page.wait_for_function(f"name => ({DEFINITION})(name) === 1", arg=form.blueprint_name)
-    assert frontend.script_errors + frontend.console_errors == []
+    with open_frontend(chromium, server, {NODES_2: nodes_2}) as frontend:
+        for typed, name in FIND.items():
+            (form,) = (form for form in FORMS if not form.tiny and form.template.describe.__name__ == name)
+            frontend.open_tab()
+            frontend.page.mouse.dblclick(*EMPTY_PLACE)
+            frontend.page.wait_for_timeout(SEARCHED_MILLISECONDS)
+            frontend.page.keyboard.type(typed)
+            frontend.page.wait_for_timeout(SEARCHED_MILLISECONDS)
+            frontend.page.keyboard.press("Enter")
+            frontend.page.wait_for_timeout(SEARCHED_MILLISECONDS)
+            frontend.page.mouse.click(*EMPTY_PLACE)
+            frontend.page.wait_for_function(PLACED, arg=form.blueprint_name)
+        assert frontend.script_errors + frontend.console_errors == []
 
 
 def test_apps_open_as_forms_with_their_labels(server: ComfyServer, frontend: Frontend) -> None:
