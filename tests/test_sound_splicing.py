@@ -30,14 +30,16 @@ def voice(channels: int = 2, rate: int = RATE, seconds: float = SECONDS) -> Tens
     return torch.stack([mono * (0.5 + 0.5 * channel) for channel in range(channels)])
 
 
-def write(path: Path, waveform: Tensor, rate: int = RATE, codec: str = "aac", **options: str) -> Path:
+def write(
+    path: Path, waveform: Tensor, rate: int = RATE, codec: str = "aac", seconds: float = SECONDS, **options: str
+) -> Path:
     with av.open(path, "w") as output:
         picture = output.add_stream("libx264", rate=25)
         picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
         sound = output.add_stream(codec, rate=rate, layout="mono" if len(waveform) == 1 else "stereo")
         # Noise that the decoder makes up is another one where it has made up other noise before.
         sound.options = {"aac_pns": "0", **options} if codec == "aac" else {}
-        for index in range(round(25 * waveform.shape[-1] / rate)):
+        for index in range(round(25 * seconds)):
             pixels = numpy.full((64, 64, 3), index % 200, numpy.uint8)
             output.mux(picture.encode(av.VideoFrame.from_ndarray(pixels)))
         output.mux(picture.encode())
@@ -115,6 +117,20 @@ def test_a_stretch_at_either_end(tmp_path: Path) -> None:
     before = splice.start + splice.first * FRAME_SAMPLES
     assert made.shape == own.shape and torch.equal(made[:, :before], own[:, :before])
     assert len(packets(tmp_path / "last.mp4")) == count
+
+
+@pytest.mark.parametrize(("start", "ends_before"), [(2.5, False), (3.05, False), (3.4, True)])
+def test_a_sound_that_ends_before_the_picture(tmp_path: Path, start: float, ends_before: bool) -> None:
+    source = write(tmp_path / "source.mp4", voice(seconds=3.0), seconds=4.0)
+    asked = torch.nn.functional.pad(heard(source), (0, RATE))
+    asked[:, round(start * RATE) : round(3.8 * RATE)] = 0
+    seconds = (Fraction(start).limit_denominator(100), Fraction(19, 5))
+    splice = splice_sound(source, plan_copy(source), iter(asked.split(5000, dim=-1)), seconds)
+    if ends_before:
+        assert splice == "it ends before the new sound begins"
+        return
+    assert isinstance(splice, SoundSplice) and splice.end is None
+    assert 0 < splice.first < len(packets(source)) and splice.samples == asked.shape[-1]
 
 
 def test_a_sound_that_stays_is_copied_whole(tmp_path: Path) -> None:

@@ -140,10 +140,14 @@ class _Cut:
         self.stream, self.start, self.count, self.near = stream, start, count, near
         last_before = (edges[0] - start) // FRAME_SAMPLES - 1
         first_behind = -(-(edges[1] - start) // FRAME_SAMPLES)
-        self.firsts = range(max(BEFORE, last_before - CHOICES + 1), last_before + 1)
+        # The sound may end before the picture, and before the stretch.
+        self.firsts = range(max(BEFORE, last_before - CHOICES + 1), min(last_before, count - 1) + 1)
+        self.is_behind = last_before - CHOICES + 1 >= count
         self.ends = range(first_behind, min(first_behind + CHOICES, count - 1))
 
     def splice(self, pieces: Iterable[Tensor], rate: int, channels: int) -> SoundSplice | str:
+        if self.is_behind:
+            return "it ends before the new sound begins"
         base = self.firsts.start - BEFORE if self.firsts else 0
         if not self.firsts and self.start > -FRAME_SAMPLES:
             return "the new sound begins with it"
