@@ -326,7 +326,7 @@ def without(prefix: str) -> dict[str, Tensor]:
         ({**without("?"), "text_embedding_video.0.weight": torch.empty(8)}, "unknown shapes"),
         ({**without("?"), "patch_embedding.weight": torch.empty(8, 8)}, "has not 5 dimensions"),
         (meta_model(ModelSizes(2, 320, 64, 128, 64, 64)).state_dict(), "video width 320 is no multiple of 128"),
-        ({}, "not a UniAVGen model, nor of another kind"),
+        ({}, "neither UniAVGen nor UniVerse-1, nor of another kind"),
         (meta("some.weight"), "holds some.weight and others"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_run_starts_from_a_checkpoint_in_the_released_form(tmp_path: Path) -> 
 
 def test_a_checkpoint_of_another_kind_is_named(tmp_path: Path) -> None:
     save_file({"blocks.0.self_attn.q.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
-    with pytest.raises(CheckpointError, match="other.safetensors looks like .*not like a UniAVGen model"):
+    with pytest.raises(CheckpointError, match="other.safetensors looks like .*not like UniAVGen or UniVerse-1"):
         build_learner(config(tmp_path, model="other.safetensors"))
     with pytest.raises(FileNotFoundError, match="There is no file or folder"):
         build_learner(config(tmp_path, model="nowhere"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from uniavgen_core.checkpoint import Checkpoint, CheckpointError
+from uniavgen_core.checkpoint import QUANTISATION_METADATA, Checkpoint, CheckpointError
 from uniavgen_core.convert import convert
 from uniavgen_core.recognition import empty_model
 from uniavgen_core.universe1.stitched_dit import StitchedDiT
@@ -108,14 +109,49 @@ def test_unknown_tensors_are_left_out_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    "names",
+    ("name", "tensor", "fault"),
     [
-        ("genre_embedder.weight", "transformer_blocks.0.attn.to_q.weight", "lyric_embs.weight"),
-        ("condition_embedder.time_proj.weight", "blocks.0.attn1.to_q.weight"),
+        ("lyric_encoder.encoders.0.self_attn.pos_bias_u", torch.zeros(0, 64), "no multiple of its 0 heads"),
+        ("proj_in.early_conv_layers.0.weight", torch.zeros(33, 8, 16, 1), "33 of proj_in"),
     ],
-    ids=["ACE-Step", "Wan of diffusers"],
 )
-def test_the_models_that_it_was_made_from_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_sizes_that_do_not_fit_are_named(
+    released: dict[str, Tensor], tmp_path: Path, name: str, tensor: Tensor, fault: str
+) -> None:
+    file = tmp_path / "other.safetensors"
+    save_file(released | {name: tensor}, file)
+    assert fault in refusal(file)
+
+
+def test_quantised_layers_have_the_models_names(released: dict[str, Tensor], tmp_path: Path) -> None:
+    """Those that a file under the release's names tells of."""
+    file, form = tmp_path / "fp8.safetensors", {"format": "float8_e4m3fn"}
+    names = ("blocks.0.attn1.to_q", "blocks.1.ffn.net.2", "blocks.0.mel_attn.to_out.0")
+    notes = {"format_version": "1.0", "layers": dict.fromkeys(names, form)}
+    save_file(released, file, {QUANTISATION_METADATA: json.dumps(notes)})
+    layers = json.loads(Checkpoint(file).metadata[QUANTISATION_METADATA])["layers"]
+    assert layers == dict.fromkeys(("blocks.0.self_attn.q", "blocks.1.ffn.2", "blocks.0.mel_attn.to_out.0"), form)
+
+
+def test_shifts_and_scales_stay_whole_in_gguf(folder: Path, tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    convert(folder, tmp_path / "out.gguf", "q8_0")
+    types = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+    of_tables = {name: kind for name, kind in types.items() if name.endswith(("modulation", "scale_shift_table"))}
+    assert len(of_tables) == 6 and set(of_tables.values()) == {"F32"}
+    assert types["blocks.0.mel_attn.to_q.weight"] == "Q8_0" and types["genre_embedder.weight"] == "BF16"
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (("genre_embedder.weight", "transformer_blocks.0.attn.to_q.weight", "lyric_embs.weight"), "ACE-Step"),
+        (("model.diffusion_model.genre_embedder.weight", "text_encoders.umt5base.shared.weight"), "ACE-Step"),
+        (("condition_embedder.time_proj.weight", "blocks.0.attn1.to_q.weight"), "Wan"),
+    ],
+    ids=["ACE-Step", "its checkpoint", "Wan of diffusers"],
+)
+def test_the_models_that_it_was_made_from_are_refused(tmp_path: Path, names: tuple[str, ...], kind: str) -> None:
     file = tmp_path / "part.safetensors"
     save_file({name: torch.zeros(4, 4) for name in names}, file)
-    assert "part.safetensors looks like" in refusal(file)
+    assert f"part.safetensors looks like {kind}" in refusal(file)

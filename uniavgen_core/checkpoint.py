@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from .files import parsed_json
-from .universe1.stitched_names import is_stitched, is_unused, stitched_name
+from .universe1.stitched_names import is_stitched, is_unused, stitched_layer, stitched_name
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ class Checkpoint:
         files: the safetensors files, in order.
         meta: each tensor's name, without prefix, and a meta tensor of its shape and data type; file by file. Tensors of
             UniVerse-1 have the model's names, and those without effect are left out.
-        metadata: the text that the files' headers carry; names of quantised layers in it have no prefix either.
+        metadata: the text that the files' headers carry; names of quantised layers in it are as those of `meta`.
 
     Raises:
         FileNotFoundError: there is no such file or folder, or a shard is missing.
@@ -137,8 +137,10 @@ class Checkpoint:
         self.files = [_single_file(self.path)] if listed is None else sorted(set(listed.values()))
         _check_headers(self.files)
         self._opened = {file: _open(file) for file in self.files}
-        self.metadata = _merged_metadata({file: opened.metadata() or {} for file, opened in self._opened.items()})
         self._stored = self._collect(listed)
+        renamed = stitched_layer if is_stitched(self._stored) else str
+        headers = {file: opened.metadata() or {} for file, opened in self._opened.items()}
+        self.metadata = _merged_metadata(headers, renamed)
         self.meta = {name: self._meta(*stored) for name, stored in self._stored.items()}
 
     def _collect(self, listed: Mapping[str, Path] | None) -> dict[str, tuple[Path, str]]:
@@ -415,7 +417,7 @@ def _why_not_opened(file: Path, error: SafetensorError) -> str:
     return f"{file} is cut off or damaged ({error}). Delete the file and download it again."
 
 
-def _merged_metadata(headers: Mapping[Path, dict[str, str]]) -> dict[str, str]:
+def _merged_metadata(headers: Mapping[Path, dict[str, str]], renamed: Callable[[str], str]) -> dict[str, str]:
     merged = {key: value for header in headers.values() for key, value in header.items()}
     first, layers = dict[str, Any](), dict[str, Any]()
     for file, header in headers.items():
@@ -423,7 +425,7 @@ def _merged_metadata(headers: Mapping[Path, dict[str, str]]) -> dict[str, str]:
             continue
         try:
             quantised = parsed_json(header[QUANTISATION_METADATA])
-            own = {strip_prefix(name): dict(form) for name, form in quantised["layers"].items()}
+            own = {renamed(strip_prefix(name)): dict(form) for name, form in quantised["layers"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{file}: its description of its quantised layers is damaged. Download it or convert it again."

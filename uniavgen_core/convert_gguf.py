@@ -17,6 +17,8 @@ from .files import needed
 FORMS = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """What the command line calls the forms of quantised weights: those that the library gguf can write."""
 SUFFIX = ".gguf"
+SHIFTS_AND_SCALES = ("modulation", "scale_shift_table")
+"""Ends of the names of tensors that stay in float32, since they are added to embeddings of the timestep."""
 ARCHITECTURE = "wan"
 """ComfyUI-GGUF reads only architectures that it knows; the names of the tensors tell the model apart."""
 
@@ -70,7 +72,7 @@ class GgufFile:
 
     def _type(self, name: str, tensor: Tensor) -> Any:
         types = self.gguf.GGMLQuantizationType
-        if tensor.ndim == 1 or "modulation" in name:
+        if tensor.ndim == 1 or name.endswith(SHIFTS_AND_SCALES):
             return types.F32
         quantised = types[self.form.upper()]
         fits = tensor.shape[-1] % self.gguf.GGML_QUANT_SIZES[quantised][0] == 0

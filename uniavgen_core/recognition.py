@@ -12,7 +12,7 @@ from .backend import torch_operations
 from .checkpoint import CheckpointError, check_names, check_tensor_shapes, name_list
 from .config import HEAD_WIDTH, ModelSizes
 from .model.joint_dit import JointDiT
-from .universe1.stitched_dit import StitchedDiT
+from .universe1.stitched_dit import GROUPS, StitchedDiT
 from .universe1.stitched_names import is_stitched
 from .universe1.stitched_sizes import StitchedSizes
 
@@ -20,8 +20,8 @@ AUDIO = "audio_blocks.*"
 """What every UniAVGen model has, and nothing that it was made from."""
 MOST_DIGITS = 6
 """Of a block's number."""
-CHOOSE_THE_MODEL = "Choose the UniAVGen model's folder or file instead."
-CHOOSE_HERE = "and choose the UniAVGen model's folder or file here."
+CHOOSE_THE_MODEL = "Choose the folder or file of UniAVGen or UniVerse-1 instead."
+CHOOSE_HERE = "and choose the folder or file of UniAVGen or UniVerse-1 here."
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ SIGNATURES = (
     ),
     Signature("Ovi (video and sound)", ("video_model.blocks.*", "*.cross_attn.k_fusion.weight")),
     Signature("Wan (video only, no sound)", ("blocks.0.self_attn.q.weight", "blocks.0.attn1.to_q.*"), without=AUDIO),
+    Signature(
+        "ACE-Step (sound only)",
+        ("genre_embedder.weight",),
+        f"Of its checkpoint UniVerse-1 needs the text encoder and the VAE: load it in Load Checkpoint, {CHOOSE_HERE}",
+    ),
     Signature("LTX", ("adaln_single.emb.timestep_embedder.linear_1.*",)),
     Signature("Flux or Hunyuan Video", ("double_blocks.0.*",)),
     Signature("Stable Diffusion", ("input_blocks.0.0.weight", "down_blocks.0.resnets.0.*", "joint_blocks.0.*")),
@@ -65,7 +70,7 @@ SIGNATURES = (
     Signature(
         "the Wan 2.1 VAE",
         ("decoder.middle.0.residual.0.gamma",),
-        "UniAVGen needs the Wan 2.2 VAE, and its own folder or file here.",
+        f"UniVerse-1 needs it, in Load VAE, and UniAVGen the Wan 2.2 VAE. {CHOOSE_THE_MODEL}",
     ),
     Signature("another VAE", ("decoder.conv_in.*", "decoder.up_blocks.0.*", "decoder.1.weight", "taesd_decoder.*")),
     Signature(
@@ -97,12 +102,12 @@ def recognise(meta: Mapping[str, Tensor], source: str = "The file") -> ModelSize
     for signature in SIGNATURES:
         if signature.fits(meta):
             raise CheckpointError(
-                f"{source} looks like {signature.kind}, not like a UniAVGen model. {signature.advice}"
+                f"{source} looks like {signature.kind}, not like UniAVGen or UniVerse-1. {signature.advice}"
             )
     if not _any_fits(meta, AUDIO):
         raise CheckpointError(
-            f"{source} is not a UniAVGen model, nor of another kind that is known here; it holds "
-            f"{name_list(list(meta)[:3])} and others. Choose the UniAVGen model's folder or file."
+            f"{source} is neither UniAVGen nor UniVerse-1, nor of another kind that is known here; it holds "
+            f"{name_list(list(meta)[:3])} and others. {CHOOSE_THE_MODEL}"
         )
     try:
         sizes = ModelSizes.from_state_dict(meta)
@@ -143,6 +148,10 @@ def recognise_stitched(meta: Mapping[str, Tensor], source: str = "The file") -> 
         for stream, width in widths.items()
         if width % HEAD_WIDTH
     ]
+    if not sizes.lyric_heads or sizes.lyric_width % sizes.lyric_heads:
+        faults.append(f"the lyric width {sizes.lyric_width} is no multiple of its {sizes.lyric_heads} heads")
+    if sizes.patch_width % GROUPS:
+        faults.append(f"the channels {sizes.patch_width} of proj_in are no multiple of {GROUPS}")
     if _indices(meta, "blocks") != set(range(sizes.blocks)):
         faults.append(f"blocks 0 to {sizes.blocks - 1} are expected")
     if faults:

@@ -60,3 +60,8 @@ def stitched_name(name: str) -> str:
         if found and pattern.match(name):
             return renamed
     return name
+
+
+def stitched_layer(name: str) -> str:
+    """The model's name of a layer of the release, which has a weight."""
+    return stitched_name(f"{name}.weight").removesuffix(".weight")
