@@ -7,7 +7,8 @@ from fractions import Fraction
 import pytest
 import torch
 
-from uniavgen_core.media.side_by_side import IN_TURN, TOGETHER, LabelledClip, beside, label_image
+from uniavgen_core.media.lettering import label_image
+from uniavgen_core.media.side_by_side import IN_TURN, TOGETHER, LabelledClip, beside
 
 
 def clip(
@@ -50,7 +51,9 @@ def test_clips_without_sound_are_silent() -> None:
     assert waveform.shape[-1] == 24_000 and not waveform.any()
 
 
-@pytest.mark.parametrize("text", ["UniAVGen", "a label that is much too long for so narrow a picture"])
+@pytest.mark.parametrize(
+    "text", ["UniAVGen", "a label that is much too long for so narrow a picture", "of\ntwo lines", "小模型"]
+)
 def test_a_label_is_written_within_its_edges(text: str) -> None:
     label = label_image(text, 120, 24)[0, :, :, 0]
     assert label.max() > 0.4 and not label[:, 0].any() and not label[:, -1].any()

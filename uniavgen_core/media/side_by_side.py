@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 
 from .images import crop_and_resize, to_rgb
+from .lettering import label_image
 from .waveforms import ResampledWaveform
 
 IN_TURN, TOGETHER = WAYS = ("in turn", "together")
@@ -20,8 +19,6 @@ IN_TURN, TOGETHER = WAYS = ("in turn", "together")
 LABEL_SHARE = 16
 """Of a picture's height, what a label takes is one part of so many; at least `LEAST_LABEL` pixels."""
 LEAST_LABEL = 20
-TEXT_SHARE = 0.6
-"""Of a label's height."""
 SILENT_RATE = 24_000
 """Sound samples a second where neither clip has a sound."""
 
@@ -99,15 +96,3 @@ def _sound(clip: LabelledClip, sample_rate: int, channels: int, samples: int) ->
     resampled = ResampledWaveform(mixed, own_rate, sample_rate, channels)
     made = resampled.stretch(0, min(samples, resampled.samples)).view(1, channels, -1)
     return functional.pad(made, (0, samples - made.shape[-1]))
-
-
-def label_image(text: str, width: int, height: int) -> Tensor:
-    """A line of text, white on black (1, height, width, 3), as large as fits."""
-    image = Image.new("RGB", (width, height))
-    size = max(1, int(height * TEXT_SHARE))
-    length = ImageFont.load_default(size).getlength(text)
-    fitting = max(1, int(size * min(1.0, 0.95 * width / max(1.0, length))))
-    draw = ImageDraw.Draw(image)
-    draw.text((width / 2, height / 2), text, fill="white", font=ImageFont.load_default(fitting), anchor="mm")
-    pixels: Sequence[int] = bytearray(image.tobytes())
-    return torch.frombuffer(pixels, dtype=torch.uint8).view(1, height, width, 3).float().div(255)

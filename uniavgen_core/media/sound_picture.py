@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from .cues import Cue
+from .lettering import font_of
 from .mixing import describe_sound
 
 WAVE_ROWS, WORD_ROWS, HEAD_ROWS = 96, 26, 28
@@ -20,13 +21,6 @@ FONT_PIXELS = 14
 PAPER, GRID, CLOCK, INK = (24, 26, 32), (58, 62, 72), (150, 155, 168), (225, 228, 235)
 WAVE, CLIPPED, WORDS = (94, 168, 255), (255, 92, 92), ((44, 58, 84), (60, 52, 88))
 """Of samples within full scale, of those beyond, and of words, two in turn."""
-FONTS = (
-    "NotoSansCJK-Regular.ttc", "NotoSansSC-Regular.otf", "msyh.ttc", "PingFang.ttc", "Hiragino Sans GB.ttc",
-    "wqy-microhei.ttc", "wqy-zenhei.ttc", "SourceHanSansSC-Regular.otf", "simsun.ttc",
-)  # fmt: skip
-"""Of Chinese, on Linux, Windows and macOS; Pillow's own has Latin letters only."""
-LATIN = "\u02af"
-"""The last letter that Pillow's own font may be asked for."""
 
 
 def draw_sound(
@@ -48,7 +42,7 @@ def draw_sound(
     row_seconds = max(min(row_seconds, seconds), seconds / MOST_ROWS)
     rows = math.ceil(round(seconds / row_seconds, 6))
     image = Image.new("RGB", (width, HEAD_ROWS + rows * (WAVE_ROWS + WORD_ROWS)), PAPER)
-    draw, font = ImageDraw.Draw(image), _font(cues)
+    draw, font = ImageDraw.Draw(image), font_of("".join(cue.text for cue in cues), FONT_PIXELS)
     head = f"{seconds:.2f} s, {describe_sound(sample_rate, len(waveform), waveform)}"
     head += "" if font is not None else "; no font for these words is installed"
     draw.text((8, HEAD_ROWS // 2), head, INK, ImageFont.load_default(FONT_PIXELS), anchor="lm")
@@ -63,18 +57,6 @@ def draw_sound(
                 left, right = ((time - start) / row_seconds * width for time in (cue.start, cue.end))
                 _draw_words(draw, font, cue.text, max(0.0, left), min(width, right), top + WAVE_ROWS, WORDS[index % 2])
     return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, *image.size[::-1], 3).float() / 255
-
-
-def _font(cues: Sequence[Cue]) -> ImageFont.FreeTypeFont | ImageFont.ImageFont | None:
-    """A font that has the letters of the words; None where none is found."""
-    if all(sign <= LATIN or not sign.isalpha() for cue in cues for sign in cue.text):
-        return ImageFont.load_default(FONT_PIXELS)
-    for name in FONTS:
-        try:
-            return ImageFont.truetype(name, FONT_PIXELS)
-        except OSError:
-            continue
-    return None
 
 
 def _draw_seconds(draw: ImageDraw.ImageDraw, start: float, row_seconds: float, top: int, width: int) -> None:
