@@ -28,10 +28,12 @@ from ..uniavgen_core.universe1.stitched_latent import (
     universe_shapes,
 )
 from ..uniavgen_core.universe1.stitched_sizes import (
+    AUDIO_CHANNELS,
     CODEC_OFFSET,
     CODEC_RATE,
     COLUMN_SAMPLES,
     MOST_FRAMES,
+    SOUND_TOKENS,
     SPEECH_TOKENS,
     TRAINED_FRAMES,
     UNIVERSE_CHANNELS,
@@ -44,6 +46,7 @@ from .comfy_universe import LINKED, SOUND_ROWS, SPEECH_IDS, encode_sound_text, s
 
 AUTO = "auto"
 SIZES = {f"{width} × {height}": (width, height) for width, height in TRAINED_SIZES}
+CHOOSE_SOUND_VAE = "Choose the VAE of ace_step_v1_3.5b."
 LANGUAGE_NAMES = {name: code for code, name in LANGUAGES.items()}
 
 
@@ -163,6 +166,10 @@ class UniverseConditioning(io.ComfyNode):
         code = LANGUAGE_NAMES.get(language) or detect_language(speech)
         ids = torch.tensor([_checked_tokens(speech, code)])
         rows = encode_sound_text(clip, sound_text(sound))
+        if rows.shape[1] > SOUND_TOKENS:
+            raise ValueError(
+                f"The text of sound is of {rows.shape[1]} tokens, but UniVerse-1 reads {SOUND_TOKENS}: shorten it."
+            )
         values = {SOUND_ROWS: rows, SPEECH_IDS: ids, LINKED: True}
         null = {SOUND_ROWS: torch.zeros_like(rows), SPEECH_IDS: torch.zeros_like(ids), LINKED: False}
         return io.NodeOutput(
@@ -268,12 +275,18 @@ class UniverseSoundDecode(io.ComfyNode):
         parts = streams(samples)
         check_universe_shapes([part.shape for part in parts])
         audio = parts[1]
+        channels = getattr(vae, "latent_channels", None)
+        if channels != AUDIO_CHANNELS:
+            raise ValueError(
+                f"This VAE is not ACE-Step's: it decodes latents of {channels} channels, and UniVerse-1's sound has "
+                f"{AUDIO_CHANNELS}. {CHOOSE_SOUND_VAE}"
+            )
         waveform = vae.decode(audio)
         wanted = (*audio.shape[:1], audio.shape[3] * COLUMN_SAMPLES)
         if waveform.ndim != 3 or tuple(waveform.shape[:2]) != wanted:
             raise ValueError(
-                "This VAE is not ACE-Step's: it makes sound of another length of UniVerse-1's latent. Choose the VAE "
-                "of ace_step_v1_3.5b."
+                "This VAE is not ACE-Step's: it makes sound of another length of UniVerse-1's latent. "
+                f"{CHOOSE_SOUND_VAE}"
             )
         waveform = waveform.movedim(-1, 1)
         frames_samples = round(universe_seconds(audio.shape[3]) * CODEC_RATE)

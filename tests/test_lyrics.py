@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ VOCABULARY = "comfy/text_encoders/ace_lyrics_tokenizer/vocab.json"
 )
 def test_english_is_written_out(text: str, cleaned: str) -> None:
     assert clean_speech(text, "en").strip() == cleaned
+
+
+@pytest.mark.parametrize("number", ["$1.234.567", "€1.2.3", "9" * 400, "1" * 320 + "th", "$" + "9" * 400])
+def test_a_number_that_nobody_says_is_named(number: str) -> None:
+    with pytest.raises(ValueError, match=f"The speech holds {re.escape(number[:40])}, .* write it in words"):
+        clean_speech(f"it was {number} once", "en")
 
 
 def test_chinese_becomes_syllables_with_commas() -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..files import needed
 from ..speech.chinese import chinese_rules
@@ -52,6 +52,7 @@ def lyric_tokens(text: str, language: str, vocabulary: Path) -> list[int]:
 
     Raises:
         NotInstalledError: a library is not there.
+        ValueError: a number in the text cannot be said.
     """
     if not text.strip():
         return [0] * SILENCE_TOKENS
@@ -59,7 +60,9 @@ def lyric_tokens(text: str, language: str, vocabulary: Path) -> list[int]:
         language = "en"
     cleaned = clean_speech(text, language)
     tagged = f"[{TAGS.get(language, language)}]{cleaned}".replace(" ", "[SPACE]")
-    tokenizer = needed("tokenizers", "to split speech into tokens").Tokenizer.from_file(str(vocabulary))
+    tokenizer = needed("tokenizers", "to split speech into tokens", package="tokenizers").Tokenizer.from_file(
+        str(vocabulary)
+    )
     return [START_TOKEN, *tokenizer.encode(tagged).ids, END_TOKEN]
 
 
@@ -73,15 +76,25 @@ def clean_speech(text: str, language: str) -> str:
 
 
 def _clean_english(text: str) -> str:
-    num2words = needed("num2words", SPEAK_NUMBERS).num2words
+    in_words = needed("num2words", SPEAK_NUMBERS, package="num2words").num2words
+
+    def spoken(found: re.Match[str], number: Callable[[], float], **form: str) -> str:
+        try:
+            return in_words(number(), lang="en", **form)
+        # Two points, or more digits than have a name.
+        except (ValueError, ArithmeticError) as error:
+            raise ValueError(
+                f"The speech holds {found[0][:40]}, which is no number that can be said: write it in words."
+            ) from error
+
     text = text.replace('"', "").lower()
     text = re.sub(r"\b\d{1,3}(,\d{3})*(\.\d+)?\b", lambda found: found[0].replace(",", ""), text)
     for sign, currency in CURRENCIES.items():
         pattern = rf"{re.escape(sign)}[0-9.,]*[0-9]+|[0-9.,]*[0-9]+{re.escape(sign)}"
-        text = re.sub(pattern, partial(_money, currency=currency, num2words=num2words), text)
-    text = re.sub(r"[0-9]+\.[0-9]+", lambda found: num2words(float(found[0]), lang="en"), text)
-    text = re.sub(r"([0-9]+)(st|nd|rd|th)", lambda found: num2words(int(found[1]), to="ordinal", lang="en"), text)
-    text = re.sub(r"[0-9]+", lambda found: num2words(int(found[0]), lang="en"), text)
+        text = re.sub(pattern, partial(_money, currency=currency, spoken=spoken), text)
+    text = re.sub(r"[0-9]+\.[0-9]+", lambda found: spoken(found, lambda: float(found[0])), text)
+    text = re.sub(r"([0-9]+)(st|nd|rd|th)", lambda found: spoken(found, lambda: int(found[1]), to="ordinal"), text)
+    text = re.sub(r"[0-9]+", lambda found: spoken(found, lambda: int(found[0])), text)
     for short, word in ABBREVIATIONS.items():
         text = re.sub(rf"\b{short}\.", word, text)
     for sign, word in SYMBOLS.items():
@@ -89,14 +102,14 @@ def _clean_english(text: str) -> str:
     return re.sub(r"\s+", " ", text.strip())
 
 
-def _money(amount: re.Match[str], currency: str, num2words: Any) -> str:
-    value = float(re.sub(r"[^\d.]", "", amount[0].replace(",", ".")))
-    words = num2words(value, to="currency", currency=currency, lang="en")
-    return words.rsplit(", ", 1)[0] if value == int(value) else words
+def _money(amount: re.Match[str], currency: str, spoken: Callable[..., str]) -> str:
+    written = re.sub(r"[^\d.]", "", amount[0].replace(",", "."))
+    words = spoken(amount, lambda: float(written), to="currency", currency=currency)
+    return words.rsplit(", ", 1)[0] if float(written).is_integer() else words
 
 
 def _clean_chinese(text: str) -> str:
-    pypinyin = needed("pypinyin", SPEAK_CHINESE)
+    pypinyin = needed("pypinyin", SPEAK_CHINESE, package="pypinyin")
     written = text.replace('"', "").lower()
     text = "".join(piece.said for piece in write_out(written, chinese_rules()))
     text = "".join("," if unicodedata.category(sign)[0] in "PS" else sign for sign in text)

@@ -29,6 +29,8 @@ CODEC_OFFSET = (TEMPORAL_COMPRESSION - 1) * CODEC_RATE // UNIVERSE_FRAME_RATE
 """Sound samples of three pixel frames: what the first column holds before the first frame, which stands alone."""
 SPEECH_TOKENS = 128
 """Speech tokens that the model reads; later ones are cut."""
+SOUND_TOKENS = 256
+"""Tokens of the sound's text that the model reads, with the one that ends it."""
 TRAINED_FRAMES = 32
 """Latent frames of the released model's clips: 125 pixel frames, 5 s."""
 MOST_FRAMES = 64

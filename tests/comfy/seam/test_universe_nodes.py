@@ -34,6 +34,8 @@ class PictureVAE:
 class SoundVAE:
     """In the form of ACE-Step's: each sample is its own number."""
 
+    latent_channels = 8
+
     def __init__(self, column: int = 4096):
         self.column = column
 
@@ -144,6 +146,12 @@ def test_too_much_speech_is_refused_with_its_seconds() -> None:
         conditioning(clip=OtherEncoder())
 
 
+def test_too_long_a_text_of_sound_is_refused() -> None:
+    conditioning(sound="rain " * 255)
+    with refused("257 tokens", "256"):
+        conditioning(sound="rain " * 256)
+
+
 @pytest.mark.parametrize(("aligned", "first"), [(True, 3072), (False, 0)])
 def test_sound_is_as_long_as_the_picture(aligned: bool, first: int) -> None:
     audio = UniverseSoundDecode.execute(picture_latent(frames=32, batch=2), SoundVAE(), aligned)[0]
@@ -154,6 +162,8 @@ def test_sound_is_as_long_as_the_picture(aligned: bool, first: int) -> None:
 def test_another_sound_vae_is_refused() -> None:
     with refused("not ACE-Step's"):
         UniverseSoundDecode.execute(picture_latent(), SoundVAE(2048), True)
+    with refused("not ACE-Step's", "16 channels"):
+        UniverseSoundDecode.execute(picture_latent(), wan_vae(), True)
 
 
 def wan_vae() -> Any:
