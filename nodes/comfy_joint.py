@@ -24,6 +24,7 @@ from torch import Tensor
 from ..uniavgen_core.backend import torch_operations
 from ..uniavgen_core.config import MEMORY_WIDTH
 from ..uniavgen_core.joint_latent import check_finite
+from ..uniavgen_core.tasks import NoisedAreas
 from .comfy_patches import usable_options
 
 SHAPES = Sequence[Sequence[int]]
@@ -129,6 +130,8 @@ class JointModel(comfy.model_base.BaseModel):
     def __init__(self, model_config: JointConfig, device: Any, diffusion_model: type):
         super().__init__(model_config, comfy.model_base.ModelType.FLOW, device, unet_model=diffusion_model)
         self.latent_shapes: SHAPES | None = None
+        self.areas: NoisedAreas | None = None
+        """What of the packed latent is kept but noised to each step, set by `begin_run`."""
         self.latent_format.latent_rgb_factors_reshape = _video_stream(weakref.ref(self))
 
     def audio_in(self, audio: Tensor) -> Tensor:
@@ -152,6 +155,11 @@ class JointModel(comfy.model_base.BaseModel):
 
     def end_run(self) -> None:
         """Let go of what was made for the run."""
+        self.areas = None
+
+    def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **kwargs: Any) -> Tensor:
+        """What is kept, as a step sees it: of the packed latent (batch, 1, values)."""
+        return latent_image if self.areas is None else self.areas.at(sigma.view(-1, 1, 1), latent_image)
 
     def _per_stream(
         self, latent: Any, video_function: Callable[[Tensor], Tensor], audio_function: Callable[[Tensor], Tensor]

@@ -102,7 +102,6 @@ class UniAVGenModel(JointModel):
     def __init__(self, model_config: UniAVGenConfig, device: Any = None):
         super().__init__(model_config, device, ComfyJointDiT)
         self.trained_with_masks = model_config.trained_with_masks
-        self.areas: NoisedAreas | None = None
 
     def audio_in(self, audio: Tensor) -> Tensor:
         return normalise_mel(audio)
@@ -127,13 +126,6 @@ class UniAVGenModel(JointModel):
         warn_of_unread(options.setdefault(REPORT, PatchReport(self.name)), guider.conds)
         if not self.trained_with_masks:
             self.areas = _packed_areas(kept, shapes, guider.model_patcher.load_device)
-
-    def end_run(self) -> None:
-        self.areas = None
-
-    def scale_latent_inpaint(self, sigma: Tensor, noise: Tensor, latent_image: Tensor, **kwargs: Any) -> Tensor:
-        """What is kept, as a step sees it: of the packed latent (batch, 1, values)."""
-        return latent_image if self.areas is None else self.areas.at(sigma.view(-1, 1, 1), latent_image)
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         shapes = kwargs["latent_shapes"]

@@ -19,6 +19,7 @@ from torch import Tensor
 from ..uniavgen_core.config import CAPTION_ROWS
 from ..uniavgen_core.joint_latent import Shape
 from ..uniavgen_core.sampling.schedule import TIMESTEPS, TWICE_SHIFT
+from ..uniavgen_core.tasks import NoisedAreas, area_noise
 from ..uniavgen_core.universe1.stitched_dit import StitchedDiT
 from ..uniavgen_core.universe1.stitched_latent import check_universe_shapes
 from ..uniavgen_core.universe1.stitched_sizes import StitchedSizes
@@ -107,6 +108,10 @@ class UniverseModel(JointModel):
         options = guider.model_options.setdefault("transformer_options", {})
         options[STITCHED_PLANS] = StitchedPlans()
         warn_of_unread(options.setdefault(REPORT, PatchReport(self.name)), guider.conds)
+        # Not by the run's own noise, which is none where a run goes on from steps that were made before.
+        kept = self.usable_mask(mask, shapes) < 1
+        device = guider.model_patcher.load_device
+        self.areas = NoisedAreas(kept.to(device), area_noise(kept.shape).to(device))
 
     def _check_cond(self, cond: dict[str, Any]) -> None:
         sizes = self.diffusion_model.sizes

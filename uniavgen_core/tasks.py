@@ -127,7 +127,7 @@ class NoisedAreas:
     (RePaint, arXiv 2201.09865). A model that was trained with random masks takes areas as it takes whole frames.
 
     Attributes:
-        where: bool, broadcast over the latent; the same for all clips of a batch.
+        where: bool, broadcast over the latent.
         noise: of the latent's shape but for the batch, of which it has 1.
     """
 
@@ -136,7 +136,8 @@ class NoisedAreas:
 
     def at(self, sigma: Tensor, given: Tensor) -> Tensor:
         """What is given (batch, …), with the areas noised to a level that broadcasts over it."""
-        return torch.where(self.where, (1 - sigma) * given + sigma * self.noise, given)
+        where, noise = (values.to(given.device) for values in (self.where, self.noise))
+        return torch.where(where, (1 - sigma) * given + sigma * noise, given)
 
 
 AREA_SEED = 0
@@ -148,8 +149,12 @@ def noised_areas(kept: KeptParts, shape: Sequence[int]) -> NoisedAreas | None:
     if kept == kept.of_whole_frames:
         return None
     here, whole = (kept_masks(parts, *shape[3:])[0] for parts in (kept, kept.of_whole_frames))
-    noise = torch.randn(1, *shape[1:], generator=torch.Generator().manual_seed(AREA_SEED))
-    return NoisedAreas(here & ~whole, noise)
+    return NoisedAreas(here & ~whole, area_noise(shape))
+
+
+def area_noise(shape: Sequence[int]) -> Tensor:
+    """The areas' noise (1, …) for a latent (batch, …), in main memory."""
+    return torch.randn(1, *shape[1:], generator=torch.Generator().manual_seed(AREA_SEED), device="cpu")
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,7 @@ def test_what_is_kept_of_a_frame_in_part_enters_as_the_model_was_trained(
 
     patcher.set_model_unet_function_wrapper(record)
     sample(patcher, with_mask(latent, moving()), 4, conds=conds)
+    assert seen
     for sigma, packed, kept in seen:
         x = unpack_latents(packed, [part.shape for part in latent["samples"].unbind()])[0][:1]
         assert torch.equal(x[:, :, 1], given[:, :, 1])

@@ -25,6 +25,7 @@ from clips import (
     windowed,
     with_face_mask,
 )
+from comfy.utils import unpack_latents
 from comfy_extras.nodes_custom_sampler import DisableNoise, SplitSigmas
 from pack.nodes.best_of import BestOf
 from pack.nodes.comfy_long_form import SegmentSampler
@@ -146,20 +147,35 @@ def test_the_first_frame_is_kept_without_a_mask(patcher: Any, latent: dict) -> N
     assert_equal(sample_universe(patcher, bare, 2), sample_universe(patcher, latent, 2))
 
 
-def test_a_run_goes_on_from_a_part_of_the_schedule(patcher: Any, latent: dict) -> None:
-    """Euler's steps know nothing of the ones before."""
+@pytest.mark.parametrize("kept_columns", [0, 2])
+def test_a_run_goes_on_from_a_part_of_the_schedule(patcher: Any, latent: dict, kept_columns: int) -> None:
+    """Euler's steps know nothing of the ones before, and what is kept is noised alike in both parts."""
+    latent["samples"].unbind()[1].fill_(0.5)
+    latent["noise_mask"].unbind()[1][..., :kept_columns] = 0
     sigmas, _ = UniverseSchedule.execute(6, 15.0).args
     guider = guider_of(patcher, stitched_conds(), **UNIVERSE_SCALES)
     high, low = SplitSigmas.execute(sigmas, 3).args
     half = sample_guided(guider, latent, high)
     rest = sample_guided(guider, half, low, noise=DisableNoise.execute()[0])["samples"].unbind()
     assert_close(rest, sample_universe(patcher, latent, 6, sampler=EULER), 1e-4)
+    assert patcher.model.areas is None
 
 
 def test_sound_that_a_mask_keeps_comes_back(patcher: Any, latent: dict) -> None:
     latent["samples"].unbind()[1].fill_(0.5)
     latent["noise_mask"].unbind()[1][..., :2] = 0
+    noises = []
+
+    def record(apply_model: Any, args: dict) -> torch.Tensor:
+        audio = unpack_latents(args["input"], [part.shape for part in latent["samples"].unbind()])[1][:1, ..., :2]
+        sigma = args["timestep"][0]
+        noises.append((audio - (1 - sigma) * 0.5) / sigma)
+        return apply_model(args["input"], args["timestep"], **args["c"])
+
+    patcher.set_model_unet_function_wrapper(record)
     made = sample_universe(patcher, latent, 3)
+    assert len(noises) == 3 and all(torch.allclose(noise, noises[0], atol=1e-4) for noise in noises)
+    assert float(noises[0].std()) == pytest.approx(1, abs=0.15)
     assert (made[1][..., :2] == 0.5).all() and not (made[1][..., 2:] == 0.5).any()
 
 
