@@ -89,7 +89,7 @@ def _no_model(model: str) -> str:
         return f"'{model}' is read by the pack ComfyUI-GGUF: install it and restart ComfyUI."
     name = "" if model == NO_MODEL else f" '{model}'"
     return (
-        f"There is no UniAVGen model{name}. Put the folder of shards or the safetensors file into "
+        f"There is no model{name} of UniAVGen or UniVerse-1. Put the folder of shards or the safetensors file into "
         "models/diffusion_models and press R; the README lists the files."
     )
 

@@ -136,7 +136,9 @@ def test_quantised_layers_have_the_models_names(released: dict[str, Tensor], tmp
 def test_shifts_and_scales_stay_whole_in_gguf(folder: Path, tmp_path: Path) -> None:
     gguf = pytest.importorskip("gguf")
     convert(folder, tmp_path / "out.gguf", "q8_0")
-    types = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+    reader = gguf.GGUFReader(tmp_path / "out.gguf")
+    assert reader.get_field("general.name").contents() == "UniVerse-1"
+    types = {tensor.name: tensor.tensor_type.name for tensor in reader.tensors}
     of_tables = {name: kind for name, kind in types.items() if name.endswith(("modulation", "scale_shift_table"))}
     assert len(of_tables) == 6 and set(of_tables.values()) == {"F32"}
     assert types["blocks.0.mel_attn.to_q.weight"] == "Q8_0" and types["genre_embedder.weight"] == "BF16"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .checkpoint import BLOCK_LINEAR, Checkpoint, CheckpointError
 from .files import needed
+from .universe1.stitched_names import is_stitched
 
 FORMS = ("q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """What the command line calls the forms of quantised weights: those that the library gguf can write."""
@@ -50,7 +51,7 @@ class GgufFile:
             CheckpointError: a value is too large for the form.
         """
         writer = self.gguf.GGUFWriter(path, ARCHITECTURE)
-        writer.add_name("UniAVGen")
+        writer.add_name("UniVerse-1" if is_stitched(self.names) else "UniAVGen")
         writer.add_quantization_version(self.gguf.GGML_QUANT_VERSION)
         writer.add_file_type(self.gguf.LlamaFileType[f"MOSTLY_{self.form.upper()}"])
         for name, tensor in self.meta.items():
