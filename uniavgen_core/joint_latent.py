@@ -243,9 +243,7 @@ def check_shapes(shapes: Sequence[Sequence[int]]) -> None:
         ValueError: it says what the latent is and what to connect.
     """
     advice = "Connect the LATENT of the node 'UniAVGen Latent'."
-    if len(shapes) != 2:
-        kind = "a picture or video latent without sound" if len(shapes) == 1 else f"a latent of {len(shapes)} streams"
-        raise ValueError(f"UniAVGen samples picture and sound together, but this LATENT is {kind}. {advice}")
+    check_two_streams(shapes, "UniAVGen", advice)
     video, audio = shapes
     if len(video) != 5 or video[1] != LATENT_CHANNELS or len(audio) != 4 or audio[1] != 1 or audio[3] != MEL_BANDS:
         raise ValueError(
@@ -258,6 +256,17 @@ def check_shapes(shapes: Sequence[Sequence[int]]) -> None:
             f"Picture and sound of this LATENT are not equally long: {video[2]} latent frames "
             f"({clip_seconds(video[2]):.2f} s) go with {wanted} audio tokens, but there are {audio[2]}. {advice}"
         )
+
+
+def check_two_streams(shapes: Sequence[Sequence[int]], model: str, advice: str) -> None:
+    """Refuse a latent that is not joint.
+
+    Raises:
+        ValueError: it says what the latent is, and the advice.
+    """
+    if len(shapes) != 2:
+        kind = "a picture or video latent without sound" if len(shapes) == 1 else f"a latent of {len(shapes)} streams"
+        raise ValueError(f"{model} samples picture and sound together, but this LATENT is {kind}. {advice}")
 
 
 def last_tokens(audio: Tensor, past_frames: int) -> Tensor:

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..config import latent_frames
-from ..joint_latent import Shape
+from ..joint_latent import Shape, check_two_streams
 from ..media.images import centre_crop, to_bytes
 from .stitched_sizes import (
     AUDIO_CHANNELS,
@@ -41,9 +41,7 @@ def check_universe_shapes(shapes: Sequence[Sequence[int]]) -> None:
     Raises:
         ValueError: it says what the latent is and what to connect.
     """
-    if len(shapes) != 2:
-        kind = "a picture or video latent without sound" if len(shapes) == 1 else f"a latent of {len(shapes)} streams"
-        raise ValueError(f"UniVerse-1 samples picture and sound together, but this LATENT is {kind}. {ADVICE}")
+    check_two_streams(shapes, "UniVerse-1", ADVICE)
     video, audio = shapes
     is_video = len(video) == 5 and video[1] == UNIVERSE_CHANNELS
     if not is_video or len(audio) != 4 or tuple(audio[1:3]) != (AUDIO_CHANNELS, AUDIO_ROWS):
