@@ -61,7 +61,8 @@ def draw_sound(
         for index, cue in enumerate(cues):
             if font is not None and cue.end > start and cue.start < start + row_seconds:
                 left, right = ((time - start) / row_seconds * width for time in (cue.start, cue.end))
-                _draw_words(draw, font, cue.text, max(0.0, left), min(width, right), top + WAVE_ROWS, WORDS[index % 2])
+                words = " ".join(cue.text.split())
+                _draw_words(draw, font, words, max(0.0, left), min(width, right), top + WAVE_ROWS, WORDS[index % 2])
     return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, *image.size[::-1], 3).float() / 255
 
 
