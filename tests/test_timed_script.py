@@ -184,6 +184,10 @@ def test_words_that_cannot_be_said_in_their_time_are_refused_or_told() -> None:
 def test_a_clip_that_is_shorter_than_its_lines_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Line 2 of the script is said up to second 12, but the clip lasts 10\.00"):
         planned("1 --> 3 Hello.\n10 --> 12 Bye now.", replace(SETTINGS, seconds=10.0))
+    with pytest.raises(
+        ValueError, match=r"Line 2 of the script is said up to 99\.0 hours, but a clip lasts 12 at most"
+    ):
+        planned("1 --> 3 Hello.\n98:59:58 --> 99:00:00 Bye now.")
     assert planned("1 --> 3 Hello.", replace(SETTINGS, seconds=30.0))[-1][1] >= 30
 
 
