@@ -117,7 +117,7 @@ def _draw_words(
     colour: tuple[int, int, int],
 ) -> None:
     """Words in a box as wide as they last; what has no room is cut off."""
-    draw.rectangle((left + 1, top + 2, right - 1, top + WORD_ROWS - 4), colour)
+    draw.rectangle((left + 1, top + 2, max(left + 1, right - 1), top + WORD_ROWS - 4), colour)
     shown = text
     while shown and draw.textlength(shown, font) > right - left - 8:
         shown = shown.removesuffix("…")[:-1]
