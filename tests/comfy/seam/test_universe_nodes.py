@@ -142,6 +142,8 @@ def test_too_much_speech_is_refused_with_its_seconds() -> None:
         conditioning(" ".join([SPEECH] * 6))
     with refused("umT5-base", "ACE-Step"):
         conditioning(clip=OtherEncoder())
+    with refused("clip", "umT5-base", "CLIPLoader"):
+        UniverseConditioning.execute(*CAPTIONS, None, "rain", SPEECH, "auto")
 
 
 @pytest.mark.parametrize(("aligned", "first"), [(True, 3072), (False, 0)])
