@@ -128,7 +128,7 @@ def _timed_lines(text: str, before: Line | None) -> list[Line]:
         if not rows.rows:
             continue
         end = lines[-1].end if lines else None
-        if end is not None and lines[-1].start < rows.start < end <= rows.start + SLIGHT_OVERLAP:
+        if end is not None and (lines[-1].start or 0.0) < rows.start < end <= rows.start + SLIGHT_OVERLAP:
             lines[-1] = replace(lines[-1], end=rows.start)
             end = rows.start
         if rows.end <= rows.start or (end is not None and rows.start < end):
