@@ -44,7 +44,7 @@ class SaveSubtitled(io.ComfyNode):
 
     @classmethod
     def execute(cls, video: Input.Video, subtitles: str, filename_prefix: str) -> io.NodeOutput:
-        text = _as_subrip(subtitles)
+        text = _as_subrip(subtitles or "")
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory(), *video.get_dimensions()
         )

@@ -182,7 +182,8 @@ def encode_sound_text(clip: Any, text: str) -> Tensor:
         ValueError: the CLIP is another one.
     """
     plain = text.replace("(", "\\(").replace(")", "\\)")
-    tokens = clip.tokenize(plain, lyrics="")
+    # A checkpoint without text encoder gives no CLIP.
+    tokens = clip.tokenize(plain, lyrics="") if clip is not None else None
     if not isinstance(tokens, dict) or SOUND_ENCODER not in tokens:
         raise ValueError(
             "clip is not umT5-base, the text encoder of ACE-Step: load it in CLIPLoader, type 'ace', or connect the "

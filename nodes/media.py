@@ -16,7 +16,7 @@ from ..uniavgen_core.config import FRAME_RATE, LATENT_CHANNELS
 from ..uniavgen_core.joint_latent import check_finite
 from ..uniavgen_core.media.beds import Bed
 from ..uniavgen_core.media.copying import CopyPlan, plan_copy
-from ..uniavgen_core.media.cues import Cue, parse_subtitles
+from ..uniavgen_core.media.cues import Cue, cues_within, parse_subtitles
 from ..uniavgen_core.media.encoding import even_size
 from ..uniavgen_core.media.images import crop_and_resize, to_rgb
 from ..uniavgen_core.media.mixing import VideoSound, describe_sound
@@ -225,6 +225,7 @@ def _written(
     if plan.why_encoded:
         tell(f"{name}: the picture is encoded anew as H.264, because {plan.why_encoded}.")
     path, shown = temporary_path(".mp4"), progress_bar(plan.count)
+    cues = cues_within(cues, float(plan.seconds))
     replace_audio(video.get_stream_source(), path, pieces, sample_rate, plan, shown, check_interrupt, channels, cues)
     return TemporaryVideo(path)
 
@@ -256,6 +257,7 @@ def _frames_with_audio(
     if seconds is not None:
         images, held = hold_last(images, rate, seconds)
     lasts = None if seconds else len(images) / rate
+    cues = cues_within(cues, float((len(images) + held) / rate))
     if held or cues:
         path, shown = temporary_path(".mp4"), progress_bar(len(images) + held)
         write_video(path, images, rate, sound.pieces(lasts), sound.sample_rate, held, shown, sound.channels, cues)

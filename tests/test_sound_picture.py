@@ -50,6 +50,8 @@ def test_any_sound_has_a_picture() -> None:
     assert draw_sound(torch.full((2, 10), math.nan), RATE).shape[0] == 1
     assert draw_sound(torch.zeros(6, 1), RATE, [Cue(0, 1, "银行"), Cue(1, 9, "x" * 500)]).shape[3] == 3
     assert draw_sound(torch.zeros(1, 4_000 * 100), 100).shape[1] == HEAD_ROWS + 120 * (WAVE_ROWS + WORD_ROWS)
+    brief = [Cue(7.999, 8.001, "An edge"), Cue(9, 9.001, "A moment")]
+    assert columns(draw_sound(tone(12, 0.5), RATE, brief, width=800), WORDS[1], HEAD_ROWS + 2 * WAVE_ROWS, 60) == [101]
     with pytest.raises(ValueError, match="audio is empty"):
         draw_sound(torch.zeros(1, 0), RATE)
 

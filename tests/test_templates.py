@@ -13,6 +13,8 @@ from PIL import Image
 from workflow_source.node_kinds import DOWNLOADS, NOTE, node_kinds
 from workflow_source.templates import TemplateForm, forms
 
+from uniavgen_core.long_form.script import parse_script
+from uniavgen_core.tiny.knowledge import unknown_words
 from uniavgen_lab.world.sentences import check_known_words
 
 ROOT = Path(__file__).parent.parent
@@ -132,7 +134,7 @@ def test_every_file_of_the_model_is_announced_with_folder_and_link(form: Templat
         assert announced == {} and "No files" in note
         return
     asked_for = {slot["name"] for slot in node["inputs"]} & {"model", "vocoder", "text_encoder", "vae"}
-    assert len(asked_for) == 4
+    assert len(asked_for) == 4 and len(announced) >= 4
     for name, model in announced.items():
         # What the frontend takes for the name of a file of weights.
         assert name.endswith((".safetensors", ".onnx"))
@@ -141,11 +143,16 @@ def test_every_file_of_the_model_is_announced_with_folder_and_link(form: Templat
     assert note.count("https://") >= 3 and note.count(" GB") == 4
 
 
-@FORM
+@pytest.mark.parametrize("form", [form for form in FORMS if form.tiny], ids=lambda form: form.file_name)
 def test_the_small_ones_keep_to_their_world(form: TemplateForm) -> None:
-    for node in form.flow().nodes if form.tiny else ():
-        if node.kind.id == "UniAVGenConditioning" and isinstance(words := node.values["speech"], str) and words:
-            check_known_words(words)
+    nodes = {node.kind.id: node.values for node in form.flow().nodes}
+    sentences = [nodes["UniAVGenConditioning"].get("speech", "")]
+    sentences += [nodes.get("UniAVGenRange", {}).get(name, "") for name in ("words", "words_before", "words_after")]
+    for words in filter(None, sentences):
+        check_known_words(words)
+    # A line of a script may be several sentences.
+    lines = [line.speech for line in parse_script(nodes.get("UniAVGenScript", {}).get("script", "a | "))]
+    assert any([*sentences, *lines]) and unknown_words(" ".join(lines)) == []
 
 
 @pytest.mark.parametrize("form", [form for form in FORMS if form.template.app], ids=lambda form: form.app_name)

@@ -21,7 +21,7 @@ from uniavgen_core.long_form.script import parse_script
 from uniavgen_core.long_form.store import SegmentStore
 from uniavgen_core.long_form.timed_planning import hurry_notes, plan_script
 from uniavgen_core.long_form.timeline import phrases_of
-from uniavgen_core.media.cues import Cue, parse_subtitles, seconds_of_time, subtitles
+from uniavgen_core.media.cues import Cue, cues_within, parse_subtitles, seconds_of_time, subtitles
 from uniavgen_core.speech.reader import SpeechReader
 
 LONGEST, PAST = 21, 3
@@ -60,6 +60,41 @@ def test_subrip_is_a_script() -> None:
 def test_other_forms_are_the_same_script(text: str) -> None:
     wanted = [(line.caption, line.passages, line.start, line.end) for line in parse_script(SRT, "A calm woman.")]
     assert [(line.caption, line.passages, line.start, line.end) for line in parse_script(text)] == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff00:00:01,000 --> 00:00:02,000\n- Hi.\n\n4 --> 5 Bye.",
+        "1\r\r\n00:00:01,000 --> 00:00:02,000\r\r\nHi.\r\r\n\r\r\n2\r\r\n00:00:04.000 --> 00:00:05.000\r\r\nBye.\r\r\n",
+        "1\n00：00：01，000 --> 00：00：02，000\n\u202aHi.\n2\n00:00:03,000 --> 00:00:03,500\n{\\an8}<i> </i>\n\n"
+        "\u200e3\n00:00:04,000 --> 00:00:05,000\n<br/>Bye.\\N",
+    ],
+)
+def test_what_other_programs_make_of_subtitles_is_read(text: str) -> None:
+    assert parse_subtitles(text) == [Cue(1, 2, "Hi."), Cue(4, 5, "Bye.")]
+    assert [(line.start, line.end, line.speech) for line in parse_script(text, "A woman.")] == [
+        (1, 2, "Hi."), (4, 5, "Bye."),
+    ]  # fmt: skip
+
+
+def test_cues_without_a_text_are_no_script() -> None:
+    with pytest.raises(ValueError, match="The script is empty"):
+        parse_script("1 --> 2\n\n3 --> 4 <i></i>", "A woman.")
+
+
+def test_a_slight_overlap_is_cut() -> None:
+    first, second = parse_script("1 --> 3.125 One.\n3 --> 5 Two.", "A woman.")
+    assert (first.end, second.start) == (3, 3)
+
+
+def test_cues_that_are_shown_together_are_one_and_end_with_the_clip() -> None:
+    cues = parse_subtitles(
+        "1 --> 3\nOne.\nTwo.\n\n1 --> 4 Three.\n\n1 --> 2\nOne.\nTwo.\n\n6 --> 9 Four.\n10 --> 11 Five."
+    )
+    assert cues[:2] == [Cue(1, 4, "One.\nTwo.\nThree."), Cue(6, 9, "Four.")]
+    assert parse_subtitles(subtitles(cues)) == cues
+    assert cues_within(cues, 7.5) == [cues[0], Cue(6, 7.5, "Four.")]
 
 
 def test_captions_between_cues_hold_for_those_that_follow() -> None:
@@ -149,6 +184,10 @@ def test_words_that_cannot_be_said_in_their_time_are_refused_or_told() -> None:
 def test_a_clip_that_is_shorter_than_its_lines_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Line 2 of the script is said up to second 12, but the clip lasts 10\.00"):
         planned("1 --> 3 Hello.\n10 --> 12 Bye now.", replace(SETTINGS, seconds=10.0))
+    with pytest.raises(
+        ValueError, match=r"Line 2 of the script is said up to 99\.0 hours, but a clip lasts 12 at most"
+    ):
+        planned("1 --> 3 Hello.\n98:59:58 --> 99:00:00 Bye now.")
     assert planned("1 --> 3 Hello.", replace(SETTINGS, seconds=30.0))[-1][1] >= 30
 
 

@@ -70,7 +70,7 @@ def links(said: dict[str, Any]) -> dict[str, str]:
         if type == GROWING:
             ((part, (grown, *_)),) = settings["template"]["input"]["required"].items()
             found |= {f"{name}.{part}{index}": grown + OPTIONAL * (index > 0) for index in range(3)}
-        elif type not in (*EMPTY, "COMBO", DYNAMIC):
+        elif settings.get("forceInput") or type not in (*EMPTY, "COMBO", DYNAMIC):
             found[name] = type + OPTIONAL * optional
     return found
 
@@ -82,7 +82,7 @@ def widgets(said: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         first = next(iter(settings.get("options", [])), None)
         if type == DYNAMIC:
             found |= {prefix + name: first["key"]} | widgets(first["inputs"], f"{prefix}{name}.")
-        elif type in (*EMPTY, "COMBO"):
+        elif type in (*EMPTY, "COMBO") and not settings.get("forceInput"):
             found[prefix + name] = settings.get("default", EMPTY.get(type, first))
         if settings.get("control_after_generate"):
             found["control_after_generate"] = "randomize"

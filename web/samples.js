@@ -42,10 +42,9 @@ async function addInput(name) {
 app.registerExtension({
     name: "UniAVGen.Samples",
     async beforeConfigureGraph(graph) {
-        const missing = [];
-        for (const name of namedIn(graph)) if (!(await isInput(name))) missing.push(name);
-        if (!missing.length) return;
         try {
+            const missing = [];
+            for (const name of namedIn(graph)) if (!(await isInput(name))) missing.push(name);
             await Promise.all(missing.map(addInput));
             // Only the nodes that offer them: a list of all takes long where there are many packs.
             for (const kind of new Set(missing.map(name => SAMPLES[name])))

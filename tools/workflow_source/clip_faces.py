@@ -16,8 +16,7 @@ from PIL import Image
 from uniavgen_core.face.lip_sync import mouth_open_area
 from uniavgen_lab.world.animation import animate
 
-from .model_flow import PERSON
-from .sample_media import MOOD, draw_poses, envelope_of, speak_words
+from .sample_media import MAN, MOOD, WOMAN, draw_poses, envelope_of, speak_words
 from .saved_forms import prompt_of
 from .templates import TemplateForm, forms
 
@@ -25,7 +24,6 @@ SIZE = 384
 QUALITY = 88
 LONGEST_RUN = 900
 """Seconds that ComfyUI may take for a clip of the small model."""
-WOMAN, MAN = ("woman", PERSON), ("man", 550000024)
 PEOPLE: dict[str, tuple[tuple[str, int], ...]] = {
     "joint_generation": (WOMAN,),
     "reference_voice": (("grandfather", 550000033),),
@@ -79,7 +77,7 @@ def _spoken(clip: Path) -> list[numpy.ndarray]:
     height, width = frames.shape[1:3]
     people = numpy.split(frames, max(1, width // height), axis=2)
     # Not the first ones, which are the portrait.
-    open_most = int(numpy.argmax([mouth_open_area(people[0])[4:]])) + 4
+    open_most = int(numpy.argmax(mouth_open_area(people[0])[4:])) + 4
     return [person[open_most] for person in people]
 
 

@@ -15,8 +15,8 @@ CLIP_WORDS, RECORDING_WORDS, OTHER_WORDS = "Hello, three red birds.", "We see on
 """What is said in the samples with sound."""
 CLIP_SIZE = 512
 """Width and height of the sample clip."""
-PERSON, SEED = 550000025, 4
-"""Whom the small model shows best, and from which noise: chosen by eye of 40 clips."""
+PERSON, OTHER_PERSON, SEED = 550000025, 550000024, 4
+"""A woman and a man whom the small model shows well, and from which noise: chosen by eye of 40 clips."""
 
 Links = list[Link]
 """A node's outputs. Where one is asked for, the first is taken."""
@@ -154,7 +154,7 @@ class ModelFlow(Flow):
         if not self.makes_clips:
             return self.picture(first), self.picture(second, OTHER_PORTRAIT)
         woman = self.add("UniAVGenTinyPortrait", first)
-        return woman, self.add("UniAVGenTinyPortrait", second, kind="man", person=550000024)
+        return woman, self.add("UniAVGenTinyPortrait", second, kind="man", person=OTHER_PERSON)
 
     def picture(self, title: str, file: str = PORTRAIT) -> Links:
         """A picture of the user's."""

@@ -26,6 +26,7 @@ from .model_flow import (
     CLIP,
     CLIP_SIZE,
     CLIP_WORDS,
+    OTHER_PERSON,
     OTHER_PORTRAIT,
     OTHER_RECORDING,
     OTHER_WORDS,
@@ -39,7 +40,7 @@ from .model_flow import (
 SMOOTHING = 4
 """Shapes are drawn this many times larger than they are kept."""
 PICTURE_SIZE = 768
-WOMAN, MAN = ("woman", PERSON), ("man", 550000024)
+WOMAN, MAN = ("woman", PERSON), ("man", OTHER_PERSON)
 LATENT_FRAMES = 9
 """Of all clips and recordings: 2.06 seconds."""
 LEAD = 0.15

@@ -22,7 +22,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..config import SEEDS
+from ..config import LATENT_SECONDS, SEEDS
 from ..media.cues import is_timed, timed_rows
 from ..speech.markup import BREAK, LONGEST_PAUSE_SECONDS, break_seconds, pause_seconds
 from ..speech.reader import Spoken
@@ -39,6 +39,8 @@ NUMBERS = {"seed": (0, SEEDS - 1), "speaker": (1, 999), "scene": (1, 999)}
 """Marks with a whole number, and the least and the greatest that it may be."""
 MOST_DIGITS = 100
 """Of a number in a mark, zeros before it included; Python itself refuses some thousand."""
+SLIGHT_OVERLAP = LATENT_SECONDS
+"""Seconds: less than can be heard of when a segment ends."""
 FORM = "write `caption | speech`"
 
 
@@ -90,17 +92,27 @@ def parse_script(text: str, caption: str = "") -> tuple[Line, ...]:
     """
     caption = " ".join(caption.split())
     before = Line(0, caption, ()) if caption else None
-    lines = _timed_lines(text, before) if is_timed(text) else list[Line]()
-    for number, row in enumerate(text.lstrip("\ufeff").splitlines() if not lines else [], start=1):
-        if row.strip() and not TITLE.fullmatch(row):
-            lines.append(_line(number, _usual_marks(row), lines[-1] if lines else before))
+    lines = _timed_lines(text, before) if is_timed(text) else _untimed_lines(text, before)
     if not lines:
         raise ValueError(f"The script is empty: {FORM}, one line a scene.")
     return tuple(lines)
 
 
+def _untimed_lines(text: str, before: Line | None) -> list[Line]:
+    """The rows of a script without times."""
+    lines = list[Line]()
+    for number, row in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
+        if row.strip() and not TITLE.fullmatch(row):
+            lines.append(_line(number, _usual_marks(row), lines[-1] if lines else before))
+    return lines
+
+
 def _timed_lines(text: str, before: Line | None) -> list[Line]:
-    """The cues of a script that says when they are said. Captions alone between them hold for those that follow."""
+    """The cues of a script that says when they are said. Captions alone between them hold for those that follow.
+
+    Cues without a text are left out. One that goes on for a moment after the next one begins, as subtitles of films do,
+    ends where that begins.
+    """
     lines = list[Line]()
     for rows in timed_rows(text):
         if rows.start is None or rows.end is None:
@@ -113,7 +125,12 @@ def _timed_lines(text: str, before: Line | None) -> list[Line]:
                     "it, or the sign | behind it where it is a caption."
                 )
             continue
+        if not rows.rows:
+            continue
         end = lines[-1].end if lines else None
+        if end is not None and (lines[-1].start or 0.0) < rows.start < end <= rows.start + SLIGHT_OVERLAP:
+            lines[-1] = replace(lines[-1], end=rows.start)
+            end = rows.start
         if rows.end <= rows.start or (end is not None and rows.start < end):
             raise ValueError(
                 f"Line {rows.number} of the script is said from {rows.start:g} to {rows.end:g} seconds: let it end "

@@ -18,6 +18,7 @@ from ..config import (
     pixel_frames,
 )
 from ..joint_latent import HURRY
+from ..media.soundtrack import LONGEST_HOURS
 from ..speech.reader import Spoken
 from .pacing import ROUNDING, Pacing, cut_words
 from .planning import DRAWL, LongFormSettings, PlannedSegment, in_order, plan_clip
@@ -46,6 +47,11 @@ def plan_script(
     check_passages(lines)
     lines = read_lines(lines, settings.pacing.read)
     last = lines[-1]
+    if _end_of(last) > 3600 * LONGEST_HOURS:
+        raise ValueError(
+            f"Line {last.number} of the script is said up to {_end_of(last) / 3600:,.1f} hours, but a clip lasts "
+            f"{LONGEST_HOURS} at most: look at its time."
+        )
     seconds = settings.seconds or _end_of(last)
     if _end_of(last) > seconds + FRAME_SECONDS:
         raise ValueError(

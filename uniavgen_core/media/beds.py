@@ -63,7 +63,7 @@ class Bed:
         if self.loops and seconds < SHORTEST_LOOP_SECONDS:
             raise ValueError(
                 f"The bed lasts {seconds:.2f} seconds, too short to be repeated: give one of {SHORTEST_LOOP_SECONDS} "
-                "seconds at least, or turn loop off."
+                "seconds at least, or turn loop of UniAVGen Sound Bed off."
             )
 
 

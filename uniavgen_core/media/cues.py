@@ -10,9 +10,11 @@ Good evening.
 from __future__ import annotations
 
 import html
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import groupby
 from typing import NamedTuple
 
 TIME = r"(?:(?:\d{1,9}:)?\d{1,9}:)?\d{1,9}(?:[.,]\d{1,9})?"
@@ -22,6 +24,12 @@ SETTINGS = re.compile(r"(?:\s*(?:align|line|position|size|vertical|region|[XY][1
 HEADER = re.compile(r"WEBVTT(?:[ \t].*)?")
 BLOCKS = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t].*)?")
 """Blocks of WebVTT that are no cues: up to an empty row."""
+INVISIBLE = re.compile("[\ufeff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Marks of byte order and of the direction of writing, which stand in front of rows."""
+WIDE = str.maketrans("：，．－＞", ":,.->")
+"""Signs of a time as keyboards of Chinese write them."""
+LINE_BREAK = re.compile(r"<br\s*/?>|\\N", re.IGNORECASE)
+"""Within a row, as HTML and Advanced SubStation write it."""
 NUMBER = re.compile(r"\s*\d+\s*")
 TAG = re.compile(r"</?(?:[biusv]|c|font|lang|ruby|rt)(?:[.\s][^<>]*)?>|<\d[\d:.]*>|\{\\[^{}]*\}", re.IGNORECASE)
 """Marks of how a text looks, who says it, and when a word of it is said."""
@@ -54,19 +62,29 @@ class TimedRows(NamedTuple):
 
 def is_timed(text: str) -> bool:
     """Whether a text says when something is said."""
-    return any(TIMES.fullmatch(row) for row in text.splitlines())
+    return any(_times(row) for row in _rows(text))
+
+
+def _rows(text: str) -> list[str]:
+    """The rows of a text. Each ends once, also where a program has doubled the ends."""
+    return re.sub(r"\r+\n", "\n", INVISIBLE.sub("", text)).splitlines()
+
+
+def _times(row: str) -> re.Match[str] | None:
+    """The times of a row that has them, and what stands behind."""
+    return TIMES.fullmatch(row.translate(WIDE))
 
 
 def timed_rows(text: str) -> list[TimedRows]:
     """The cues of a text, and the rows between them, in their order; empty rows are left out."""
-    rows = text.lstrip("\ufeff").splitlines()
+    rows = _rows(text)
     found, cue = list[TimedRows](), None
     is_vtt = any(HEADER.fullmatch(row) for row in rows[:1])
     is_skipped = is_vtt
     for number, row in enumerate(rows, start=1):
-        times = TIMES.fullmatch(row)
+        times = _times(row)
         if times is not None:
-            rest = "" if SETTINGS.fullmatch(times[3]) else times[3]
+            rest = "" if SETTINGS.fullmatch(times[3]) else row[times.start(3) :]
             cue = TimedRows(number, seconds_of_time(times[1]), seconds_of_time(times[2]), tuple(_plain(rest, is_vtt)))
             found.append(cue)
             is_skipped = False
@@ -85,16 +103,18 @@ def timed_rows(text: str) -> list[TimedRows]:
 
 def _is_name(rows: Sequence[str], number: int, is_vtt: bool) -> bool:
     """Whether a row, counted from 1, is the number or name of the cue whose time stands below it."""
-    is_above = number < len(rows) and TIMES.fullmatch(rows[number]) is not None
+    is_above = number < len(rows) and _times(rows[number]) is not None
     return is_above and (NUMBER.fullmatch(rows[number - 1]) is not None or (is_vtt and not rows[number - 2].strip()))
 
 
 def _plain(row: str, is_vtt: bool) -> Iterator[str]:
-    """The row without marks, if something is left of it."""
-    text = DASH.sub("", TAG.sub("", row), count=1) if DASH.match(TAG.sub("", row)) else TAG.sub("", row)
-    text = html.unescape(text) if is_vtt else text
-    if text.strip():
-        yield text.strip()
+    """The row, or rows, without marks, as far as something is left of them."""
+    for part in LINE_BREAK.split(row):
+        text = TAG.sub("", part)
+        text = DASH.sub("", text, count=1) if DASH.match(text) else text
+        text = " ".join((html.unescape(text) if is_vtt else text).split())
+        if text:
+            yield text
 
 
 def seconds_of_time(time: str) -> float:
@@ -108,6 +128,8 @@ def seconds_of_time(time: str) -> float:
 def parse_subtitles(text: str) -> list[Cue]:
     """The cues of subtitles in the order of time, each of which ends before the next one begins.
 
+    Those that begin together are one, and rows of a text stay rows.
+
     Raises:
         ValueError: there is text, and no time in it.
     """
@@ -115,11 +137,20 @@ def parse_subtitles(text: str) -> list[Cue]:
         raise ValueError(
             "The subtitles hold no times: give SubRip (SRT) or WebVTT, such as the subtitles of UniAVGen Long Form."
         )
-    timed = [Cue(rows.start, rows.end or 0.0, rows.text) for rows in timed_rows(text) if rows.start is not None]
-    ordered = sorted(cue for cue in timed if cue.text and cue.end > cue.start)
-    following = [*(cue.start for cue in ordered[1:]), float("inf")]
-    cut = [cue._replace(end=min(cue.end, start)) for cue, start in zip(ordered, following, strict=False)]
-    return [cue for cue in cut if cue.end > cue.start]
+    timed = [rows for rows in timed_rows(text) if rows.rows and (rows.end or 0.0) > (rows.start or 0.0)]
+    cues = [Cue(rows.start or 0.0, rows.end or 0.0, "\n".join(rows.rows)) for rows in timed]
+    shown = list[Cue]()
+    for start, group in groupby(sorted(cues, key=lambda cue: cue.start), key=lambda cue: cue.start):
+        together = [*group]
+        texts = dict.fromkeys(cue.text for cue in together)
+        shown.append(Cue(start, max(cue.end for cue in together), "\n".join(texts)))
+    ends = [*(cue.start for cue in shown[1:]), math.inf]
+    return [cue._replace(end=min(cue.end, end)) for cue, end in zip(shown, ends, strict=False)]
+
+
+def cues_within(cues: Iterable[Cue], seconds: float) -> list[Cue]:
+    """The cues of a clip of so many seconds: a track that lasts longer would make the clip longer."""
+    return [cue._replace(end=min(cue.end, seconds)) for cue in cues if cue.start < seconds]
 
 
 def subtitles(cues: Iterable[tuple[float, float, str]]) -> str:

@@ -55,7 +55,8 @@ def draw_sound(
         for index, cue in enumerate(cues):
             if font is not None and cue.end > start and cue.start < start + row_seconds:
                 left, right = ((time - start) / row_seconds * width for time in (cue.start, cue.end))
-                _draw_words(draw, font, cue.text, max(0.0, left), min(width, right), top + WAVE_ROWS, WORDS[index % 2])
+                words = " ".join(cue.text.split())
+                _draw_words(draw, font, words, max(0.0, left), min(width, right), top + WAVE_ROWS, WORDS[index % 2])
     return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(1, *image.size[::-1], 3).float() / 255
 
 
@@ -98,7 +99,7 @@ def _draw_words(
     colour: tuple[int, int, int],
 ) -> None:
     """Words in a box as wide as they last; what has no room is cut off."""
-    draw.rectangle((left + 1, top + 2, right - 1, top + WORD_ROWS - 4), colour)
+    draw.rectangle((left + 1, top + 2, max(left + 1, right - 1), top + WORD_ROWS - 4), colour)
     shown = text
     while shown and draw.textlength(shown, font) > right - left - 8:
         shown = shown.removesuffix("…")[:-1]

@@ -44,6 +44,8 @@ def add_subtitles(output: OutputContainer, cues: Iterable[Cue]) -> Iterator[Pack
 def _packets(track: SubtitleStream, cues: Iterable[Cue]) -> Iterator[Packet]:
     for cue in cues:
         start, end = (round(seconds / TICK) for seconds in (cue.start, cue.end))
+        if end <= start:
+            continue
         text = cue.text.encode(errors="replace")[:LONGEST_TEXT].decode(errors="ignore").encode()
         packet = Packet(len(text).to_bytes(2, "big") + text)
         packet.stream, packet.time_base = track, TICK

@@ -51,7 +51,7 @@ def strip_markup(text: str) -> tuple[str, list[str]]:
     hints = []
     text, tags = _without(TAG, text)
     if tags:
-        hints.append(f"SSML is not read: {_shown(tags)} left out. For pauses, write [pause 0.5] in UniAVGen Script.")
+        hints.append(f"SSML is not read: {_shown(tags)} left out. For pauses, write [pause 0.5].")
     text, marks = _without(SCRIPT_MARK, text)
     if marks:
         hints.append(f"{_shown(marks)} left out: such marks work in UniAVGen Script, with UniAVGen Long Form.")

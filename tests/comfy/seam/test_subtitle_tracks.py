@@ -52,6 +52,16 @@ def test_frames_and_files_get_a_track_that_save_video_keeps(tmp_path: Path) -> N
     assert shown(muxed(InputImpl.VideoFromFile(video.get_stream_source()), "").get_stream_source()) == []
 
 
+@pytest.mark.parametrize("from_file", [False, True])
+def test_a_track_is_no_longer_than_the_picture(from_file: bool) -> None:
+    frames = torch.rand(32, 64, 64, 3)
+    text = "1 --> 90\nHello.\nYou.\n\n01:00:00,000 --> 01:00:01,000\nNever."
+    made = muxed(muxed(frames) if from_file else frames, text)
+    assert shown(made.get_stream_source()) == [(1.0, 1.0, "Hello.\nYou.")]
+    with av.open(made.get_stream_source()) as container:
+        assert container.duration / av.time_base == pytest.approx(2, abs=0.1)
+
+
 def test_what_are_no_subtitles_is_refused() -> None:
     with refused("subtitles", "no times", "SRT"):
         muxed(torch.rand(4, 64, 64, 3), "Hello.")

@@ -144,6 +144,8 @@ def test_too_much_speech_is_refused_with_its_seconds() -> None:
         conditioning(" ".join([SPEECH] * 6))
     with refused("umT5-base", "ACE-Step"):
         conditioning(clip=OtherEncoder())
+    with refused("clip", "umT5-base", "CLIPLoader"):
+        UniverseConditioning.execute(*CAPTIONS, None, "rain", SPEECH, "auto")
 
 
 def test_too_long_a_text_of_sound_is_refused() -> None:
