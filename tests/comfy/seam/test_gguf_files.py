@@ -128,5 +128,5 @@ def test_a_file_of_another_model_is_named(with_reader: None, tmp_path: Path) -> 
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with refused("other.gguf", "not a UniAVGen model"):
+    with refused("other.gguf", "neither UniAVGen nor UniVerse-1"):
         load_gguf(str(other))
