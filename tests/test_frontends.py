@@ -289,20 +289,23 @@ def test_run_by_hand(server: ComfyServer, settings: dict[str, Any], frontend: Fr
     assert frames[av.VideoFrame] > 1 and frames[av.AudioFrame] > 1
 
 
-def test_a_reload_brings_all_back(server: ComfyServer, settings: dict[str, Any], chromium: Browser) -> None:
+@pytest.mark.parametrize("names", [WORKFLOW_NAMES[::2], WORKFLOW_NAMES[1::2]], ids=["even", "odd"])
+def test_a_reload_brings_all_back(
+    server: ComfyServer, settings: dict[str, Any], chromium: Browser, names: tuple[str, ...]
+) -> None:
     """Each workflow in a tab of its own, after its size was changed."""
     info = server.object_info()
     changed = {}
-    # A page without history: the frontend remembers no more than 32 workflows, closed ones among them.
+    # A page without history: closed workflows count among those that the frontend remembers.
     with open_frontend(chromium, server, settings) as frontend:
-        for name in WORKFLOW_NAMES:
+        for name in names:
             editor = Editor(frontend, name, ui_workflow(name))
             changed[name] = choose_other_size(editor, for_this_version(api_workflow(name), info), info)
             editor.wait_until_kept()
         frontend.reload()
         assert frontend.tabs()[-len(changed) :] == list(changed)
         record = Record(editor)
-        for name in reversed(WORKFLOW_NAMES):
+        for name in reversed(names):
             frontend.wait_for_workflow(name, len(ui_workflow(name)["nodes"]))
             record.compare(name, changed[name])
             frontend.command("Workspace.PreviousOpenedWorkflow")

@@ -31,7 +31,7 @@ HEIGHTS = {
     "CLIPTextEncode": 120,
     "LoadAudio": 138,
     "LoadImage": 322,
-    "LoadVideo": 300,
+    "LoadVideo": 420,
     "MaskPreview": 240,
     "PreviewAny": 180,
     "PreviewImage": 302,
