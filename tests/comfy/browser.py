@@ -148,7 +148,8 @@ class Frontend:
             self.script_errors.append(str(error))
 
     def _hear(self, message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith(HARMLESS):
+        ours = not message.text.startswith(HARMLESS) and OF_THE_FRONTEND not in message.text
+        if message.type == "error" and ours:
             self.console_errors.append(message.text)
 
     def open(self) -> None:
