@@ -21,12 +21,33 @@ from .plan import ClipShape, Plan, Plans
 from .speech_encoder import SpeechEncoder
 
 
-def _embedder(
-    input_width: int, width: int, activation: nn.Module, linear: Any, factory_kwargs: dict[str, Any]
-) -> nn.Sequential:
+def embedder(input_width: int, width: int, activation: nn.Module, linear: Any, **factory_kwargs: Any) -> nn.Sequential:
+    """Two linear layers with an activation between them, as Wan's models embed texts and times."""
     return nn.Sequential(
         linear(input_width, width, **factory_kwargs), activation, linear(width, width, **factory_kwargs)
     )
+
+
+def embed_patches(
+    latent: Tensor, patch_embedding: nn.Module, patch: tuple[int, int, int]
+) -> tuple[Tensor, tuple[int, int]]:
+    """Tokens (batch, T · N, width) of a latent (batch, channels, T, h, w), and the rows and columns of a frame."""
+    bottom, right = (-size % step for size, step in zip(latent.shape[3:], patch[1:], strict=True))
+    if bottom or right:
+        latent = functional.pad(latent, (0, right, 0, bottom, 0, 0), mode="replicate")
+    patches = patch_embedding(latent)
+    # Sums keep the layout of what they add to: without a copy here, all blocks would work on transposed tokens.
+    tokens = rearrange(patches, "b c t rows columns -> b (t rows columns) c").contiguous()
+    return tokens, (patches.shape[3], patches.shape[4])
+
+
+def unpatchify(patches: Tensor, grid: tuple[int, int], patch: tuple[int, int, int]) -> Tensor:
+    """Latent (batch, channels, T, h, w) of patches (batch, T · N, row · column · channel)."""
+    _, down, across = patch
+    return rearrange(
+        patches, "b (t rows columns) (down across c) -> b c t (rows down) (columns across)",
+        rows=grid[0], columns=grid[1], down=down, across=across,
+    )  # fmt: skip
 
 
 class JointDiT(nn.Module):
@@ -45,15 +66,15 @@ class JointDiT(nn.Module):
         self.patch_embedding = operations.Conv3d(
             sizes.latent_channels, video, kernel_size=sizes.patch, stride=sizes.patch, **factory_kwargs
         )
-        self.audio_embedding = _embedder(sizes.mel_bands, audio, gelu, linear, factory_kwargs)
+        self.audio_embedding = embedder(sizes.mel_bands, audio, gelu, linear, **factory_kwargs)
         self.audio_padding = nn.Parameter(torch.empty(audio, **factory_kwargs))
-        self.text_embedding_video = _embedder(sizes.text_width, video, gelu, linear, factory_kwargs)
+        self.text_embedding_video = embedder(sizes.text_width, video, gelu, linear, **factory_kwargs)
         self.text_embedding = SpeechEncoder(sizes, operations, **factory_kwargs)
         self.text_proj = linear(sizes.speech_width, audio, bias=False, **factory_kwargs)
 
-        self.time_embedding = _embedder(TIMESTEP_CHANNELS, video, nn.SiLU(), float32_linear, factory_kwargs)
+        self.time_embedding = embedder(TIMESTEP_CHANNELS, video, nn.SiLU(), float32_linear, **factory_kwargs)
         self.time_projection = nn.Sequential(nn.SiLU(), float32_linear(video, 6 * video, **factory_kwargs))
-        self.time_embedding_audio = _embedder(TIMESTEP_CHANNELS, audio, nn.SiLU(), float32_linear, factory_kwargs)
+        self.time_embedding_audio = embedder(TIMESTEP_CHANNELS, audio, nn.SiLU(), float32_linear, **factory_kwargs)
         self.time_projection_audio = nn.Sequential(nn.SiLU(), float32_linear(audio, 6 * audio, **factory_kwargs))
 
         self.blocks = nn.ModuleList(
@@ -185,7 +206,7 @@ class JointDiT(nn.Module):
         of_both = [torch.zeros_like(part, dtype=torch.float32) for part in x]
         if len(plan.generated_frames):
             video = self.head(video, video_time, plan.video_times)[:, grid[0] * grid[1] :]  # (b, t n, a b channels)
-            of_both[0] = self._unpatchify(video, grid)[..., :height, :width]
+            of_both[0] = unpatchify(video, grid, self.sizes.patch)[..., :height, :width]
         if len(plan.generated_tokens):
             audio = self.head_audio(audio, audio_time, plan.audio_times)[:, reference_tokens:]
             of_both[1] = rearrange(audio, "b l bands -> b 1 l bands")
@@ -212,13 +233,7 @@ class JointDiT(nn.Module):
         """Tokens (batch, (T + 1) · N, width), the reference frame first, and the rows and columns of a frame."""
         reference = reference.expand(latent.shape[0], -1, -1, -1, -1)
         latent = torch.cat((reference, latent), dim=2)
-        bottom, right = (-size % step for size, step in zip(latent.shape[3:], self.sizes.patch[1:], strict=True))
-        if bottom or right:
-            latent = functional.pad(latent, (0, right, 0, bottom, 0, 0), mode="replicate")
-        patches = self.patch_embedding(latent)
-        # Sums keep the layout of what they add to: without a copy here, all blocks would work on transposed tokens.
-        tokens = rearrange(patches, "b c t rows columns -> b (t rows columns) c").contiguous()
-        return tokens, (patches.shape[3], patches.shape[4])
+        return embed_patches(latent, self.patch_embedding, self.sizes.patch)
 
     def _embed_audio(self, mel: Tensor, reference: Tensor | None) -> tuple[Tensor, int]:
         """Tokens (batch, R + L, width), the reference audio first, and R."""
@@ -235,14 +250,6 @@ class JointDiT(nn.Module):
     def _aligners(self, layer: int) -> tuple[AudioToVideoAligner, VideoToAudioAligner]:
         to_video, to_audio = self.a2v_blocks[layer], self.v2a_blocks[layer]
         return cast(AudioToVideoAligner, to_video), cast(VideoToAudioAligner, to_audio)
-
-    def _unpatchify(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Latent (batch, channels, T, h, w) of patches (batch, T · N, row · column · channel)."""
-        _, down, across = self.sizes.patch
-        return rearrange(
-            patches, "b (t rows columns) (down across c) -> b c t (rows down) (columns across)",
-            rows=grid[0], columns=grid[1], down=down, across=across,
-        )  # fmt: skip
 
 
 BothBlocks = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

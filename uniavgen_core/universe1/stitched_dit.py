@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from ..config import CAPTION_ROWS, TIMESTEP_CHANNELS
 from ..model.blocks import Branch, Hooks
-from ..model.joint_dit import BothBlocks, replaced_block
+from ..model.joint_dit import BothBlocks, embed_patches, embedder, replaced_block, unpatchify
 from .lyric_encoder import LyricEncoder
 from .stitched_blocks import StitchedBlock, StitchedInputs, shift_and_scale
 from .stitched_sizes import AUDIO_CHANNELS, AUDIO_ROWS, SPEECH_TOKENS, StitchedSizes
@@ -100,12 +100,6 @@ class AudioHead(nn.Module):
         return self.linear(shift_and_scale(self.norm(x), shift, scale))
 
 
-def _embedder(input_width: int, width: int, activation: nn.Module, linear: Any, **factory_kwargs: Any) -> nn.Sequential:
-    return nn.Sequential(
-        linear(input_width, width, **factory_kwargs), activation, linear(width, width, **factory_kwargs)
-    )
-
-
 class StitchedDiT(nn.Module):
     """UniVerse-1. The video branch's parameters are named as in ComfyUI's Wan model, the audio's as in ACE-Step."""
 
@@ -122,8 +116,8 @@ class StitchedDiT(nn.Module):
             sizes.latent_channels, video, kernel_size=sizes.patch, stride=sizes.patch, **factory_kwargs
         )
         gelu = nn.GELU(approximate="tanh")
-        self.text_embedding = _embedder(sizes.text_width, video, gelu, linear, **factory_kwargs)
-        self.time_embedding = _embedder(TIMESTEP_CHANNELS, video, nn.SiLU(), float32_linear, **factory_kwargs)
+        self.text_embedding = embedder(sizes.text_width, video, gelu, linear, **factory_kwargs)
+        self.time_embedding = embedder(TIMESTEP_CHANNELS, video, nn.SiLU(), float32_linear, **factory_kwargs)
         self.time_projection = nn.Sequential(nn.SiLU(), float32_linear(video, 6 * video, **factory_kwargs))
 
         self.proj_in = ColumnEmbedding(sizes, operations, **factory_kwargs)
@@ -228,23 +222,10 @@ class StitchedDiT(nn.Module):
             video = hooks.after_block(index, video, video_time[:, None])
 
         audio = rearrange(self.final_layer(audio, audio_time), "b t (rows c) -> b c rows t", rows=AUDIO_ROWS)
-        return [self._unpatchify(self.head(video, video_time), grid)[..., :height, :width], audio]
+        return [unpatchify(self.head(video, video_time), grid, self.sizes.patch)[..., :height, :width], audio]
 
     def _embed_video(self, latent: Tensor, reference: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Tokens (batch, T · N, width), the reference in place of frame 0, and the rows and columns of a frame."""
         reference = reference.expand(latent.shape[0], -1, -1, -1, -1)
         latent = torch.cat((reference, latent[:, :, 1:]), dim=2)
-        bottom, right = (-size % step for size, step in zip(latent.shape[3:], self.sizes.patch[1:], strict=True))
-        if bottom or right:
-            latent = functional.pad(latent, (0, right, 0, bottom, 0, 0), mode="replicate")
-        patches = self.patch_embedding(latent)
-        tokens = rearrange(patches, "b c t rows columns -> b (t rows columns) c").contiguous()
-        return tokens, (patches.shape[3], patches.shape[4])
-
-    def _unpatchify(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Latent (batch, channels, T, h, w) of patches (batch, T · N, row · column · channel)."""
-        _, down, across = self.sizes.patch
-        return rearrange(
-            patches, "b (t rows columns) (down across c) -> b c t (rows down) (columns across)",
-            rows=grid[0], columns=grid[1], down=down, across=across,
-        )  # fmt: skip
+        return embed_patches(latent, self.patch_embedding, self.sizes.patch)
